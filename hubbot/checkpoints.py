@@ -1,0 +1,147 @@
+"""Repo, TensorInfo, Checkpoint: what is on the Hub, without its bytes.
+
+It never reads a file and never asks the network.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+# Bits per element of every dtype that the safetensors format names
+# (huggingface/safetensors, safetensors/src/tensor.rs, enum Dtype).
+DTYPE_BITS: Mapping[str, int] = MappingProxyType(
+    {
+        "BOOL": 8, "U8": 8, "I8": 8, "I16": 16, "U16": 16, "I32": 32, "U32": 32, "I64": 64, "U64": 64,
+        "F16": 16, "BF16": 16, "F32": 32, "F64": 64, "C64": 64,
+        "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+        "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
+    }
+)  # fmt: skip
+FLOAT_DTYPES = frozenset({"F16", "BF16", "F32"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repo:
+    """A repo at one commit.
+
+    `revision` is a 40-hex commit sha on the Hub, never a branch name; for a local folder `id` is its path
+    and `revision` is "local-" and a digest of its config and headers.
+    """
+
+    id: str
+    revision: str
+
+    @property
+    def is_local(self) -> bool:
+        """Say whether the repo is a folder of this machine."""
+        return self.revision.startswith("local-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorInfo:
+    """One tensor of a shard: `start` and `end` are byte offsets from the start of the file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    shard: str
+    start: int
+    end: int
+
+    @property
+    def elements(self) -> int:
+        """Return the number of elements."""
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+    @property
+    def nbytes(self) -> int:
+        """Return the size on disk in bytes."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileInfo:
+    """A file of a repo: size in bytes; sha256 where the Hub (LFS) or hubbot knows it."""
+
+    path: str
+    size: int
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Everything about a checkpoint except its weights.
+
+    `config` is config.json as parsed, `card` the YAML front matter of README.md, `files` every file of the
+    repo, `tensors` every tensor by name; `requests` and `bytes_read` say what looking cost.
+    """
+
+    repo: Repo
+    config: Mapping[str, Any]
+    card: Mapping[str, Any]
+    files: tuple[FileInfo, ...]
+    tensors: Mapping[str, TensorInfo]
+    gated: bool
+    private: bool
+    requests: int
+    bytes_read: int
+
+    @property
+    def model_type(self) -> str:
+        """Return the config's model_type, or an empty string."""
+        return str(self.config.get("model_type") or "")
+
+    @property
+    def weight_bytes(self) -> int:
+        """Return the bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """Return the names of the weight files, sorted."""
+        return tuple(sorted({tensor.shard for tensor in self.tensors.values()}))
+
+    @property
+    def licence(self) -> str | None:
+        """Return the licence identifier of the card, as written there."""
+        value = self.card.get("license")
+        return str(value) if value else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data that `from_json` takes back."""
+        return {
+            "repo": asdict(self.repo),
+            "config": dict(self.config),
+            "card": dict(self.card),
+            "files": [asdict(file) for file in self.files],
+            "tensors": [
+                [t.name, t.dtype, list(t.shape), t.shard, t.start, t.end] for t in self.tensors.values()
+            ],
+            "gated": self.gated,
+            "private": self.private,
+            "requests": self.requests,
+            "bytes_read": self.bytes_read,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Checkpoint":
+        """Rebuild a checkpoint from `to_json`'s data."""
+        tensors = [
+            TensorInfo(name=n, dtype=d, shape=tuple(s), shard=f, start=a, end=b)
+            for n, d, s, f, a, b in data["tensors"]
+        ]
+        return cls(
+            repo=Repo(**data["repo"]),
+            config=data["config"],
+            card=data["card"],
+            files=tuple(FileInfo(**file) for file in data["files"]),
+            tensors={tensor.name: tensor for tensor in tensors},
+            gated=data["gated"],
+            private=data["private"],
+            requests=data["requests"],
+            bytes_read=data["bytes_read"],
+        )
