@@ -118,9 +118,7 @@ class Checkpoint:
             "config": dict(self.config),
             "card": dict(self.card),
             "files": [asdict(file) for file in self.files],
-            "tensors": [
-                [t.name, t.dtype, list(t.shape), t.shard, t.start, t.end] for t in self.tensors.values()
-            ],
+            "tensors": [[t.name, t.dtype, list(t.shape), t.shard, t.start, t.end] for t in self.tensors.values()],
             "gated": self.gated,
             "private": self.private,
             "requests": self.requests,

@@ -1,0 +1,149 @@
+"""Artifact, Finding, Report, Approved, Publication: what was made, what was measured, what may leave.
+
+Only `Report.approve` makes an Approved, and publishing takes nothing else. It never measures by itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from hubbot.checkpoints import FileInfo, Repo
+from hubbot.errors import Disproved, StructureMismatch, ValueMismatch
+
+Status = Literal["pass", "fail", "not-run", "not-applicable"]
+GATES = ("structure", "tracer", "values", "parity", "behaviour")
+# A report without these passes nothing, whatever else it holds (the design, section 4).
+REQUIRED_GATES = ("structure", "values")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A complete MLX repo in a folder of this machine; every file but hubbot.json is listed with its sha256."""
+
+    source: Repo
+    variant: str
+    path: str
+    files: tuple[FileInfo, ...]
+    nbytes: int
+    bits_per_weight: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data that `from_json` takes back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Artifact":
+        """Rebuild an artifact from `to_json`'s data."""
+        files = tuple(FileInfo(**file) for file in data["files"])
+        return cls(**{**data, "source": Repo(**data["source"]), "files": files})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One check of one gate: what was measured, what was allowed, and why it stands as it does."""
+
+    gate: str
+    check: str
+    subject: str
+    measured: Any
+    allowed: Any
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All findings about one artifact. `digests` are the sha256 of the files that were judged, by path."""
+
+    artifact: Artifact
+    findings: tuple[Finding, ...]
+    digests: Mapping[str, str]
+
+    @property
+    def gates(self) -> dict[str, Status]:
+        """Return one status per gate: fail beats everything, no finding at all is not-run."""
+        return {gate: self._status(gate) for gate in GATES}
+
+    def _status(self, gate: str) -> Status:
+        statuses = {finding.status for finding in self.findings if finding.gate == gate}
+        for status in ("fail", "pass", "not-applicable"):
+            if status in statuses:
+                return status
+        return "not-run"
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """Return the findings that stand against publication."""
+        return tuple(finding for finding in self.findings if finding.status == "fail")
+
+    @property
+    def verdict(self) -> Literal["approved", "refused"]:
+        """Return "approved" where nothing failed and every required gate passed."""
+        passed = all(self.gates[gate] == "pass" for gate in REQUIRED_GATES)
+        return "approved" if passed and not self.failures else "refused"
+
+    def approve(self) -> "Approved":
+        """Return the artifact as approved, or raise StructureMismatch or ValueMismatch for the worst finding."""
+        if self.verdict == "approved":
+            return Approved(report=self)
+        raise self._objection()
+
+    def _objection(self) -> Disproved:
+        if not self.failures:
+            missing = [gate for gate in REQUIRED_GATES if self.gates[gate] != "pass"]
+            return StructureMismatch(f"no gate failed, but {' and '.join(missing)} did not pass")
+        worst = self.failures[0]
+        kind = ValueMismatch if worst.gate == "values" else StructureMismatch
+        more = f", and {len(self.failures) - 1} more findings" if len(self.failures) > 1 else ""
+        return kind(
+            f"{worst.check}: {worst.reason}; measured {worst.measured}, allowed {worst.allowed}{more}",
+            where=f"{self.artifact.variant}, {worst.subject}",
+            hint="this variant is not published; `hubbot verify SOURCE ARTIFACT` shows every finding",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the verify command's JSON with what is needed to rebuild the report."""
+        return {
+            "verdict": self.verdict,
+            "gates": self.gates,
+            "findings": [asdict(finding) for finding in self.findings],
+            "artifact": self.artifact.to_json(),
+            "digests": dict(self.digests),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Report":
+        """Rebuild a report from `to_json`'s data; verdict and gates are derived again, not believed."""
+        return cls(
+            artifact=Artifact.from_json(data["artifact"]),
+            findings=tuple(Finding(**finding) for finding in data["findings"]),
+            digests=data["digests"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """An artifact whose report lets it leave this machine; making one from a refused report raises."""
+
+    report: Report
+
+    def __post_init__(self) -> None:
+        if self.report.verdict != "approved":
+            raise StructureMismatch("a refused report cannot be approved", where=self.report.artifact.path)
+
+    @property
+    def artifact(self) -> Artifact:
+        """Return the artifact that was judged."""
+        return self.report.artifact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """One variant on the Hub: `revision` is the commit that completed it."""
+
+    source: Repo
+    variant: str
+    repo_id: str
+    revision: str
+    private: bool
+    url: str

@@ -1,0 +1,33 @@
+"""The role of a parameter in the runtime's model, read from its name; recipes go by role.
+
+Roles: expert, router, shared_expert_gate, shared_expert, attention, dense_mlp, embedding, lm_head, norm, bias,
+other. It never looks at values.
+"""
+
+import re
+from typing import Final
+
+# First match wins; names are those of mlx-lm's modules.
+_RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
+    ("expert", re.compile(r"\.switch_mlp\.\w+\.\w+$")),
+    ("router", re.compile(r"\.(?:gate|router)(?:\.weight|\.bias)$")),
+    ("router", re.compile(r"\.(?:e_score_correction_bias|expert_bias)$")),
+    ("shared_expert_gate", re.compile(r"\.shared_expert_gate\.\w+$")),
+    ("shared_expert", re.compile(r"\.(?:shared_experts?|shared_mlp)\.\w+\.\w+$")),
+    ("norm", re.compile(r"(?:^|[._])(?:\w*norm\w*)\.(?:weight|bias)$")),
+    ("bias", re.compile(r"\.bias$")),
+    ("attention", re.compile(r"\.(?:self_attn|attention|linear_attn|mixer)\.")),
+    ("dense_mlp", re.compile(r"\.(?:mlp|feed_forward|block_sparse_moe)\.\w+\.weight$")),
+    ("embedding", re.compile(r"embed_tokens\.weight$|(?:^|\.)wte\.weight$")),
+    ("lm_head", re.compile(r"(?:^|\.)lm_head\.weight$")),
+)
+# Kept in their own dtype where the source holds them in float32 (the design, section 3.6).
+PROTECTED: Final = frozenset({"router"})
+
+
+def role_of(parameter: str) -> str:
+    """Return the role of a runtime parameter, e.g. "model.layers.0.mlp.gate.weight" -> "router"."""
+    for role, pattern in _RULES:
+        if pattern.search(parameter):
+            return role
+    return "other"

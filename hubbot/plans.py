@@ -1,0 +1,219 @@
+"""Layout, Plan, Move, Encoding: what a conversion will do, decided before a weight is read.
+
+Plans are pure data: they never read, convert or judge anything.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hubbot.checkpoints import DTYPE_BITS, Repo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How a checkpoint stores its experts, with the evidence for it.
+
+    `row` is the key of the catalogue's row; `order` says how gate and up share a tensor (None: they do not);
+    `orientation` is "out,in" (rows are output features, as torch's Linear stores them) or "in,out".
+    """
+
+    row: str
+    naming: str
+    stacking: str
+    order: str | None
+    orientation: str
+    packing: str
+    num_experts: int
+    experts_per_token: int | None
+    moe_layers: tuple[int, ...]
+    layers: int
+    evidence: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data that `from_json` takes back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Layout":
+        """Rebuild a layout from `to_json`'s data."""
+        tuples = {key: tuple(data[key]) for key in ("moe_layers", "evidence")}
+        return cls(**{**data, **tuples})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How one output tensor is stored: `mode` "none" keeps `dtype`, any other mode quantizes.
+
+    For affine quantization `dtype` is that of scales and biases (mlx.core.quantize). The mx and nv modes have
+    one-byte scales and no biases; `global_scale` adds one float32 per expert (nvfp4 on switch layers).
+    """
+
+    mode: str
+    dtype: str
+    bits: int | None = None
+    group_size: int | None = None
+    global_scale: bool = False
+
+    @property
+    def is_quantized(self) -> bool:
+        """Say whether the tensor is stored in fewer bits than its dtype."""
+        return self.mode != "none"
+
+    def parts(self, name: str, shape: tuple[int, ...]) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
+        """Return (name, dtype, shape) of every stored tensor of parameter `name` of logical `shape`."""
+        if not self.is_quantized:
+            return ((name, self.dtype, shape),)
+        assert self.bits
+        assert self.group_size
+        path = name.removesuffix(".weight")
+        lead, width = shape[:-1], shape[-1]
+        parts = [
+            (f"{path}.weight", "U32", (*lead, width * self.bits // 32)),
+            (
+                f"{path}.scales",
+                self.dtype if self.mode == "affine" else "U8",
+                (*lead, width // self.group_size),
+            ),
+        ]
+        if self.mode == "affine":
+            parts.append((f"{path}.biases", self.dtype, (*lead, width // self.group_size)))
+        if self.global_scale:
+            parts.append((f"{path}.global_scale", "F32", (shape[0],)))
+        return tuple(parts)
+
+    def nbytes(self, name: str, shape: tuple[int, ...]) -> int:
+        """Return the bytes that the stored parts take."""
+        total = 0
+        for _, dtype, part_shape in self.parts(name, shape):
+            count = 1
+            for size in part_shape:
+                count *= size
+            total += count * DTYPE_BITS[dtype] // 8
+        return total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One parameter of the runtime's model and where its elements come from.
+
+    `sources` holds one tensor, or with `stacked` one [out, in] tensor per expert in expert order. A source is
+    first transposed in its last two axes (`transposed`), then of its output rows those of `rows`
+    (start, stop, step) are kept. `shape` is the logical shape before quantization.
+    """
+
+    output: str
+    shape: tuple[int, ...]
+    role: str
+    sources: tuple[str, ...]
+    stacked: bool
+    transposed: bool
+    rows: tuple[int, int, int] | None
+    quantizable: bool
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Move":
+        """Rebuild a move from `dataclasses.asdict`'s data."""
+        rows = tuple(data["rows"]) if data["rows"] is not None else None
+        return cls(**{**data, "shape": tuple(data["shape"]), "sources": tuple(data["sources"]), "rows": rows})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """A source tensor that is not taken over, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where the value of one config field comes from: "config", a rewrite, or a named default."""
+
+    field: str
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedVariant:
+    """One variant of the plan: an encoding per output, the bytes it will take, what stays at 16 bit and why."""
+
+    name: str
+    encodings: Mapping[str, Encoding]
+    nbytes: int
+    bits_per_weight: float
+    unquantized: tuple[Drop, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data that `from_json` takes back."""
+        return {
+            "name": self.name,
+            "encodings": {name: asdict(encoding) for name, encoding in self.encodings.items()},
+            "nbytes": self.nbytes,
+            "bits_per_weight": self.bits_per_weight,
+            "unquantized": [asdict(item) for item in self.unquantized],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "PlannedVariant":
+        """Rebuild a planned variant from `to_json`'s data."""
+        return cls(
+            name=data["name"],
+            encodings={name: Encoding(**encoding) for name, encoding in data["encodings"].items()},
+            nbytes=data["nbytes"],
+            bits_per_weight=data["bits_per_weight"],
+            unquantized=tuple(Drop(**item) for item in data["unquantized"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A whole conversion.
+
+    `config` is the config.json to write, before any `quantization` block; `origins` says where each of the
+    runtime's fields comes from; `moves` and `drops` cover every source tensor exactly once between them.
+    Predictions are bytes: `disk_bytes` for all variants, `memory_bytes` for the conversion's peak.
+    """
+
+    source: Repo
+    layout: Layout
+    config: Mapping[str, Any]
+    origins: tuple[Origin, ...]
+    moves: tuple[Move, ...]
+    drops: tuple[Drop, ...]
+    variants: tuple[PlannedVariant, ...]
+    disk_bytes: int
+    memory_bytes: int
+    versions: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data that `from_json` takes back."""
+        return {
+            "source": asdict(self.source),
+            "layout": self.layout.to_json(),
+            "config": dict(self.config),
+            "origins": [asdict(origin) for origin in self.origins],
+            "moves": [asdict(move) for move in self.moves],
+            "drops": [asdict(drop) for drop in self.drops],
+            "variants": [variant.to_json() for variant in self.variants],
+            "disk_bytes": self.disk_bytes,
+            "memory_bytes": self.memory_bytes,
+            "versions": dict(self.versions),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Plan":
+        """Rebuild a plan from `to_json`'s data."""
+        return cls(
+            source=Repo(**data["source"]),
+            layout=Layout.from_json(data["layout"]),
+            config=data["config"],
+            origins=tuple(Origin(**origin) for origin in data["origins"]),
+            moves=tuple(Move.from_json(move) for move in data["moves"]),
+            drops=tuple(Drop(**drop) for drop in data["drops"]),
+            variants=tuple(PlannedVariant.from_json(variant) for variant in data["variants"]),
+            disk_bytes=data["disk_bytes"],
+            memory_bytes=data["memory_bytes"],
+            versions=data["versions"],
+        )
