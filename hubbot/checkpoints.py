@@ -6,7 +6,7 @@ It never reads a file and never asks the network.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 # Bits per element of every dtype that the safetensors format names
 # (huggingface/safetensors, safetensors/src/tensor.rs, enum Dtype).
@@ -143,3 +143,33 @@ class Checkpoint:
             requests=data["requests"],
             bytes_read=data["bytes_read"],
         )
+
+
+class RepoFiles(Protocol):
+    """The files of one repo, wherever they are; a local folder and the Hub both answer to it.
+
+    `read` returns bytes [start, stop) of a file (fewer at its end) and raises CorruptHeader, TryLater or
+    NotForUs errors of errors.py; `requests` and `bytes_read` count what was asked so far.
+    """
+
+    requests: int
+    bytes_read: int
+
+    @property
+    def repo(self) -> Repo:
+        """Return the repo at its commit."""
+
+    @property
+    def files(self) -> tuple[FileInfo, ...]:
+        """Return every file with its size."""
+
+    @property
+    def gated(self) -> bool:
+        """Say whether access must be granted by the owner."""
+
+    @property
+    def private(self) -> bool:
+        """Say whether the repo is hidden from the public."""
+
+    def read(self, path: str, start: int, stop: int) -> bytes:
+        """Return bytes [start, stop) of the file."""

@@ -6,7 +6,8 @@
     |- NotForUs    -> skip                exit 3  NotMixtureOfExperts RepoMissing Gated LicenceForbids
     |                                             TooLarge AlreadyPublished
     |- NeedsHuman  -> park                exit 4  UnknownLayout UnknownPacking AmbiguousLayout IncompleteCover
-    |                                             ConfigUnresolved NoRuntime TokenRejected NotOurs
+    |                                             ConfigUnresolved RecipeIneffective NoRuntime TokenRejected
+    |                                             NotOurs
     `- Disproved   -> fail                exit 1  CorruptHeader CorruptConfig StructureMismatch ValueMismatch
                                                   SmokeFailed
 It never decides when to retry; that is jobs/retry.py.
@@ -139,6 +140,10 @@ class IncompleteCover(NeedsHuman):
 
 class ConfigUnresolved(NeedsHuman):
     """A field of the runtime has no value, or a flag acts that the runtime ignores."""
+
+
+class RecipeIneffective(NeedsHuman):
+    """A quantized variant would quantize nothing in this checkpoint."""
 
 
 class NoRuntime(NeedsHuman):

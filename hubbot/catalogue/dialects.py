@@ -33,7 +33,8 @@ INERT = frozenset(
         "input_jitter_noise", "output_router_logits", "output_attentions", "output_hidden_states", "return_dict",
         "is_encoder_decoder", "is_decoder", "id2label", "label2id", "problem_type", "chunk_size_feed_forward",
         "pretraining_tp", "max_position_embeddings", "max_window_layers", "use_sliding_window",
-        "task_specific_params", "gradient_checkpointing", "attn_implementation", "tokenizer_class", "finetuning_task", "language",
+        "task_specific_params", "gradient_checkpointing", "attn_implementation", "tokenizer_class",
+        "finetuning_task", "language",
         "model_max_length", "quantization", "quantization_config", "experts_implementation",
     }
 )  # fmt: skip

@@ -1,0 +1,140 @@
+"""The expert tensors of one checkpoint: how many, complete or not, and which way round.
+
+Pure checks on names and shapes; a missing or odd-shaped expert is named by layer and number. It never guesses
+an orientation: gate_up and down must agree on exactly one.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hubbot.catalogue import dialects
+from hubbot.catalogue.layouts import ExpertTensor, LayoutRow
+from hubbot.checkpoints import Checkpoint, TensorInfo
+from hubbot.errors import AmbiguousLayout, ConfigUnresolved, IncompleteCover, UnknownPacking
+
+MISSING_SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experts:
+    """The expert tensors of one checkpoint under one row of the catalogue."""
+
+    row: LayoutRow
+    tensors: Sequence[ExpertTensor]
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Return the layers that hold experts, ascending."""
+        return tuple(sorted({tensor.layer for tensor in self.tensors}))
+
+
+def expert_count(checkpoint: Checkpoint, experts: Experts) -> int:
+    """Return the number of routed experts, or raise where config and tensors disagree."""
+    declared = dialects.expert_count(checkpoint.config)
+    if declared is None:
+        raise ConfigUnresolved(
+            "experts are there, but the config does not say how many", where=f"{checkpoint.repo.id}, config.json"
+        )
+    key, count = declared
+    for tensor in experts.tensors:
+        shape = checkpoint.tensors[tensor.name].shape
+        found = shape[0] if tensor.expert is None and len(shape) == 3 else None
+        if found is not None and found != count:
+            raise IncompleteCover(
+                f"{tensor.name!r} stacks {found} experts, the config says {key} = {count}",
+                where=checkpoint.repo.id,
+            )
+        if tensor.expert is not None and tensor.expert >= count:
+            raise IncompleteCover(
+                f"layer {tensor.layer} has an expert {tensor.expert}, the config says {key} = {count}",
+                where=tensor.name,
+            )
+    return count
+
+
+def check_complete(experts: Experts, count: int) -> None:
+    """Raise IncompleteCover, naming layer and expert, unless every layer has every projection of every expert."""
+    present: dict[int, set[tuple[str, int | None]]] = defaultdict(set)
+    for tensor in experts.tensors:
+        present[tensor.layer].add((tensor.projection, tensor.expert))
+    numbers: Sequence[int | None] = range(count) if experts.row.stacking == "per-expert" else [None]
+    gaps = []
+    for layer in experts.layers:
+        for expert in numbers:
+            lacking = [p for p in experts.row.parts if (p, expert) not in present[layer]]
+            if lacking:
+                gaps.append((layer, expert, lacking))
+    if not gaps:
+        return
+    told = [
+        f"layer {layer}" + ("" if expert is None else f", expert {expert}") + f" lacks {' and '.join(lacking)}"
+        for layer, expert, lacking in gaps[:MISSING_SHOWN]
+    ]
+    more = f"; and {len(gaps) - MISSING_SHOWN} more" if len(gaps) > MISSING_SHOWN else ""
+    layer, expert, lacking = gaps[0]
+    name = experts.row.parts[lacking[0]].replace("{e}", str(expert))
+    raise IncompleteCover(
+        f"experts are missing: {'; '.join(told)}{more} (expected {count} experts in each of {len(experts.layers)} "
+        "layers)",
+        where=f"{experts.tensors[0].block}.{name} of layer {layer}",
+        hint="the checkpoint is incomplete; hubbot looks again when it has a new commit",
+    )
+
+
+def orientation_of(checkpoint: Checkpoint, experts: Experts) -> tuple[str, int]:
+    """Return the orientation of the experts and their inner width, or raise where one expert differs."""
+    by_projection: dict[str, list[TensorInfo]] = defaultdict(list)
+    for tensor in experts.tensors:
+        by_projection[tensor.projection].append(checkpoint.tensors[tensor.name])
+    for projection, tensors in by_projection.items():
+        _check_same_shape(projection, tensors)
+    shape = {projection: tensors[0].shape for projection, tensors in by_projection.items()}
+    hidden = checkpoint.config.get("hidden_size")
+    found = [name for name, width in _orientations(shape, hidden) if width is not None]
+    widths = {name: width for name, width in _orientations(shape, hidden) if width is not None}
+    told = ", ".join(f"{p} {list(s)}" for p, s in shape.items())
+    if not found:
+        raise IncompleteCover(
+            f"the expert shapes do not fit together with hidden_size = {hidden}: {told}", where=checkpoint.repo.id
+        )
+    if found != ["out,in"]:
+        raise AmbiguousLayout(
+            f"the experts are stored transposed ([in, out]): {told}",
+            where=checkpoint.repo.id,
+            hint=f"no reference proves a transposed layout {experts.row.key} for {checkpoint.model_type}",
+        )
+    return found[0], int(widths[found[0]] or 0)
+
+
+def _check_same_shape(projection: str, tensors: Sequence[TensorInfo]) -> None:
+    counts: dict[tuple[int, ...], int] = defaultdict(int)
+    for tensor in tensors:
+        counts[tensor.shape] += 1
+    usual = max(counts, key=lambda shape: counts[shape])
+    odd = next((tensor for tensor in tensors if tensor.shape != usual), None)
+    if odd is not None:
+        raise IncompleteCover(
+            f"{odd.name!r} has shape {list(odd.shape)}, the other {projection} tensors have {list(usual)}",
+            where=odd.shard,
+            hint="one expert of another shape cannot be stacked",
+        )
+    dtypes = {tensor.dtype for tensor in tensors}
+    if len(dtypes) > 1:
+        raise UnknownPacking(f"{projection} tensors are stored in several dtypes: {', '.join(sorted(dtypes))}")
+
+
+def _orientations(shape: dict[str, tuple[int, ...]], hidden: object) -> list[tuple[str, int | None]]:
+    """Return (orientation, inner width or None where it does not fit); both can never fit at once."""
+    if "gate_up" in shape:
+        *_, a, b = shape["gate_up"]
+        *_, c, d = shape["down"]
+        out_in = d if (b, c) == (hidden, hidden) and a == 2 * d else None
+        in_out = c if (a, d) == (hidden, hidden) and b == 2 * c else None
+    else:
+        gate, up, down = shape["gate"][-2:], shape["up"][-2:], shape["down"][-2:]
+        out_in = gate[0] if gate == up and gate[1] == hidden and down == (hidden, gate[0]) else None
+        in_out = gate[1] if gate == up and gate[0] == hidden and down == (gate[1], hidden) else None
+        if out_in is not None and in_out is not None:
+            in_out = None  # square: one tensor per projection is [out, in] in every family the rows cite
+    return [("out,in", out_in), ("in,out", in_out)]

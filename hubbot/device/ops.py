@@ -1,0 +1,34 @@
+"""Raw bits of a slice -> the slice of a runtime parameter: view, transpose, pick rows, cast, check finite."""
+
+from typing import Any
+
+import mlx.core as mx
+import numpy.typing as npt
+
+from hubbot.plans import Move
+
+DTYPES = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
+
+
+def shape(raw: npt.NDArray[Any], source_dtype: str, move: Move) -> Any:
+    """Return the mlx slice that `move` makes from raw source bits; lazy, in the source's dtype.
+
+    The reader has already left out unwanted rows of an untransposed source with step 1.
+    """
+    array = mx.array(raw).view(DTYPES[source_dtype])
+    if move.transposed:
+        array = array.swapaxes(-1, -2)
+    if move.rows is not None and (move.transposed or move.rows[2] != 1):
+        start, stop, step = move.rows
+        array = array[..., start:stop:step, :]
+    return array
+
+
+def cast(array: Any, dtype: str) -> Any:
+    """Return `array` in `dtype` (F32, F16 or BF16), rounded to nearest even."""
+    return array.astype(DTYPES[dtype])
+
+
+def all_finite(array: Any) -> Any:
+    """Return a lazy scalar: whether no element is NaN or infinite."""
+    return mx.all(mx.isfinite(array))

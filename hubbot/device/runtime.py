@@ -1,0 +1,193 @@
+"""mlx-lm as hubbot's users run it: build a model's skeleton, load strictly, dequantize, generate.
+
+This is the only part of device/ that the referee may use; it knows nothing of how artifacts are made.
+"""
+
+import importlib
+import inspect
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+from mlx.utils import tree_flatten
+from mlx_lm.utils import load_model, load_tokenizer
+
+from hubbot.errors import ConfigUnresolved, NoRuntime, StructureMismatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of an mlx-lm model before any weight is loaded.
+
+    `predicate` is the answer of the model's own quant_predicate for its module (None: the class has none);
+    `takes_global_scale` says whether the module can hold nvfp4's tensor scale.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    quantizable: bool
+    predicate: bool | Mapping[str, int] | None
+    takes_global_scale: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A model that stock mlx-lm loaded strictly, with its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+    config: Mapping[str, Any]
+    upcast: bool
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that an artifact is a function of."""
+    found = {"python": platform.python_version()}
+    for package in ("hubbot", "mlx", "mlx-lm"):
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return {name: found[name] for name in sorted(found) if name != "python"}
+
+
+def describe() -> dict[str, str]:
+    """Return what identifies this device in a record of measurements."""
+    device = str(mx.default_device())
+    return {"device": device, "machine": platform.machine(), "system": f"{platform.system()} {platform.release()}"}
+
+
+def skeleton(config: Mapping[str, Any]) -> tuple[Parameter, ...]:
+    """Return every parameter of the model that `config` describes, without evaluating one array.
+
+    Raises NoRuntime where mlx-lm has no such class, ConfigUnresolved where the class rejects the config.
+    """
+    model = _build(config)
+    modules = dict(model.named_modules())
+    predicate = getattr(model, "quant_predicate", None)
+    found = []
+    for name, array in tree_flatten(model.parameters()):
+        path, _, leaf = name.rpartition(".")
+        module = modules.get(path)
+        quantizable = leaf == "weight" and hasattr(module, "to_quantized")
+        found.append(
+            Parameter(
+                name=name,
+                shape=tuple(array.shape),
+                quantizable=quantizable,
+                predicate=predicate(path, module) if predicate and quantizable else None,
+                takes_global_scale=quantizable and _takes_global_scale(module),
+            )
+        )
+    return tuple(found)
+
+
+def effective_args(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every ModelArgs field as the class sees it after its defaults and __post_init__."""
+    args = _classes(config).ModelArgs.from_dict(dict(config))
+    return {field.name: getattr(args, field.name) for field in fields(args)}
+
+
+def load(folder: Path) -> Any:
+    """Return the model that stock mlx-lm loads strictly from `folder`, lazily; StructureMismatch if it refuses."""
+    try:
+        model, _ = load_model(folder, lazy=True, strict=True)
+    except (ValueError, KeyError, RuntimeError, FileNotFoundError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise StructureMismatch(f"stock mlx_lm.load refuses it: {reason}", where=str(folder)) from error
+    return model
+
+
+def load_to_speak(folder: Path) -> Loaded:
+    """Return model and tokenizer ready to generate.
+
+    A CPU's gather_mm computes only float32, so there a model with unquantized 16-bit experts is upcast in
+    memory; `upcast` records it, the stored bytes stay as they are.
+    """
+    model, config = load_model(folder, lazy=True, strict=True)
+    upcast = mx.default_device() == mx.cpu and not config.get("quantization")
+    if upcast:
+        model.set_dtype(mx.float32)
+    mx.eval(model.parameters())
+    tokenizer = load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
+    return Loaded(model=model, tokenizer=tokenizer, config=config, upcast=upcast)
+
+
+def parameters(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (name, array) of a loaded model."""
+    yield from tree_flatten(model.parameters())
+
+
+def logits(model: Any, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return float32 logits [tokens, vocabulary] for one sequence of token ids."""
+    out = model(mx.array(ids)[None])[0].astype(mx.float32)
+    mx.eval(out)
+    return np.array(out)
+
+
+def dequantize(
+    parts: Mapping[str, npt.NDArray[Any]], *, mode: str, bits: int, group_size: int, scale_dtype: str
+) -> npt.NDArray[np.float32]:
+    """Return float32 weights from stored `parts` (weight, scales, biases, global_scale), any leading shape.
+
+    Scales and biases arrive as raw bits (uint16 for 16-bit floats); the arithmetic runs in float32.
+    """
+    weight = mx.array(parts["weight"])
+    scales = mx.array(parts["scales"])
+    biases = None
+    if mode == "affine":
+        scales = _float32(scales, scale_dtype)
+        biases = _float32(mx.array(parts["biases"]), scale_dtype)
+    if "global_scale" in parts:
+        out = mx.stack(
+            [
+                mx.dequantize(
+                    weight[e], scales[e], None, group_size, bits, mode=mode,
+                    global_scale=mx.array(parts["global_scale"][e]), dtype=mx.float32,
+                )
+                for e in range(weight.shape[0])
+            ]
+        )  # fmt: skip
+    else:
+        out = mx.dequantize(weight, scales, biases, group_size, bits, mode=mode, dtype=mx.float32)
+    mx.eval(out)
+    return np.array(out)
+
+
+def _float32(array: Any, dtype: str) -> Any:
+    if dtype in {"BF16", "F16"}:
+        array = array.view(mx.bfloat16 if dtype == "BF16" else mx.float16)
+    return array.astype(mx.float32)
+
+
+def _classes(config: Mapping[str, Any]) -> Any:
+    name = str(config.get("model_type") or "")
+    if not name.isidentifier():
+        raise NoRuntime(f"{name!r} is not a model type")
+    try:
+        return importlib.import_module(f"mlx_lm.models.{name}")
+    except ModuleNotFoundError as error:
+        raise NoRuntime(
+            f"mlx-lm {version('mlx-lm')} has no class for model type {name}",
+            hint="a newer mlx-lm may have one; the job is tried again when one is installed",
+        ) from error
+
+
+def _build(config: Mapping[str, Any]) -> Any:
+    module = _classes(config)
+    try:
+        return module.Model(module.ModelArgs.from_dict(dict(config)))
+    except (TypeError, ValueError, KeyError, AttributeError, AssertionError) as error:
+        raise ConfigUnresolved(
+            f"mlx-lm's {config['model_type']} class does not take the config: {error}",
+            hint="a field is missing or has a value that this class cannot use",
+        ) from error
+
+
+def _takes_global_scale(module: Any) -> bool:
+    return "global_scale" in inspect.signature(module.to_quantized).parameters

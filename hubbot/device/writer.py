@@ -1,0 +1,123 @@
+"""safetensors files written by offset: shapes are known first, so the header is, and bytes follow in any order."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hubbot.checkpoints import DTYPE_BITS
+
+ALIGNMENT = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """Where one stored tensor lives: file name, offset of its first byte, bytes per step of its first axis."""
+
+    file: str
+    start: int
+    nbytes: int
+    stride: int
+
+
+Stored = tuple[str, str, tuple[int, ...]]
+
+
+class WeightWriter:
+    """The weight files of one variant under construction; use as a context manager.
+
+    `tensors` are (name, dtype, shape) in the order they will stand in the files; shards hold at most
+    `shard_bytes` unless a single tensor is larger.
+    """
+
+    def __init__(self, folder: Path, tensors: Sequence[Stored], *, shard_bytes: int) -> None:
+        self._folder = folder
+        self._groups = _shards(tensors, shard_bytes)
+        self._files: dict[str, int] = {}
+        self.slots: dict[str, Slot] = {}
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for number, group in enumerate(self._groups, start=1):
+            self._open(_file_name(number, len(self._groups)), group)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for descriptor in self._files.values():
+            if kind is None:
+                os.fsync(descriptor)
+            os.close(descriptor)
+        self._files.clear()
+
+    def write(self, name: str, row: int, data: memoryview) -> None:
+        """Write `data` at step `row` of tensor `name`'s first axis."""
+        slot = self.slots[name]
+        offset = row * slot.stride
+        assert offset + len(data) <= slot.nbytes, f"{name} would be written past its end"
+        done = 0
+        while done < len(data):
+            done += os.pwrite(self._files[slot.file], data[done:], slot.start + offset + done)
+
+    def index(self) -> dict[str, object]:
+        """Return the content of model.safetensors.index.json."""
+        total = sum(slot.nbytes for slot in self.slots.values())
+        return {
+            "metadata": {"total_size": total},
+            "weight_map": {name: self.slots[name].file for name in sorted(self.slots)},
+        }
+
+    def _open(self, file: str, group: Sequence[Stored]) -> None:
+        header, offsets = _header(group)
+        descriptor = os.open(self._folder / file, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._files[file] = descriptor
+        os.pwrite(descriptor, header, 0)
+        end = 0
+        for (name, _, shape), (start, stop) in zip(group, offsets, strict=True):
+            stride = (stop - start) // shape[0] if shape and shape[0] else stop - start
+            self.slots[name] = Slot(file=file, start=len(header) + start, nbytes=stop - start, stride=stride)
+            end = stop
+        os.ftruncate(descriptor, len(header) + end)
+
+
+def _nbytes(dtype: str, shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count * DTYPE_BITS[dtype] // 8
+
+
+def _shards(tensors: Sequence[Stored], limit: int) -> list[list[Stored]]:
+    groups: list[list[Stored]] = []
+    size = 0
+    for tensor in tensors:
+        nbytes = _nbytes(tensor[1], tensor[2])
+        if not groups or size + nbytes > limit:
+            groups.append([])
+            size = 0
+        groups[-1].append(tensor)
+        size += nbytes
+    return groups
+
+
+def _file_name(number: int, count: int) -> str:
+    # mlx-lm globs model*.safetensors and transformers expects the same names.
+    return "model.safetensors" if count == 1 else f"model-{number:05d}-of-{count:05d}.safetensors"
+
+
+def _header(group: Sequence[Stored]) -> tuple[bytes, list[tuple[int, int]]]:
+    entries: dict[str, object] = {"__metadata__": {"format": "mlx"}}
+    offsets = []
+    position = 0
+    for name, dtype, shape in group:
+        end = position + _nbytes(dtype, shape)
+        entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, end]}
+        offsets.append((position, end))
+        position = end
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text, offsets

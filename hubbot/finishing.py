@@ -1,0 +1,119 @@
+"""Everything of an MLX repo beside the weights: config.json, side files copied byte for byte, the mark.
+
+Nothing that can run is taken over: the config is the plan's, and only files of an allow-list are copied.
+"""
+
+import fnmatch
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hubbot.artifacts import Artifact
+from hubbot.checkpoints import Checkpoint, FileInfo
+from hubbot.errors import NeedsHuman
+from hubbot.folders import digest
+from hubbot.marks import MARK, mark
+from hubbot.plans import Plan, PlannedVariant
+
+CONFIG = "config.json"
+INDEX = "model.safetensors.index.json"
+CARD = "README.md"
+REPORT = "report.json"
+# Written after the conversion, about it; never among the files that the mark lists.
+ABOUT = frozenset({MARK, CARD, REPORT})
+SIDE_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "*.tiktoken", "vocab.json", "vocab.txt",
+    "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
+    "generation_config.json", "LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*",
+)  # fmt: skip
+_DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
+    """Return the source's files that are copied; NeedsHuman where the tokenizer exists only as code."""
+    names = {file.path for file in checkpoint.files}
+    known = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"} | {
+        name for name in names if name.endswith(".tiktoken")
+    }
+    code = sorted(name for name in names if name.endswith(".py") and "tokeniz" in name.lower())
+    if code and not names & known:
+        raise NeedsHuman(
+            "the tokenizer exists only as code, which hubbot never runs",
+            where=f"{checkpoint.repo.id}, {code[0]}",
+            hint="a tested conversion to tokenizer.json has to come first",
+        )
+    return tuple(file for file in checkpoint.files if _is_side_file(file.path))
+
+
+def finish(checkpoint: Checkpoint, plan: Plan, variant: PlannedVariant, *, source: Path, folder: Path) -> Artifact:
+    """Complete the repo in `folder`, which holds the weights and their index, and return it as an artifact."""
+    write_json(folder / CONFIG, config_of(plan, variant))
+    for file in side_files(checkpoint):
+        shutil.copyfile(source / file.path, folder / file.path)
+    files = tuple(digest(path, path.name) for path in sorted(folder.iterdir()) if path.name not in ABOUT)
+    write_json(folder / MARK, mark(plan, variant, files, verified=False))
+    _sync(folder)
+    return Artifact(
+        source=plan.source,
+        variant=variant.name,
+        path=str(folder),
+        files=files,
+        nbytes=variant.nbytes,
+        bits_per_weight=variant.bits_per_weight,
+    )
+
+
+def config_of(plan: Plan, variant: PlannedVariant) -> dict[str, Any]:
+    """Return the variant's config.json: the plan's, with the quantization where stock mlx_lm.load reads it."""
+    config = dict(plan.config)
+    quantization = _quantization(plan, variant)
+    if quantization:
+        # mlx-lm reads the first key; the Hub's model tree reads the second.
+        config["quantization"] = quantization
+        config["quantization_config"] = quantization
+    config["dtype"] = _DTYPE_NAMES[_main_dtype(plan, variant)]
+    return dict(sorted(config.items()))
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write `value` as stable, readable JSON."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _quantization(plan: Plan, variant: PlannedVariant) -> dict[str, Any] | None:
+    blocks = {}
+    for move in plan.moves:
+        encoding = variant.encodings[move.output]
+        if encoding.is_quantized:
+            block = {"group_size": encoding.group_size, "bits": encoding.bits, "mode": encoding.mode}
+            if encoding.global_scale:
+                block["global_scale"] = True
+            blocks[move.output.removesuffix(".weight")] = (move.role, block)
+    if not blocks:
+        return None
+    default = next((block for role, block in blocks.values() if role == "expert"), next(iter(blocks.values()))[1])
+    # The top-level block takes no global_scale: that is a property of single layers.
+    top = {key: value for key, value in default.items() if key != "global_scale"}
+    return {**top, **{path: block for path, (_, block) in blocks.items() if block != top}}
+
+
+def _main_dtype(plan: Plan, variant: PlannedVariant) -> str:
+    # The dtype of the activations follows that of the norms, which every variant keeps unquantized.
+    norms = [variant.encodings[move.output].dtype for move in plan.moves if move.role == "norm"]
+    return norms[0] if norms and norms[0] in _DTYPE_NAMES else "BF16"
+
+
+def _is_side_file(name: str) -> bool:
+    return "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in SIDE_FILES)
+
+
+def _sync(folder: Path) -> None:
+    for path in [*folder.iterdir(), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,78 @@
+"""A checkpoint in a folder of this machine, as RepoFiles. It follows no link out of the folder."""
+
+import hashlib
+from pathlib import Path
+
+from hubbot.checkpoints import FileInfo, Repo
+from hubbot.errors import RepoMissing
+
+IDENTITY_BYTES = 1 << 20
+HASH_BLOCK = 1 << 22
+
+
+class Folder:
+    """The files of one local folder; its revision is a digest of names, sizes and the first MiB of each."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_dir():
+            raise RepoMissing("there is no such folder", where=str(path), hint="give a folder or a repo id")
+        self._root = path.resolve()
+        self._files = tuple(self._list())
+        self._repo: Repo | None = None
+        self.requests = 0
+        self.bytes_read = 0
+
+    @property
+    def repo(self) -> Repo:
+        """Return the folder as a repo: its path, and a digest that changes with its config or headers."""
+        if self._repo is None:
+            sha = hashlib.sha256()
+            for file in self._files:
+                sha.update(f"{file.path}\0{file.size}\0".encode())
+                with (self._root / file.path).open("rb") as opened:
+                    sha.update(opened.read(IDENTITY_BYTES))
+            self._repo = Repo(id=str(self._root), revision=f"local-{sha.hexdigest()[:40]}")
+        return self._repo
+
+    @property
+    def files(self) -> tuple[FileInfo, ...]:
+        """Return the folder's regular files, sorted by name."""
+        return self._files
+
+    @property
+    def gated(self) -> bool:
+        """Return False: who can read the folder may."""
+        return False
+
+    @property
+    def private(self) -> bool:
+        """Return False: a folder has no visibility of its own."""
+        return False
+
+    def read(self, path: str, start: int, stop: int) -> bytes:
+        """Return bytes [start, stop) of a file of the folder."""
+        self.requests += 1
+        with (self._root / path).open("rb") as file:
+            file.seek(start)
+            data = file.read(stop - start)
+        self.bytes_read += len(data)
+        return data
+
+    def _list(self) -> list[FileInfo]:
+        found = []
+        for path in sorted(self._root.rglob("*")):
+            name = path.relative_to(self._root).as_posix()
+            hidden = any(part.startswith(".") for part in name.split("/"))
+            # The Hub's cache links every file to its blob, so a link is fine as long as a file is behind it.
+            if path.is_file() and not hidden:
+                found.append(FileInfo(path=name, size=path.stat().st_size))
+        return found
+
+
+def digest(path: Path, name: str) -> FileInfo:
+    """Return size and sha256 of the file at `path`, listed as `name`."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(HASH_BLOCK):
+            sha.update(block)
+    return FileInfo(path=name, size=path.stat().st_size, sha256=sha.hexdigest())

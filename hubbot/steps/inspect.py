@@ -1,0 +1,146 @@
+"""Look at a checkpoint without its weights: config.json, the card's front matter, and safetensors headers.
+
+A few small reads per shard, whether the files are in a folder or on the Hub. It judges nothing but format.
+"""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import yaml
+
+from hubbot.checkpoints import Checkpoint, RepoFiles, TensorInfo
+from hubbot.errors import CorruptConfig, CorruptHeader, NotMixtureOfExperts, UnknownPacking
+from hubbot.headers import LENGTH_BYTES, header_length, parse_header
+
+CONFIG = "config.json"
+INDEX = "model.safetensors.index.json"
+CARD = "README.md"
+MAX_JSON_BYTES = 64 << 20
+MAX_CARD_BYTES = 1 << 20
+# One read of this size holds the whole header of most shards (a header has some 130 bytes a tensor).
+FIRST_READ = 128 << 10
+CONNECTIONS = 8
+
+
+def inspect(files: RepoFiles) -> Checkpoint:
+    """Return what `files` hold, without weights; raises CorruptConfig, CorruptHeader or UnknownPacking."""
+    sizes = {file.path: file.size for file in files.files}
+    if CONFIG not in sizes:
+        raise NotMixtureOfExperts("there is no config.json, so this is no checkpoint", where=files.repo.id)
+    config = _object(files, CONFIG, sizes[CONFIG])
+    shards, weight_map = _shards(files, sizes)
+    tensors = _tensors(files, sizes, shards)
+    if weight_map is not None:
+        _check_index(weight_map, tensors)
+    return Checkpoint(
+        repo=files.repo,
+        config=config,
+        card=_front_matter(files, sizes),
+        files=files.files,
+        tensors=tensors,
+        gated=files.gated,
+        private=files.private,
+        requests=files.requests,
+        bytes_read=files.bytes_read,
+    )
+
+
+def _object(files: RepoFiles, path: str, size: int) -> dict[str, Any]:
+    if size > MAX_JSON_BYTES:
+        raise CorruptConfig(f"the file has {size} bytes, more than {MAX_JSON_BYTES}", where=path)
+    try:
+        value = json.loads(files.read(path, 0, size))
+    except (ValueError, RecursionError) as error:
+        hint = "the repo's owner has to mend it"
+        raise CorruptConfig(f"the file is not valid JSON: {error}", where=path, hint=hint) from error
+    if not isinstance(value, dict):
+        raise CorruptConfig("the file is not a JSON object", where=path)
+    return value
+
+
+def _shards(files: RepoFiles, sizes: Mapping[str, int]) -> tuple[list[str], dict[str, str] | None]:
+    if INDEX in sizes:
+        weight_map = _object(files, INDEX, sizes[INDEX]).get("weight_map")
+        if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
+            raise CorruptConfig("weight_map is not a map from tensor to file name", where=INDEX)
+        names = sorted(set(weight_map.values()))
+        missing = [name for name in names if name not in sizes]
+        if missing:
+            raise CorruptHeader(
+                f"the index names {missing[0]!r}, which is not in the repo ({len(missing)} shards missing)",
+                where=INDEX,
+                hint="the upload is incomplete; look again when the repo has a new commit",
+            )
+        return names, weight_map
+    names = sorted(name for name in sizes if name.endswith(".safetensors") and "/" not in name)
+    if "model.safetensors" in names:
+        names = ["model.safetensors"]
+    if not names:
+        _refuse_without_weights(files, sizes)
+    return names, None
+
+
+def _refuse_without_weights(files: RepoFiles, sizes: Mapping[str, int]) -> None:
+    pickled = sorted(name for name in sizes if name.endswith(".bin") and "pytorch_model" in name)
+    if pickled:
+        raise UnknownPacking(
+            "the weights exist only as pickled pytorch_model files, which this version does not read",
+            where=f"{files.repo.id}, {pickled[0]}",
+            hint="ask the owner for safetensors, or convert them with transformers first",
+        )
+    raise NotMixtureOfExperts("the repo holds no safetensors weights", where=files.repo.id)
+
+
+def _tensors(files: RepoFiles, sizes: Mapping[str, int], shards: list[str]) -> dict[str, TensorInfo]:
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        headers = list(pool.map(lambda shard: _header(files, shard, sizes[shard]), shards))
+    tensors: dict[str, TensorInfo] = {}
+    for header in headers:
+        for name, tensor in header.items():
+            if name in tensors:
+                raise CorruptHeader(
+                    f"tensor {name!r} stands in two shards, {tensors[name].shard} and {tensor.shard}",
+                    where=files.repo.id,
+                    hint="nobody can say which of the two is meant",
+                )
+            tensors[name] = tensor
+    return tensors
+
+
+def _header(files: RepoFiles, shard: str, size: int) -> dict[str, TensorInfo]:
+    first = files.read(shard, 0, min(size, FIRST_READ))
+    length = header_length(first, file_size=size, shard=shard)
+    header = first[LENGTH_BYTES : LENGTH_BYTES + length]
+    if len(header) < length:
+        header += files.read(shard, LENGTH_BYTES + len(header), LENGTH_BYTES + length)
+    if len(header) < length:
+        raise CorruptHeader(f"the header ends after {len(header)} of {length} bytes", where=shard)
+    return parse_header(header, file_size=size, shard=shard)
+
+
+def _check_index(weight_map: Mapping[str, str], tensors: Mapping[str, TensorInfo]) -> None:
+    for name, shard in weight_map.items():
+        found = tensors.get(name)
+        if found is None or found.shard != shard:
+            place = f"it is in {found.shard}" if found else "no shard holds it"
+            raise CorruptHeader(f"the index puts {name!r} into {shard}, but {place}", where=INDEX)
+    extra = next((name for name in tensors if name not in weight_map), None)
+    if extra is not None:
+        raise CorruptHeader(f"{tensors[extra].shard} holds {extra!r}, which the index does not name", where=INDEX)
+
+
+def _front_matter(files: RepoFiles, sizes: Mapping[str, int]) -> dict[str, Any]:
+    if CARD not in sizes:
+        return {}
+    text = files.read(CARD, 0, min(sizes[CARD], MAX_CARD_BYTES)).decode("utf-8", "replace")
+    if not text.startswith("---\n"):
+        return {}
+    block = text[4:].partition("\n---")[0]
+    try:
+        # A broken card says nothing about the weights: it only leaves licence and tags unknown.
+        value = yaml.safe_load(block)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}
+    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}

@@ -1,0 +1,361 @@
+"""Make the records in `cases/` with torch and transformers; run by hand, the tests never do.
+
+    python -m tests.reference.make [model_type ...]
+
+It records nothing unless checkpoints.py regenerates every file that transformers saved, byte for byte.
+"""
+
+import copy
+import hashlib
+import json
+import math
+import re
+import sys
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from safetensors.numpy import load_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from tests.reference import checkpoints
+from tests.reference.families import FAMILIES, Family, Model
+from tests.reference.special_families import SPECIAL_FAMILIES
+
+SEED = 20250
+TOKENS = 24
+STEPS = 6
+
+Record = dict[str, Any]
+Arrays = dict[str, np.ndarray]
+
+ROUTER = re.compile(r"(mlp\.gate|router|router\.layer)\.weight$")
+NORM = re.compile(r"norm\d?\.weight$")
+KEPT_FLOAT32 = "e_score_correction_bias"  # published bf16 checkpoints store it in float32
+
+
+def main() -> None:
+    """Record the families named on the command line, or all."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    wanted = sys.argv[1:]
+    for family in (*FAMILIES, *SPECIAL_FAMILIES):
+        if not wanted or family.model_type in wanted:
+            record_family(family)
+
+
+def record_family(family: Family) -> None:
+    """Write one JSON record a model and the logits of them all."""
+    folder = checkpoints.RECORDS / family.model_type
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays: Arrays = {}
+    for model in family.models:
+        record = record_model(family, model, arrays)
+        (folder / f"{model.name}.json").write_text(readable(record) + "\n", "utf-8")
+        print(f"{family.model_type}/{model.name}: {', '.join(record['forms'])}")
+    np.savez(folder / "logits.npz", **arrays)
+
+
+def record_model(family: Family, model: Model, arrays: Arrays) -> Record:
+    """Build the model, take its logits, save it with transformers in every form, and describe the files."""
+    network = build(family, model.changes, model.omitted)
+    record: Record = {
+        "model_type": family.model_type,
+        "model": model.name,
+        "expected": "refuse" if "refuse" in {family.expected, model.expected} else "convert",
+        "remarks": [*family.remarks, *model.remarks],
+        "seed": SEED,
+        "ids": draw_ids(network.config.vocab_size),
+        "parameters": describe_parameters(network),
+        "layouts": {},
+        "forms": {},
+    }
+    layouts = {"orig": True, "v5": False}
+    for layout in (name for name in layouts if name in {layout_of(form) for form in model.forms}):
+        record["layouts"][layout] = trace(network, record, original=layouts[layout])
+    fill(network, checkpoints.parameter_values(record))
+    arrays[f"{model.name}.logits"] = logits = answer(network, record["ids"])
+    refuse_ties(network, record, logits)
+    if model.name == "base":
+        refuse_idle_values(family, record, logits)
+        decode_ids, decode_logits = decode(network, record["ids"])
+        arrays |= {"base.decode_ids": decode_ids, "base.decode_logits": decode_logits}
+    for form in model.forms:
+        stored = halved(network) if form == "bf16" else network
+        record["forms"][form] = record_form(stored, family, model, record, form)
+        if form == "bf16":
+            arrays[f"{model.name}-bf16.logits"] = answer_rounded(network, stored, record)
+    return record
+
+
+def layout_of(form: str) -> str:
+    """Only v5 stores the experts as transformers 5 holds them."""
+    return "v5" if form == "v5" else "orig"
+
+
+def build(family: Family, changes: Mapping[str, Any], omitted: Collection[str]) -> Any:
+    """The in-memory model, float32, plain attention and experts."""
+    values = {key: value for key, value in {**family.config, **changes}.items() if key not in omitted}
+    config = AutoConfig.for_model(family.model_type, **values)
+    network = AutoModelForCausalLM.from_config(
+        config, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager"
+    )
+    return network.eval()
+
+
+def stored_tensors(network: Any) -> dict[str, torch.Tensor]:
+    """Parameters and persistent buffers, a tied tensor once."""
+    named = dict(network.named_parameters()) | dict(network.named_buffers())
+    return {name: named[name] for name in network.state_dict() if name in named}
+
+
+def describe_parameters(network: Any) -> Record:
+    """Shape, mean and scale of every parameter."""
+    tensors = stored_tensors(network)
+    return {
+        name: {"shape": list(tensor.shape), **role(name, tensor, tensors)}
+        for name, tensor in sorted(tensors.items())
+    }
+
+
+def role(name: str, tensor: torch.Tensor, names: Collection[str]) -> dict[str, float]:
+    """Norms around 1 (inexact in bf16), biases of both signs, routers without ties, logits not flat."""
+    if NORM.search(name):
+        return {"mean": 1.0, "scale": 0.1}
+    if name.endswith(("bias", "correction_bias")):
+        return {"mean": 0.0, "scale": 0.2}
+    if "embed_tokens" in name:
+        tied = "lm_head.weight" not in names
+        return {"mean": 0.0, "scale": 0.2 if tied else 1.0}
+    gain = 2.0 if ROUTER.search(name) or name.startswith("lm_head") else 1.2
+    return {"mean": 0.0, "scale": float(f"{gain / math.sqrt(tensor.shape[-1]):.4g}")}
+
+
+def draw_ids(vocabulary: int) -> list[int]:
+    """Fixed token ids, the same in every model of that vocabulary."""
+    raw = np.random.PCG64(SEED).random_raw(TOKENS)
+    return [int(value) % vocabulary for value in raw]
+
+
+def fill(network: Any, values: Mapping[str, np.ndarray]) -> None:
+    """Put the values into the model; every stored tensor must be among them."""
+    tensors = stored_tensors(network)
+    if tensors.keys() != values.keys():
+        raise SystemExit(f"parameters differ: {sorted(tensors.keys() ^ values.keys())}")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            tensor.copy_(torch.from_numpy(values[name].copy()))
+
+
+def trace(network: Any, record: Record, *, original: bool) -> Record:
+    """Number every element, let transformers save the model, and read where each element went."""
+    numbers: dict[str, np.ndarray] = {}
+    first: dict[int, str] = {}
+    position = 0
+    for name, spec in record["parameters"].items():
+        size = math.prod(spec["shape"])
+        numbers[name] = np.arange(position, position + size, dtype=np.float32).reshape(spec["shape"])
+        first[position] = name
+        position += size
+    if position > 2**24:
+        raise SystemExit("too many elements to number in float32")
+    fill(network, numbers)
+    with tempfile.TemporaryDirectory() as folder:
+        network.save_pretrained(folder, save_original_format=original)
+        saved = load_file(Path(folder) / "model.safetensors")
+    starts = np.array(list(first))
+    views = {}
+    for name, value in sorted(saved.items()):
+        start = int(starts[np.searchsorted(starts, value.min(), side="right") - 1])
+        parameter = first[start]
+        view = strided_view(name, value.astype(np.int64) - start)
+        whole = name == parameter and np.array_equal(value, numbers[name])
+        views[name] = {} if whole else {"from": parameter, **view}
+    return views
+
+
+def strided_view(name: str, numbers: np.ndarray) -> Record:
+    """Describe the numbers as offset and strides (in elements) of one parameter, or stop."""
+    offset = int(numbers.flat[0])
+    strides = []
+    for axis, length in enumerate(numbers.shape):
+        neighbour = numbers.take(min(1, length - 1), axis=axis).flat[0]
+        strides.append(int(neighbour) - offset)
+    expected = np.full(numbers.shape, offset)
+    for axis, step in enumerate(strides):
+        steps = np.arange(numbers.shape[axis]) * step
+        expected += steps.reshape([-1 if other == axis else 1 for other in range(numbers.ndim)])
+    if not np.array_equal(expected, numbers):
+        raise SystemExit(f"{name} is not a strided view of one parameter")
+    return {"shape": list(numbers.shape), "offset": offset, "strides": strides}
+
+
+def answer(network: Any, ids: list[int]) -> np.ndarray:
+    """Logits of one sequence, float32 [tokens, vocab]."""
+    with torch.no_grad():
+        return network(torch.tensor([ids]), use_cache=False).logits[0].float().numpy()
+
+
+def decode(network: Any, ids: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Greedy steps with the KV cache: the ids fed and the logits after each."""
+    fed, steps = [], []
+    with torch.no_grad():
+        output = network(torch.tensor([ids]), use_cache=True)
+        for _ in range(STEPS):
+            fed.append(int(output.logits[0, -1].argmax()))
+            output = network(torch.tensor([[fed[-1]]]), past_key_values=output.past_key_values, use_cache=True)
+            steps.append(output.logits[0, -1].numpy())
+    whole = answer(network, ids + fed)[len(ids) :]
+    if relative(np.stack(steps), whole) > 1e-5:
+        raise SystemExit("decoding with the cache differs from one pass")
+    return np.array(fed, dtype=np.int64), np.stack(steps)
+
+
+def relative(measured: np.ndarray, reference: np.ndarray) -> float:
+    """Largest difference over the largest reference value."""
+    return float(np.abs(measured - reference).max() / np.abs(reference).max())
+
+
+def refuse_ties(network: Any, record: Record, logits: np.ndarray) -> None:
+    """A router near a tie would flip under noise of one part in a million; no reference may depend on it."""
+    values = checkpoints.parameter_values(record)
+    noise = np.random.default_rng(0)
+    for _ in range(3):
+        shaken = {
+            name: value * (1 + 1e-6 * noise.standard_normal(value.shape)).astype(np.float32)
+            for name, value in values.items()
+        }
+        fill(network, shaken)
+        if (error := relative(answer(network, record["ids"]), logits)) > 1e-4:
+            raise SystemExit(f"{record['model_type']}/{record['model']}: a router is near a tie ({error:.1e})")
+    fill(network, values)
+
+
+def refuse_idle_values(family: Family, record: Record, logits: np.ndarray) -> None:
+    """Each value the row calls decisive must change the logits when it is another."""
+    for key, other in family.matters.items():
+        network = build(family, {key: other}, ())
+        fill(network, checkpoints.parameter_values(record))
+        if (change := relative(answer(network, record["ids"]), logits)) < 1e-2:
+            raise SystemExit(f"{family.model_type}: {key} hardly matters ({change:.1e})")
+
+
+def record_form(network: Any, family: Family, model: Model, record: Record, form: str) -> Record:
+    """Save with transformers, describe, and refuse unless the description gives the same bytes."""
+    options: Record = {"save_original_format": form != "v5"}
+    if form == "sharded":
+        size = sum(math.prod(spec["shape"]) for spec in record["parameters"].values())
+        options["max_shard_size"] = 4 * size // 3
+    with tempfile.TemporaryDirectory() as name:
+        network.save_pretrained(name, **options)
+        config = json.loads((Path(name) / "config.json").read_text())
+        if form == "hub":
+            config = hub_dialect(network, family, config)
+            (Path(name) / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        saved = {path.name: path.read_bytes() for path in sorted(Path(name).iterdir())}
+        shards = {path.name: sorted(load_names(path)) for path in sorted(Path(name).glob("model*.safetensors"))}
+    saved.pop("generation_config.json", None)
+    description: Record = {
+        "layout": layout_of(form),
+        "dtype": "BF16" if form == "bf16" else "F32",
+        "float32": [],
+        "reference": f"{model.name}-bf16" if form == "bf16" else model.name,
+        "config": config,
+        "files": {name: {} for name in saved},
+    }
+    if form == "bf16":
+        names = record["layouts"]["orig"]
+        description["float32"] = sorted(name for name in names if name.endswith(KEPT_FLOAT32))
+    if form == "sharded":
+        refuse_whole_layers(shards)
+        for shard, names in shards.items():
+            description["files"][shard]["tensors"] = names
+    compare(record | {"forms": {form: description}}, form, saved)
+    return description
+
+
+def halved(network: Any) -> Any:
+    """A copy with its weights rounded to bf16, all but what checkpoints keep in float32."""
+    copied = copy.deepcopy(network).to(torch.bfloat16)
+    exact = stored_tensors(network)
+    for name, tensor in stored_tensors(copied).items():
+        if name.endswith(KEPT_FLOAT32):
+            tensor.data = exact[name].data.clone()
+    return copied
+
+
+def answer_rounded(network: Any, rounded: Any, record: Record) -> np.ndarray:
+    """Float32 logits on the rounded weights; rotary frequencies must stay as float32 computed them."""
+    fill(network, {name: value.detach().float().numpy() for name, value in stored_tensors(rounded).items()})
+    logits = answer(network, record["ids"])
+    fill(network, checkpoints.parameter_values(record))
+    return logits
+
+
+def load_names(path: Path) -> Iterator[str]:
+    """Tensor names in a safetensors header."""
+    data = path.read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return (name for name in header if name != "__metadata__")
+
+
+def refuse_whole_layers(shards: Mapping[str, list[str]]) -> None:
+    """The experts of at least one layer must lie in more than one shard."""
+    homes: dict[str, set[str]] = {}
+    for shard, names in shards.items():
+        for name in names:
+            if ".experts." in name:
+                homes.setdefault(name.split(".experts.")[0], set()).add(shard)
+    if max(len(shards) for shards in homes.values()) < 2:
+        raise SystemExit("no layer's experts are spread over shards")
+
+
+def compare(record: Record, form: str, saved: Mapping[str, bytes]) -> None:
+    """Fill in the sha256 of each file, having seen that it is regenerated exactly."""
+    rendered = checkpoints.render(record, form)
+    if rendered.keys() != saved.keys():
+        raise SystemExit(f"{form}: files {sorted(rendered)} are not {sorted(saved)}")
+    for name, data in saved.items():
+        if rendered[name] != data:
+            raise SystemExit(f"{record['model_type']}/{record['model']}/{form}: {name} differs")
+        record["forms"][form]["files"][name]["sha256"] = hashlib.sha256(data).hexdigest()
+
+
+def hub_dialect(network: Any, family: Family, config: Record) -> Record:
+    """The same config as transformers 4 wrote it; transformers 5 must read it back as the same values."""
+    old = {family.renamed.get(key, key): value for key, value in config.items() if key not in family.dropped}
+    rope = dict(old.pop("rope_parameters"))
+    kind = rope.pop("rope_type")
+    old["rope_theta"] = rope.pop("rope_theta")
+    if "partial_rotary_factor" in rope:
+        old["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
+    old["rope_scaling"] = None if kind == "default" else {family.rope_kind: kind, **rope}
+    old["torch_dtype"] = old.pop("dtype")
+    old |= {"transformers_version": "4.51.3", **family.added}
+    reread = json.loads(type(network.config).from_dict(copy.deepcopy(old)).to_json_string(use_diff=True))
+    # transformers 5 keeps the old key `type` beside `rope_type`.
+    reread["rope_parameters"].pop("type", None)
+    allowed = {*family.added, "transformers_version"}
+    differing = {key for key in (reread.keys() | config.keys()) - allowed if reread.get(key) != config.get(key)}
+    if differing:
+        raise SystemExit(f"{family.model_type}: transformers reads {sorted(differing)} differently: {reread}")
+    return old
+
+
+def readable(value: Any, indent: int = 0) -> str:
+    """JSON with one line for whatever fits one: a tensor, a list of ids."""
+    line = json.dumps(value, sort_keys=True)
+    if len(line) <= 160 - indent or not isinstance(value, dict):
+        return line
+    pad = " " * (indent + 1)
+    items = (f"{pad}{json.dumps(key)}: {readable(item, indent + 1)}" for key, item in value.items())
+    return "{\n" + ",\n".join(items) + "\n" + " " * indent + "}"
+
+
+if __name__ == "__main__":
+    main()
