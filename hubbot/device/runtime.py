@@ -103,6 +103,28 @@ def load(folder: Path) -> Any:
     return model
 
 
+def load_and_resanitize(folder: Path) -> list[str]:
+    """Load strictly and return the stored tensors that the class's own sanitize would change, add or drop."""
+    model = load(folder)
+    if not hasattr(model, "sanitize"):
+        return []
+    stored: dict[str, Any] = {}
+    for path in sorted(folder.glob("model*.safetensors")):
+        stored.update(mx.load(str(path)))  # type: ignore[arg-type]
+    again = model.sanitize(dict(stored))
+    changed = sorted(set(stored) ^ set(again))
+    changed += [name for name, array in stored.items() if name in again and not _same(array, again[name])]
+    return changed
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    return (
+        one.shape == other.shape and one.dtype == other.dtype and bool(mx.array_equal(one, other, equal_nan=True))
+    )
+
+
 def load_to_speak(folder: Path) -> Loaded:
     """Return model and tokenizer ready to generate.
 

@@ -1,0 +1,54 @@
+"""Gate 1, second half: the artifact's own config.json makes the runtime compute the source's function.
+
+Every effective ModelArgs field, after class defaults, against the value worked out from the source's config.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hubbot.artifacts import Finding
+from hubbot.catalogue import dialects, runtimes
+from hubbot.catalogue.families import Family
+from hubbot.checks.structure import GATE
+from hubbot.device import runtime
+from hubbot.errors import HubbotError
+
+
+def check_configuration(
+    source: Mapping[str, Any], artifact: Mapping[str, Any], family: Family
+) -> Iterator[Finding]:
+    """Yield one finding per field that differs, or one pass for all of them."""
+    fields = runtimes.fields(family.runtime)
+    assert fields is not None, "the caller found the runtime"
+    expected = {origin.field: origin for origin in dialects.resolve(source, family, fields).origins}
+    try:
+        effective = runtime.effective_args(artifact)
+    except (HubbotError, TypeError, ValueError, KeyError) as error:
+        yield _finding("all fields", str(error)[:200], "accepted", "fail", "mlx-lm does not take this config")
+        return
+    differing = 0
+    for name, origin in expected.items():
+        if not _equal(effective.get(name), origin.value):
+            differing += 1
+            yield _finding(
+                name, effective.get(name), origin.value, "fail",
+                f"the model would run with another {name} than the source ({origin.origin})",
+            )  # fmt: skip
+    if not differing:
+        reason = "every field the class reads has the source's value"
+        yield _finding("all fields", len(expected), len(expected), "pass", reason)
+
+
+def _equal(found: Any, expected: Any) -> bool:
+    if isinstance(found, bool) or isinstance(expected, bool):
+        return found is expected
+    if isinstance(found, list | tuple) and isinstance(expected, list | tuple):
+        return list(found) == list(expected)
+    return bool(found == expected)
+
+
+def _finding(field: str, measured: Any, allowed: Any, status: Any, reason: str) -> Finding:
+    return Finding(
+        gate=GATE, check="configuration", subject=f"config.json, {field}", measured=measured, allowed=allowed,
+        status=status, reason=reason,
+    )  # fmt: skip

@@ -1,0 +1,102 @@
+"""The referee: an artifact and its source in, a report out. It judges what it is given, whoever made it.
+
+A gate that does not run is reported as not-run with the reason, never as passed.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hubbot.artifacts import Artifact, Finding, Report
+from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.checkpoints import Checkpoint, FileInfo
+from hubbot.checks import structure
+from hubbot.checks.configuration import check_configuration
+from hubbot.checks.expectations import Expectations
+from hubbot.checks.stored import StoredParameters
+from hubbot.checks.values import check_values
+from hubbot.device import runtime
+from hubbot.errors import AmbiguousLayout, CorruptConfig, HubbotError
+from hubbot.finishing import CONFIG
+from hubbot.marks import read_mark
+
+Progress = Callable[[int, int, str], None]
+# What the design names and this version does not measure yet.
+ABSENT = {
+    "tracer": "this version has no tracer",
+    "parity": "this version does not run transformers beside the artifact; the model type's layouts are proven "
+    "by committed transformers references",
+    "behaviour": "this version does not measure KL divergence",
+}
+
+
+def judge(checkpoint: Checkpoint, source: Path, folder: Path, *, progress: Progress) -> Report:
+    """Return the report on the artifact in `folder` against `checkpoint`, whose weights lie in `source`.
+
+    Faults of the artifact become findings; faults of the source raise (AmbiguousLayout, CorruptHeader...).
+    """
+    if checkpoint.model_type not in BY_MODEL_TYPE:
+        raise AmbiguousLayout(
+            f"no family row says what a {checkpoint.model_type} source ought to become", where=checkpoint.repo.id
+        )
+    digests = structure.hash_files(folder)
+    artifact = described(checkpoint, folder)
+    findings = list(_findings(checkpoint, source, artifact, digests, progress))
+    findings += [_absent(gate, reason) for gate, reason in ABSENT.items()]
+    return Report(artifact=artifact, findings=tuple(findings), digests=digests)
+
+
+def described(checkpoint: Checkpoint, folder: Path) -> Artifact:
+    """Return the artifact in `folder` as its mark describes it, or with nothing recorded where it has none."""
+    mark = read_mark(folder) or {}
+    files = tuple(FileInfo(**file) for file in mark.get("files", []))
+    return Artifact(
+        source=checkpoint.repo,
+        variant=str(mark.get("variant", folder.name)),
+        path=str(folder),
+        files=files,
+        nbytes=int(mark.get("bytes", 0)),
+        bits_per_weight=float(mark.get("bits_per_weight", 0.0)),
+    )
+
+
+def _findings(
+    checkpoint: Checkpoint, source: Path, artifact: Artifact, digests: Mapping[str, str], progress: Progress
+) -> Iterator[Finding]:
+    folder = Path(artifact.path)
+    family = BY_MODEL_TYPE[checkpoint.model_type]
+    yield from structure.check_files(artifact, digests)
+    try:
+        config = _config(folder)
+        yield from structure.check_config(config)
+        yield from check_configuration(checkpoint.config, config, family)
+        shapes = {parameter.name: parameter.shape for parameter in runtime.skeleton(config)}
+        stored = StoredParameters(folder, shapes)
+        yield from structure.check_index(folder, stored)
+        yield from structure.check_tensors(stored, shapes, config)
+        yield from structure.check_load(folder)
+        expected = Expectations(source, checkpoint, family, config)
+        yield from check_values(expected, stored, progress)
+    except (HubbotError, OSError, ValueError, KeyError, IndexError) as error:
+        yield Finding(
+            gate=structure.GATE, check="readable", subject=str(getattr(error, "where", None) or folder.name),
+            measured=str(error)[:300] or type(error).__name__, allowed="readable", status="fail",
+            reason="the artifact cannot be read as what it claims to be",
+        )  # fmt: skip
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorruptConfig(f"config.json cannot be read: {error}", where=str(folder)) from error
+    if not isinstance(config, dict):
+        raise CorruptConfig("config.json is not a JSON object", where=str(folder))
+    return config
+
+
+def _absent(gate: str, reason: str) -> Finding:
+    return Finding(
+        gate=gate, check=gate, subject="artifact", measured=None, allowed=None, status="not-run", reason=reason
+    )

@@ -1,0 +1,171 @@
+"""Gate 1: a complete, self-consistent MLX repo that stock mlx-lm loads strictly.
+
+Names, shapes, files, hashes, bits and foreign code; never the numbers inside the tensors.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hubbot.artifacts import Artifact, Finding, Status
+from hubbot.catalogue.roles import role_of
+from hubbot.checks.stored import StoredParameter, StoredParameters
+from hubbot.device import runtime
+from hubbot.errors import HubbotError
+from hubbot.finishing import ABOUT, INDEX
+from hubbot.folders import digest
+
+GATE = "structure"
+ROUTER_BITS = 8
+
+
+def _finding(check: str, subject: str, measured: Any, allowed: Any, *, ok: bool, reason: str) -> Finding:
+    status: Status = "pass" if ok else "fail"
+    return Finding(
+        gate=GATE, check=check, subject=subject, measured=measured, allowed=allowed, status=status, reason=reason
+    )
+
+
+def check_files(artifact: Artifact, digests: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield findings on the files: each as recorded, none foreign, none that can run."""
+    recorded = {file.path: file.sha256 for file in artifact.files}
+    wrong = [path for path, sha in recorded.items() if digests.get(path) != sha]
+    if recorded:
+        yield _finding(
+            "file hashes", wrong[0] if wrong else "all files", len(wrong), 0, ok=not wrong,
+            reason="missing or not the bytes recorded in hubbot.json" if wrong
+            else f"{len(recorded)} files are as recorded",
+        )  # fmt: skip
+    else:
+        yield Finding(
+            gate=GATE, check="file hashes", subject="all files", measured=None, allowed=None, status="not-run",
+            reason="the artifact records no hashes of its files (not made by hubbot)",
+        )  # fmt: skip
+    strays = sorted(path for path in digests if recorded and path not in recorded and path not in ABOUT)
+    yield _finding(
+        "foreign files", strays[0] if strays else "folder", len(strays), 0, ok=not strays,
+        reason="a file that hubbot did not make; mlx-lm merges every model*.safetensors it finds" if strays
+        else "none",
+    )  # fmt: skip
+    code = sorted(path for path in digests if path.endswith((".py", ".pkl", ".bin", ".pt")))
+    yield _finding(
+        "foreign code", code[0] if code else "folder", len(code), 0, ok=not code,
+        reason="a file that can run when loaded" if code else "none",
+    )  # fmt: skip
+
+
+def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield findings on config keys that make a loader run code of the repo."""
+    runs = [key for key in ("model_file", "auto_map") if key in config]
+    yield _finding(
+        "config runs code", runs[0] if runs else "config.json", runs, [], ok=not runs,
+        reason="the key makes a loader execute a file of the repo" if runs else "no such key",
+    )  # fmt: skip
+
+
+def check_index(folder: Path, stored: StoredParameters) -> Iterator[Finding]:
+    """Yield a finding on the bijection between the index and the shards' headers."""
+    in_shards = {name: tensor.shard for name, tensor in stored.files.tensors.items()}
+    doubled = stored.files.doubled
+    yield _finding(
+        "tensor in one shard", doubled[0] if doubled else "all tensors", len(doubled), 0, ok=not doubled,
+        reason="stands in two shards" if doubled else f"{len(in_shards)} tensors",
+    )  # fmt: skip
+    index = _index(folder)
+    if index is None:
+        one = len(set(in_shards.values())) == 1
+        yield _finding("index", INDEX, "none", "needed for several shards", ok=one, reason="one shard needs none")
+        return
+    differ = sorted(name for name in {*in_shards, *index} if in_shards.get(name) != index.get(name))
+    yield _finding(
+        "index", differ[0] if differ else INDEX, len(differ), 0, ok=not differ,
+        reason="index and headers disagree" if differ else "index and headers name the same tensors",
+    )  # fmt: skip
+
+
+def check_tensors(
+    stored: StoredParameters, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Yield findings on every parameter: there, of the right shape, encoded as config.json says."""
+    missing = [name for name in shapes if name not in stored.by_name]
+    yield _finding(
+        "parameters present", missing[0] if missing else "all parameters", len(missing), 0, ok=not missing,
+        reason="the model needs it and the artifact does not hold it" if missing else f"{len(shapes)} parameters",
+    )  # fmt: skip
+    extra = stored.unclaimed
+    yield _finding(
+        "no other tensors", extra[0] if extra else "all tensors", len(extra), 0, ok=not extra,
+        reason="the model has no such parameter" if extra else "none",
+    )  # fmt: skip
+    wrong = [p for p in stored.by_name.values() if p.shape != shapes[p.name]]
+    yield _finding(
+        "shapes", wrong[0].name if wrong else "all parameters", list(wrong[0].shape) if wrong else 0,
+        list(shapes[wrong[0].name]) if wrong else 0, ok=not wrong,
+        reason="the stored shape is not the model's" if wrong else "as in the model that config.json describes",
+    )  # fmt: skip
+    block = config.get("quantization") or {}
+    yield from _check_bits(stored, block if isinstance(block, dict) else {})
+    yield from _check_routers(stored)
+
+
+def _check_bits(stored: StoredParameters, block: Mapping[str, Any]) -> Iterator[Finding]:
+    default = {key: block.get(key) for key in ("mode", "bits", "group_size")}
+    wrong: list[tuple[StoredParameter, Any]] = []
+    for parameter in stored.by_name.values():
+        said = block.get(parameter.module, default if parameter.mode != "none" else None)
+        proven = {"mode": parameter.mode, "bits": parameter.bits, "group_size": parameter.group_size}
+        told = {"mode": "affine", **said} if isinstance(said, dict) else {}
+        if bool(said) if parameter.mode == "none" else any(told.get(k) != v for k, v in proven.items()):
+            wrong.append((parameter, said))
+    first, said = wrong[0] if wrong else (None, None)
+    yield _finding(
+        "bits", first.name if first else "all parameters",
+        f"{first.mode} {first.bits} bits, groups of {first.group_size}" if first else 0, said or 0, ok=not wrong,
+        reason="config.json says other bits than the tensors' shapes prove" if first
+        else "config.json says what the tensors' shapes prove",
+    )  # fmt: skip
+
+
+def _check_routers(stored: StoredParameters) -> Iterator[Finding]:
+    routers = [p for p in stored.by_name.values() if role_of(p.name) in {"router", "shared_expert_gate"}]
+    low = [p for p in routers if p.mode != "none" and p.bits < ROUTER_BITS]
+    yield _finding(
+        "router bits", low[0].name if low else f"{len(routers)} routers", low[0].bits if low else ROUTER_BITS,
+        f">= {ROUTER_BITS}", ok=not low,
+        reason="a router at few bits chooses other experts" if low else "no router is below the limit",
+    )  # fmt: skip
+
+
+def check_load(folder: Path) -> Iterator[Finding]:
+    """Yield findings from a strict stock load: it loads, and its sanitize leaves the artifact alone."""
+    try:
+        changed = runtime.load_and_resanitize(folder)
+    except HubbotError as error:
+        yield _finding("strict load", "stock mlx_lm.load", error.message, "loads", ok=False, reason="it refuses")
+        return
+    yield _finding("strict load", "stock mlx_lm.load", "loads", "loads", ok=True, reason="strict, no remote code")
+    yield _finding(
+        "sanitize idempotent", changed[0] if changed else "all tensors", len(changed), 0, ok=not changed,
+        reason="the class's own sanitize would change the finished artifact when it is loaded" if changed
+        else "sanitize leaves every tensor as it is",
+    )  # fmt: skip
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file of the folder, by path."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {
+        name: digest(path, name).sha256 or "" for path in paths if (name := path.relative_to(folder).as_posix())
+    }
+
+
+def _index(folder: Path) -> dict[str, str] | None:
+    path = folder / INDEX
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return {str(name): str(shard) for name, shard in found.items()} if isinstance(found, dict) else {}
