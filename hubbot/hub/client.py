@@ -1,0 +1,241 @@
+"""The Hub as hubbot uses it: who am I, list, open, fetch, upload, publish. The only door to huggingface_hub.
+
+Every call is retried where that is safe, and every failure leaves as a HubbotError.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from huggingface_hub import CommitOperationDelete, HfApi, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import disable_progress_bars
+
+from hubbot.checkpoints import FileInfo, Repo
+from hubbot.errors import HubUnavailable, TokenRejected
+from hubbot.folders import digest
+from hubbot.hub.failures import translated
+from hubbot.hub.patience import Patience
+from hubbot.hub.remote import RemoteFiles
+
+DOWNLOADS_AT_ONCE = 4
+CONFLICT = 409
+_LISTED: Final = (
+    "sha",
+    "createdAt",
+    "lastModified",
+    "tags",
+    "gated",
+    "private",
+    "usedStorage",
+    "cardData",
+    "config",
+)
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One repo as a listing of the Hub shows it; `nbytes` is what it stores, None where the Hub does not say."""
+
+    id: str
+    revision: str
+    last_modified: datetime
+    tags: tuple[str, ...]
+    licence: str | None
+    nbytes: int | None
+    model_type: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Who a token belongs to, and the organisations it may act for."""
+
+    name: str
+    orgs: tuple[str, ...]
+    role: str
+
+
+class Hub:
+    """One endpoint with one token; both default to what HF_ENDPOINT, HF_TOKEN or `hf auth login` say."""
+
+    def __init__(self, *, endpoint: str | None = None, token: str | None = None, patience: Patience) -> None:
+        disable_progress_bars()
+        self._api = HfApi(endpoint=endpoint, token=token, library_name="hubbot")
+        self._patience = patience
+
+    @property
+    def endpoint(self) -> str:
+        """Return the base URL."""
+        return str(self._api.endpoint)
+
+    def whoami(self) -> Account:
+        """Return the token's account, or raise TokenRejected."""
+        found = self._patience.ask("HF_TOKEN", self._api.whoami)
+        role = found.get("auth", {}).get("accessToken", {}).get("role", "unknown")
+        orgs = tuple(org["name"] for org in found.get("orgs", []))
+        return Account(name=found["name"], orgs=orgs, role=role)
+
+    def open(self, repo_id: str, revision: str | None) -> RemoteFiles:
+        """Return a repo's files at `revision` (default: the newest commit), pinned to a commit sha."""
+        return RemoteFiles(self._api, repo_id, revision, self._patience)
+
+    def listing(
+        self, *, author: str | None, search: str | None, tags: Sequence[str], until: datetime | None
+    ) -> Iterator[Listed]:
+        """Yield repos by last change, newest first, down to `until`."""
+        with translated("listing of models"):
+            for info in self._api.list_models(
+                author=author, search=search, filter=list(tags) or None, sort="last_modified", expand=[*_LISTED]
+            ):
+                if info.last_modified is None or info.sha is None:
+                    continue
+                if until is not None and info.last_modified < until:
+                    return
+                yield _listed(info)
+
+    def fetch(self, repo: Repo, files: Sequence[FileInfo], folder: Path, progress: Progress) -> None:
+        """Download `files` into `folder`; finished files are kept, every known sha256 is checked."""
+        total = sum(file.size for file in files)
+        done = 0
+        with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
+            for file in pool.map(lambda file: self._fetch_one(repo, file, folder), files):
+                done += file.size
+                progress(done, total, file.path)
+
+    def _fetch_one(self, repo: Repo, file: FileInfo, folder: Path) -> FileInfo:
+        where = f"{repo.id}, {file.path}"
+
+        def download() -> None:
+            hf_hub_download(
+                repo.id, file.path, revision=repo.revision, local_dir=folder, endpoint=self._api.endpoint,
+                token=self._api.token, library_name="hubbot",
+            )  # fmt: skip
+            path = folder / file.path
+            size = path.stat().st_size
+            if size != file.size or (file.sha256 and digest(path, file.path).sha256 != file.sha256):
+                path.unlink()
+                raise HubUnavailable(f"the download has {size} bytes or another sha256 than promised", where=where)
+
+        self._patience.ask(where, download)
+        return file
+
+    def tree(self, repo_id: str) -> dict[str, FileInfo] | None:
+        """Return a repo's files by path (sha256 where stored by content), or None where there is no repo."""
+
+        def read() -> dict[str, FileInfo] | None:
+            try:
+                entries = list(self._api.list_repo_tree(repo_id, recursive=True))
+            except RepositoryNotFoundError:
+                return None
+            files = [entry for entry in entries if isinstance(entry, RepoFile)]
+            return {
+                f.path: FileInfo(path=f.path, size=f.size, sha256=f.lfs.sha256 if f.lfs else None) for f in files
+            }
+
+        return self._patience.ask(repo_id, read)
+
+    def read_file(self, repo_id: str, path: str, limit: int) -> bytes | None:
+        """Return the first `limit` bytes of a small file at the newest commit, or None where there is none."""
+        try:
+            with translated(repo_id):
+                files = self.open(repo_id, None)
+        except EntryNotFoundError:
+            return None
+        size = next((file.size for file in files.files if file.path == path), None)
+        return None if size is None else files.read(path, 0, min(size, limit))
+
+    def create_private(self, repo_id: str) -> None:
+        """Create a private model repo unless it exists."""
+        self._patience.ask(repo_id, lambda: self._api.create_repo(repo_id, visibility="private", exist_ok=True))
+
+    def set_private(self, repo_id: str, *, private: bool) -> None:
+        """Make a repo private or public."""
+        self._patience.ask(repo_id, lambda: self._api.update_repo_settings(repo_id, private=private))
+
+    def is_private(self, repo_id: str) -> bool:
+        """Say whether a repo is private."""
+        return bool(self._patience.ask(repo_id, lambda: self._api.model_info(repo_id)).private)
+
+    def upload(self, repo_id: str, folder: Path, names: Sequence[str], message: str) -> None:
+        """Upload `names` of `folder`; files that the repo already holds are not sent again."""
+        self._patience.ask(
+            repo_id,
+            lambda: self._api.upload_folder(
+                repo_id=repo_id, folder_path=folder, allow_patterns=list(names), commit_message=message
+            ),
+        )
+
+    def delete_files(self, repo_id: str, names: Sequence[str], message: str) -> None:
+        """Delete files of a repo in one commit."""
+        operations = [CommitOperationDelete(path_in_repo=name) for name in names]
+        self._patience.ask(repo_id, lambda: self._api.create_commit(repo_id, operations, commit_message=message))
+
+    def differing(self, repo_id: str, folder: Path) -> list[str]:
+        """Return the files whose checksum on the Hub is not that of `folder`, and those missing on either side."""
+        found = self._patience.ask(repo_id, lambda: self._api.verify_repo_checksums(repo_id, local_dir=folder))
+        differ = [str(mismatch["path"]) for mismatch in found.mismatches]
+        return sorted({*differ, *found.missing_paths, *(p for p in found.extra_paths if not p.startswith("."))})
+
+    def head(self, repo_id: str) -> str:
+        """Return the newest commit of a repo."""
+        return str(self._patience.ask(repo_id, lambda: self._api.model_info(repo_id)).sha)
+
+    def tag(self, repo_id: str, tag: str, message: str) -> None:
+        """Put `tag` on the newest commit, moving it there if it exists."""
+
+        def put() -> None:
+            refs = self._api.list_repo_refs(repo_id)
+            head = next((branch.target_commit for branch in refs.branches if branch.name == "main"), None)
+            found = next((each for each in refs.tags if each.name == tag), None)
+            if found is not None and found.target_commit == head:
+                return
+            if found is not None:
+                self._api.delete_tag(repo_id, tag=tag)
+            self._api.create_tag(repo_id, tag=tag, tag_message=message)
+
+        self._patience.ask(repo_id, put)
+
+    def collect(self, title: str, namespace: str, repo_id: str) -> None:
+        """Add a repo to the namespace's collection of that title, creating it if needed."""
+
+        def add() -> None:
+            collection = self._api.create_collection(title, namespace=namespace, exists_ok=True)
+            try:
+                self._api.add_collection_item(collection.slug, repo_id, "model", exists_ok=True)
+            except HfHubHTTPError as error:
+                if error.response is None or error.response.status_code != CONFLICT:
+                    raise
+
+        self._patience.ask(f"collection {title!r}", add)
+
+    def require_token(self) -> None:
+        """Raise TokenRejected where there is no token at all, before anything is tried with it."""
+        from huggingface_hub import get_token  # noqa: PLC0415 - reads the token file, only wanted here
+
+        if not (self._api.token or get_token()):
+            raise TokenRejected(
+                "there is no token",
+                where="HF_TOKEN",
+                hint="set HF_TOKEN, or run `hf auth login`; then `hubbot retry`",
+            )
+
+
+def _listed(info: Any) -> Listed:
+    card = info.card_data
+    licence = card.get("license") if card is not None else None
+    tagged = next((tag.removeprefix("license:") for tag in info.tags or [] if tag.startswith("license:")), None)
+    config = info.config or {}
+    return Listed(
+        id=info.id,
+        revision=info.sha,
+        last_modified=info.last_modified,
+        tags=tuple(info.tags or ()),
+        licence=str(licence) if licence else tagged,
+        nbytes=getattr(info, "used_storage", None),
+        model_type=config.get("model_type") if isinstance(config, dict) else None,
+    )

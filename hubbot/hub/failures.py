@@ -1,0 +1,124 @@
+"""What the Hub's client raises -> what hubbot is to do about it. It never retries and never prints a token.
+
+GatedRepoError, DisabledRepoError           -> Gated
+RepositoryNotFoundError, RevisionNotFound   -> RepoMissing
+401                                         -> TokenRejected
+403                                         -> TokenRejected (no right to write, or the quota is used up)
+429                                         -> RateLimited, with the pause that the Hub asks for
+408, 5xx, broken connections, xet failures  -> HubUnavailable
+a full disk                                 -> OutOfRoom
+"""
+
+import errno
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import httpx2
+from huggingface_hub import errors as hf
+
+from hubbot.errors import (
+    Gated,
+    HubbotError,
+    HubUnavailable,
+    OutOfRoom,
+    RateLimited,
+    RepoMissing,
+    TokenRejected,
+    WrongUsage,
+)
+
+_WAIT = re.compile(r"\bt=(\d+)")
+_TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}")
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Raise HubbotErrors instead of the client's exceptions; `where` names the repo or file at stake."""
+    try:
+        yield
+    except HubbotError:
+        raise
+    except Exception as error:
+        found = translate(error, where)
+        if found is None:
+            raise
+        raise found from error
+
+
+def translate(error: Exception, where: str) -> HubbotError | None:  # noqa: PLR0911 - one clause per outcome
+    """Return the HubbotError for an exception of the client or its transport, or None for anything else."""
+    if isinstance(error, hf.GatedRepoError | hf.DisabledRepoError):
+        return Gated(
+            "access to the repo is restricted" if isinstance(error, hf.GatedRepoError) else "the repo is disabled",
+            where=where,
+            hint="ask for access on the repo's page with the account of HF_TOKEN, then `hubbot retry`",
+        )
+    if isinstance(error, hf.RepositoryNotFoundError | hf.RevisionNotFoundError | hf.EntryNotFoundError):
+        what = "revision" if isinstance(error, hf.RevisionNotFoundError) else "repo"
+        what = "file" if isinstance(error, hf.EntryNotFoundError) else what
+        return RepoMissing(
+            f"the Hub knows no such {what}, or this token may not see it",
+            where=where,
+            hint="check the spelling; a private repo needs HF_TOKEN",
+        )
+    if isinstance(error, hf.HfHubHTTPError):
+        return _by_status(error, where)
+    if isinstance(error, hf.LocalTokenNotFoundError):
+        return TokenRejected("there is no token", where=where, hint="set HF_TOKEN, or run `hf auth login`")
+    if isinstance(error, hf.HFValidationError):
+        return WrongUsage(f"{_clean(error)}", where=where, hint="a repo id looks like name/model")
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return OutOfRoom("the disk is full", where=where, hint="free some space; the download resumes")
+    if isinstance(error, _TRANSPORT):
+        return HubUnavailable(f"the connection to the Hub failed: {_clean(error)}", where=where)
+    return None
+
+
+_TRANSPORT = (
+    httpx2.HTTPError,
+    httpx2.StreamError,
+    ConnectionError,
+    TimeoutError,
+    hf.XetDownloadError,
+    hf.FileMetadataError,
+    hf.OfflineModeIsEnabled,
+    hf.CorruptedCacheException,
+    hf.RevisionResolutionError,
+)
+
+
+def _by_status(error: hf.HfHubHTTPError, where: str) -> HubbotError:
+    status = error.response.status_code if error.response is not None else 0
+    headers = error.response.headers if error.response is not None else {}
+    if status == 401:
+        return TokenRejected("the Hub does not accept the token", where=where, hint="set a valid HF_TOKEN")
+    if status == 403:
+        return TokenRejected(
+            f"the token may not do this: {_clean(error)}",
+            where=where,
+            hint="the token needs write access to the organisation, and the organisation storage quota",
+        )
+    if status == 429:
+        wait = pause(headers)
+        return RateLimited(
+            f"the Hub asks for a pause{f' of {wait:.0f} s' if wait else ''}", where=where, after_seconds=wait
+        )
+    if status >= 500 or status in {0, 408}:
+        return HubUnavailable(f"the Hub answered {status}", where=where, after_seconds=pause(headers))
+    return TokenRejected(f"the Hub refused with {status}: {_clean(error)}", where=where)
+
+
+def pause(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that rate-limit headers ask for, one more than they say, or None."""
+    found = _WAIT.search(headers.get("ratelimit", "") or headers.get("RateLimit", ""))
+    if found:
+        return float(found[1]) + 1
+    after = headers.get("retry-after", "") or headers.get("Retry-After", "")
+    return float(after) + 1 if after.isdigit() else None
+
+
+def _clean(error: Exception) -> str:
+    text = str(error).strip()
+    line = text.splitlines()[0] if text else type(error).__name__
+    return _TOKEN.sub("hf_...", line)[:200]

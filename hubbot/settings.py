@@ -1,0 +1,176 @@
+"""Every setting, its default, one docstring each: TOML file first, then HUBBOT_* environment over it.
+
+The Hub's own settings (HF_TOKEN, HF_ENDPOINT, HF_HOME) are read by its client, never stored here.
+"""
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from hubbot.catalogue.variants import DEFAULT_VARIANTS, VARIANTS
+from hubbot.errors import WrongUsage
+
+CONFIG_VARIABLE = "HUBBOT_CONFIG"
+FILE_NAME = "hubbot.toml"
+
+
+def data_folder(system: str, home: Path) -> Path:
+    """Return where hubbot keeps its data by default on `system` ("darwin", "linux")."""
+    return home / ("Library/Application Support/hubbot" if system == "darwin" else ".local/share/hubbot")
+
+
+class WatchRule(BaseModel):
+    """One rule of what to watch; a repo must satisfy every condition of a rule that is set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    """Names the rule in logs and remembers how far it has seen."""
+    authors: tuple[str, ...] = ()
+    """Users or organisations whose repos are listed."""
+    search: tuple[str, ...] = ()
+    """Words to search for in repo names."""
+    tags: tuple[str, ...] = ()
+    """Hub tags that a repo must carry, all of them."""
+    min_age_hours: float = Field(default=0.0, ge=0)
+    """Leave a repo alone until its last commit is this old; uploads come in many commits."""
+    max_gigabytes: float | None = Field(default=None, gt=0)
+    """Skip repos whose files are larger than this."""
+    allow: tuple[str, ...] = ("*",)
+    """Glob patterns of repo ids; at least one must match."""
+    deny: tuple[str, ...] = ()
+    """Glob patterns of repo ids; none may match."""
+    licences: tuple[str, ...] = ()
+    """Licence identifiers to accept; empty accepts any licence that the repo states."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; docs for each field below it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HUBBOT_", extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+    data_dir: Path = Field(default_factory=lambda: data_folder(sys.platform, Path.home()))
+    """Database, downloads and work in progress."""
+    database_url: str | None = None
+    """SQLAlchemy URL; the default is SQLite in data_dir."""
+    org: str | None = None
+    """The Hub user or organisation to publish under; without it nothing is published."""
+    repo_name: str = "{name}-MLX-{variant}"
+    """The published repo's name; {name} is the source's name, {variant} the variant."""
+    collection: str | None = "MLX conversions by hubbot"
+    """Title of the collection that published repos join; empty for none."""
+    variants: tuple[str, ...] = DEFAULT_VARIANTS
+    """Variants to make of every checkpoint unless asked otherwise."""
+    licences: tuple[str, ...] = ()
+    """Licence identifiers to accept for any job; empty accepts any."""
+    max_gigabytes: float | None = Field(default=None, gt=0)
+    """Skip any checkpoint whose weights are larger than this."""
+    watch: tuple[WatchRule, ...] = ()
+    """Rules of what to watch; without any, nothing is watched."""
+    watch_minutes: float = Field(default=30.0, gt=0)
+    """Minutes between two looks at the Hub."""
+    runner: str = Field(default_factory=socket.gethostname)
+    """Names this machine in the queue."""
+    lease_seconds: float = Field(default=120.0, gt=0)
+    """A job whose runner gives no sign of life for this long goes back to the queue."""
+    max_attempts: int = Field(default=6, ge=1)
+    """Attempts at one stage before a job parks."""
+    memory_gigabytes: float | None = Field(default=None, gt=0)
+    """Memory that a job may need; larger jobs wait for another runner. The default is no limit."""
+    slice_megabytes: float = Field(default=32.0, gt=0)
+    """Source bytes in one slice of the streaming conversion."""
+    shard_gigabytes: float = Field(default=5.0, gt=0)
+    """Largest weight file written."""
+    stage_hours: float = Field(default=12.0, gt=0)
+    """A heavy stage that takes longer is stopped and tried again."""
+    smoke_seconds: float = Field(default=600.0, gt=0)
+    """Time limit of one smoke test."""
+    smoke_tokens: int = Field(default=64, ge=1)
+    """Tokens that a smoke test generates per prompt."""
+    keep_days: float = Field(default=7.0, ge=0)
+    """Days that the work folder of a finished job is kept."""
+
+    @field_validator("variants")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in VARIANTS]
+        if unknown or not names:
+            raise ValueError(f"unknown variants {unknown}; known are {' '.join(VARIANTS)}")
+        return names
+
+    @field_validator("repo_name")
+    @classmethod
+    def _names_both(cls, pattern: str) -> str:
+        if "{name}" not in pattern or "{variant}" not in pattern:
+            raise ValueError("repo_name must contain {name} and {variant}")
+        return pattern
+
+    @property
+    def database(self) -> str:
+        """Return the database's URL."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'hubbot.db'}"
+
+    @property
+    def slice_bytes(self) -> int:
+        """Return the slice size in bytes."""
+        return int(self.slice_megabytes * (1 << 20))
+
+    @property
+    def shard_bytes(self) -> int:
+        """Return the largest weight file in bytes."""
+        return int(self.shard_gigabytes * 1e9)
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Return the memory limit of a job in bytes."""
+        return None if self.memory_gigabytes is None else int(self.memory_gigabytes * 1e9)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment over the TOML file, and nothing else."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=settings_file())
+
+
+def settings_file() -> Path:
+    """Return the TOML file in force: $HUBBOT_CONFIG, or hubbot.toml in the default data folder."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    return Path(named) if named else data_folder(sys.platform, Path.home()) / FILE_NAME
+
+
+def load(**overrides: Any) -> Settings:
+    """Return the settings in force, or raise WrongUsage naming the file, the key and what is wrong with it."""
+    file = settings_file()
+    if os.environ.get(CONFIG_VARIABLE) and not file.is_file():
+        raise WrongUsage("the settings file does not exist", where=str(file), hint=f"mend ${CONFIG_VARIABLE}")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise WrongUsage(
+            f"setting {key}: {first['msg']}",
+            where=str(file),
+            hint="`hubbot doctor` explains the settings",
+        ) from error
+    except (ValueError, OSError) as error:
+        raise WrongUsage(f"the settings file cannot be read: {error}", where=str(file)) from error

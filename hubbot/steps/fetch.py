@@ -1,0 +1,39 @@
+"""Bring a checkpoint's weights and side files to this machine, resumably, every known sha256 checked."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from hubbot.checkpoints import Checkpoint, FileInfo
+from hubbot.errors import OutOfRoom
+from hubbot.finishing import side_files
+from hubbot.hub.client import Hub
+
+Progress = Callable[[int, int, str], None]
+CONFIG = "config.json"
+
+
+def fetch(checkpoint: Checkpoint, hub: Hub, folder: Path, *, room_for: int, progress: Progress) -> Path:
+    """Download what a conversion needs into `folder` and return it; `room_for` more bytes must fit afterwards.
+
+    Raises OutOfRoom before the first byte where disk is short, HubUnavailable where the network fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = wanted(checkpoint)
+    here = sum((folder / file.path).stat().st_size for file in files if (folder / file.path).is_file())
+    needed = sum(file.size for file in files) - here + room_for
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OutOfRoom(
+            f"download and conversion need {needed / 1e9:.2f} GB more, the disk has {free / 1e9:.2f} GB free",
+            where=str(folder),
+            hint="free some space; the job is tried again by itself",
+        )
+    hub.fetch(checkpoint.repo, files, folder, progress)
+    return folder
+
+
+def wanted(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
+    """Return the files of the repo that a conversion reads or copies; never code, never other formats."""
+    names = {CONFIG, *checkpoint.shards, *(file.path for file in side_files(checkpoint))}
+    return tuple(file for file in checkpoint.files if file.path in names)
