@@ -1,0 +1,192 @@
+"""The model card: what a repo is, how to run it, what was checked and where it comes from.
+
+Licence and pipeline tag follow the source, never a default. Everything a source can choose is escaped. The
+wording stands in card.md.j2.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from hubbot.artifacts import GATES, Artifact, Report
+from hubbot.catalogue.variants import VARIANTS
+from hubbot.checkpoints import Checkpoint
+from hubbot.finishing import CARD, REPORT, write_json
+from hubbot.marks import source_of
+from hubbot.plans import Plan, PlannedVariant
+
+_MEANING = {
+    "structure": "complete, loads strictly with stock mlx-lm, config equals the source's function",
+    "tracer": "where every source element went",
+    "values": "every number within the encoding's bound of the source, and no wrong reading fits",
+    "parity": "logits equal transformers' on a twin",
+    "behaviour": "KL divergence against the unquantized model",
+}
+_UNSAFE = re.compile(r"[|`<>\[\]\\\r\n]")
+SHOWN_DROPS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """One variant as the card shows it; `report` and `smoke` are None where that stage did not run."""
+
+    artifact: Artifact
+    report: Report | None
+    smoke: Mapping[str, Any] | None
+
+
+def write_card(checkpoint: Checkpoint, plan: Plan, made: Sequence[Made], variant: str, repo_id: str) -> None:
+    """Write README.md, and report.json where there is a report, into the variant's folder."""
+    this = next(item for item in made if item.artifact.variant == variant)
+    folder = Path(this.artifact.path)
+    (folder / CARD).write_text(render(checkpoint, plan, made, variant, repo_id), encoding="utf-8")
+    if this.report is not None:
+        record = this.report.to_json()
+        # The folder's path is this machine's business.
+        record["artifact"] = {**record["artifact"], "path": variant, "source": source_of(plan.source)}
+        write_json(folder / REPORT, {**record, "smoke": this.smoke})
+
+
+def render(checkpoint: Checkpoint, plan: Plan, made: Sequence[Made], variant: str, repo_id: str) -> str:
+    """Return the card of one variant, with one table over all of `made`."""
+    this = next(item for item in made if item.artifact.variant == variant)
+    planned = next(item for item in plan.variants if item.name == variant)
+    metadata = yaml.safe_dump(_metadata(checkpoint, plan, planned), sort_keys=False, allow_unicode=True)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=False,  # noqa: S701 - Markdown, not HTML; `_text` takes out what could break out of it
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    body = environment.get_template("card.md.j2").render(_context(checkpoint, plan, planned, made, this, repo_id))
+    return f"---\n{metadata}---\n{body}"
+
+
+def _metadata(checkpoint: Checkpoint, plan: Plan, planned: PlannedVariant) -> dict[str, Any]:
+    card = checkpoint.card
+    source = source_of(plan.source)
+    data: dict[str, Any] = {
+        "base_model": source["repo"],
+        "base_model_relation": "quantized",
+        "library_name": "mlx",
+    }
+    # base_model must be a Hub id; a local folder's name is none.
+    if plan.source.is_local:
+        del data["base_model"], data["base_model_relation"]
+    data["pipeline_tag"] = str(card.get("pipeline_tag") or "text-generation")
+    for key in ("license", "license_name", "license_link", "language"):
+        if card.get(key):
+            data[key] = card[key]
+    data["tags"] = _tags(checkpoint, planned)
+    return data
+
+
+def _tags(checkpoint: Checkpoint, planned: PlannedVariant) -> list[str]:
+    tags = ["mlx", "moe"]
+    precision = VARIANTS[planned.name].experts
+    if precision is not None:
+        tags += [f"{precision.bits}-bit", precision.mode]
+    if any(file.path.startswith("chat_template") for file in checkpoint.files):
+        tags.append("conversational")
+    return tags
+
+
+def _context(
+    checkpoint: Checkpoint, plan: Plan, planned: PlannedVariant, made: Sequence[Made], this: Made, repo_id: str
+) -> dict[str, Any]:
+    source = source_of(plan.source)
+    layout = plan.layout
+    smoke = this.smoke or {}
+    return {
+        "title": repo_id.rpartition("/")[2],
+        "repo_id": repo_id,
+        "source": _text(source["repo"]),
+        "source_link": f"`{_text(source['repo'])}`"
+        if plan.source.is_local
+        else f"[{_text(source['repo'])}](https://huggingface.co/{_text(source['repo'])})",
+        "revision": source["revision"],
+        "variant": planned.name,
+        "this": _row(this),
+        "rows": [_row(item) for item in made],
+        "plain": not VARIANTS[planned.name].is_quantized,
+        "verdict": this.report.verdict if this.report else "none",
+        "gates": _gates(this),
+        "failures": [
+            {"check": _text(f.check), "subject": _text(f.subject), "reason": _text(f.reason)}
+            for f in (this.report.failures if this.report else ())
+        ],
+        "said": _samples(smoke),
+        "device": _text(", ".join(smoke.get("device", {}).values()) or "no device: nothing was measured"),
+        "layout": f"{layout.row}: {layout.naming}, {layout.stacking}, stored {layout.orientation}"
+        + (f", gate and up {layout.order}" if layout.order else ""),
+        "experts": f"{layout.num_experts} in {len(layout.moe_layers)} of {layout.layers} layers, "
+        f"{layout.experts_per_token} per token",
+        "licence": _text(checkpoint.licence or "the source states none"),
+        "versions": ", ".join(f"{name} {version}" for name, version in plan.versions.items()),
+        "command": f"hubbot convert {_text(source['repo'])}"
+        + ("" if plan.source.is_local else f" --revision {source['revision']}")
+        + f" --out DIR --variant {planned.name}",
+        "drops": [{"name": _text(d.name), "reason": _text(d.reason)} for d in plan.drops[:SHOWN_DROPS]],
+        "unquantized": [
+            f"{count} tensors: {_text(reason)}"
+            for reason, count in Counter(item.reason for item in planned.unquantized).items()
+        ],
+    }
+
+
+def _row(made: Made) -> dict[str, Any]:
+    gates = made.report.gates if made.report else {}
+    smoke = made.smoke or {}
+    speeds = [sample["tokens_per_second"] for sample in smoke.get("samples", [])]
+    return {
+        "name": made.artifact.variant,
+        "bits": f"{made.artifact.bits_per_weight:.2f}",
+        "size": _size(made.artifact.nbytes),
+        "structure": gates.get("structure", "not-run"),
+        "values": gates.get("values", "not-run"),
+        "memory": _size(smoke["peak_memory_bytes"]) if smoke else "not measured",
+        "speed": f"{max(speeds):.0f}" if speeds else "not measured",
+    }
+
+
+def _gates(made: Made) -> list[dict[str, str]]:
+    statuses: Mapping[str, str] = made.report.gates if made.report else {}
+    reasons = {f.gate: f.reason for f in made.report.findings if f.status == "not-run"} if made.report else {}
+    return [
+        {
+            "name": gate,
+            "status": statuses.get(gate, "not-run"),
+            "meaning": _MEANING[gate] + (f" ({_text(reasons[gate])})" if statuses.get(gate) == "not-run" else ""),
+        }
+        for gate in GATES
+        if made.report
+    ] or [{"name": gate, "status": "not-run", "meaning": meaning} for gate, meaning in _MEANING.items()]
+
+
+def _samples(smoke: Mapping[str, Any]) -> str:
+    blocks = []
+    for sample in smoke.get("samples", []):
+        text = str(sample["text"]).strip()
+        # A fence longer than any run of backticks inside cannot be closed by the text itself.
+        longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+        fence = "`" * max(3, longest + 1)
+        blocks.append(f"> {_text(sample['prompt'])}\n\n{fence}text\n{text}\n{fence}")
+    return "\n\n".join(blocks)
+
+
+def _text(value: str) -> str:
+    """Return a string that cannot leave its table cell, code span or line."""
+    return _UNSAFE.sub(" ", str(value))[:300]
+
+
+def _size(nbytes: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if nbytes >= size:
+            return f"{nbytes / size:.2f} {unit}"
+    return f"{nbytes / 1e3:.0f} kB"
