@@ -1,0 +1,242 @@
+"""Running a heavy stage in a process of its own, so that its death is an error and not the end of the bot.
+
+The child gets no token, no network library's consent to go online, and a pipe whose closing tells it that
+the parent is gone. entry.py is the other side. It never decides what an error means for a job.
+"""
+
+import json
+import logging
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import IO, Any
+
+import hubbot
+from hubbot.errors import ChildDied, HubbotError, OutOfRoom, TryLater, from_json
+from hubbot.jobs.memory import footprint
+
+logger = logging.getLogger(__name__)
+
+# *TOKEN* covers HF_TOKEN, HUGGING_FACE_HUB_TOKEN and HF_TOKEN_PATH; a database URL carries a password.
+SECRET_NAMES = ("*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*", "*_KEY", "*DATABASE_URL*")
+LAST_WORDS_BYTES = 8192
+LOOK_SECONDS = 0.1
+GRACE_SECONDS = 5.0
+
+
+class Interrupted(Exception):
+    """The stage was stopped because `cancelled` was set; no verdict about the job."""
+
+
+def run(
+    module_args: list[str],
+    request: Mapping[str, Any],
+    *,
+    env: Mapping[str, str],
+    hf_home: Path,
+    timeout_seconds: float,
+    memory_bytes: int | None,
+    cancelled: threading.Event,
+    on_progress: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:
+    """Run one stage of entry.py in a child process and return its answer.
+
+    Raises the child's own error; ChildDied if it ended without an answer or took too long; OutOfRoom above
+    `memory_bytes`; Interrupted when `cancelled` is set. No process is left behind in any case.
+    """
+    with (
+        _started(module_args, scrubbed(env, hf_home)) as process,
+        closing(_Conversation(process, on_progress)) as conversation,
+    ):
+        conversation.ask(request)
+        deadline = time.monotonic() + timeout_seconds
+        while conversation.listen():
+            if cancelled.is_set():
+                raise Interrupted(f"{module_args[0]} was stopped")
+            if time.monotonic() > deadline:
+                raise ChildDied(f"{module_args[0]} did not finish within {timeout_seconds:.0f} seconds")
+            _check_memory(process.pid, memory_bytes, module_args[0])
+        if conversation.answer is None:
+            raise _died(module_args[0], _exit_code(process), conversation.last_words)
+        return _unpack(conversation.answer)
+
+
+def scrubbed(env: Mapping[str, str], hf_home: Path) -> dict[str, str]:
+    """Return an environment without secrets, in which the Hub's client can neither go online nor log in."""
+    kept = {
+        name: value
+        for name, value in env.items()
+        if not any(fnmatchcase(name.upper(), pattern) for pattern in SECRET_NAMES)
+    }
+    return kept | {
+        "HF_HOME": str(hf_home),
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "false",
+        # The working directory may be a downloaded repo; none of its files is ever imported.
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": os.pathsep.join(_python_path(kept.get("PYTHONPATH"))),
+    }
+
+
+def _python_path(given: str | None) -> list[str]:
+    """Return where the child finds hubbot: by itself where it is installed, but not in a checkout."""
+    folder = Path(hubbot.__file__).parent.parent
+    installed = folder.name in {"site-packages", "dist-packages"}
+    return ([] if installed else [str(folder)]) + ([given] if given else [])
+
+
+class _Conversation:
+    """The parent's ends of the three pipes."""
+
+    def __init__(self, process: subprocess.Popen[bytes], on_progress: Callable[[dict[str, Any]], None]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.answer: dict[str, Any] | None = None
+        self._process = process
+        self._on_progress = on_progress
+        self._stdin = process.stdin
+        self._stdout = process.stdout
+        self._unread = bytearray()
+        self._last_words = bytearray()
+        self._selector = selectors.DefaultSelector()
+        for pipe in (process.stdout, process.stderr):
+            self._selector.register(pipe, selectors.EVENT_READ)
+
+    @property
+    def last_words(self) -> str:
+        return self._last_words.decode(errors="replace").strip()
+
+    def ask(self, request: Mapping[str, Any]) -> None:
+        try:
+            self._stdin.write(json.dumps(request).encode() + b"\n")
+            self._stdin.flush()
+        except BrokenPipeError:
+            return  # it died before it listened; its exit says how
+
+    def close(self) -> None:
+        self._selector.close()
+
+    def listen(self) -> bool:
+        """Take in what the child has said for a moment; return whether there can be more to come."""
+        ready = self._selector.select(LOOK_SECONDS)
+        for key, _ in ready:
+            self._take(key.fileobj)  # type: ignore[arg-type]
+        # A grandchild may hold the pipes open: what counts is the answer, or the end of the child itself.
+        ended = self._process.poll() is not None and not ready
+        return self.answer is None and bool(self._selector.get_map()) and not ended
+
+    def _take(self, pipe: IO[bytes]) -> None:
+        part = os.read(pipe.fileno(), 1 << 16)
+        if not part:
+            self._selector.unregister(pipe)
+        elif pipe is self._stdout:
+            *lines, rest = (bytes(self._unread) + part).split(b"\n")
+            self._unread = bytearray(rest)
+            for line in lines:
+                self._hear(json.loads(line))
+        else:
+            self._last_words = (self._last_words + part)[-LAST_WORDS_BYTES:]
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        if "progress" in said:
+            self._on_progress(said["progress"])
+        else:
+            self.answer = said
+
+
+@contextmanager
+def _started(module_args: list[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hubbot.jobs.entry", *module_args],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(env),
+        # A group of its own: Ctrl-C in the terminal is the parent's to answer, and what the child starts
+        # ends with it.
+        process_group=0,
+    )
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Close the pipes and end the child's whole group, with force if need be."""
+    _signal_group(process, signal.SIGTERM)
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        logger.warning("process %d ignores SIGTERM; killing it", process.pid)
+    _signal_group(process, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        assert pipe is not None
+        with _ignoring_broken_pipe():
+            pipe.close()
+
+
+@contextmanager
+def _ignoring_broken_pipe() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        return  # an unread request was still in the buffer
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        # No process is left in the group; macOS says "not permitted" of a group of zombies.
+        return
+
+
+def _check_memory(pid: int, limit: int | None, stage: str) -> None:
+    if limit is None:
+        return
+    held = footprint(pid)
+    if held is not None and held > limit:
+        raise OutOfRoom(
+            f"{stage} held {held / 2**30:.2f} GiB of memory, {limit / 2**30:.2f} GiB were allowed",
+            hint="raise the memory limit in the settings, or ask for fewer variants at once",
+        )
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int:
+    try:
+        return process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return 0  # it closed its pipes and lives on; _end ends it
+
+
+def _died(stage: str, code: int, last_words: str) -> ChildDied:
+    if code < 0:
+        how = f"was ended by {signal.Signals(-code).name}"
+    else:
+        how = f"ended with exit code {code} and without an answer"
+    hint = "most often the system ran out of memory" if code == -signal.SIGKILL else None
+    words = f"; its last words:\n{last_words}" if last_words else ""
+    return ChildDied(f"the process of {stage} {how}{words}", hint=hint)
+
+
+def _unpack(answer: dict[str, Any]) -> dict[str, Any]:
+    if "ok" in answer:
+        done: dict[str, Any] = answer["ok"]
+        return done
+    error: HubbotError = from_json(answer["error"])
+    # The tree's JSON has no place for it, and a retry must know how long the other side asked to wait.
+    if isinstance(error, TryLater):
+        error.after_seconds = answer.get("after_seconds")
+    raise error

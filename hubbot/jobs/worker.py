@@ -1,0 +1,236 @@
+"""The worker: claims a job, takes it through its stages, writes down what came of each.
+
+It knows neither what a stage does (`run_stage` is given) nor what an outcome means (states.py). It emits
+given_back, claimed, stage_started, stage_finished, stopping and lost, with `job` and more, for a display.
+"""
+
+import itertools
+import logging
+import re
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hubbot.errors import HubbotError, TryLater, WrongUsage
+from hubbot.jobs.states import (
+    Cancelled,
+    Job,
+    Outcome,
+    Published,
+    Refused,
+    Released,
+    RetryRule,
+    StageDone,
+    State,
+    advance,
+)
+from hubbot.store.queue import Clock, Queue
+from hubbot.store.results import Results
+
+logger = logging.getLogger(__name__)
+
+RunStage = Callable[[Job, threading.Event], Outcome]
+# How soon a stage hears of a shutdown, and a free worker of a new job.
+TICK_SECONDS = 0.2
+IDLE_SECONDS = 2.0
+_SECRETS = re.compile(r"hf_\w{8,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+(?=@)")
+
+
+class Emit(Protocol):
+    """Tell a display what happens."""
+
+    def __call__(self, event: str, **fields: object) -> None:
+        """Take an event's name and its fields."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """What the heartbeat has seen; `cancelled` is set as soon as the stage should stop, for any reason."""
+
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    lost: bool = False
+    cancel_requested: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A runner at work, under its runner_lock; one thread works, one more beats while a stage runs.
+
+    A lease lasts `lease_seconds` and is renewed every `beat_seconds`, which is also how soon a person's
+    cancel is noticed. Jobs predicted to need more than `max_ram_bytes` are left to others.
+    """
+
+    queue: Queue
+    results: Results
+    run_stage: RunStage
+    emit: Emit
+    retry: RetryRule
+    clock: Clock
+    runner: str
+    lease_seconds: float
+    beat_seconds: float
+    max_ram_bytes: int | None
+
+    def run_until_idle(self, stop: threading.Event, patience_seconds: float) -> None:
+        """Work until no job is due within `patience_seconds`, or `stop` is set."""
+        self._start_over()
+        while not stop.is_set():
+            if self._work_once(stop):
+                continue
+            due = self.queue.next_due(self.max_ram_bytes)
+            pause = None if due is None else (due - self.clock()).total_seconds()
+            if pause is None or pause > patience_seconds:
+                return
+            # Jobs may also come in earlier than the next one known now.
+            stop.wait(min(max(pause, TICK_SECONDS), IDLE_SECONDS))
+
+    def run_forever(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; a database that does not answer is asked again."""
+        begun = worked = False
+        while not stop.is_set():
+            try:
+                if not begun:
+                    self._start_over()
+                    begun = True
+                worked = self._work_once(stop)
+            except TryLater as error:
+                logger.warning("%s", error)
+                # The job at hand may still be leased to this runner, and nobody beats for it.
+                begun = worked = False
+            if not worked:
+                stop.wait(IDLE_SECONDS)
+
+    def _start_over(self) -> None:
+        """Give back what this runner left behind; it is not at work on anything, for it has one worker."""
+        for job in self.queue.release_runner(self.runner, self.retry):
+            self.emit("given_back", job=job)
+
+    def _work_once(self, stop: threading.Event) -> bool:
+        job = self.queue.claim(self.runner, self.lease_seconds, self.max_ram_bytes)
+        if job is None:
+            return False
+        self.emit("claimed", job=job)
+        with self._beating(job, stop) as watch:
+            current: Job | None = job
+            while current is not None and current.state is State.RUNNING:
+                current = self._take_stage(current, watch)
+        return True
+
+    def _take_stage(self, job: Job, watch: Watch) -> Job | None:
+        """Run the job's present stage; return the job after it, or None if it is no longer ours."""
+        if watch.cancelled.is_set():
+            return self._settle(job, _stopped(watch), watch)
+        attempt = self.results.begin_attempt(job.id, job.stage, self.runner)
+        self.emit("stage_started", job=job, stage=job.stage)
+        try:
+            outcome = self._outcome(job, watch)
+        except (KeyboardInterrupt, SystemExit):
+            self._finish(attempt, job, Released(), watch)
+            raise
+        return self._finish(attempt, job, outcome, watch)
+
+    def _outcome(self, job: Job, watch: Watch) -> Outcome:
+        try:
+            outcome = self.run_stage(job, watch.cancelled)
+        except HubbotError as error:
+            outcome = Refused(error=error)
+        except Exception as error:  # noqa: BLE001  whatever a stage raises is a verdict about its job
+            outcome = Refused(error=_unforeseen(job, error, quiet=watch.cancelled.is_set()))
+        finished = isinstance(outcome, StageDone | Published)
+        # A stage that was told to stop may end in any error; what counts is why it was told.
+        return _stopped(watch) if watch.cancelled.is_set() and not finished else outcome
+
+    def _finish(self, attempt: int, job: Job, outcome: Outcome, watch: Watch) -> Job | None:
+        after = self._settle(job, outcome, watch)
+        word = "lost" if after is None else _word(outcome, after)
+        error = outcome.error if isinstance(outcome, Refused) else None
+        self.results.finish_attempt(attempt, word, None if error is None else error.to_json())
+        self.emit("stage_finished", job=after or job, stage=job.stage, outcome=word, error=error)
+        return after
+
+    def _settle(self, job: Job, outcome: Outcome, watch: Watch) -> Job | None:
+        """Write the outcome down; return the job after it, or None if it was taken away."""
+        before = job
+        while not watch.lost:
+            after = self._advance(before, outcome)
+            if self.queue.apply(before, after):
+                return after
+            before = self.queue.job(job.id)
+            # The same lease: only a request to cancel came in between, and the move is made again with it.
+            if before.state is not State.RUNNING or before.lease != job.lease:
+                break
+        self.emit("lost", job=job)
+        return None
+
+    def _advance(self, job: Job, outcome: Outcome) -> Job:
+        try:
+            return advance(job, outcome, self.clock(), self.retry)
+        except WrongUsage as error:
+            # The pipeline's mistake, but the job's lease must not dangle for it.
+            return advance(job, Refused(error=error), self.clock(), self.retry)
+
+    @contextmanager
+    def _beating(self, job: Job, stop: threading.Event) -> Iterator[Watch]:
+        watch, done = Watch(), threading.Event()
+        thread = threading.Thread(target=self._beat, args=(job, watch, stop, done), name="heartbeat")
+        thread.start()
+        try:
+            yield watch
+        finally:
+            done.set()
+            thread.join()
+
+    def _beat(self, job: Job, watch: Watch, stop: threading.Event, done: threading.Event) -> None:
+        every = max(1, round(self.beat_seconds / TICK_SECONDS))
+        for tick in itertools.count():
+            if tick % every == 0:
+                self._renew(job, watch)
+            if stop.is_set() and not watch.cancelled.is_set():
+                self.emit("stopping", job=job)
+                watch.cancelled.set()
+            if done.wait(TICK_SECONDS):
+                return
+
+    def _renew(self, job: Job, watch: Watch) -> None:
+        try:
+            current = self.queue.heartbeat(job, self.lease_seconds)
+        except Exception:
+            # One missed beat costs nothing; a dead heartbeat would cost the lease.
+            logger.exception("the heartbeat of job %d failed", job.id)
+            return
+        watch.lost = current is None
+        watch.cancel_requested = current is not None and current.cancel_requested
+        if watch.lost or watch.cancel_requested:
+            watch.cancelled.set()
+
+
+def _stopped(watch: Watch) -> Outcome:
+    return Cancelled() if watch.cancel_requested else Released()
+
+
+def _word(outcome: Outcome, after: Job) -> str:
+    """Name what came of an attempt: done, released, or the state the job went to."""
+    if isinstance(outcome, StageDone) and after.state is State.RUNNING:
+        return "done"
+    if isinstance(outcome, Released) and after.state is State.WAITING:
+        return "released"
+    return after.state.value
+
+
+def _unforeseen(job: Job, error: Exception, *, quiet: bool) -> HubbotError:
+    """Turn any other exception into an error of the tree; its traceback goes to the log."""
+    if not quiet:
+        trace = _redacted("".join(traceback.format_exception(error)))
+        logger.error("job %d, %s failed unforeseen\n%s", job.id, job.stage, trace)
+    return HubbotError(
+        _redacted(f"{type(error).__name__}: {error}"),
+        where=f"{job.repo}, {job.stage}",
+        hint="this is a fault of hubbot; its log has the traceback",
+    )
+
+
+def _redacted(text: str) -> str:
+    return _SECRETS.sub("[secret]", text)

@@ -1,0 +1,203 @@
+"""The database: opening it by URL, bringing its tables up to date, one transaction at a time.
+
+SQLite by default; nothing else in store/ knows which database it is. What the database cannot do becomes an
+error of hubbot's tree here. `python -m hubbot.store.database check` exits 1 when tables.py and the
+migrations differ.
+"""
+
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel import Session, SQLModel
+
+from hubbot.errors import OutOfRoom, TryLater, WrongUsage
+from hubbot.store import tables
+
+# Longer than any transaction of hubbot; SQLite has one writer at a time and the others wait.
+BUSY_MILLISECONDS = 30_000
+# Any number that no other program of the same PostgreSQL database uses as an advisory lock.
+UPGRADE_LOCK = 0x68756262
+
+
+def open_engine(url: str) -> sa.Engine:
+    """Open a database by its SQLAlchemy URL; a SQLite file's folder is made where it is missing."""
+    address = sa.make_url(url)
+    if address.get_backend_name() == "sqlite":
+        if not address.database or address.database == ":memory:":
+            raise WrongUsage("the database must be a file: every thread would see an empty one of its own")
+        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(address)
+    event.listen(engine, "handle_error", _to_verdict)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[Session]:
+    """Open a session that only reads."""
+    with Session(engine) as session:
+        yield session
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[Session]:
+    """Open a session that writes; it commits at the end, or rolls back if anything raises."""
+    with Session(engine.execution_options(hubbot_writes=True)) as session, session.begin():
+        yield session
+
+
+def upsert(
+    session: Session,
+    table: type[SQLModel],
+    values: Mapping[str, Any],
+    *,
+    key: Sequence[str],
+    update: Sequence[str],
+) -> None:
+    """Insert a row, or set the columns `update` of the row that has the same unique `key`."""
+    insert = insertion(session, table, values)
+    changes = {name: insert.excluded[name] for name in update}
+    session.execute(insert.on_conflict_do_update(index_elements=list(key), set_=changes))
+
+
+def insertion(
+    session: Session, table: type[SQLModel], values: Mapping[str, Any]
+) -> "sqlite.Insert | postgresql.Insert":
+    """Return an INSERT that can say ON CONFLICT, which both databases spell alike."""
+    make = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    return make(table).values(values)
+
+
+def upgrade(engine: sa.Engine) -> None:
+    """Bring the tables up to date; safe to call from several processes at once, and from any folder."""
+    with _bare_connection(engine) as connection:
+        try:
+            command.upgrade(_alembic(connection), "head")
+        except CommandError as failure:
+            raise WrongUsage(
+                f"this hubbot cannot upgrade the database: {failure}",
+                where=engine.url.render_as_string(hide_password=True),
+                hint="a newer hubbot has written it; install that one",
+            ) from failure
+
+
+def differences(engine: sa.Engine) -> list[str]:
+    """Return what tables.py has and the database does not, or the other way round."""
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        return [str(difference) for difference in compare_metadata(context, SQLModel.metadata)]
+
+
+def migrations_folder() -> Path:
+    """Return the migrations: inside the package where it is installed, else beside it in a checkout."""
+    package = Path(tables.__file__).parent.parent
+    inside = package / "migrations"
+    return inside if inside.is_dir() else package.parent / "migrations"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a developer's command: `check`, or `revision MESSAGE`, which writes a migration to be edited."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = open_engine(f"sqlite:///{folder}/empty.db")
+        try:
+            upgrade(engine)
+            match list(arguments):
+                case ["check"]:
+                    found = differences(engine)
+                    sys.stdout.writelines(f"{line}\n" for line in found)
+                    return 1 if found else 0
+                case ["revision", message]:
+                    number = len(list((migrations_folder() / "versions").glob("*.py"))) + 1
+                    with _bare_connection(engine) as connection:
+                        command.revision(_alembic(connection), message, autogenerate=True, rev_id=f"{number:04d}")
+                    return 0
+                case _:
+                    sys.stderr.write("usage: python -m hubbot.store.database check | revision MESSAGE\n")
+                    return 2
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def _bare_connection(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open one transaction in which tables may be rebuilt.
+
+    SQLite changes a column by making a new table and dropping the old one, which foreign keys would answer
+    by deleting the rows that point there; the switch acts only outside of a transaction.
+    """
+    lite = engine.dialect.name == "sqlite"
+    with engine.execution_options(hubbot_writes=True).connect() as connection:
+        driver = connection.connection.driver_connection
+        if lite and driver is not None:
+            driver.execute("PRAGMA foreign_keys=OFF")
+        try:
+            with connection.begin():
+                if not lite:
+                    # What BEGIN IMMEDIATE does on SQLite: two that upgrade at once take turns.
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})")
+                yield connection
+        finally:
+            if lite and driver is not None:
+                driver.execute("PRAGMA foreign_keys=ON")
+
+
+def _alembic(connection: sa.Connection) -> Config:
+    config = Config()
+    # ConfigParser takes a % for an interpolation.
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+    del entry
+    # sqlite3 must not begin transactions by itself: _begin_sqlite does.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that reads before it writes must take the write lock at once: SQLite refuses to lift a
+    # read snapshot that another writer has made stale, and no timeout helps there.
+    writes = connection.get_execution_options().get("hubbot_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _to_verdict(context: sa.ExceptionContext) -> None:
+    """Raise the verdict for a failure of the world; a mistake in hubbot's own SQL stays what it is."""
+    problem = context.original_exception
+    text = str(problem)
+    if "disk is full" in text:
+        raise OutOfRoom("the disk is full: the database cannot be written") from problem
+    if "unable to open database file" in text or "readonly database" in text or "not a database" in text:
+        raise WrongUsage(
+            f"the database cannot be opened: {text}", hint="look at the database setting and the file's rights"
+        ) from problem
+    # Without a connection, the failure is one of connecting.
+    unreachable = context.is_disconnect or context.connection is None
+    if unreachable or "is locked" in text or "disk I/O error" in text:
+        raise TryLater(f"the database does not answer: {text}") from problem
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,249 @@
+"""The queue: jobs as rows, taken under leases, changed only by compare-and-swap.
+
+It never decides what becomes of a job: hubbot.jobs.states does, and this writes it down. Every method is
+one transaction.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from hubbot.errors import ChildDied, WrongUsage
+from hubbot.jobs.states import Job, Refused, RetryRule, Stage, State, advance, cancel, revive
+from hubbot.store.database import insertion, reading, writing
+from hubbot.store.tables import AttemptRow, JobRow
+
+Clock = Callable[[], datetime]
+
+# What a move may change; lease_until is absent because heartbeats own it while a job runs.
+_MOVABLE = (
+    "stage", "state", "attempts", "not_before", "lease", "runner", "cancel_requested", "error", "updated_at",
+    "predicted_ram_bytes", "predicted_disk_bytes", "runtime",
+)  # fmt: skip
+
+
+class Queue:
+    """The jobs of one database."""
+
+    def __init__(self, engine: sa.Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def enqueue(
+        self,
+        repo: str,
+        revision: str,
+        variants: tuple[str, ...],
+        recipe_key: str,
+        *,
+        requested_by: str,
+        priority: int = 0,
+    ) -> tuple[Job, bool]:
+        """Return the one job for this repo, revision and recipe key, and whether it is new.
+
+        A job that exists keeps its state and takes over a higher priority.
+        """
+        now = self._clock()
+        values = {
+            "repo": repo, "revision": revision, "recipe_key": recipe_key, "variants": list(variants),
+            "stage": Stage.INSPECT, "state": State.WAITING, "priority": priority, "attempts": 0,
+            "cancel_requested": False, "requested_by": requested_by, "created_at": now, "updated_at": now,
+        }  # fmt: skip
+        same = (
+            col(JobRow.repo) == repo,
+            col(JobRow.revision) == revision,
+            col(JobRow.recipe_key) == recipe_key,
+        )
+        with writing(self._engine) as session:
+            insert = insertion(session, JobRow, values).on_conflict_do_nothing().returning(col(JobRow.id))
+            created = session.execute(insert).first() is not None
+            if not created:
+                raised = sa.update(JobRow).where(*same, col(JobRow.priority) < priority)
+                session.execute(raised.values(priority=priority, updated_at=now))
+            return _job(session.exec(select(JobRow).where(*same)).one()), created
+
+    def claim(self, runner: str, lease_seconds: float, max_ram_bytes: int | None = None) -> Job | None:
+        """Take the job of highest priority, then the oldest, that is due and fits; None if there is none."""
+        now = self._clock()
+        due = sa.or_(col(JobRow.not_before).is_(None), col(JobRow.not_before) <= now)
+        first = (
+            select(JobRow.id)
+            .where(col(JobRow.state) == State.WAITING, due, _fits(max_ram_bytes))
+            .order_by(col(JobRow.priority).desc(), col(JobRow.created_at), col(JobRow.id))
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        taken = (
+            sa.update(JobRow)
+            .where(col(JobRow.id) == first.scalar_subquery(), col(JobRow.state) == State.WAITING)
+            .values(
+                state=State.RUNNING, lease=uuid4().hex, lease_until=now + timedelta(seconds=lease_seconds),
+                runner=runner, not_before=None, updated_at=now,
+            )
+            .returning(JobRow)
+        )  # fmt: skip
+        return self._first(taken)
+
+    def heartbeat(self, job: Job, lease_seconds: float) -> Job | None:
+        """Extend the lease; return the job as it is now, or None if the lease was lost."""
+        beat = (
+            sa.update(JobRow)
+            .where(col(JobRow.id) == job.id, col(JobRow.lease) == job.lease)
+            .where(col(JobRow.state) == State.RUNNING)
+            .values(lease_until=self._clock() + timedelta(seconds=lease_seconds))
+            .returning(JobRow)
+        )
+        return self._first(beat)
+
+    def apply(self, before: Job, after: Job) -> bool:
+        """Write a move down unless the job has changed since `before`.
+
+        A changed state or lease means that the job was taken away; a changed `cancel_requested` means that
+        the move was made without knowing of it, and has to be made again.
+        """
+        with writing(self._engine) as session:
+            return _swap(session, before, after)
+
+    def release_runner(self, runner: str, retry: RetryRule) -> list[Job]:
+        """Give back what a runner of this name left running; it has just started, so those leases are dead.
+
+        The jobs wait no pause, but the attempt counts: a job that takes the whole machine down again and
+        again parks in the end.
+        """
+        return self._died(col(JobRow.runner) == runner, retry, at_once=True)
+
+    def rescue(self, retry: RetryRule, by: str) -> list[Job]:
+        """Give back the jobs of expired leases, the attempt counted.
+
+        `by` names the runner that looks; its own leases may look expired after the machine has slept, and
+        they are not, for it is alive.
+        """
+        expired = sa.and_(col(JobRow.lease_until) < self._clock(), col(JobRow.runner) != by)
+        return self._died(expired, retry, at_once=False)
+
+    def cancel(self, job_id: int) -> Job:
+        """Cancel a job: at once, or when its runner notices; raises WrongUsage if it has ended."""
+        return self._change(job_id, lambda job: cancel(job, self._clock()))
+
+    def retry(self, job_id: int) -> Job:
+        """Let a job wait again, now and with all its attempts; raises WrongUsage if it runs or is published."""
+        return self._change(job_id, lambda job: revive(job, self._clock()))
+
+    def revive_no_runtime(self, runtime: str) -> list[Job]:
+        """Retry the jobs that were parked for want of a runtime under other versions than `runtime`."""
+        now = self._clock()
+        stranded = (
+            select(JobRow)
+            .where(col(JobRow.state) == State.PARKED)
+            .where(col(JobRow.error)["kind"].as_string() == "NoRuntime")
+            .where(col(JobRow.runtime).is_distinct_from(runtime))
+            .order_by(col(JobRow.id))
+            .with_for_update()
+        )
+        with writing(self._engine) as session:
+            jobs = [_job(row) for row in session.exec(stranded).all()]
+            revived = [(job, revive(job, now)) for job in jobs]
+            return [after for before, after in revived if _swap(session, before, after)]
+
+    def jobs(self, state: State | None = None, limit: int | None = None) -> list[Job]:
+        """Return jobs, the newest first."""
+        query = select(JobRow).order_by(col(JobRow.id).desc()).limit(limit)
+        if state is not None:
+            query = query.where(col(JobRow.state) == state)
+        with reading(self._engine) as session:
+            return [_job(row) for row in session.exec(query).all()]
+
+    def job(self, job_id: int) -> Job:
+        """Return one job; raises WrongUsage if there is none of this number."""
+        with reading(self._engine) as session:
+            return _job(_row(session, job_id, lock=False))
+
+    def find(self, repo: str) -> list[Job]:
+        """Return the jobs of a repo, the newest first."""
+        query = select(JobRow).where(col(JobRow.repo) == repo).order_by(col(JobRow.id).desc())
+        with reading(self._engine) as session:
+            return [_job(row) for row in session.exec(query).all()]
+
+    def counts(self) -> dict[State, int]:
+        """Return how many jobs are in each state, every state named."""
+        query = select(JobRow.state, sa.func.count()).group_by(col(JobRow.state))
+        with reading(self._engine) as session:
+            found = dict(session.exec(query).all())
+        return {state: found.get(state, 0) for state in State}
+
+    def next_due(self, max_ram_bytes: int | None = None) -> datetime | None:
+        """Return when the first waiting job that fits may be claimed, or None; without a pause, its creation."""
+        due = sa.func.coalesce(col(JobRow.not_before), col(JobRow.created_at))
+        query = sa.select(sa.func.min(due)).where(col(JobRow.state) == State.WAITING, _fits(max_ram_bytes))
+        with reading(self._engine) as session:
+            return session.scalar(query)
+
+    def _first(self, statement: Any) -> Job | None:
+        with writing(self._engine) as session:
+            row = session.execute(statement).scalars().first()
+            return None if row is None else _job(row)
+
+    def _change(self, job_id: int, move: Callable[[Job], Job]) -> Job:
+        with writing(self._engine) as session:
+            before = _job(_row(session, job_id, lock=True))
+            after = move(before)
+            _swap(session, before, after)
+            return after
+
+    def _died(self, which: sa.ColumnElement[bool], retry: RetryRule, *, at_once: bool) -> list[Job]:
+        now = self._clock()
+        query = select(JobRow).where(col(JobRow.state) == State.RUNNING, which).order_by(col(JobRow.id))
+        given_back = []
+        with writing(self._engine) as session:
+            for row in session.exec(query.with_for_update(skip_locked=True)).all():
+                before = _job(row)
+                error = ChildDied(f"the runner {before.runner} ended in the middle of {before.stage}")
+                after = advance(before, Refused(error=error), now, retry)
+                if at_once:
+                    after = replace(after, not_before=None)
+                if _swap(session, before, after):
+                    _close_attempts(session, after, now)
+                    given_back.append(after)
+        return given_back
+
+
+def _job(row: JobRow) -> Job:
+    values = row.model_dump()
+    return Job(**{**values, "variants": tuple(values["variants"])})
+
+
+def _row(session: Session, job_id: int, *, lock: bool) -> JobRow:
+    row = session.get(JobRow, job_id, with_for_update=lock)
+    if row is None:
+        raise WrongUsage(f"there is no job {job_id}", hint="`hubbot jobs` lists them")
+    return row
+
+
+def _fits(max_ram_bytes: int | None) -> sa.ColumnElement[bool]:
+    ram = col(JobRow.predicted_ram_bytes)
+    return sa.true() if max_ram_bytes is None else sa.or_(ram.is_(None), ram <= max_ram_bytes)
+
+
+def _swap(session: Session, before: Job, after: Job) -> bool:
+    values = {name: value for name, value in asdict(after).items() if name in _MOVABLE}
+    if after.lease is None:
+        values["lease_until"] = None
+    unchanged = (
+        col(JobRow.id) == before.id,
+        col(JobRow.state) == before.state,
+        col(JobRow.lease).is_not_distinct_from(before.lease),
+        col(JobRow.cancel_requested) == before.cancel_requested,
+    )
+    swap = sa.update(JobRow).where(*unchanged).values(values).returning(col(JobRow.id))
+    return session.execute(swap, execution_options={"synchronize_session": False}).first() is not None
+
+
+def _close_attempts(session: Session, job: Job, now: datetime) -> None:
+    """End the attempts that the dead runner left open."""
+    left_open = sa.update(AttemptRow).where(col(AttemptRow.job_id) == job.id, col(AttemptRow.ended_at).is_(None))
+    session.execute(left_open.values(ended_at=now, outcome="lost", error=job.error))

@@ -1,0 +1,65 @@
+"""What the store hands out beside jobs: attempts, results, publications.
+
+Plain data; no row of a table ever leaves store/.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from hubbot.jobs.states import Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of one stage; open (`ended_at` and `outcome` are None) while it runs."""
+
+    id: int
+    job_id: int
+    stage: Stage
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    error: dict[str, Any] | None
+    runner: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a stage found, as JSON data; `variant` is None where it is the whole job's."""
+
+    job_id: int
+    kind: str
+    variant: str | None
+    data: dict[str, Any]
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A repo at a revision that watching has come across, and what was decided about it."""
+
+    repo: str
+    revision: str
+    first_seen: datetime
+    verdict: str
+    job_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedVariant:
+    """A variant of a source on the Hub; `report` is what was measured about it."""
+
+    source_repo: str
+    source_revision: str
+    variant: str
+    target_repo: str
+    target_revision: str
+    published_at: datetime
+    bits_per_weight: float
+    bytes: int
+    report: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for --json."""
+        return {**asdict(self), "published_at": self.published_at.isoformat()}

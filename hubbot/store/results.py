@@ -1,0 +1,160 @@
+"""Results: what the stages found, the history of attempts, what watching has seen, what is published.
+
+It never changes a job; queue.py does. Every method is one transaction and may be repeated without harm.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import col, select
+
+from hubbot.jobs.states import Stage
+from hubbot.store.database import reading, upsert, writing
+from hubbot.store.queue import Clock
+from hubbot.store.records import Attempt, PublishedVariant, Result, Sighting
+from hubbot.store.tables import AttemptRow, PublicationRow, ResultRow, SightingRow, WatermarkRow
+
+
+class Results:
+    """The results of one database."""
+
+    def __init__(self, engine: sa.Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def begin_attempt(self, job_id: int, stage: Stage, runner: str) -> int:
+        """Open an attempt in the job's history and return its id."""
+        row = AttemptRow(job_id=job_id, stage=stage, started_at=self._clock(), error=None, runner=runner)
+        with writing(self._engine) as session:
+            session.add(row)
+            session.flush()
+            assert row.id is not None
+            return row.id
+
+    def finish_attempt(self, attempt_id: int, outcome: str, error: dict[str, Any] | None) -> None:
+        """Close an attempt; one that a rescue has closed already keeps what the rescue wrote."""
+        still_open = sa.update(AttemptRow).where(
+            col(AttemptRow.id) == attempt_id, col(AttemptRow.ended_at).is_(None)
+        )
+        with writing(self._engine) as session:
+            session.execute(still_open.values(ended_at=self._clock(), outcome=outcome, error=error))
+
+    def attempts(self, job_id: int) -> list[Attempt]:
+        """Return a job's attempts, the first one first."""
+        query = select(AttemptRow).where(col(AttemptRow.job_id) == job_id).order_by(col(AttemptRow.id))
+        with reading(self._engine) as session:
+            return [Attempt(**row.model_dump()) for row in session.exec(query).all()]
+
+    def put(self, job_id: int, kind: str, data: dict[str, Any], variant: str | None = None) -> None:
+        """Store a result; an older one of the same job, kind and variant is replaced."""
+        values = {
+            "job_id": job_id,
+            "kind": kind,
+            "variant": variant or "",
+            "data": data,
+            "stored_at": self._clock(),
+        }
+        with writing(self._engine) as session:
+            upsert(session, ResultRow, values, key=("job_id", "kind", "variant"), update=("data", "stored_at"))
+
+    def get(self, job_id: int, kind: str, variant: str | None = None) -> dict[str, Any] | None:
+        """Return a result's data, or None if there is none."""
+        query = select(ResultRow).where(
+            col(ResultRow.job_id) == job_id,
+            col(ResultRow.kind) == kind,
+            col(ResultRow.variant) == (variant or ""),
+        )
+        with reading(self._engine) as session:
+            row = session.exec(query).first()
+            return None if row is None else row.data
+
+    def all(self, job_id: int) -> list[Result]:
+        """Return every result of a job, sorted by kind and variant."""
+        query = select(ResultRow).where(col(ResultRow.job_id) == job_id)
+        with reading(self._engine) as session:
+            rows = session.exec(query.order_by(col(ResultRow.kind), col(ResultRow.variant))).all()
+            return [
+                Result(
+                    job_id=row.job_id,
+                    kind=row.kind,
+                    variant=row.variant or None,
+                    data=row.data,
+                    stored_at=row.stored_at,
+                )
+                for row in rows
+            ]
+
+    def record_sighting(self, repo: str, revision: str, verdict: str, job_id: int | None = None) -> None:
+        """Note what was decided about a repo at a revision; the time of the first sighting stays."""
+        values = {
+            "repo": repo,
+            "revision": revision,
+            "verdict": verdict,
+            "job_id": job_id,
+            "first_seen": self._clock(),
+        }
+        with writing(self._engine) as session:
+            upsert(session, SightingRow, values, key=("repo", "revision"), update=("verdict", "job_id"))
+
+    def seen(self, repo: str, revision: str) -> bool:
+        """Say whether watching has come across the repo at this revision."""
+        query = select(SightingRow.id).where(col(SightingRow.repo) == repo, col(SightingRow.revision) == revision)
+        with reading(self._engine) as session:
+            return session.exec(query).first() is not None
+
+    def sightings(self, limit: int | None = None) -> list[Sighting]:
+        """Return what watching has come across, the newest first."""
+        query = select(SightingRow).order_by(col(SightingRow.id).desc()).limit(limit)
+        with reading(self._engine) as session:
+            return [Sighting(**row.model_dump(exclude={"id"})) for row in session.exec(query).all()]
+
+    def watermark(self, rule: str) -> str | None:
+        """Return how far a watch rule has read, or None if it never ran."""
+        with reading(self._engine) as session:
+            row = session.get(WatermarkRow, rule)
+            return None if row is None else row.value
+
+    def set_watermark(self, rule: str, value: str) -> None:
+        """Note how far a watch rule has read."""
+        with writing(self._engine) as session:
+            upsert(session, WatermarkRow, {"rule": rule, "value": value}, key=("rule",), update=("value",))
+
+    def record_publication(
+        self,
+        *,
+        source_repo: str,
+        source_revision: str,
+        variant: str,
+        target_repo: str,
+        target_revision: str,
+        bits_per_weight: float,
+        size_bytes: int,
+        report: Mapping[str, Any],
+    ) -> None:
+        """Note that a variant is on the Hub; repeated, it updates the facts and keeps the first date."""
+        facts = {
+            "target_revision": target_revision,
+            "bits_per_weight": bits_per_weight,
+            "bytes": size_bytes,
+            "report": dict(report),
+        }
+        place = {
+            "source_repo": source_repo,
+            "source_revision": source_revision,
+            "variant": variant,
+            "target_repo": target_repo,
+        }
+        values = {**place, **facts, "published_at": self._clock()}
+        with writing(self._engine) as session:
+            upsert(session, PublicationRow, values, key=tuple(place), update=tuple(facts))
+
+    def publications(self, source_repo: str | None = None) -> list[PublishedVariant]:
+        """Return what is published, the newest first; of one source repo where it is named."""
+        query = select(PublicationRow).order_by(
+            col(PublicationRow.published_at).desc(), col(PublicationRow.id).desc()
+        )
+        if source_repo is not None:
+            query = query.where(col(PublicationRow.source_repo) == source_repo)
+        with reading(self._engine) as session:
+            return [PublishedVariant(**row.model_dump(exclude={"id"})) for row in session.exec(query).all()]

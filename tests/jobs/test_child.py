@@ -1,0 +1,236 @@
+"""A heavy stage's process answers, or its death is an error; it never outlives its parent."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hubbot
+from hubbot.errors import ChildDied, HubbotError, OutOfRoom, RateLimited, ValueMismatch, WrongUsage
+from hubbot.jobs import child
+from hubbot.jobs.child import Interrupted, run, scrubbed
+
+ROOT = Path(__file__).parents[2]
+HARMLESS = ["--stages", "tests.jobs.harmless"]
+
+
+class Runner:
+    """Runs a harmless stage, remembers its progress."""
+
+    def __init__(self, hf_home: Path) -> None:
+        self.hf_home = hf_home
+        self.cancelled = threading.Event()
+        self.progress: list[dict[str, Any]] = []
+        self.env = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
+        self.on_progress: Callable[[dict[str, Any]], None] = self.progress.append
+
+    def __call__(
+        self, stage: str, request: dict[str, Any], *, seconds: float = 60, memory_bytes: int | None = None
+    ) -> dict[str, Any]:
+        return run(
+            [stage, *HARMLESS],
+            request,
+            env=self.env,
+            hf_home=self.hf_home,
+            timeout_seconds=seconds,
+            memory_bytes=memory_bytes,
+            cancelled=self.cancelled,
+            on_progress=self.on_progress,
+        )
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    return Runner(tmp_path / "hf")
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process exists and is more than a zombie."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
+
+
+def gone_within(seconds: float, pid: int) -> bool:
+    until = time.monotonic() + seconds
+    while alive(pid):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_the_answer_and_the_progress_come_back(runner: Runner) -> None:
+    assert runner("echo", {"steps": 3, "text": "ä\n"}) == {"heard": {"steps": 3, "text": "ä\n"}}
+    assert runner.progress == [{"step": 0}, {"step": 1}, {"step": 2}]
+
+
+def test_a_request_and_an_answer_larger_than_any_pipe_come_through(runner: Runner) -> None:
+    large = {"tensors": ["model.layers.0.mlp.experts.0.up_proj.weight"] * 100_000}
+    assert runner("echo", large) == {"heard": large}
+
+
+def test_an_error_of_the_tree_crosses_the_process_boundary_whole(runner: Runner) -> None:
+    with pytest.raises(ValueMismatch) as caught:
+        runner("refuse", {})
+    assert (caught.value.message, caught.value.where, caught.value.hint) == (
+        "off by one",
+        "layers.0",
+        "look again",
+    )
+    with pytest.raises(RateLimited) as asked:
+        runner("wait_for_hub", {})
+    assert asked.value.after_seconds == 17.5
+
+
+def test_an_unforeseen_exception_names_its_type(runner: Runner) -> None:
+    with pytest.raises(HubbotError, match="KeyError: 'missing'") as caught:
+        runner("crash", {})
+    assert type(caught.value) is HubbotError
+
+
+@pytest.mark.parametrize("stage", ["disk_full", "no_memory"])
+def test_want_of_disk_or_memory_is_tried_later(runner: Runner, stage: str) -> None:
+    with pytest.raises(OutOfRoom):
+        runner(stage, {})
+
+
+def test_a_stage_that_is_not_on_the_list_is_refused(runner: Runner) -> None:
+    with pytest.raises(WrongUsage, match="no stage 'os:system' may run in a child"):
+        runner("os:system", {})
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGABRT"])
+def test_an_exit_by_signal_names_the_signal_and_keeps_the_last_words(runner: Runner, name: str) -> None:
+    with pytest.raises(ChildDied, match=f"the process of shot was ended by {name}") as caught:
+        runner("shot", {"signal": name})
+    assert caught.value.message.endswith("last words")
+    assert len(caught.value.message) < child.LAST_WORDS_BYTES + 200
+    assert (caught.value.hint is not None) == (name == "SIGKILL")
+
+
+def test_an_exit_without_an_answer_names_its_code(runner: Runner) -> None:
+    with pytest.raises(ChildDied, match="exit code 3 and without an answer"):
+        runner("exit_early", {})
+
+
+def test_a_stage_that_takes_too_long_is_ended(runner: Runner) -> None:
+    with pytest.raises(ChildDied, match="did not finish within 1 seconds"):
+        runner("sleep", {}, seconds=1)
+    assert gone_within(1, runner.progress[0]["pid"])
+
+
+def test_cancelling_ends_a_stage_even_if_it_ignores_sigterm(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "GRACE_SECONDS", 0.3)
+
+    def cancel(fields: dict[str, Any]) -> None:
+        runner.progress.append(fields)
+        runner.cancelled.set()
+
+    runner.on_progress = cancel
+    with pytest.raises(Interrupted, match="stubborn was stopped"):
+        runner("stubborn", {})
+    assert gone_within(1, runner.progress[0]["pid"])
+
+
+def test_a_stage_above_its_memory_limit_is_ended(runner: Runner) -> None:
+    with pytest.raises(OutOfRoom, match=r"hog held .* GiB of memory, 0.06 GiB were allowed"):
+        runner("hog", {"bytes": 200 * 2**20}, memory_bytes=60 * 2**20)
+
+
+def test_a_display_that_fails_leaves_no_process_behind(runner: Runner) -> None:
+    def fail(fields: dict[str, Any]) -> None:
+        runner.progress.append(fields)
+        raise RuntimeError("the terminal is gone")
+
+    runner.on_progress = fail
+    with pytest.raises(RuntimeError, match="the terminal is gone"):
+        runner("sleep", {})
+    assert gone_within(1, runner.progress[0]["pid"])
+
+
+def test_what_a_child_has_started_ends_with_it(runner: Runner) -> None:
+    with pytest.raises(ChildDied, match="did not finish"):
+        runner("family", {}, seconds=1.5)
+    assert gone_within(1, runner.progress[0]["pid"])
+
+
+def test_what_libraries_print_is_not_an_answer_and_stdin_is_empty(runner: Runner) -> None:
+    assert runner("chatter", {}) == {"quiet": True}
+    assert runner("read_stdin", {}) == {"read": ""}
+
+
+def test_the_child_sees_no_secret_and_no_way_online(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "hf_token", "HUBBOT_WEBHOOK_SECRET",
+               "MY_PASSWORD", "OPENAI_API_KEY", "HUBBOT_DATABASE_URL")  # fmt: skip
+    runner.env |= dict.fromkeys(secrets, "hunter2") | {"HF_HUB_OFFLINE": "0", "HF_HOME": "/home/me/hf"}
+    (tmp_path / "colorsys.py").write_text("raise SystemExit('imported from the working directory')\n")
+    monkeypatch.chdir(tmp_path)
+    seen = runner("environment", {})
+    assert "hunter2" not in seen["environ"].values()
+    assert (seen["environ"]["HF_HUB_OFFLINE"], seen["environ"]["HF_HOME"]) == ("1", str(tmp_path / "hf"))
+    assert seen["environ"]["TRANSFORMERS_VERBOSITY"] == "error"
+    assert seen["environ"]["TOKENIZERS_PARALLELISM"] == "false"
+    assert not {"", ".", str(tmp_path)} & set(seen["path"])
+    assert seen["group"]
+
+
+def test_an_installed_hubbot_needs_no_path_and_a_given_one_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert scrubbed({"PYTHONPATH": "/mine"}, tmp_path)["PYTHONPATH"].endswith(os.pathsep + "/mine")
+    monkeypatch.setattr(hubbot, "__file__", "/venv/site-packages/hubbot/__init__.py")
+    assert scrubbed({}, tmp_path)["PYTHONPATH"] == ""
+
+
+PARENT = """
+import os, sys, threading
+from pathlib import Path
+from hubbot.jobs.child import run
+run(["sleep", "--stages", "tests.jobs.harmless"], {"pid_file": sys.argv[1]}, env=os.environ, hf_home=Path("hf"),
+    timeout_seconds=60, memory_bytes=None, cancelled=threading.Event(), on_progress=print)
+"""
+
+
+def test_a_child_dies_with_its_parent_even_if_that_is_killed(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(pid_file)], cwd=ROOT, stdout=subprocess.DEVNULL
+    ) as parent:
+        until = time.monotonic() + 30
+        while not (pid_file.exists() and pid_file.read_text()):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        pid = int(pid_file.read_text())
+        assert alive(pid)
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    assert gone_within(5, pid)
+
+
+def test_a_child_whose_request_never_comes_does_not_hang() -> None:
+    command = [sys.executable, "-m", "hubbot.jobs.entry", "echo", *HARMLESS]
+    done = subprocess.run(command, cwd=ROOT, input=b"", capture_output=True, check=False, timeout=30)
+    assert done.returncode != 0
+    assert done.stdout == b""
+
+
+def test_the_entry_answers_by_hand_too() -> None:
+    command = [sys.executable, "-m", "hubbot.jobs.entry", "echo", *HARMLESS]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b'{"a": 1}\n')
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline()) == {"ok": {"heard": {"a": 1}}}

@@ -1,0 +1,35 @@
+"""The footprint counts what a process holds, not what it has mapped."""
+
+import mmap
+import os
+from pathlib import Path
+
+from hubbot.jobs.memory import footprint
+
+MIB = 2**20
+
+
+def held() -> int:
+    size = footprint(os.getpid())
+    assert size is not None
+    return size
+
+
+def test_memory_that_was_written_is_held() -> None:
+    before = held()
+    block = bytearray(b"x") * (64 * MIB)
+    assert 60 * MIB <= held() - before <= 80 * MIB
+    assert len(block) == 64 * MIB
+
+
+def test_a_mapped_file_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "shard"
+    path.write_bytes(b"x" * 64 * MIB)
+    before = held()
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert sum(mapped[at] for at in range(0, len(mapped), 4096)) > 0
+        assert held() - before < 16 * MIB
+
+
+def test_a_process_that_does_not_exist_holds_nothing_known() -> None:
+    assert footprint(2**22 + 1) is None

@@ -1,0 +1,107 @@
+"""What was found, tried, seen and published stays on record, once."""
+
+from datetime import datetime
+from typing import Protocol
+
+import pytest
+
+from hubbot.jobs.states import Stage
+from hubbot.store.queue import Queue
+from hubbot.store.results import Results
+
+
+class Clock(Protocol):
+    now: datetime
+
+    def __call__(self) -> datetime: ...
+    def forward(self, seconds: float) -> None: ...
+
+
+@pytest.fixture
+def job_id(queue: Queue) -> int:
+    return queue.enqueue("org/moe", "a" * 40, ("4bit",), "4bit", requested_by="test")[0].id
+
+
+def publish(results: Results, variant: str = "4bit", target_revision: str = "t1") -> None:
+    results.record_publication(
+        source_repo="org/moe",
+        source_revision="a" * 40,
+        variant=variant,
+        target_repo=f"me/moe-{variant}",
+        target_revision=target_revision,
+        bits_per_weight=4.5,
+        size_bytes=5 * 2**33,
+        report={"kl": 0.01},
+    )
+
+
+def test_attempts_are_history_with_their_beginning_end_and_error(
+    results: Results, job_id: int, clock: Clock
+) -> None:
+    first = results.begin_attempt(job_id, Stage.FETCH, "mac")
+    clock.forward(9)
+    results.finish_attempt(first, "waiting", {"kind": "HubUnavailable"})
+    results.begin_attempt(job_id, Stage.FETCH, "mac")
+    done, running = results.attempts(job_id)
+    assert (done.stage, done.outcome, done.error) == (Stage.FETCH, "waiting", {"kind": "HubUnavailable"})
+    assert done.ended_at is not None
+    assert (done.ended_at - done.started_at).total_seconds() == 9
+    assert (running.ended_at, running.outcome, running.error) == (None, None, None)
+
+
+def test_an_attempt_is_closed_only_once(results: Results, job_id: int) -> None:
+    attempt = results.begin_attempt(job_id, Stage.FETCH, "mac")
+    results.finish_attempt(attempt, "lost", None)
+    results.finish_attempt(attempt, "done", None)
+    assert [attempt.outcome for attempt in results.attempts(job_id)] == ["lost"]
+
+
+def test_a_result_put_again_replaces_the_older_one(results: Results, job_id: int) -> None:
+    results.put(job_id, "inspect", {"layout": "x"})
+    results.put(job_id, "inspect", {"layout": "y"})
+    results.put(job_id, "report", {"ok": True}, "4bit")
+    results.put(job_id, "report", {"ok": False}, "8bit")
+    assert results.get(job_id, "inspect") == {"layout": "y"}
+    assert results.get(job_id, "report", "8bit") == {"ok": False}
+    assert results.get(job_id, "report") is None
+    assert [(r.kind, r.variant) for r in results.all(job_id)] == [
+        ("inspect", None),
+        ("report", "4bit"),
+        ("report", "8bit"),
+    ]
+
+
+def test_a_sighting_keeps_its_first_time_and_takes_the_last_verdict(
+    results: Results, job_id: int, clock: Clock
+) -> None:
+    assert not results.seen("org/moe", "a" * 40)
+    first = clock()
+    results.record_sighting("org/moe", "a" * 40, "unreachable")
+    clock.forward(60)
+    results.record_sighting("org/moe", "a" * 40, "enqueued", job_id)
+    assert results.seen("org/moe", "a" * 40)
+    assert not results.seen("org/moe", "b" * 40)
+    (sighting,) = results.sightings()
+    assert (sighting.first_seen, sighting.verdict, sighting.job_id) == (first, "enqueued", job_id)
+
+
+def test_every_rule_has_a_watermark_of_its_own(results: Results) -> None:
+    assert results.watermark("qwen") is None
+    results.set_watermark("qwen", "2026-03-01T12:00:00Z")
+    results.set_watermark("all", "cursor-1")
+    results.set_watermark("qwen", "2026-03-02T12:00:00Z")
+    assert (results.watermark("qwen"), results.watermark("all")) == ("2026-03-02T12:00:00Z", "cursor-1")
+
+
+def test_a_publication_recorded_twice_is_one_with_its_first_date(results: Results, clock: Clock) -> None:
+    publish(results)
+    first = clock()
+    clock.forward(60)
+    publish(results, target_revision="t2")
+    publish(results, "8bit")
+    newest, repeated = results.publications("org/moe")
+    assert newest.variant == "8bit"
+    assert (repeated.published_at, repeated.target_revision, repeated.bytes) == (first, "t2", 5 * 2**33)
+    assert repeated.to_json()["published_at"] == "2026-03-01T12:00:00+00:00"
+    assert results.publications("org/other") == []
+    assert len(results.publications()) == 2
