@@ -1,0 +1,192 @@
+"""Failures on demand, for tests of whoever talks to the Hub: refusals, broken downloads; and a tally.
+
+Thread-safe: a test arms faults in its own thread while the server runs in another.
+Never decides by itself to fail.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+@dataclass(slots=True)
+class _Fault:
+    method: str
+    path: re.Pattern[str]
+    left: int
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, object] | None = None
+    cut_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request as the Hub saw it: `sent` are body bytes that left, `status` 0 means none was sent."""
+
+    method: str
+    path: str
+    status: int
+    received: int
+    sent: int
+    range: str | None
+
+
+class Faults:
+    """What shall go wrong next, and what has been asked so far."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._armed: list[_Fault] = []
+        self._seen: list[_Meter] = []
+
+    def fail(
+        self,
+        method: str,
+        path: str,
+        *,
+        times: int = 1,
+        status: int = 503,
+        headers: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> None:
+        """Refuse the next `times` requests whose raw path matches the regex `path` anywhere.
+
+        They have no effect on the Hub. `method` may be `*`.
+        """
+        pattern = re.compile(path)
+        self._arm(_Fault(method, pattern, times, status=status, headers=headers or {}, body=body))
+
+    def limit_rate(self, method: str, path: str, *, times: int = 1, wait: int = 1) -> None:
+        """Answer the next requests with a 429 that asks for `wait` seconds of patience."""
+        headers = {
+            "RateLimit": f'"api";r=0;t={wait}',
+            "RateLimit-Policy": '"fixed window";"api";q=1000;w=300',
+        }
+        self.fail(method, path, times=times, status=429, headers=headers)
+
+    def cut(self, method: str, path: str, *, after: int, times: int = 1) -> None:
+        """Break the connection of the next requests after `after` bytes of the answer's body.
+
+        The request has its effect; with `after=0` its answer is lost.
+        """
+        self._arm(_Fault(method, re.compile(path), times, cut_after=after))
+
+    def clear(self) -> None:
+        """Disarm what has not happened, and forget what was asked."""
+        with self._lock:
+            self._armed.clear()
+            self._seen.clear()
+
+    def exchanges(self, method: str = "*", path: str = "") -> list[Exchange]:
+        """Return the requests that match, in the order they came, also those under way."""
+        with self._lock:
+            seen = [meter.exchange() for meter in self._seen]
+        return [one for one in seen if method in {"*", one.method} and re.search(path, one.path)]
+
+    def count(self, method: str = "*", path: str = "") -> int:
+        """Return how many requests matched."""
+        return len(self.exchanges(method, path))
+
+    def bytes_sent(self, method: str = "*", path: str = "") -> int:
+        """Return how many bytes of body the Hub sent to the requests that matched."""
+        return sum(one.sent for one in self.exchanges(method, path))
+
+    def _arm(self, fault: _Fault) -> None:
+        with self._lock:
+            self._armed.append(fault)
+
+    def _take(self, method: str, path: str) -> _Fault | None:
+        with self._lock:
+            for fault in self._armed:
+                if fault.method in {"*", method} and fault.path.search(path):
+                    fault.left -= 1
+                    if fault.left <= 0:
+                        self._armed.remove(fault)
+                    return fault
+        return None
+
+    def _watch(self, meter: _Meter) -> None:
+        with self._lock:
+            self._seen.append(meter)
+
+
+class _Cut(Exception):
+    """The connection shall break here."""
+
+
+class InjectFaults:
+    """Middleware that lets the armed faults happen and notes every request."""
+
+    def __init__(self, app: ASGIApp, faults: Faults) -> None:
+        self._app = app
+        self._faults = faults
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or fail it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["raw_path"].decode("ascii", "replace")
+        fault = self._faults._take(scope["method"], path)  # noqa: SLF001 - two halves of one thing
+        meter = _Meter(scope, receive, send, cut_after=None if fault is None else fault.cut_after)
+        self._faults._watch(meter)  # noqa: SLF001
+        app = self._app if fault is None or fault.cut_after is not None else _refusal(fault)
+        try:
+            await app(scope, meter.receive, meter.send)
+        except _Cut:
+            # Returning early makes the server close the connection after what was already sent.
+            return
+
+
+class _Meter:
+    """Counts the bytes of one request, and cuts the answer where that is asked."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, cut_after: int | None) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._cut_after = cut_after
+        self._status = 0
+        self._received = 0
+        self._sent = 0
+
+    def exchange(self) -> Exchange:
+        """Return what has passed so far."""
+        path = self._scope["raw_path"].decode("ascii", "replace")
+        asked = Headers(scope=self._scope).get("range")
+        return Exchange(self._scope["method"], path, self._status, self._received, self._sent, asked)
+
+    async def receive(self) -> Message:
+        """Take in one message."""
+        message = await self._receive()
+        self._received += len(message.get("body", b""))
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Let one message out, or as much of it as is allowed."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            await self._send(message)
+            return
+        body = message.get("body", b"")
+        room = len(body) if self._cut_after is None else self._cut_after - self._sent
+        if len(body) <= room:
+            self._sent += len(body)
+            await self._send(message)
+            return
+        self._sent += room
+        await self._send({"type": "http.response.body", "body": body[:room], "more_body": True})
+        raise _Cut
+
+
+def _refusal(fault: _Fault) -> ASGIApp:
+    body = fault.body if fault.body is not None else {"error": "The Hub was told to fail"}
+    return JSONResponse(body, fault.status, dict(fault.headers))

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError
+
+from hubbot.devhub.faults import Faults
+from hubbot.devhub.server import EmbeddedHub
+
+
+def test_the_next_requests_fail_and_then_no_more(http: httpx.Client, faults: Faults) -> None:
+    faults.fail("GET", "/api/whoami", times=2, status=503, headers={"Retry-After": "7"})
+    assert http.post("/api/whoami-v2").status_code == 405
+    refused = [http.get("/api/whoami-v2") for _ in range(2)]
+    assert [one.status_code for one in refused] == [503, 503]
+    assert refused[0].headers["retry-after"] == "7"
+    assert http.get("/api/whoami-v2").status_code == 200
+
+
+def test_a_rate_limit_speaks_the_hubs_headers(owner: HfApi, repo: str, faults: Faults) -> None:
+    faults.limit_rate("GET", repo, wait=55)
+    with pytest.raises(HfHubHTTPError, match="Retry after 55 seconds"):
+        owner.model_info(repo)
+
+
+def test_a_refused_commit_has_no_effect(owner: HfApi, repo: str, faults: Faults) -> None:
+    faults.fail("POST", "/commit/")
+    with pytest.raises(HfHubHTTPError):
+        owner.upload_file(path_or_fileobj=b"1", path_in_repo="a.txt", repo_id=repo)
+    assert not owner.file_exists(repo, "a.txt")
+
+
+def test_a_lost_answer_leaves_the_commit_in_place(owner: HfApi, repo: str, faults: Faults) -> None:
+    faults.cut("POST", "/commit/", after=0)
+    with pytest.raises(Exception, match=r"(?i)peer closed|disconnected"):
+        owner.upload_file(path_or_fileobj=b"1", path_in_repo="a.txt", repo_id=repo)
+    assert owner.file_exists(repo, "a.txt")
+
+
+def test_a_download_breaks_in_the_middle(http: httpx.Client, seeded: str, faults: Faults) -> None:
+    faults.cut("GET", r"/resolve/.*\.safetensors", after=100)
+    with pytest.raises(httpx.RemoteProtocolError, match="received 100 bytes, expected 1100"):
+        http.get(f"/{seeded}/resolve/main/model.safetensors")
+    assert faults.bytes_sent("GET", "/resolve/") == 100
+
+
+def test_the_client_gets_over_a_broken_download(
+    hub: EmbeddedHub, model: Path, seeded: str, faults: Faults, tmp_path: Path
+) -> None:
+    faults.cut("GET", "/resolve/", after=100)
+    path = hf_hub_download(
+        seeded, "model.safetensors", endpoint=hub.url, token="hf_owner", local_dir=tmp_path / "down"
+    )
+    assert Path(path).read_bytes() == (model / "model.safetensors").read_bytes()
+    assert [one.sent for one in faults.exchanges("GET", "/resolve/")] == [100, 1100]
+
+
+def test_requests_and_bytes_are_counted(http: httpx.Client, seeded: str, faults: Faults) -> None:
+    faults.clear()
+    http.get(f"/{seeded}/resolve/main/model.safetensors", headers={"Range": "bytes=0-7"})
+    http.get("/api/models")
+    assert faults.count() == 2
+    (read,) = faults.exchanges("GET", "/resolve/")
+    assert (read.status, read.sent, read.range) == (206, 8, "bytes=0-7")
