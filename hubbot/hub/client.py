@@ -176,10 +176,13 @@ class Hub:
         self._patience.ask(repo_id, lambda: self._api.create_commit(repo_id, operations, commit_message=message))
 
     def differing(self, repo_id: str, folder: Path) -> list[str]:
-        """Return the files whose checksum on the Hub is not that of `folder`, and those missing on either side."""
+        """Return the files whose checksum on the Hub is not that of `folder`, and those missing on either side.
+
+        Dot files are the Hub's own (.gitattributes) or this machine's, and do not count.
+        """
         found = self._patience.ask(repo_id, lambda: self._api.verify_repo_checksums(repo_id, local_dir=folder))
-        differ = [str(mismatch["path"]) for mismatch in found.mismatches]
-        return sorted({*differ, *found.missing_paths, *(p for p in found.extra_paths if not p.startswith("."))})
+        differ = {str(mismatch["path"]) for mismatch in found.mismatches}
+        return sorted(p for p in {*differ, *found.missing_paths, *found.extra_paths} if not p.startswith("."))
 
     def head(self, repo_id: str) -> str:
         """Return the newest commit of a repo."""

@@ -25,8 +25,8 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "plan": "hubbot.jobs.heavy:plan",
         "convert": "hubbot.jobs.heavy:convert",
         "verify": "hubbot.jobs.heavy:verify",
+        "verify_folder": "hubbot.jobs.heavy:verify_folder",
         "smoke": "hubbot.jobs.heavy:smoke",
-        "card": "hubbot.jobs.heavy:card",
     }
 )
 Progress: TypeAlias = Callable[[Mapping[str, Any]], None]

@@ -1,0 +1,224 @@
+"""Commands on one checkpoint or artifact: inspect, convert, verify, smoke."""
+
+import resource
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hubbot.cli.bars import bar
+from hubbot.cli.options import Json, Revision
+from hubbot.cli.output import data, print_json, size, table, talk
+
+Source = Annotated[str, typer.Argument(help="A folder of this machine or a repo id.", show_default=False)]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option("--variant", "-v", help="Variant to make; repeat for several. Default: the settings' list."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    panel = "Checkpoints"
+    app.command("inspect", rich_help_panel=panel)(inspect_command)
+    app.command("convert", rich_help_panel=panel)(convert_command)
+    app.command("verify", rich_help_panel=panel)(verify_command)
+    app.command("smoke", rich_help_panel=panel)(smoke_command)
+
+
+def inspect_command(source: Source, revision: Revision = None, as_json: Json = False) -> None:
+    """Say what is in a checkpoint, its expert layout and the evidence; reads config and headers only.
+
+    Example: hubbot inspect Qwen/Qwen3-30B-A3B
+    """
+    from hubbot.cli.sources import open_source
+    from hubbot.cli.verdicts import print_verdict, verdict_of
+
+    record = verdict_of(open_source(source, revision))
+    if as_json:
+        print_json(record)
+    else:
+        print_verdict(record)
+
+
+def convert_command(
+    source: Source,
+    out: Annotated[Path, typer.Option("--out", "-o", help="DIR/<variant>/ becomes a complete MLX repo each.")],
+    variant: Variants = None,
+    revision: Revision = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Run the referee on every variant.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and predict, write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Convert a checkpoint to one or more MLX variants in one pass over its weights.
+
+    Example: hubbot convert ./Mixtral-8x7B --out ./mlx --variant bf16 --variant 4bit --verify
+    """
+    from hubbot import settings
+    from hubbot.cli.conversions import Conversion
+
+    chosen = settings.load()
+    conversion = Conversion(settings=chosen, source=source, revision=revision, out=out)
+    plan = conversion.plan(tuple(dict.fromkeys(variant or chosen.variants)))
+    if dry_run:
+        _print_plan(plan.to_json(), as_json=as_json)
+        return
+    started = time.monotonic()
+    artifacts = conversion.convert(plan)
+    reports = conversion.verify(artifacts) if verify else []
+    conversion.write_cards(plan, artifacts, reports)
+    record = {
+        "source": plan.source.id,
+        "revision": plan.source.revision,
+        "layout": plan.layout.to_json(),
+        "variants": [
+            {"name": a.variant, "path": a.path, "bytes": a.nbytes, "bits_per_weight": a.bits_per_weight}
+            for a in artifacts
+        ],
+        "dropped": [asdict(drop) for drop in plan.drops],
+        "seconds": round(time.monotonic() - started, 2),
+        "peak_memory_bytes": _peak_memory(),
+    }
+    if reports:
+        record["verified"] = {report.artifact.variant: report.verdict for report in reports}
+    if as_json:
+        print_json(record)
+    else:
+        _print_conversion(record)
+    for report in reports:
+        report.approve()
+
+
+def verify_command(
+    source: Source,
+    artifact: Annotated[str, typer.Argument(help="A converted folder or MLX repo id.", show_default=False)],
+    revision: Revision = None,
+    as_json: Json = False,
+) -> None:
+    """Judge an artifact against its source; exit 0 if approved, 1 if refused. Whoever made it.
+
+    Example: hubbot verify ./Mixtral-8x7B ./mlx/4bit
+    """
+    from hubbot import settings
+    from hubbot.cli.conversions import Staging, judge_in_child
+    from hubbot.cli.sources import artifact_folder
+
+    chosen = settings.load()
+    with tempfile.TemporaryDirectory(prefix="hubbot-") as staging:
+        root = Path(staging)
+        staged = Staging(source=source, revision=revision, folder=root / "source")
+        checkpoint = staged.checkpoint()
+        with bar("fetch") as tell:
+            folder = artifact_folder(artifact, root / "artifact", tell)
+            source_folder = staged.fetch(checkpoint, tell)
+        with bar("verify") as tell:
+            report = judge_in_child(chosen, checkpoint, source_folder, folder, root, tell)
+    if as_json:
+        print_json({key: report.to_json()[key] for key in ("verdict", "gates", "findings")})
+    else:
+        _print_report(report.to_json())
+    if report.verdict != "approved":
+        raise typer.Exit(1)
+
+
+def smoke_command(
+    artifact: Annotated[str, typer.Argument(help="A converted folder or MLX repo id.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Let an artifact speak, in a child process with limits, and look for NaN, silence, loops and noise.
+
+    Example: hubbot smoke ./mlx/4bit
+    """
+    from hubbot import settings
+    from hubbot.cli.sources import artifact_folder
+    from hubbot.jobs import child
+    from hubbot.jobs.pipeline import child_settings
+
+    chosen = settings.load()
+    with tempfile.TemporaryDirectory(prefix="hubbot-") as staging, bar("smoke") as tell:
+        folder = artifact_folder(artifact, Path(staging) / "artifact", tell)
+        record = child.run(
+            ["smoke"],
+            {"folder": str(folder), "max_tokens": chosen.smoke_tokens},
+            timeout_seconds=chosen.smoke_seconds,
+            cancelled=threading.Event(),
+            on_progress=lambda _fields: None,
+            **child_settings(chosen),
+        )
+    if as_json:
+        print_json(record)
+        return
+    for sample in record["samples"]:
+        data.print(f"[bold]> {sample['prompt']}[/bold]")
+        data.print(sample["text"].strip(), markup=False)
+        data.print(f"[dim]{sample['tokens']} tokens, {sample['tokens_per_second']} tokens/s[/dim]\n")
+    for warning in record["warnings"]:
+        talk.print(f"[yellow]warning[/yellow]: {warning}")
+    data.print(f"[green]it speaks[/green]; peak memory {size(record['peak_memory_bytes'])}")
+
+
+def _peak_memory() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
+    summary = {
+        "source": plan["source"]["id"],
+        "revision": plan["source"]["revision"],
+        "layout": plan["layout"],
+        "variants": [
+            {"name": v["name"], "bytes": v["nbytes"], "bits_per_weight": v["bits_per_weight"]}
+            for v in plan["variants"]
+        ],
+        "dropped": plan["drops"],
+        "config_origins": plan["origins"],
+        "disk_bytes": plan["disk_bytes"],
+        "memory_bytes": plan["memory_bytes"],
+    }
+    if as_json:
+        print_json(summary)
+        return
+    made = table(f"{summary['source']}: what would be made", "variant", "bits/weight", "bytes")
+    for variant in summary["variants"]:
+        made.add_row(variant["name"], f"{variant['bits_per_weight']:.2f}", size(variant["bytes"]))
+    data.print(made)
+    data.print(f"disk {size(plan['disk_bytes'])}, memory at most {size(plan['memory_bytes'])}")
+
+
+def _print_conversion(record: dict[str, Any]) -> None:
+    made = table(
+        f"{record['source']}: converted in {record['seconds']} s", "variant", "bits/weight", "bytes", "path"
+    )
+    for variant in record["variants"]:
+        row = (variant["name"], f"{variant['bits_per_weight']:.2f}", size(variant["bytes"]), variant["path"])
+        made.add_row(*row)
+    data.print(made)
+    for drop in record["dropped"]:
+        data.print(f"left out {drop['name']}: {drop['reason']}", markup=False)
+    for name, verdict in record.get("verified", {}).items():
+        data.print(f"{name}: {verdict}")
+    if "verified" not in record:
+        talk.print("not verified; `hubbot verify SOURCE FOLDER` or --verify runs the referee")
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    colour = "green" if report["verdict"] == "approved" else "red"
+    data.print(f"[bold {colour}]{report['verdict']}[/bold {colour}]")
+    data.print("  ".join(f"{gate}: {status}" for gate, status in report["gates"].items()))
+    order = {"fail": 0, "not-run": 1, "not-applicable": 2, "pass": 3}
+    findings = sorted(report["findings"], key=lambda finding: order[finding["status"]])
+    shown = [f for f in findings if f["status"] != "pass" or f["gate"] == "structure"]
+    made = table("Findings, worst first", "status", "gate", "check", "subject", "measured", "allowed", "reason")
+    for finding in shown[:40]:
+        made.add_row(
+            *(str(finding[key]) for key in ("status", "gate", "check", "subject", "measured", "allowed", "reason"))
+        )
+    data.print(made)
+    passed = sum(1 for finding in findings if finding["status"] == "pass")
+    data.print(f"{passed} of {len(findings)} findings passed; --json shows all of them")

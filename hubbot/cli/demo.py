@@ -1,0 +1,77 @@
+"""The command that shows everything: `hubbot demo`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hubbot.cli.options import Json
+from hubbot.cli.output import data, print_json, table, talk
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("demo", rich_help_panel="Try it")(demo_command)
+
+
+def demo_command(
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Where the demo lives. Default: a folder in the user's data.")
+    ] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Keep the embedded Hub up until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run the whole pipeline on this machine against an embedded Hub: six repos, four to publish.
+
+    An interrupted demo goes on where it stopped. Delete its folder to begin anew.
+
+    Example: hubbot demo --serve
+    """
+    from hubbot import demo
+    from hubbot.cli.running import stopping
+    from hubbot.settings import data_folder
+
+    home = (folder or data_folder(sys.platform, Path.home()) / "demo").expanduser().resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    with demo.embedded_hub(home) as (hub, exhibits), stopping() as stop:
+        demo.isolate(home, hub.url)
+        from hubbot.cli.display import Display
+
+        talk.print(
+            f"embedded Hub: {hub.url} with {len(exhibits)} repos; everything is under {home}", soft_wrap=True
+        )
+        ended = demo.run(home, exhibits, Display(talk), stop)
+        if as_json:
+            print_json(ended.record)
+        else:
+            _print_record(ended.record, hub.url, home, serve=serve)
+        if serve and not stop.is_set():
+            talk.print(f"serving {hub.url} until Ctrl-C")
+            stop.wait()
+    if not ended.as_expected:
+        talk.print("[red]the demo did not come to its expected end[/red]")
+        raise typer.Exit(1)
+
+
+def _print_record(record: dict[str, Any], url: str, home: Path, *, serve: bool) -> None:
+    made = table("What became of the six repos", "source", "outcome", "published as / reason")
+    by_source: dict[str, list[str]] = {}
+    for item in record["published"]:
+        by_source.setdefault(item["source"], []).append(item["repo"])
+    for source, repos in by_source.items():
+        made.add_row(source, "[green]published[/green]", "\n".join(repos))
+    for outcome in ("skipped", "parked"):
+        for item in record[outcome]:
+            made.add_row(item["repo"], f"[yellow]{outcome}[/yellow]", item["reason"])
+    data.print(made)
+    counts = record["counts"]
+    data.print(
+        f"{counts['published']} published, {counts['skipped']} skipped, {counts['parked']} parked "
+        f"in {record['seconds']} s"
+    )
+    if serve:
+        data.print(f"Open {url} in a browser: every repo has a page with its card.")
+    else:
+        data.print(f"To look at the cards: hubbot devhub --dir {record['hub_dir']}", soft_wrap=True)
+    data.print(f"The settings it ran with: {home / 'hubbot.toml'}", soft_wrap=True)

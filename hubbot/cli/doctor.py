@@ -1,0 +1,39 @@
+"""The command that checks this machine and explains the settings: `hubbot doctor`."""
+
+import typer
+from rich.markup import escape
+
+from hubbot.cli.options import Json
+from hubbot.cli.output import data, print_json, table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("doctor", rich_help_panel="Running")(doctor_command)
+
+
+_MARKS = {"ok": "[green]ok[/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]fail[/red]"}
+
+
+def doctor_command(as_json: Json = False) -> None:
+    """Check runtime, disk, database, Hub, token and settings, and explain every setting; exit 1 if one fails.
+
+    Example: hubbot doctor
+    """
+    from hubbot.doctor import examine, explain
+
+    checks = examine()
+    settings = explain()
+    if as_json:
+        print_json({"checks": [check.to_json() for check in checks], "settings": settings})
+    else:
+        made = table("This machine", "", "what", "found", "to do")
+        for check in checks:
+            made.add_row(_MARKS[check.status], check.name, escape(check.message), escape(check.hint or ""))
+        data.print(made)
+        made = table("Settings", "key", "value", "what it is")
+        for key, entry in settings.items():
+            made.add_row(key, escape(str(entry["value"])), escape(entry["meaning"]))
+        data.print(made)
+    if any(check.status == "fail" for check in checks):
+        raise typer.Exit(1)

@@ -1,0 +1,46 @@
+"""The command line's door: the list of commands, and one place that turns errors into exit codes.
+
+Commands live one file per noun; bodies import what they need, so that --help stays quick.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from hubbot.cli import checkpoints, demo, devhub, doctor, jobs, published, running
+from hubbot.cli.output import print_error, talk
+from hubbot.errors import HubbotError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="hubbot",
+    help="Watch the Hub for Mixture-of-Experts checkpoints, convert them to MLX, prove the result, publish it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for noun in (checkpoints, jobs, running, published, doctor, demo, devhub):
+    noun.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the code of errors.py."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(args=given, standalone_mode=False)
+    except HubbotError as error:
+        print_error(error, as_json="--json" in given)
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        talk.print("stopped; nothing is lost: what was finished is kept")
+        code = INTERRUPTED
+    except Exception as error:
+        shown = getattr(error, "show", None)  # click's own usage errors know how to show themselves
+        if shown is None:
+            raise
+        shown()
+        code = getattr(error, "exit_code", 2)
+    sys.exit(code or 0)

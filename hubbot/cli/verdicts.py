@@ -1,0 +1,148 @@
+"""What `inspect` prints: a checkpoint's verdict with its evidence, as data and as a page to read."""
+
+from typing import Any
+
+from rich.markup import escape
+
+from hubbot.catalogue import dialects, packings, runtimes
+from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.checkpoints import Checkpoint, RepoFiles
+from hubbot.cli.output import data, size
+from hubbot.errors import (
+    AmbiguousLayout,
+    ConfigUnresolved,
+    CorruptConfig,
+    CorruptHeader,
+    HubbotError,
+    IncompleteCover,
+    NoRuntime,
+    NotMixtureOfExperts,
+    UnknownLayout,
+    UnknownPacking,
+)
+from hubbot.plans import Layout
+from hubbot.steps.classify import classify
+from hubbot.steps.inspect import inspect
+
+VERDICTS: dict[type[HubbotError], str] = {
+    NotMixtureOfExperts: "not-moe",
+    UnknownLayout: "unknown-layout",
+    UnknownPacking: "unknown-packing",
+    AmbiguousLayout: "ambiguous",
+    IncompleteCover: "incomplete",
+    NoRuntime: "no-runtime",
+    ConfigUnresolved: "no-runtime",
+    CorruptHeader: "corrupt",
+    CorruptConfig: "corrupt",
+}
+SHARED = ("n_shared_experts", "num_shared_experts", "shared_expert_intermediate_size")
+
+
+def verdict_of(files: RepoFiles) -> dict[str, Any]:
+    """Return the inspect command's JSON; errors that are verdicts about the checkpoint become one."""
+    try:
+        checkpoint = inspect(files)
+    except HubbotError as error:
+        return _without_checkpoint(files, error)
+    try:
+        return _record(files, checkpoint, classify(checkpoint), None)
+    except HubbotError as error:
+        if type(error) not in VERDICTS:
+            raise
+        return _record(files, checkpoint, None, error)
+
+
+def _without_checkpoint(files: RepoFiles, error: HubbotError) -> dict[str, Any]:
+    if type(error) not in VERDICTS:
+        raise error
+    return {
+        "repo": files.repo.id, "revision": files.repo.revision, "model_type": None, "is_moe": None,
+        "verdict": VERDICTS[type(error)], "layout": None, "num_experts": None, "experts_per_token": None,
+        "moe_layers": None, "layers": None, "shared_experts": None, "mtp": None, "vision": None, "tied": None,
+        "parameters": None, "runtime": None, "evidence": [str(error)], "hint": error.hint,
+        "requests": files.requests, "bytes_read": files.bytes_read,
+    }  # fmt: skip
+
+
+def _record(
+    files: RepoFiles, checkpoint: Checkpoint, layout: Layout | None, error: HubbotError | None
+) -> dict[str, Any]:
+    config = checkpoint.config
+    declared = dialects.expert_count(config)
+    return {
+        "repo": checkpoint.repo.id,
+        "revision": checkpoint.repo.revision,
+        "model_type": checkpoint.model_type,
+        "is_moe": not isinstance(error, NotMixtureOfExperts),
+        "verdict": VERDICTS[type(error)] if error else "convertible",
+        "layout": _layout(checkpoint, layout),
+        "num_experts": layout.num_experts if layout else declared[1] if declared else None,
+        "experts_per_token": dialects.experts_per_token(config),
+        "moe_layers": len(layout.moe_layers) if layout else None,
+        "layers": dialects.layer_count(config),
+        "shared_experts": next((config[key] for key in SHARED if config.get(key)), 0),
+        "mtp": bool(config.get("num_nextn_predict_layers")),
+        "vision": "vision_config" in config,
+        "tied": bool(config.get("tie_word_embeddings", False)),
+        "parameters": _parameters(checkpoint, layout),
+        "runtime": _runtime(checkpoint),
+        "evidence": [str(error)] if error else list(layout.evidence) if layout else [],
+        "hint": error.hint if error else None,
+        "requests": files.requests,
+        "bytes_read": files.bytes_read,
+    }
+
+
+def _layout(checkpoint: Checkpoint, layout: Layout | None) -> dict[str, Any]:
+    packing = packings.quant_method(checkpoint.config) or packings.UNPACKED
+    if layout is None:
+        return {"naming": None, "stacking": None, "order": None, "orientation": None, "packing": packing}
+    return {
+        "naming": layout.naming,
+        "stacking": layout.stacking,
+        "order": layout.order,
+        "orientation": layout.orientation,
+        "packing": layout.packing,
+    }
+
+
+def _parameters(checkpoint: Checkpoint, layout: Layout | None) -> dict[str, int | None]:
+    from hubbot.catalogue import layouts
+
+    total = sum(tensor.elements for tensor in checkpoint.tensors.values())
+    if layout is None or not layout.experts_per_token:
+        return {"total": total, "active": None}
+    known, _ = layouts.read_names(checkpoint.tensors)
+    routed = sum(checkpoint.tensors[tensor.name].elements for tensor in known)
+    return {"total": total, "active": total - routed + routed * layout.experts_per_token // layout.num_experts}
+
+
+def _runtime(checkpoint: Checkpoint) -> str | None:
+    family = BY_MODEL_TYPE.get(checkpoint.model_type)
+    name = family.runtime if family else checkpoint.model_type
+    return f"mlx-lm {runtimes.version()}: {name}" if name and runtimes.fields(name) else None
+
+
+def print_verdict(record: dict[str, Any]) -> None:
+    """Print the verdict as a page: what it is, why, and what looking cost."""
+    good = record["verdict"] == "convertible"
+    colour = "green" if good else "yellow"
+    data.print(f"[bold]{escape(record['repo'])}[/bold] at {record['revision']}")
+    data.print(
+        f"[{colour}]{record['verdict']}[/{colour}]" + (f"  {record['runtime']}" if record["runtime"] else "")
+    )
+    parameters = record["parameters"] or {}
+    if parameters.get("total"):
+        active = parameters.get("active")
+        told = f", {active / 1e6:.2f} M active per token" if active else ""
+        data.print(f"{escape(str(record['model_type']))}, {parameters['total'] / 1e6:.2f} M parameters{told}")
+    if record["num_experts"] and record["moe_layers"]:
+        data.print(
+            f"{record['num_experts']} experts, {record['experts_per_token']} per token, "
+            f"in {record['moe_layers']} of {record['layers']} layers"
+        )
+    for line in record["evidence"]:
+        data.print(f"  - {escape(line)}")
+    if record["hint"]:
+        data.print(f"  [cyan]->[/cyan] {escape(record['hint'])}")
+    data.print(f"[dim]{record['requests']} reads, {size(record['bytes_read'])}[/dim]")

@@ -1,0 +1,155 @@
+"""Examine this machine as a runner: what works, what is missing, what to do about it. It changes nothing.
+
+The Hub is asked once; a token is never shown.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+from hubbot import settings
+from hubbot.errors import HubbotError, TokenRejected
+
+PACKAGES = ("mlx", "mlx-lm", "huggingface_hub")
+LITTLE_ROOM = 20e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing examined."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    message: str
+    hint: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+
+def examine() -> list[Check]:
+    """Return every check; those that need readable settings are left out where the settings are not."""
+    checks = [_settings_file(), *_packages()]
+    try:
+        chosen = settings.load()
+    except HubbotError:
+        return checks
+    checks += [_guarded("data folder", lambda: _room(chosen)), _guarded("database", lambda: _database(chosen))]
+    return checks + list(_watching(chosen)) + list(_hub(chosen))
+
+
+def explain() -> dict[str, dict[str, Any]]:
+    """Return every setting with its value in force (its default where the file cannot be read) and meaning."""
+    try:
+        values = settings.load().model_dump(mode="json")
+    except HubbotError:
+        values = {}
+    explained = {}
+    for key, field in settings.Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True, validated_data={})
+        explained[key] = {"value": values.get(key, default), "meaning": field.description or ""}
+    if isinstance(values.get("database_url"), str):
+        explained["database_url"]["value"] = "(set)"  # it may hold a password
+    return explained
+
+
+def _settings_file() -> Check:
+    file = settings.settings_file()
+    try:
+        settings.load()
+    except HubbotError as error:
+        return Check(name="settings", status="fail", message=str(error), hint=f"mend {file}")
+    if file.is_file():
+        return Check(name="settings", status="ok", message=str(file))
+    return Check(
+        name="settings", status="warn", message=f"{file} does not exist, so the defaults are in force",
+        hint="write it with at least `org` and one [[watch]] rule; the table below explains the keys",
+    )  # fmt: skip
+
+
+def _packages() -> Iterator[Check]:
+    yield Check(name="python", status="ok", message=sys.version.split()[0])
+    for package in PACKAGES:
+        try:
+            yield Check(name=package, status="ok", message=version(package))
+        except PackageNotFoundError:
+            yield Check(name=package, status="fail", message="not installed", hint="install hubbot anew")
+
+
+def _room(chosen: settings.Settings) -> Check:
+    chosen.data_dir.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(chosen.data_dir).free
+    message = f"{chosen.data_dir}, {free / 1e9:.0f} GB free"
+    if free < LITTLE_ROOM:
+        return Check(name="data folder", status="warn", message=message, hint="large checkpoints will not fit")
+    return Check(name="data folder", status="ok", message=message)
+
+
+def _database(chosen: settings.Settings) -> Check:
+    from hubbot.jobs.bot import open_records  # noqa: PLC0415 - SQLAlchemy is slow to import
+
+    with open_records(chosen) as records:
+        counts = {state: count for state, count in records.queue.counts().items() if count}
+    told = ", ".join(f"{count} {state}" for state, count in counts.items()) or "no jobs yet"
+    return Check(name="database", status="ok", message=told)
+
+
+def _watching(chosen: settings.Settings) -> Iterator[Check]:
+    if not chosen.watch:
+        yield Check(
+            name="watch", status="warn", message="no rules, so nothing is watched", hint="add a [[watch]] rule"
+        )
+    for rule in chosen.watch:
+        yield Check(name=f"watch {rule.name}", status="ok", message=_in_words(rule))
+
+
+def _in_words(rule: settings.WatchRule) -> str:
+    parts = [
+        f"repos of {', '.join(rule.authors)}" if rule.authors else "repos of anybody",
+        f"matching {', '.join(rule.search)}" if rule.search else "",
+        f"tagged {' and '.join(rule.tags)}" if rule.tags else "",
+        f"unchanged for {rule.min_age_hours} h" if rule.min_age_hours else "",
+        f"up to {rule.max_gigabytes} GB" if rule.max_gigabytes else "",
+        f"allowed by {', '.join(rule.allow)}" if rule.allow != ("*",) else "",
+        f"not {', '.join(rule.deny)}" if rule.deny else "",
+        f"licensed {', '.join(rule.licences)}" if rule.licences else "under any licence",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _hub(chosen: settings.Settings) -> Iterator[Check]:
+    from hubbot.jobs.bot import default_hub  # noqa: PLC0415 - the Hub's client reads the environment on import
+
+    hub = default_hub()
+    try:
+        account = hub.whoami()
+    except TokenRejected as error:
+        yield Check(name="hub", status="warn", message=f"{hub.endpoint}: {error.message}", hint=error.hint)
+        account = None
+    except HubbotError as error:
+        yield Check(name="hub", status="fail", message=f"{hub.endpoint}: {error.message}", hint=error.hint)
+        account = None
+    if account:
+        yield Check(name="hub", status="ok", message=f"{hub.endpoint} as {account.name} ({account.role})")
+    if not chosen.org:
+        yield Check(name="org", status="warn", message="not set, so nothing is published", hint="set `org`")
+    elif account and chosen.org not in {account.name, *account.orgs}:
+        yield Check(
+            name="org", status="fail", message=f"{account.name} is no member of {chosen.org}",
+            hint="use a token of a member, or set another `org`",
+        )  # fmt: skip
+    else:
+        yield Check(name="org", status="ok", message=f"publishing as {chosen.org}")
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except HubbotError as error:
+        return Check(name=name, status="fail", message=str(error), hint=error.hint)
+    except OSError as error:
+        return Check(name=name, status="fail", message=str(error), hint="check the folder's rights")

@@ -1,0 +1,149 @@
+"""The bot put together: settings, Hub, database, pipeline, worker and schedule, as `run` and `demo` use it."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from hubbot.hub.client import Hub
+from hubbot.hub.patience import Patience
+from hubbot.jobs.lock import runner_lock
+from hubbot.jobs.pipeline import OnProgress, Pipeline, runtime_key
+from hubbot.jobs.retry import Backoff
+from hubbot.jobs.scheduler import Scheduler
+from hubbot.jobs.states import State
+from hubbot.jobs.watching import Watching
+from hubbot.jobs.worker import Emit, Worker
+from hubbot.settings import Settings
+from hubbot.store import database
+from hubbot.store.queue import Queue
+from hubbot.store.results import Results
+
+logger = logging.getLogger(__name__)
+FIRST_PAUSE_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 6 * 3600.0
+BEATS_PER_LEASE = 4
+UNFINISHED = frozenset({State.WAITING, State.RUNNING})
+
+
+def utc_now() -> datetime:
+    """Return the time by this machine's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bot:
+    """Everything that one runner needs, open and ready."""
+
+    settings: Settings
+    hub: Hub
+    queue: Queue
+    results: Results
+    watching: Watching
+    worker: Worker
+    pipeline: Pipeline
+    retry: Backoff
+
+    def scheduler(self) -> Scheduler:
+        """Return the schedule: watch, rescue, prune."""
+        return Scheduler(
+            watch=self._watch,
+            watch_every=timedelta(minutes=self.settings.watch_minutes),
+            rescue=self._rescue,
+            prune=self._prune,
+            clock=utc_now,
+        )
+
+    def run_forever(self, stop: threading.Event) -> None:
+        """Watch by the clock and work until `stop` is set."""
+        with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler():
+            self.queue.revive_no_runtime(runtime_key())
+            self.worker.run_forever(stop)
+
+    def run_once(self, stop: threading.Event, patience_seconds: float) -> None:
+        """Watch once, then work until nothing is due within `patience_seconds`."""
+        with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"):
+            self.queue.revive_no_runtime(runtime_key())
+            self.watching.look(dry_run=False)
+            self.worker.run_until_idle(stop, patience_seconds)
+
+    def _watch(self) -> None:
+        if not self.settings.watch:
+            logger.info("no watch rules are set, so nothing is watched")
+            return
+        self.watching.look(dry_run=False)
+
+    def _rescue(self) -> None:
+        for job in self.queue.rescue(self.retry, self.settings.runner):
+            logger.warning("job %d was given back: its runner gave no sign of life", job.id)
+
+    def _prune(self) -> None:
+        oldest = utc_now() - timedelta(days=self.settings.keep_days)
+        for job in self.queue.jobs():
+            if job.state not in UNFINISHED and job.updated_at < oldest:
+                self.pipeline.workspace(job).remove()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """The database alone, for commands that do not touch the Hub."""
+
+    queue: Queue
+    results: Results
+
+
+@contextmanager
+def open_records(settings: Settings) -> Iterator[Records]:
+    """Open the database, bring it up to date, and close it at the end."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    engine = database.open_engine(settings.database)
+    try:
+        database.upgrade(engine)
+        yield Records(queue=Queue(engine, utc_now), results=Results(engine, utc_now))
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgress) -> Iterator[Bot]:
+    """Open the database and put the bot together over `hub`; `emit` and `on_progress` feed a display."""
+    with open_records(settings) as records:
+        queue, results = records.queue, records.results
+        retry = Backoff(
+            first_seconds=FIRST_PAUSE_SECONDS,
+            longest_seconds=LONGEST_PAUSE_SECONDS,
+            max_attempts=settings.max_attempts,
+            random=Random(),  # noqa: S311 - jitter, not a secret
+        )
+        pipeline = Pipeline(settings=settings, hub=hub, results=results, on_progress=on_progress)
+        worker = Worker(
+            queue=queue,
+            results=results,
+            run_stage=pipeline.run_stage,
+            emit=emit,
+            retry=retry,
+            clock=utc_now,
+            runner=settings.runner,
+            lease_seconds=settings.lease_seconds,
+            beat_seconds=settings.lease_seconds / BEATS_PER_LEASE,
+            max_ram_bytes=settings.memory_bytes,
+        )
+        watching = Watching(settings=settings, hub=hub, queue=queue, results=results, clock=utc_now)
+        yield Bot(
+            settings=settings,
+            hub=hub,
+            queue=queue,
+            results=results,
+            watching=watching,
+            worker=worker,
+            pipeline=pipeline,
+            retry=retry,
+        )
+
+
+def default_hub() -> Hub:
+    """Return the Hub that the environment names."""
+    return Hub(patience=Patience())

@@ -1,0 +1,83 @@
+"""The heavy stages as a child process runs them: paths in, plain data out; no network, no token, no database."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hubbot.jobs.workspace import Workspace
+from hubbot.steps import convert as converting
+from hubbot.steps import plan as planning
+from hubbot.steps import smoke as smoking
+from hubbot.steps import verify as verifying
+
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+def _told(progress: Progress) -> Callable[[int, int, str], None]:
+    def tell(done: int, total: int, what: str) -> None:
+        progress({"done": done, "total": total, "what": what})
+
+    return tell
+
+
+def plan(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Make and save the plan; returns its predictions in bytes."""
+    del progress
+    workspace = Workspace(root=Path(request["root"]))
+    made = planning.plan(
+        workspace.checkpoint(), workspace.layout(), request["variants"], slice_bytes=request["slice_bytes"]
+    )
+    workspace.save("plan", made.to_json())
+    return {"memory_bytes": made.memory_bytes, "disk_bytes": made.disk_bytes, "versions": dict(made.versions)}
+
+
+def convert(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Convert all variants into the workspace."""
+    workspace = Workspace(root=Path(request["root"]))
+    bounds = converting.Bounds(slice_bytes=request["slice_bytes"], shard_bytes=request["shard_bytes"])
+    artifacts = converting.convert(
+        workspace.checkpoint(),
+        workspace.plan(),
+        source=workspace.source,
+        out=workspace.out,
+        bounds=bounds,
+        progress=_told(progress),
+    )
+    workspace.save("artifacts", [artifact.to_json() for artifact in artifacts])
+    return {"variants": [asdict(artifact) for artifact in artifacts]}
+
+
+def verify(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Judge the workspace's variants and save a report for each."""
+    workspace = Workspace(root=Path(request["root"]))
+    checkpoint = workspace.checkpoint()
+    verdicts = {}
+    for variant in request["variants"]:
+        report = verifying.verify(
+            checkpoint,
+            source=workspace.source,
+            artifact=workspace.variant(variant),
+            progress=_told(progress),
+        )
+        workspace.save(f"report-{variant}", report.to_json())
+        verdicts[variant] = report.verdict
+    return verdicts
+
+
+def verify_folder(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Judge any artifact folder against a source folder described by a saved checkpoint."""
+    workspace = Workspace(root=Path(request["root"]))
+    report = verifying.verify(
+        workspace.checkpoint(),
+        source=Path(request["source"]),
+        artifact=Path(request["artifact"]),
+        progress=_told(progress),
+    )
+    return report.to_json()
+
+
+def smoke(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Let one artifact folder speak and return the record."""
+    del progress
+    return smoking.smoke(Path(request["folder"]), max_tokens=request["max_tokens"]).to_json()

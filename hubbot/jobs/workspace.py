@@ -1,0 +1,79 @@
+"""The folder of one job: what each stage leaves there for the next, so that a killed job resumes.
+
+Every file is written aside and renamed; a stage that finds its input missing or torn starts the job over.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hubbot.artifacts import Artifact, Report
+from hubbot.checkpoints import Checkpoint
+from hubbot.errors import TryLater
+from hubbot.plans import Layout, Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """The files of one job under `root`."""
+
+    root: Path
+
+    @property
+    def source(self) -> Path:
+        """Return where the source's files are fetched to."""
+        return self.root / "source"
+
+    @property
+    def out(self) -> Path:
+        """Return where the variants are made."""
+        return self.root / "out"
+
+    def variant(self, name: str) -> Path:
+        """Return the folder of one variant."""
+        return self.out / name
+
+    def save(self, name: str, data: Any) -> None:
+        """Write `data` as NAME.json, whole or not at all."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        aside = self.root / f".{name}.partial"
+        aside.write_text(json.dumps(data), encoding="utf-8")
+        aside.replace(self.root / f"{name}.json")
+
+    def load(self, name: str) -> Any:
+        """Return what was saved as `name`, or raise TryLater where it is gone."""
+        path = self.root / f"{name}.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise WorkLost(f"{name}.json of the job is missing or torn", where=str(path)) from error
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what inspect saved."""
+        return Checkpoint.from_json(self.load("checkpoint"))
+
+    def layout(self) -> Layout:
+        """Return what classify saved."""
+        return Layout.from_json(self.load("layout"))
+
+    def plan(self) -> Plan:
+        """Return what plan saved."""
+        return Plan.from_json(self.load("plan"))
+
+    def artifacts(self) -> list[Artifact]:
+        """Return what convert saved."""
+        return [Artifact.from_json(item) for item in self.load("artifacts")]
+
+    def report(self, variant: str) -> Report:
+        """Return what verify saved for one variant."""
+        return Report.from_json(self.load(f"report-{variant}"))
+
+    def remove(self) -> None:
+        """Delete the whole folder."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+class WorkLost(TryLater):
+    """A file that an earlier stage left is gone; the job has to begin anew."""
