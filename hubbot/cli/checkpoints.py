@@ -1,7 +1,5 @@
 """Commands on one checkpoint or artifact: inspect, convert, verify, smoke."""
 
-import resource
-import sys
 import tempfile
 import threading
 import time
@@ -14,6 +12,7 @@ import typer
 from hubbot.cli.bars import bar
 from hubbot.cli.options import Json, Revision
 from hubbot.cli.output import data, print_json, size, table, talk
+from hubbot.memory import peak_resident_bytes
 
 Source = Annotated[str, typer.Argument(help="A folder of this machine or a repo id.", show_default=False)]
 Variants = Annotated[
@@ -82,7 +81,7 @@ def convert_command(
         ],
         "dropped": [asdict(drop) for drop in plan.drops],
         "seconds": round(time.monotonic() - started, 2),
-        "peak_memory_bytes": _peak_memory(),
+        "peak_memory_bytes": peak_resident_bytes(),
     }
     if reports:
         record["verified"] = {report.artifact.variant: report.verdict for report in reports}
@@ -160,11 +159,6 @@ def smoke_command(
     for warning in record["warnings"]:
         talk.print(f"[yellow]warning[/yellow]: {warning}")
     data.print(f"[green]it speaks[/green]; peak memory {size(record['peak_memory_bytes'])}")
-
-
-def _peak_memory() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:

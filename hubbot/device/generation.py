@@ -1,7 +1,5 @@
 """Text from a loaded artifact: greedy decoding with its chat template, with rates and a check for NaN."""
 
-import resource
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from mlx_lm.generate import stream_generate
 
 from hubbot.device import runtime
 from hubbot.errors import SmokeFailed
+from hubbot.memory import peak_resident_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +83,4 @@ def peak_memory_bytes() -> int:
     """Return this process's peak memory: of the GPU where there is one, else resident memory."""
     if mx.default_device() != mx.cpu:
         return int(mx.get_peak_memory())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts kibibytes, macOS bytes.
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak_resident_bytes()

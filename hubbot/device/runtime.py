@@ -7,9 +7,8 @@ import importlib
 import inspect
 import platform
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from mlx.utils import tree_flatten
 from mlx_lm.utils import load_model, load_tokenizer
 
+import hubbot
 from hubbot.errors import ConfigUnresolved, NoRuntime, StructureMismatch
 
 
@@ -49,17 +49,14 @@ class Loaded:
 
 def versions() -> dict[str, str]:
     """Return the versions that an artifact is a function of."""
-    found = {"python": platform.python_version()}
-    for package in ("hubbot", "mlx", "mlx-lm"):
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return {name: found[name] for name in sorted(found) if name != "python"}
+    return {"hubbot": hubbot.__version__, "mlx": version("mlx"), "mlx-lm": version("mlx-lm")}
 
 
 def describe() -> dict[str, str]:
     """Return what identifies this device in a record of measurements."""
-    device = str(mx.default_device())
-    return {"device": device, "machine": platform.machine(), "system": f"{platform.system()} {platform.release()}"}
+    on_cpu = mx.default_device() == mx.cpu
+    name = platform.machine() if on_cpu else str(mx.device_info().get("device_name", "GPU"))
+    return {"device": "CPU" if on_cpu else "GPU", "name": name, "system": platform.system()}
 
 
 def skeleton(config: Mapping[str, Any]) -> tuple[Parameter, ...]:

@@ -122,6 +122,7 @@ def _context(
             for f in (this.report.failures if this.report else ())
         ],
         "said": _samples(smoke),
+        "warnings": [_text(warning) for warning in smoke.get("warnings", [])],
         "device": _text(", ".join(smoke.get("device", {}).values()) or "no device: nothing was measured"),
         "layout": f"{layout.row}: {layout.naming}, {layout.stacking}, stored {layout.orientation}"
         + (f", gate and up {layout.order}" if layout.order else ""),
@@ -148,8 +149,8 @@ def _row(made: Made) -> dict[str, Any]:
         "name": made.artifact.variant,
         "bits": f"{made.artifact.bits_per_weight:.2f}",
         "size": _size(made.artifact.nbytes),
-        "structure": gates.get("structure", "not-run"),
-        "values": gates.get("values", "not-run"),
+        "structure_gate": gates.get("structure", "not-run"),
+        "values_gate": gates.get("values", "not-run"),
         "memory": _size(smoke["peak_memory_bytes"]) if smoke else "not measured",
         "speed": f"{max(speeds):.0f}" if speeds else "not measured",
     }
