@@ -227,7 +227,8 @@ def _died(stage: str, code: int, last_words: str) -> ChildDied:
     else:
         how = f"ended with exit code {code} and without an answer"
     hint = "most often the system ran out of memory" if code == -signal.SIGKILL else None
-    words = f"; its last words:\n{last_words}" if last_words else ""
+    logger.warning("the process of %s left these last words:\n%s", stage, last_words)
+    words = f": {last_words.splitlines()[-1][:200]}" if last_words else ""
     return ChildDied(f"the process of {stage} {how}{words}", hint=hint)
 
 
