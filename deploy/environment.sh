@@ -1,0 +1,57 @@
+# Sourced by the other scripts: finds Python, makes .venv beside the source, installs hubbot into it.
+# Sets $PYTHON to the environment's interpreter. POSIX sh; needs Python >= 3.11 with venv, or uv.
+# usage: ROOT=... EXTRAS="[test]"; . "$ROOT/deploy/environment.sh"   (EXTRAS may be empty)
+
+set -eu
+ENVIRONMENT=${HUBBOT_ENVIRONMENT:-$ROOT/.venv}
+PYTHON=$ENVIRONMENT/bin/python
+
+fail() {
+    printf 'hubbot: %s\n' "$1" >&2
+    exit 1
+}
+
+is_new_enough() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+}
+
+find_python() {
+    for name in "${HUBBOT_PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11 python3 python; do
+        if command -v "$name" >/dev/null 2>&1 && is_new_enough "$name"; then
+            command -v "$name"
+            return 0
+        fi
+    done
+    return 1
+}
+
+make_environment() {
+    if found=$(find_python); then
+        "$found" -m venv "$ENVIRONMENT" >/dev/null 2>&1 && return 0
+        rm -rf "$ENVIRONMENT"
+        command -v uv >/dev/null 2>&1 || fail "$found has no venv module; install it (Debian: apt install python3-venv) or install uv"
+    fi
+    if command -v uv >/dev/null 2>&1; then
+        uv venv --quiet --seed --python 3.12 "$ENVIRONMENT" && return 0
+    fi
+    version=$(python3 -c 'import platform; print(platform.python_version())' 2>/dev/null || echo none)
+    fail "needs Python 3.11 or newer with venv, or uv; found python3: $version. Set HUBBOT_PYTHON to another interpreter."
+}
+
+install_hubbot() {
+    # Installing again costs seconds, so it is done only when the package's own description has changed.
+    stamp=$ENVIRONMENT/.hubbot$(printf '%s' "$EXTRAS" | tr -c 'a-z\n' '_')
+    if [ -f "$stamp" ] && cmp -s "$stamp" "$ROOT/pyproject.toml"; then
+        return 0
+    fi
+    printf 'hubbot: installing into %s (some minutes the first time)\n' "$ENVIRONMENT" >&2
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check --editable "$ROOT$EXTRAS" >&2 ||
+        fail "the installation failed; the lines above say why"
+    cp "$ROOT/pyproject.toml" "$stamp"
+}
+
+if ! [ -x "$PYTHON" ] || ! is_new_enough "$PYTHON"; then
+    rm -rf "$ENVIRONMENT"
+    make_environment
+fi
+install_hubbot
