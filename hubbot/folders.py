@@ -1,4 +1,4 @@
-"""A checkpoint in a folder of this machine, as RepoFiles. It follows no link out of the folder."""
+"""A checkpoint in a folder of this machine, as RepoFiles; and digests of files. It never writes."""
 
 import hashlib
 from pathlib import Path

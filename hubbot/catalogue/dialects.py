@@ -54,6 +54,7 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "topk_group": (1,),
     "routed_scaling_factor": (1.0,),
     "scoring_func": ("softmax",),
+    "norm_topk_prob": (),
 }
 # Keys of the source that the written config keeps, beside the runtime's own fields.
 KEPT = (
@@ -168,6 +169,8 @@ def _acting(config: Mapping[str, Any], consumed: set[str], family: Family) -> It
             continue
         if value in family.neutral.get(key, ()) or value in NEUTRAL.get(key, ()):
             continue
+        if key not in NEUTRAL and value in (False, "", [], {}):
+            continue  # a switch that is off, of a feature that neither side knows
         if key == "rope_parameters" and isinstance(value, Mapping):
             yield from _unread_rope(value, consumed)
         elif key not in _IDLE_WHEN or not _IDLE_WHEN[key](value, config, consumed):

@@ -49,6 +49,9 @@ def demo_command(
         if serve and not stop.is_set():
             talk.print(f"serving {hub.url} until Ctrl-C")
             stop.wait()
+    if stop.is_set() and not ended.as_expected:
+        talk.print("interrupted; the same command goes on where it stopped")
+        raise typer.Exit(130)
     if not ended.as_expected:
         talk.print("[red]the demo did not come to its expected end[/red]")
         raise typer.Exit(1)
@@ -56,11 +59,13 @@ def demo_command(
 
 def _print_record(record: dict[str, Any], url: str, home: Path, *, serve: bool) -> None:
     made = table("What became of the six repos", "source", "outcome", "published as / reason")
-    by_source: dict[str, list[str]] = {}
+    variants: dict[str, list[str]] = {}
     for item in record["published"]:
-        by_source.setdefault(item["source"], []).append(item["repo"])
-    for source, repos in by_source.items():
-        made.add_row(source, "[green]published[/green]", "\n".join(repos))
+        variants.setdefault(item["source"], []).append(item["variant"])
+    for source, names in variants.items():
+        pattern = next(item["repo"] for item in record["published"] if item["source"] == source)
+        shown = pattern.removesuffix(names[0]) + "{" + ",".join(names) + "}"
+        made.add_row(source, "[green]published[/green]", shown)
     for outcome in ("skipped", "parked"):
         for item in record[outcome]:
             made.add_row(item["repo"], f"[yellow]{outcome}[/yellow]", item["reason"])

@@ -3,6 +3,7 @@
 Commands live one file per noun; bodies import what they need, so that --help stays quick.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -36,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         talk.print("stopped; nothing is lost: what was finished is kept")
-        code = INTERRUPTED
+        sys.stdout.flush()
+        # A download under way in a thread would keep the process alive until its file is complete.
+        os._exit(INTERRUPTED)
     except Exception as error:
         shown = getattr(error, "show", None)  # click's own usage errors know how to show themselves
         if shown is None:

@@ -102,10 +102,14 @@ class Hub:
         """Download `files` into `folder`; finished files are kept, every known sha256 is checked."""
         total = sum(file.size for file in files)
         done = 0
-        with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
+        pool = ThreadPoolExecutor(DOWNLOADS_AT_ONCE)
+        try:
             for file in pool.map(lambda file: self._fetch_one(repo, file, folder), files):
                 done += file.size
                 progress(done, total, file.path)
+        finally:
+            # After a failure, or when `progress` raises to stop, no further file is begun.
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _fetch_one(self, repo: Repo, file: FileInfo, folder: Path) -> FileInfo:
         where = f"{repo.id}, {file.path}"

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypedDict
 
 from hubbot.catalogue import runtimes
 from hubbot.checkpoints import Checkpoint
-from hubbot.errors import HubbotError, LicenceForbids, TooLarge
+from hubbot.errors import AlreadyPublished, HubbotError, LicenceForbids, TooLarge
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
 from hubbot.jobs.states import Job, Outcome, Published, Refused, Stage, StageDone
@@ -91,16 +91,28 @@ class Pipeline:
         request = {"variants": list(job.variants), "slice_bytes": self.settings.slice_bytes}
         answer = self._child(job, cancelled, "plan", request)
         self.results.put(job.id, "plan", answer)
+        if self._is_recorded(job, answer["versions"]):
+            raise AlreadyPublished(
+                "these variants are published already, from the same commit and with the same versions",
+                where=job.repo,
+                hint="`hubbot published` lists them",
+            )
         return StageDone(predicted_ram_bytes=answer["memory_bytes"], predicted_disk_bytes=answer["disk_bytes"])
 
-    def _fetch(self, job: Job, _cancelled: threading.Event) -> Outcome:
+    def _fetch(self, job: Job, cancelled: threading.Event) -> Outcome:
         workspace = self.workspace(job)
+
+        def tell(done: int, total: int, what: str) -> None:
+            if cancelled.is_set():
+                raise child.Interrupted("fetch was stopped")
+            self.on_progress(job, done, total, what)
+
         fetch.fetch(
             workspace.checkpoint(),
             self.hub,
             workspace.source,
             room_for=workspace.plan().disk_bytes,
-            progress=self._progress(job),
+            progress=tell,
         )
         return StageDone()
 
@@ -149,7 +161,7 @@ class Pipeline:
 
     def _publish(self, job: Job, cancelled: threading.Event) -> Outcome:
         workspace = self.workspace(job)
-        if self._is_recorded(job):
+        if self._is_recorded(job, self._planned_versions(job)):
             # Killed between the last publication and its being written down in the job.
             workspace.remove()
             return Published()
@@ -163,8 +175,17 @@ class Pipeline:
         workspace.remove()
         return Published()
 
-    def _is_recorded(self, job: Job) -> bool:
-        found = {p.variant for p in self.results.publications(job.repo) if p.source_revision == job.revision}
+    def _planned_versions(self, job: Job) -> Mapping[str, str]:
+        planned = self.results.get(job.id, "plan") or {}
+        versions: Mapping[str, str] = planned.get("versions", {})
+        return versions
+
+    def _is_recorded(self, job: Job, versions: Mapping[str, str]) -> bool:
+        found = {
+            item.variant
+            for item in self.results.publications(job.repo)
+            if item.source_revision == job.revision and item.report.get("versions") == dict(versions)
+        }
         return found >= set(job.variants)
 
     def _publish_one(self, job: Job, workspace: Workspace, checkpoint: Checkpoint, variant: str) -> None:
@@ -184,7 +205,12 @@ class Pipeline:
             target_revision=published.revision,
             bits_per_weight=report.artifact.bits_per_weight,
             size_bytes=report.artifact.nbytes,
-            report={"verdict": report.verdict, "gates": report.gates, "url": published.url},
+            report={
+                "verdict": report.verdict,
+                "gates": report.gates,
+                "url": published.url,
+                "versions": dict(self._planned_versions(job)),
+            },
         )
 
     def _child(self, job: Job, cancelled: threading.Event, stage: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -201,12 +227,6 @@ class Pipeline:
             on_progress=tell,
             **child_settings(self.settings),
         )
-
-    def _progress(self, job: Job) -> Callable[[int, int, str], None]:
-        def tell(done: int, total: int, what: str) -> None:
-            self.on_progress(job, done, total, what)
-
-        return tell
 
 
 class ChildSettings(TypedDict):

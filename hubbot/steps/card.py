@@ -28,6 +28,7 @@ _MEANING = {
     "parity": "logits equal transformers' on a twin",
     "behaviour": "KL divergence against the unquantized model",
 }
+_TAG = re.compile(r"[a-z0-9-]{1,64}")
 _UNSAFE = re.compile(r"[|`<>\[\]\\\r\n]")
 SHOWN_DROPS = 20
 
@@ -79,12 +80,18 @@ def _metadata(checkpoint: Checkpoint, plan: Plan, planned: PlannedVariant) -> di
     # base_model must be a Hub id; a local folder's name is none.
     if plan.source.is_local:
         del data["base_model"], data["base_model_relation"]
-    data["pipeline_tag"] = str(card.get("pipeline_tag") or "text-generation")
+    tag = card.get("pipeline_tag")
+    data["pipeline_tag"] = tag if isinstance(tag, str) and _TAG.fullmatch(tag) else "text-generation"
     for key in ("license", "license_name", "license_link", "language"):
-        if card.get(key):
-            data[key] = card[key]
+        value = card.get(key)
+        if value and (isinstance(value, str) or _is_texts(value)):
+            data[key] = value
     data["tags"] = _tags(checkpoint, planned)
     return data
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _tags(checkpoint: Checkpoint, planned: PlannedVariant) -> list[str]:

@@ -33,25 +33,27 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 BALANCE = 0.02
-# A name, kind or thing that comes back within a document counts this much: so little else is hard in a story that
-# the models settle for any name unless they are pressed to look back for the right one.
-RECALL = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
-    """How long and how many the rows of a batch are, and the shares of roll calls and of bare stories in them."""
+    """The shape of its batches, the shares of roll calls and bare stories, and what a word that comes back weighs.
+
+    So little else is hard in a story that a model settles for any name unless it is pressed to look back for the
+    right one (recall above 1). Pressed for ever it would give new animals old names, so the last lesson lets go.
+    """
 
     steps: int
     rows: int
     length: int
     roll_calls: float
     stories: float
+    recall: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """One speaker: its family's module, its published config, its tongue, how long and how fast it learns."""
+    """One speaker: its family's module, its published config, its tongue, and its lessons by peak learning rate."""
 
     name: str
     family: ModuleType
@@ -60,12 +62,12 @@ class Recipe:
     block: str
     spellings: dict[str, str]
     seed: int
-    lessons: tuple[Lesson, ...]
-    peak: float
+    lessons: tuple[tuple[float, tuple[Lesson, ...]], ...]
 
 
-SHORT = Lesson(steps=250, rows=32, length=64, roll_calls=0.6, stories=0.4)
-FULL = Lesson(steps=800, rows=8, length=tongues.CONTEXT, roll_calls=0.05, stories=0.4)
+SHORT = Lesson(steps=250, rows=32, length=64, roll_calls=0.6, stories=0.4, recall=3.0)
+FULL = Lesson(steps=800, rows=8, length=tongues.CONTEXT, roll_calls=0.05, stories=0.4, recall=3.0)
+CALM = Lesson(steps=250, rows=8, length=tongues.CONTEXT, roll_calls=0.0, stories=0.4, recall=1.0)
 RECIPES = {
     "fox": Recipe(
         name="fox",
@@ -75,8 +77,7 @@ RECIPES = {
         block="mlp",
         spellings={"gate_proj": "gate_proj", "up_proj": "up_proj", "down_proj": "down_proj"},
         seed=8,
-        lessons=(SHORT, FULL),
-        peak=4e-3,
+        lessons=((4e-3, (SHORT, FULL)), (1.5e-3, (CALM,))),
     ),
     "owl": Recipe(
         name="owl",
@@ -86,8 +87,7 @@ RECIPES = {
         block="block_sparse_moe",
         spellings={"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"},
         seed=13,
-        lessons=(SHORT, replace(FULL, steps=1700)),
-        peak=4e-3,
+        lessons=((4e-3, (SHORT, replace(FULL, steps=1700))), (1.5e-3, (replace(CALM, steps=450),))),
     ),
 }
 
@@ -192,7 +192,7 @@ def _row(
         document, seen = len(row), set()
         for text, learned in _document(tongue, lesson, random):
             for number in tokenizer.encode(text, add_special_tokens=False).ids:
-                weight = RECALL if number in recalled & seen else 1.0
+                weight = lesson.recall if number in recalled & seen else 1.0
                 row.append((number, weight * learned, document))
                 seen.add(number)
     return row[: lesson.length + 1]
@@ -221,18 +221,18 @@ def begin(recipe: Recipe) -> nn.Module:
     return model
 
 
-def train(recipe: Recipe, tokenizer: Tokenizer) -> nn.Module:
-    """Train one speaker from nothing; prints its progress."""
-    model = begin(recipe)
-    random = Random(recipe.seed)  # noqa: S311
-    steps = sum(lesson.steps for lesson in recipe.lessons)
-    warm = optimizers.linear_schedule(0, recipe.peak, 60)
-    cool = optimizers.cosine_decay(recipe.peak, steps - 60, recipe.peak / 100)
+def teach(
+    recipe: Recipe, model: nn.Module, tokenizer: Tokenizer, peak: float, lessons: tuple[Lesson, ...]
+) -> None:
+    """Train the model in place through lessons that share one rise and fall of the learning rate."""
+    random = Random(f"{recipe.seed} {peak}")  # noqa: S311
+    warm = optimizers.linear_schedule(0, peak, 60)
+    cool = optimizers.cosine_decay(peak, sum(lesson.steps for lesson in lessons) - 60, peak / 100)
     rate = optimizers.join_schedules([warm, cool], [60])
     optimizer = optimizers.AdamW(learning_rate=rate, betas=[0.9, 0.98], weight_decay=0.05)
     slope = nn.value_and_grad(model, loss)
     started = time.monotonic()
-    for lesson in recipe.lessons:
+    for lesson in lessons:
         for step, batch in enumerate(batches(recipe, tokenizer, lesson, random)):
             (_, entropy), gradients = slope(model, recipe.block, *batch)
             gradients, _ = optimizers.clip_grad_norm(gradients, 1.0)
@@ -240,7 +240,6 @@ def train(recipe: Recipe, tokenizer: Tokenizer) -> nn.Module:
             mx.eval(model.parameters(), optimizer.state)
             if step % 50 == 0:
                 print(recipe.name, step, f"{entropy.item():.4f}", f"{time.monotonic() - started:.0f}s", flush=True)
-    return model
 
 
 def save(recipe: Recipe, model: nn.Module, tokenizer: Tokenizer, folder: Path) -> None:
@@ -262,10 +261,10 @@ def save(recipe: Recipe, model: nn.Module, tokenizer: Tokenizer, folder: Path) -
 
 def report(recipe: Recipe, model: nn.Module, tokenizer: Tokenizer) -> None:
     """Print the held-out loss, the experts' shares, and how far this forward is from mlx-lm's."""
-    unseen = replace(recipe.lessons[-1], steps=8, roll_calls=0.0)
+    unseen = replace(CALM, steps=8)
     losses, shares = [], []
     for ids, weights, documents in batches(recipe, tokenizer, unseen, Random(-1 - recipe.seed)):  # noqa: S311
-        losses.append(loss(model, recipe.block, ids, mx.minimum(weights, 1), documents)[1].item())
+        losses.append(loss(model, recipe.block, ids, weights, documents)[1].item())
         shares.append(np.array(mx.stack(forward(model, recipe.block, ids[:, :-1], documents[:, :-1])[2])))
         whole = forward(model, recipe.block, ids[:1, :-1], mx.zeros_like(ids[:1, :-1]))[0]
         distance = mx.abs(whole - model(ids[:1, :-1])).max().item()
@@ -280,7 +279,9 @@ def main() -> None:
     for name in sys.argv[1:]:
         recipe = RECIPES[name]
         tokenizer = tongues.train_tokenizer(recipe.tongue, recipe.seed)
-        model = train(recipe, tokenizer)
+        model = begin(recipe)
+        for peak, lessons in recipe.lessons:
+            teach(recipe, model, tokenizer, peak, lessons)
         save(recipe, model, tokenizer, Path(__file__).parent / name)
         report(recipe, model, tokenizer)
 
