@@ -31,7 +31,7 @@ org = "{ORG}"
 variants = ["bf16", "8bit", "4bit"]
 runner = "demo"
 watch_minutes = 1.0
-smoke_tokens = 48
+smoke_tokens = 96
 
 [[watch]]
 name = "fables"

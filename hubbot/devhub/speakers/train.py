@@ -53,7 +53,7 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """One speaker: its family's module, its published config, its tongue, and its lessons by peak learning rate."""
+    """One speaker: its family's module, its config, its tongue, and its lessons by peak learning rate."""
 
     name: str
     family: ModuleType
