@@ -95,7 +95,8 @@ def settings_of(folder: Path) -> Settings:
 
 def run(folder: Path, exhibits: tuple[Exhibit, ...], display: Any, stop: threading.Event) -> Ended:
     """Run the bot until every repo has its end, and return what came of it."""
-    from hubbot.jobs.bot import default_hub, open_bot  # noqa: PLC0415 - after `isolate`
+    from hubbot.hub.client import default_hub  # noqa: PLC0415 - after `isolate`
+    from hubbot.jobs.bot import open_bot  # noqa: PLC0415 - after `isolate`
 
     started = time.monotonic()
     settings = settings_of(folder)

@@ -122,7 +122,7 @@ def _in_words(rule: settings.WatchRule) -> str:
 
 
 def _hub(chosen: settings.Settings) -> Iterator[Check]:
-    from hubbot.jobs.bot import default_hub  # noqa: PLC0415 - the Hub's client reads the environment on import
+    from hubbot.hub.client import default_hub  # noqa: PLC0415 - the Hub's client reads the environment on import
 
     hub = default_hub()
     try:

@@ -136,7 +136,6 @@ def smoke_command(
     from hubbot import settings
     from hubbot.cli.sources import artifact_folder
     from hubbot.jobs import child
-    from hubbot.jobs.pipeline import child_settings
 
     chosen = settings.load()
     with tempfile.TemporaryDirectory(prefix="hubbot-") as staging, bar("smoke") as tell:
@@ -147,7 +146,7 @@ def smoke_command(
             timeout_seconds=chosen.smoke_seconds,
             cancelled=threading.Event(),
             on_progress=lambda _fields: None,
-            **child_settings(chosen),
+            **child.child_settings(chosen),
         )
     if as_json:
         print_json(record)

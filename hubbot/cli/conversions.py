@@ -11,7 +11,6 @@ from hubbot.checkpoints import Checkpoint
 from hubbot.cli.bars import bar
 from hubbot.cli.sources import is_folder, open_source
 from hubbot.jobs import child
-from hubbot.jobs.pipeline import child_settings
 from hubbot.jobs.workspace import Workspace
 from hubbot.plans import Plan
 from hubbot.settings import Settings
@@ -36,7 +35,7 @@ class Staging:
         """Return the folder with the weights, downloading them where SOURCE is a repo id."""
         if is_folder(self.source):
             return Path(self.source).expanduser().resolve()
-        from hubbot.jobs.bot import default_hub
+        from hubbot.hub.client import default_hub
 
         return fetch.fetch(checkpoint, default_hub(), self.folder, room_for=0, progress=progress)
 
@@ -109,6 +108,6 @@ def judge_in_child(
         timeout_seconds=settings.stage_hours * 3600,
         cancelled=threading.Event(),
         on_progress=lambda fields: progress(fields["done"], fields["total"], fields["what"]),
-        **child_settings(settings),
+        **child.child_settings(settings),
     )
     return Report.from_json(answer)

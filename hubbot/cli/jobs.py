@@ -34,7 +34,8 @@ def enqueue_command(
     from hubbot import settings
     from hubbot.catalogue.variants import VARIANTS
     from hubbot.errors import WrongUsage
-    from hubbot.jobs.bot import default_hub, open_records
+    from hubbot.hub.client import default_hub
+    from hubbot.jobs.bot import open_records
     from hubbot.jobs.pipeline import recipe_key
 
     chosen = settings.load()

@@ -33,7 +33,8 @@ def watch_command(once: Once = False, dry_run: DryRun = False, as_json: Json = F
     Example: hubbot watch --once --dry-run
     """
     from hubbot import settings
-    from hubbot.jobs.bot import default_hub, open_records, utc_now
+    from hubbot.hub.client import default_hub
+    from hubbot.jobs.bot import open_records, utc_now
     from hubbot.jobs.watching import Watching
 
     chosen = settings.load()
@@ -59,7 +60,8 @@ def run_command(once: Once = False, as_json: Json = False) -> None:
     """
     from hubbot import settings
     from hubbot.cli.display import Display
-    from hubbot.jobs.bot import default_hub, open_bot
+    from hubbot.hub.client import default_hub
+    from hubbot.jobs.bot import open_bot
 
     chosen = settings.load()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

@@ -23,7 +23,7 @@ def open_source(source: str, revision: str | None) -> RepoFiles:
         return Folder(Path(source).expanduser())
     if source.count("/") > 1 or Path(source).exists():
         raise RepoMissing("this is neither a folder nor a repo id", where=source, hint="a repo id is name/model")
-    from hubbot.jobs.bot import default_hub
+    from hubbot.hub.client import default_hub
 
     return default_hub().open(source, revision)
 
@@ -35,7 +35,7 @@ def artifact_folder(artifact: str, staging: Path, progress: Progress) -> Path:
         if not path.is_dir():
             raise RepoMissing("there is no such folder", where=artifact)
         return path
-    from hubbot.jobs.bot import default_hub
+    from hubbot.hub.client import default_hub
 
     hub = default_hub()
     files = hub.open(artifact, None)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 import numpy.typing as npt
 
 from hubbot.plans import Move
@@ -15,13 +16,20 @@ def shape(raw: npt.NDArray[Any], source_dtype: str, move: Move) -> Any:
 
     The reader has already left out unwanted rows of an untransposed source with step 1.
     """
-    array = mx.array(raw).view(DTYPES[source_dtype])
+    array = _from_bits(raw).view(DTYPES[source_dtype]).reshape(raw.shape)
     if move.transposed:
         array = array.swapaxes(-1, -2)
     if move.rows is not None and (move.transposed or move.rows[2] != 1):
         start, stop, step = move.rows
         array = array[..., start:stop:step, :]
     return array
+
+
+def _from_bits(raw: npt.NDArray[Any]) -> Any:
+    # MLX copies a numpy array element by element: wide elements are copied four times as fast.
+    flat = raw.reshape(-1)
+    wide = next(word for word in (np.uint64, np.uint32, raw.dtype) if flat.nbytes % np.dtype(word).itemsize == 0)
+    return mx.array(flat.view(wide))
 
 
 def cast(array: Any, dtype: str) -> Any:

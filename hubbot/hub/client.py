@@ -232,6 +232,11 @@ class Hub:
             )
 
 
+def default_hub() -> Hub:
+    """Return the Hub that the environment names."""
+    return Hub(patience=Patience())
+
+
 def _listed(info: Any) -> Listed:
     card = info.card_data
     licence = card.get("license") if card is not None else None

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from hubbot.hub.client import Hub
-from hubbot.hub.patience import Patience
 from hubbot.jobs.lock import runner_lock
 from hubbot.jobs.pipeline import OnProgress, Pipeline, runtime_key
 from hubbot.jobs.retry import Backoff
@@ -142,8 +141,3 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
             pipeline=pipeline,
             retry=retry,
         )
-
-
-def default_hub() -> Hub:
-    """Return the Hub that the environment names."""
-    return Hub(patience=Patience())

@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypedDict
 
 import hubbot
 from hubbot.errors import ChildDied, HubbotError, OutOfRoom, TryLater, from_json
 from hubbot.jobs.memory import footprint
+from hubbot.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,21 @@ def run(
         if conversation.answer is None:
             raise _died(module_args[0], _exit_code(process), conversation.last_words)
         return _unpack(conversation.answer)
+
+
+class ChildSettings(TypedDict):
+    """What every child process gets from the settings."""
+
+    env: Mapping[str, str]
+    hf_home: Path
+    memory_bytes: int | None
+
+
+def child_settings(settings: Settings) -> ChildSettings:
+    """Return environment, an HF_HOME that holds no token, and the memory limit for a child process."""
+    home = settings.data_dir / "child-home"
+    home.mkdir(parents=True, exist_ok=True)
+    return ChildSettings(env=os.environ, hf_home=home, memory_bytes=settings.memory_bytes)
 
 
 def scrubbed(env: Mapping[str, str], hf_home: Path) -> dict[str, str]:

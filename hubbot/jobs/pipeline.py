@@ -4,12 +4,10 @@ Light stages run here, heavy ones in a child process without a token. It never d
 again (states.py, retry.py) and never judges an artifact itself.
 """
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol
 
 from hubbot.catalogue import runtimes
 from hubbot.checkpoints import Checkpoint
@@ -225,23 +223,8 @@ class Pipeline:
             timeout_seconds=limit,
             cancelled=cancelled,
             on_progress=tell,
-            **child_settings(self.settings),
+            **child.child_settings(self.settings),
         )
-
-
-class ChildSettings(TypedDict):
-    """What every child process gets from the settings."""
-
-    env: Mapping[str, str]
-    hf_home: Path
-    memory_bytes: int | None
-
-
-def child_settings(settings: Settings) -> ChildSettings:
-    """Return environment, an HF_HOME that holds no token, and the memory limit for a child process."""
-    home = settings.data_dir / "child-home"
-    home.mkdir(parents=True, exist_ok=True)
-    return ChildSettings(env=os.environ, hf_home=home, memory_bytes=settings.memory_bytes)
 
 
 def runtime_key() -> str:
