@@ -48,12 +48,24 @@ def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
     return tuple(file for file in checkpoint.files if _is_side_file(file.path))
 
 
-def finish(checkpoint: Checkpoint, plan: Plan, variant: PlannedVariant, *, source: Path, folder: Path) -> Artifact:
-    """Complete the repo in `folder`, which holds the weights and their index, and return it as an artifact."""
+def finish(
+    checkpoint: Checkpoint,
+    plan: Plan,
+    variant: PlannedVariant,
+    *,
+    source: Path,
+    folder: Path,
+    known: Mapping[str, FileInfo],
+) -> Artifact:
+    """Complete the repo in `folder`, which holds the weights and their index, and return it as an artifact.
+
+    `known` are the files whose sha256 needs no second reading.
+    """
     write_json(folder / CONFIG, config_of(plan, variant))
     for file in side_files(checkpoint):
         shutil.copyfile(source / file.path, folder / file.path)
-    files = tuple(digest(path, path.name) for path in sorted(folder.iterdir()) if path.name not in ABOUT)
+    paths = [path for path in sorted(folder.iterdir()) if path.name not in ABOUT and path.name[0] != "."]
+    files = tuple(known.get(path.name) or digest(path, path.name) for path in paths)
     write_json(folder / MARK, mark(plan, variant, files, verified=False))
     _sync(folder)
     return Artifact(

@@ -3,6 +3,7 @@
 It is a function of source, recipe and versions alone: no dates, no timings, no paths of a machine.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -34,6 +35,11 @@ def mark(plan: Plan, variant: PlannedVariant, files: tuple[FileInfo, ...], *, ve
         "unquantized": [asdict(item) for item in variant.unquantized],
         "files": [asdict(file) for file in files],
     }
+
+
+def fingerprint(value: Any) -> str:
+    """Return a sha256 of plain data, the same wherever and whenever it is computed."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def source_of(source: Repo) -> dict[str, str]:

@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from hubbot.checkpoints import DTYPE_BITS
+from hubbot.device.journal import Journal
 
 ALIGNMENT = 8
 
@@ -30,17 +32,21 @@ class WeightWriter:
     """The weight files of one variant under construction; use as a context manager.
 
     `tensors` are (name, dtype, shape) in the order they will stand in the files; shards hold at most
-    `shard_bytes` unless a single tensor is larger.
+    `shard_bytes` unless a single tensor is larger. Files that `journal` knows as complete are left as they
+    are; every other is recorded there as soon as its last byte is written.
     """
 
-    def __init__(self, folder: Path, tensors: Sequence[Stored], *, shard_bytes: int) -> None:
+    def __init__(self, folder: Path, tensors: Sequence[Stored], *, shard_bytes: int, journal: Journal) -> None:
         self._folder = folder
         self._groups = _shards(tensors, shard_bytes)
+        self._journal = journal
         self._files: dict[str, int] = {}
+        self._missing: dict[str, int] = {}
+        self._recording: list[Future[None]] = []
+        self._recorder = ThreadPoolExecutor(1)
         self.slots: dict[str, Slot] = {}
 
     def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
         for number, group in enumerate(self._groups, start=1):
             self._open(_file_name(number, len(self._groups)), group)
         return self
@@ -48,20 +54,37 @@ class WeightWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._recorder.shutdown(wait=True, cancel_futures=kind is not None)
         for descriptor in self._files.values():
-            if kind is None:
-                os.fsync(descriptor)
             os.close(descriptor)
         self._files.clear()
+        if kind is None:
+            for recording in self._recording:
+                recording.result()
+            unwritten = {file: count for file, count in self._missing.items() if count}
+            assert not unwritten, f"bytes never written: {unwritten}"
+
+    def wants(self, name: str) -> bool:
+        """Say whether tensor `name` stands in a file that is still to be written."""
+        return name in self.slots and self.slots[name].file in self._files
 
     def write(self, name: str, row: int, data: memoryview) -> None:
-        """Write `data` at step `row` of tensor `name`'s first axis."""
+        """Write `data` at step `row` of tensor `name`'s first axis, unless its file is complete already."""
         slot = self.slots[name]
+        if slot.file not in self._files:
+            return
         offset = row * slot.stride
         assert offset + len(data) <= slot.nbytes, f"{name} would be written past its end"
         done = 0
         while done < len(data):
             done += os.pwrite(self._files[slot.file], data[done:], slot.start + offset + done)
+        self._missing[slot.file] -= len(data)
+        if self._missing[slot.file] == 0:
+            self._recording.append(self._recorder.submit(self._complete, slot.file))
+
+    def _complete(self, file: str) -> None:
+        os.fsync(self._files[file])
+        self._journal.complete(file)
 
     def index(self) -> dict[str, object]:
         """Return the content of model.safetensors.index.json."""
@@ -73,15 +96,17 @@ class WeightWriter:
 
     def _open(self, file: str, group: Sequence[Stored]) -> None:
         header, offsets = _header(group)
-        descriptor = os.open(self._folder / file, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
-        self._files[file] = descriptor
-        os.pwrite(descriptor, header, 0)
-        end = 0
         for (name, _, shape), (start, stop) in zip(group, offsets, strict=True):
             stride = (stop - start) // shape[0] if shape and shape[0] else stop - start
             self.slots[name] = Slot(file=file, start=len(header) + start, nbytes=stop - start, stride=stride)
-            end = stop
-        os.ftruncate(descriptor, len(header) + end)
+        if file in self._journal.files:
+            return
+        size = offsets[-1][1]
+        descriptor = os.open(self._folder / file, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._files[file] = descriptor
+        self._missing[file] = size
+        os.pwrite(descriptor, header, 0)
+        os.ftruncate(descriptor, len(header) + size)
 
 
 def _nbytes(dtype: str, shape: tuple[int, ...]) -> int:

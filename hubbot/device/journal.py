@@ -1,0 +1,69 @@
+"""Which weight files of a conversion are complete, with their sha256: what a killed conversion need not redo.
+
+A journal belongs to one plan; one of another plan, or a file that is not as recorded, is thrown away.
+"""
+
+import json
+import os
+import shutil
+import threading
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from hubbot.checkpoints import FileInfo
+from hubbot.folders import digest
+
+NAME = ".journal.json"
+
+
+class Journal:
+    """The complete files of one variant's folder; opening it keeps those that are as recorded."""
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self.folder = folder
+        self._identity = identity
+        self._writing = threading.Lock()
+        self.files: dict[str, FileInfo] = {}
+        for file in self._recorded():
+            if (folder / file.path).is_file() and digest(folder / file.path, file.path) == file:
+                self.files[file.path] = file
+        if not self.files:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if path.name not in self.files:
+                path.unlink()
+        self._save()
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the complete files."""
+        return sum(file.size for file in self.files.values())
+
+    def complete(self, name: str) -> None:
+        """Record that a file is written and synced."""
+        found = digest(self.folder / name, name)
+        with self._writing:
+            self.files[name] = found
+            self._save()
+
+    def close(self) -> None:
+        """Remove the journal: what it spoke of is finished."""
+        (self.folder / NAME).unlink(missing_ok=True)
+
+    def _recorded(self) -> list[FileInfo]:
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            record = json.loads((self.folder / NAME).read_text(encoding="utf-8"))
+            if record["identity"] == self._identity:
+                return [FileInfo(**file) for file in record["files"]]
+        return []
+
+    def _save(self) -> None:
+        record = {"identity": self._identity, "files": [asdict(file) for file in self.files.values()]}
+        aside = self.folder / f"{NAME}.partial"
+        with aside.open("w", encoding="utf-8") as file:
+            json.dump(record, file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(self.folder / NAME)
