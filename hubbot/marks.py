@@ -25,6 +25,7 @@ def mark(plan: Plan, variant: PlannedVariant, files: tuple[FileInfo, ...], *, ve
         "format": FORMAT,
         "source": source_of(plan.source),
         "variant": variant.name,
+        "recipe": dict(variant.recipe),
         "verified": verified,
         "versions": dict(plan.versions),
         "bits_per_weight": variant.bits_per_weight,

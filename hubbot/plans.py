@@ -137,9 +137,13 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedVariant:
-    """One variant of the plan: an encoding per output, the bytes it will take, what stays at 16 bit and why."""
+    """One variant of the plan: an encoding per output, its bytes, and what stays at 16 bit and why.
+
+    `recipe` is the variant as plain data, from which it can be made again.
+    """
 
     name: str
+    recipe: Mapping[str, Any]
     encodings: Mapping[str, Encoding]
     nbytes: int
     bits_per_weight: float
@@ -149,6 +153,7 @@ class PlannedVariant:
         """Return plain data that `from_json` takes back."""
         return {
             "name": self.name,
+            "recipe": dict(self.recipe),
             "encodings": {name: asdict(encoding) for name, encoding in self.encodings.items()},
             "nbytes": self.nbytes,
             "bits_per_weight": self.bits_per_weight,
@@ -160,6 +165,7 @@ class PlannedVariant:
         """Rebuild a planned variant from `to_json`'s data."""
         return cls(
             name=data["name"],
+            recipe=data["recipe"],
             encodings={name: Encoding(**encoding) for name, encoding in data["encodings"].items()},
             nbytes=data["nbytes"],
             bits_per_weight=data["bits_per_weight"],

@@ -21,6 +21,7 @@ _RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("embedding", re.compile(r"embed_tokens\.weight$|(?:^|\.)wte\.weight$")),
     ("lm_head", re.compile(r"(?:^|\.)lm_head\.weight$")),
 )
+ROLES: Final = frozenset({role for role, _ in _RULES} | {"other"})
 # Kept in their own dtype where the source holds them in float32 (the design, section 3.6).
 PROTECTED: Final = frozenset({"router"})
 

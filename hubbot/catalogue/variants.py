@@ -4,7 +4,9 @@ The rules are those of the design, section 3.6. It knows formats and bounds, and
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
 
 from hubbot.catalogue.roles import PROTECTED
 from hubbot.checkpoints import FLOAT_DTYPES
@@ -39,26 +41,50 @@ _MX = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One exception of a custom recipe: parameters of `role`, or whose name matches glob `pattern`."""
+
+    role: str | None
+    pattern: str | None
+    precision: Precision | None
+
+    def applies(self, role: str, name: str) -> bool:
+        """Say whether the rule speaks of a parameter."""
+        return self.role == role if self.role else fnmatchcase(name, self.pattern or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One way to publish a checkpoint: `dtype` alone, or quantized: routed experts as `experts`, else `rest`."""
+    """One way to publish a checkpoint: `dtype` alone, or quantized: routed experts as `experts`, else `rest`.
+
+    `rules` come first, the first that applies decides; only custom recipes have any.
+    """
 
     name: str
     dtype: str | None
     experts: Precision | None
     rest: Precision | None
+    rules: tuple[Rule, ...] = ()
 
     @property
     def is_quantized(self) -> bool:
         """Say whether the variant quantizes at all."""
-        return self.experts is not None
+        return self.experts is not None or self.rest is not None or any(rule.precision for rule in self.rules)
 
-    def precision(self, role: str) -> Precision | None:
-        """Return how a role is quantized, or None where it keeps a float dtype."""
+    def precision(self, role: str, name: str) -> Precision | None:
+        """Return how a parameter is quantized, or None where it keeps a float dtype."""
         if not self.is_quantized or role in NEVER_QUANTIZED:
             return None
+        for rule in self.rules:
+            if rule.applies(role, name):
+                return rule.precision
         if role in GUARDED:
             return GUARD
         return self.experts if role in ROUTED else self.rest
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as plain data, from which the variant can be made again."""
+        return {**asdict(self), "rules": [asdict(rule) for rule in self.rules]}
 
 
 def _plain(name: str, dtype: str) -> Variant:
@@ -111,9 +137,11 @@ class Subject:
 def encode(subject: Subject, variant: Variant) -> tuple[Encoding, str | None]:
     """Return how `variant` stores `subject`, and why it stays unquantized where the recipe wanted otherwise."""
     plain = Encoding(mode="none", dtype=_dtype(subject, variant))
-    wanted = variant.precision(subject.role) if subject.quantizable else None
+    wanted = variant.precision(subject.role, subject.name) if subject.quantizable else None
     if wanted is None:
         return plain, None
+    if subject.role in GUARDED and wanted.bits < GUARD.bits:
+        wanted = GUARD  # a pattern may have caught the router among others
     if subject.role in GUARDED and subject.source_dtype == "F32":
         return plain, "the source holds this router in float32"
     if subject.predicate is False:
@@ -145,7 +173,9 @@ def _at_least(wanted: Precision, predicate: Mapping[str, int]) -> Precision:
 def _group(precision: Precision, width: int) -> int | None:
     if width % precision.group_size == 0:
         return precision.group_size
-    return 32 if precision.mode == "affine" and width % 32 == 0 else None
+    # The largest smaller group that divides the row; the mx and nv modes know only their own.
+    smaller = [size for size in (64, 32) if size < precision.group_size and width % size == 0]
+    return smaller[0] if precision.mode == "affine" and smaller else None
 
 
 def _dtype(subject: Subject, variant: Variant) -> str:

@@ -50,6 +50,10 @@ def convert_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="DIR/<variant>/ becomes a complete MLX repo each.")],
     variant: Variants = None,
     revision: Revision = None,
+    recipe: Annotated[
+        list[Path] | None,
+        typer.Option("--recipe", help="TOML file with a recipe of your own; repeat for several."),
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Run the referee on every variant.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and predict, write nothing.")] = False,
     as_json: Json = False,
@@ -59,11 +63,14 @@ def convert_command(
     Example: hubbot convert ./Mixtral-8x7B --out ./mlx --variant bf16 --variant 4bit --verify
     """
     from hubbot import settings
+    from hubbot.catalogue.recipes import read_recipe
     from hubbot.cli.conversions import Conversion
 
     chosen = settings.load()
     conversion = Conversion(settings=chosen, source=source, revision=revision, out=out)
-    plan = conversion.plan(tuple(dict.fromkeys(variant or chosen.variants)))
+    own = tuple(read_recipe(path) for path in recipe or ())
+    named = tuple(dict.fromkeys(variant or (() if own else chosen.variants)))
+    plan = conversion.plan((*named, *own))
     if dry_run:
         _print_plan(plan.to_json(), as_json=as_json)
         return

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubbot.artifacts import Artifact, Report
+from hubbot.catalogue.variants import Variant
 from hubbot.checkpoints import Checkpoint
 from hubbot.cli.bars import bar
 from hubbot.cli.sources import is_folder, open_source
@@ -50,12 +51,13 @@ class Conversion:
         self._staging = Staging(source=source, revision=revision, folder=self._out / ".source")
         self._checkpoint = self._staging.checkpoint()
 
-    def plan(self, variants: Sequence[str]) -> Plan:
+    def plan(self, variants: Sequence[str | Variant]) -> Plan:
         """Return the plan for `variants`."""
         from hubbot.steps import plan
 
-        for name in variants:
-            plan.variant_named(name)
+        for item in variants:
+            if isinstance(item, str):
+                plan.variant_named(item)  # before the slow imports and the look at the source
         layout = classify.classify(self._checkpoint)
         return plan.plan(self._checkpoint, layout, variants, slice_bytes=self._settings.slice_bytes)
 

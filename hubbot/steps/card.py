@@ -15,7 +15,6 @@ import jinja2
 import yaml
 
 from hubbot.artifacts import GATES, Artifact, Report
-from hubbot.catalogue.variants import VARIANTS
 from hubbot.checkpoints import Checkpoint
 from hubbot.finishing import CARD, REPORT, write_json
 from hubbot.marks import source_of
@@ -96,9 +95,9 @@ def _is_texts(value: object) -> bool:
 
 def _tags(checkpoint: Checkpoint, planned: PlannedVariant) -> list[str]:
     tags = ["mlx", "moe"]
-    precision = VARIANTS[planned.name].experts
+    precision = planned.recipe["experts"]
     if precision is not None:
-        tags += [f"{precision.bits}-bit", precision.mode]
+        tags += [f"{precision['bits']}-bit", precision["mode"]]
     if any(file.path.startswith("chat_template") for file in checkpoint.files):
         tags.append("conversational")
     return tags
@@ -121,7 +120,7 @@ def _context(
         "variant": planned.name,
         "this": _row(this),
         "rows": [_row(item) for item in made],
-        "plain": not VARIANTS[planned.name].is_quantized,
+        "plain": not any(encoding.is_quantized for encoding in planned.encodings.values()),
         "verdict": this.report.verdict if this.report else "none",
         "gates": _gates(this),
         "failures": [

@@ -132,7 +132,8 @@ def _refuse_foreign(folder: Path, plan: Plan, variant: PlannedVariant) -> None:
     if not folder.exists():
         return
     mark = read_mark(folder)
-    if mark is None or not same_origin(mark, plan.source, variant.name):
+    same = mark is not None and same_origin(mark, plan.source, variant.name)
+    if mark is None or not same or mark.get("recipe") != variant.recipe:
         raise WrongUsage(
             f"the folder exists and its {MARK} does not mark the same source and recipe",
             where=str(folder),

@@ -25,9 +25,9 @@ RUNTIME_BYTES = 300 << 20
 SLICES_IN_FLIGHT = 6
 
 
-def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str], *, slice_bytes: int) -> Plan:
-    """Return the plan for `variants` (names of the variant catalogue), or raise IncompleteCover or WrongUsage."""
-    recipes = [variant_named(name) for name in variants]
+def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Variant], *, slice_bytes: int) -> Plan:
+    """Return the plan for `variants` (names of the catalogue or recipes); IncompleteCover or WrongUsage if none."""
+    recipes = [variant_named(item) if isinstance(item, str) else item for item in variants]
     family = BY_MODEL_TYPE[checkpoint.model_type]
     fields = runtimes.fields(family.runtime)
     assert fields is not None, "classify found the runtime"
@@ -212,6 +212,7 @@ def _variant(
     elements = sum(_elements(move.shape) for move in moves)
     return PlannedVariant(
         name=recipe.name,
+        recipe=recipe.to_json(),
         encodings=encodings,
         nbytes=nbytes,
         bits_per_weight=round(8 * nbytes / max(1, elements), 4),
