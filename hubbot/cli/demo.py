@@ -78,5 +78,5 @@ def _print_record(record: dict[str, Any], url: str, home: Path, *, serve: bool) 
     if serve:
         data.print(f"Open {url} in a browser: every repo has a page with its card.")
     else:
-        data.print(f"To look at the cards: hubbot devhub --dir {record['hub_dir']}", soft_wrap=True)
+        data.print(f"To look at the cards: {sys.argv[0]} devhub --dir {record['hub_dir']}", soft_wrap=True)
     data.print(f"The settings it ran with: {home / 'hubbot.toml'}", soft_wrap=True)

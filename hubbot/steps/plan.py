@@ -26,7 +26,7 @@ SLICES_IN_FLIGHT = 6
 
 
 def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Variant], *, slice_bytes: int) -> Plan:
-    """Return the plan for `variants` (names of the catalogue or recipes); IncompleteCover or WrongUsage if none."""
+    """Return the plan for `variants` (catalogue names or recipes), or raise IncompleteCover or WrongUsage."""
     recipes = [variant_named(item) if isinstance(item, str) else item for item in variants]
     family = BY_MODEL_TYPE[checkpoint.model_type]
     fields = runtimes.fields(family.runtime)
