@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 
+from hubbot.device import mxfp4
 from hubbot.device.ops import cast
 from hubbot.plans import Encoding
 
@@ -21,6 +23,11 @@ def encode(array: Any, encoding: Encoding) -> dict[str, Any]:
         array = cast(array, encoding.dtype)
     if encoding.global_scale:
         return _with_global_scale(array, encoding)
+    if encoding.mode == "mxfp4" and mx.default_device() == mx.cpu:
+        values = np.array(array.astype(mx.float32))
+        if mxfp4.can_quantize(values):
+            words, exponents = mxfp4.quantize(values)
+            return {"weight": mx.array(words), "scales": mx.array(exponents)}
     weight, scales, *biases = mx.quantize(
         array, group_size=encoding.group_size, bits=encoding.bits, mode=encoding.mode
     )
