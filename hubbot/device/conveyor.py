@@ -19,9 +19,6 @@ from hubbot.device.writer import WeightWriter
 from hubbot.errors import ValueMismatch
 from hubbot.plans import Encoding, Move
 
-# Slices held at once: read ahead, computed and written.
-SLICES_HELD = 2 * streams.CPU_LANES + 1
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
@@ -104,7 +101,8 @@ def _computed(
         raw = future.result()
         read_ahead()
         computing.append((part, _start(lanes, tensors[part.source].dtype, variants, part, raw)))
-        if len(computing) >= lanes.count:
+        # One more than the lanes: a lane that is done finds its next slice waiting.
+        if len(computing) > lanes.count:
             yield _finish(*computing.popleft())
     while computing:
         yield _finish(*computing.popleft())

@@ -41,11 +41,10 @@ class Journal:
         """Return the bytes of the complete files."""
         return sum(file.size for file in self.files.values())
 
-    def complete(self, name: str) -> None:
+    def complete(self, file: FileInfo) -> None:
         """Record that a file is written and synced."""
-        found = digest(self.folder / name, name)
         with self._writing:
-            self.files[name] = found
+            self.files[file.path] = file
             self._save()
 
     def close(self) -> None:

@@ -100,4 +100,6 @@ class Shards:
     def _descriptor(self, shard: str) -> int:
         if shard not in self._files:
             self._files[shard] = os.open(self._folder / shard, os.O_RDONLY)
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(self._files[shard], 0, 0, os.POSIX_FADV_SEQUENTIAL)
         return self._files[shard]

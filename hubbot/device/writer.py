@@ -1,7 +1,6 @@
 """safetensors files written by offset: shapes are known first, so the header is, and bytes follow in any order."""
 
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,7 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hubbot.checkpoints import DTYPE_BITS
+from hubbot.checkpoints import DTYPE_BITS, FileInfo
+from hubbot.device.growing import GrowingFile
 from hubbot.device.journal import Journal
 
 ALIGNMENT = 8
@@ -33,15 +33,14 @@ class WeightWriter:
 
     `tensors` are (name, dtype, shape) in the order they will stand in the files; shards hold at most
     `shard_bytes` unless a single tensor is larger. Files that `journal` knows as complete are left as they
-    are; every other is recorded there as soon as its last byte is written.
+    are; every other is hashed as it grows and recorded there when its last byte is written.
     """
 
     def __init__(self, folder: Path, tensors: Sequence[Stored], *, shard_bytes: int, journal: Journal) -> None:
         self._folder = folder
         self._groups = _shards(tensors, shard_bytes)
         self._journal = journal
-        self._files: dict[str, int] = {}
-        self._missing: dict[str, int] = {}
+        self._files: dict[str, GrowingFile] = {}
         self._recording: list[Future[None]] = []
         self._recorder = ThreadPoolExecutor(1)
         self.slots: dict[str, Slot] = {}
@@ -55,13 +54,13 @@ class WeightWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._recorder.shutdown(wait=True, cancel_futures=kind is not None)
-        for descriptor in self._files.values():
-            os.close(descriptor)
-        self._files.clear()
+        files, self._files = self._files, {}
+        for file in files.values():
+            file.close()
         if kind is None:
             for recording in self._recording:
                 recording.result()
-            unwritten = {file: count for file, count in self._missing.items() if count}
+            unwritten = [name for name, file in files.items() if not file.is_complete]
             assert not unwritten, f"bytes never written: {unwritten}"
 
     def wants(self, name: str) -> bool:
@@ -71,20 +70,18 @@ class WeightWriter:
     def write(self, name: str, row: int, data: memoryview) -> None:
         """Write `data` at step `row` of tensor `name`'s first axis, unless its file is complete already."""
         slot = self.slots[name]
-        if slot.file not in self._files:
+        file = self._files.get(slot.file)
+        if file is None:
             return
         offset = row * slot.stride
         assert offset + len(data) <= slot.nbytes, f"{name} would be written past its end"
-        done = 0
-        while done < len(data):
-            done += os.pwrite(self._files[slot.file], data[done:], slot.start + offset + done)
-        self._missing[slot.file] -= len(data)
-        if self._missing[slot.file] == 0:
-            self._recording.append(self._recorder.submit(self._complete, slot.file))
+        if file.write(slot.start + offset, slot.start, data):
+            self._recording.append(self._recorder.submit(self._record, slot.file, file))
 
-    def _complete(self, file: str) -> None:
-        os.fsync(self._files[file])
-        self._journal.complete(file)
+    def _record(self, name: str, file: GrowingFile) -> None:
+        sha256 = file.digest()
+        if sha256 is not None:
+            self._journal.complete(FileInfo(path=name, size=file.size, sha256=sha256))
 
     def index(self) -> dict[str, object]:
         """Return the content of model.safetensors.index.json."""
@@ -99,14 +96,9 @@ class WeightWriter:
         for (name, _, shape), (start, stop) in zip(group, offsets, strict=True):
             stride = (stop - start) // shape[0] if shape and shape[0] else stop - start
             self.slots[name] = Slot(file=file, start=len(header) + start, nbytes=stop - start, stride=stride)
-        if file in self._journal.files:
-            return
-        size = offsets[-1][1]
-        descriptor = os.open(self._folder / file, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
-        self._files[file] = descriptor
-        self._missing[file] = size
-        os.pwrite(descriptor, header, 0)
-        os.ftruncate(descriptor, len(header) + size)
+        if file not in self._journal.files:
+            spans = [(len(header) + start, stop - start) for start, stop in offsets]
+            self._files[file] = GrowingFile(self._folder / file, header, spans)
 
 
 def _nbytes(dtype: str, shape: tuple[int, ...]) -> int:
