@@ -1,0 +1,73 @@
+"""One command, measured from outside: wall and CPU seconds, peak resident memory, bytes read and written."""
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What one run cost; bytes are those that went through read and write calls."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+    bytes_read: int
+    bytes_written: int
+
+
+def measure(command: Sequence[str], *, env: Mapping[str, str]) -> Measured:
+    """Run `command` to its end and return what it cost; RuntimeError with its last words if it fails."""
+    started = time.perf_counter()
+    with subprocess.Popen(
+        list(command), env=dict(env), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        watch = _Watch(process.pid)
+        watch.start()
+        assert process.stderr is not None
+        words = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        watch.join()
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {words.decode(errors='replace')[-2000:]}")
+    return Measured(
+        wall_seconds=wall,
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        peak_memory_bytes=watch.peak,
+        bytes_read=watch.read,
+        bytes_written=watch.written,
+    )
+
+
+class _Watch(threading.Thread):
+    """Reads /proc while the process lives; peak memory and byte counts only ever grow."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._folder = Path(f"/proc/{pid}")
+        self.peak = self.read = self.written = 0
+
+    def run(self) -> None:
+        while True:
+            try:
+                status = (self._folder / "status").read_text(encoding="ascii")
+                counts = (self._folder / "io").read_text(encoding="ascii")
+            except OSError:
+                return
+            if "VmHWM" not in status:
+                return
+            self.peak = int(_field(status, "VmHWM:")) * 1024
+            self.read, self.written = int(_field(counts, "rchar:")), int(_field(counts, "wchar:"))
+            time.sleep(POLL_SECONDS)
+
+
+def _field(text: str, name: str) -> str:
+    return next(line.split()[1] for line in text.splitlines() if line.startswith(name))
