@@ -7,7 +7,7 @@
     |                                             TooLarge AlreadyPublished
     |- NeedsHuman  -> park                exit 4  UnknownLayout UnknownPacking AmbiguousLayout IncompleteCover
     |                                             ConfigUnresolved RecipeIneffective NoRuntime TokenRejected
-    |                                             NotOurs
+    |                                             HubRefused NotOurs
     `- Disproved   -> fail                exit 1  CorruptHeader CorruptConfig StructureMismatch ValueMismatch
                                                   SmokeFailed
 It never decides when to retry; that is jobs/retry.py.
@@ -152,6 +152,10 @@ class NoRuntime(NeedsHuman):
 
 class TokenRejected(NeedsHuman):
     """The Hub does not accept the token, or the token may not write there."""
+
+
+class HubRefused(NeedsHuman):
+    """The Hub understood the request and will not do it; its own words say why."""
 
 
 class NotOurs(NeedsHuman):

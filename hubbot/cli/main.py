@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import typer
 
 from hubbot.cli import checkpoints, demo, devhub, doctor, jobs, published, running
-from hubbot.cli.output import print_error, talk
-from hubbot.errors import HubbotError
+from hubbot.cli.output import print_error, print_json, talk
+from hubbot.errors import HubbotError, WrongUsage
 
 INTERRUPTED = 130
 
@@ -31,19 +31,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of errors.py."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(args=given, standalone_mode=False)
+        code = app(args=given, standalone_mode=False) or 0
     except HubbotError as error:
         print_error(error, as_json="--json" in given)
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        talk.print("stopped; nothing is lost: what was finished is kept")
-        sys.stdout.flush()
-        # A download under way in a thread would keep the process alive until its file is complete.
-        os._exit(INTERRUPTED)
-    except Exception as error:
-        shown = getattr(error, "show", None)  # click's own usage errors know how to show themselves
-        if shown is None:
-            raise
-        shown()
-        code = getattr(error, "exit_code", 2)
-    sys.exit(code or 0)
+        code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the parser has a tree of its own
+        code = _usage_error(error, as_json="--json" in given)
+    if code == INTERRUPTED:
+        _leave_at_once()
+    sys.exit(code)
+
+
+def _usage_error(error: Exception, *, as_json: bool) -> int:
+    """Show the parser's own error and return its exit code; anything else is a fault and is raised."""
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    if as_json:
+        print_json({"error": WrongUsage(getattr(error, "message", str(error))).to_json()})
+    show()
+    return int(getattr(error, "exit_code", WrongUsage.exit_code))
+
+
+def _leave_at_once() -> None:
+    talk.print("stopped; nothing is lost: what was finished is kept")
+    sys.stdout.flush()
+    # A download under way in a thread would keep the process alive until its file is complete.
+    os._exit(INTERRUPTED)

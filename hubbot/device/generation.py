@@ -36,7 +36,7 @@ class Speaker:
             raise SmokeFailed(
                 f"stock mlx-lm cannot load model and tokenizer: {reason}",
                 where=str(folder),
-                hint="a published repo needs its tokenizer files",
+                hint="`hubbot verify SOURCE ARTIFACT` says what is wrong with it",
             ) from error
         self._model = loaded.model
         self._tokenizer = loaded.tokenizer
@@ -47,6 +47,10 @@ class Speaker:
         """Return what the model says to `prompt` under greedy decoding."""
         chat = getattr(self._tokenizer, "chat_template", None) is not None
         ids = self._ids(prompt, chat=chat)
+        if not ids:
+            raise SmokeFailed(
+                f"its tokenizer makes nothing of {prompt!r}", hint="a published repo needs its tokenizer files"
+            )
         finite = True
         text = ""
         last: Any = None

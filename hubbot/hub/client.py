@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from huggingface_hub import CommitOperationDelete, HfApi, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import disable_progress_bars
 
@@ -145,11 +145,7 @@ class Hub:
 
     def read_file(self, repo_id: str, path: str, limit: int) -> bytes | None:
         """Return the first `limit` bytes of a small file at the newest commit, or None where there is none."""
-        try:
-            with translated(repo_id):
-                files = self.open(repo_id, None)
-        except EntryNotFoundError:
-            return None
+        files = self.open(repo_id, None)
         size = next((file.size for file in files.files if file.path == path), None)
         return None if size is None else files.read(path, 0, min(size, limit))
 

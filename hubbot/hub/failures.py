@@ -10,6 +10,7 @@ a full disk                                 -> OutOfRoom
 """
 
 import errno
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from huggingface_hub import errors as hf
 from hubbot.errors import (
     Gated,
     HubbotError,
+    HubRefused,
     HubUnavailable,
     OutOfRoom,
     RateLimited,
@@ -48,6 +50,11 @@ def translated(where: str) -> Iterator[None]:
 
 def translate(error: Exception, where: str) -> HubbotError | None:  # noqa: PLR0911 - one clause per outcome
     """Return the HubbotError for an exception of the client or its transport, or None for anything else."""
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
+        # The client wraps what broke an LFS upload in a bare RuntimeError.
+        return translate(error.__cause__, where)
+    if isinstance(error, _UNANSWERED):
+        return HubUnavailable(f"the Hub did not answer as it should: {_clean(error)}", where=where)
     if isinstance(error, hf.GatedRepoError | hf.DisabledRepoError):
         return Gated(
             "access to the repo is restricted" if isinstance(error, hf.GatedRepoError) else "the repo is disabled",
@@ -75,6 +82,8 @@ def translate(error: Exception, where: str) -> HubbotError | None:  # noqa: PLR0
     return None
 
 
+# A file that could not be asked for is a "local entry not found"; an answer without its JSON is a cut one.
+_UNANSWERED = (hf.LocalEntryNotFoundError, json.JSONDecodeError)
 _TRANSPORT = (
     httpx2.HTTPError,
     httpx2.StreamError,
@@ -106,7 +115,7 @@ def _by_status(error: hf.HfHubHTTPError, where: str) -> HubbotError:
         )
     if status >= 500 or status in {0, 408}:
         return HubUnavailable(f"the Hub answered {status}", where=where, after_seconds=pause(headers))
-    return TokenRejected(f"the Hub refused with {status}: {_clean(error)}", where=where)
+    return HubRefused(f"the Hub refused with {status}: {_clean(error)}", where=where)
 
 
 def pause(headers: Mapping[str, str]) -> float | None:

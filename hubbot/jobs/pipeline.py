@@ -135,7 +135,7 @@ class Pipeline:
     def _smoke(self, job: Job, cancelled: threading.Event) -> Outcome:
         workspace = self.workspace(job)
         for variant in job.variants:
-            request = {"folder": str(workspace.variant(variant)), "max_tokens": self.settings.smoke_tokens}
+            request = {"folder": str(workspace.made(variant)), "max_tokens": self.settings.smoke_tokens}
             record = self._child(job, cancelled, "smoke", request)
             workspace.save(f"smoke-{variant}", record)
             self.results.put(job.id, "smoke", record, variant)

@@ -6,12 +6,14 @@ from datetime import datetime
 
 from hubbot.hub.client import Hub
 from hubbot.jobs.pipeline import recipe_key
+from hubbot.marks import fingerprint
 from hubbot.settings import Settings
 from hubbot.steps.watch import Seen, watch
 from hubbot.store.queue import Clock, Queue
 from hubbot.store.results import Results
 
 logger = logging.getLogger(__name__)
+ENQUEUED = "enqueued"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +39,12 @@ class Watching:
 
     def look(self, *, dry_run: bool) -> list[Decision]:
         """Return what is new since the last look; unless `dry_run`, enqueue and remember it."""
-        decisions = []
+        found: dict[tuple[str, str], Seen] = {}
+        watermarks = {}
         for rule in self.settings.watch:
-            mark = self.results.watermark(rule.name)
+            # A rule that is changed begins anew: what it refused before it may want now.
+            key = f"{rule.name}:{fingerprint(rule.model_dump())[:12]}"
+            mark = self.results.watermark(key)
             watched = watch(
                 rule,
                 self.hub,
@@ -47,17 +52,32 @@ class Watching:
                 now=self.clock(),
                 own=(self.settings.org,) if self.settings.org else (),
             )
-            decisions += [self._decide(seen, dry_run=dry_run) for seen in watched.seen if self._is_new(seen)]
-            if not dry_run:
-                self.results.set_watermark(rule.name, watched.watermark.isoformat())
+            watermarks[key] = watched.watermark
+            for seen in watched.seen:
+                self._keep(found, seen)
+        decisions = [self._decide(seen, dry_run=dry_run) for seen in found.values() if self._is_new(seen)]
+        if not dry_run:
+            for key, watermark in watermarks.items():
+                self.results.set_watermark(key, watermark.isoformat())
         return decisions
 
+    @staticmethod
+    def _keep(found: dict[tuple[str, str], Seen], seen: Seen) -> None:
+        """Of what several rules say about one revision, keep that one of them wants it."""
+        if seen.deferred:
+            return
+        key = (seen.repo.id, seen.repo.revision)
+        if key not in found or (found[key].refusal is not None and seen.refusal is None):
+            found[key] = seen
+
     def _is_new(self, seen: Seen) -> bool:
-        return not seen.deferred and not self.results.seen(seen.repo.id, seen.repo.revision)
+        before = self.results.sighting(seen.repo.id, seen.repo.revision)
+        # What was refused once may be wanted now that the rules have changed.
+        return before is None or (before.job_id is None and before.verdict != (seen.refusal or ENQUEUED))
 
     def _decide(self, seen: Seen, *, dry_run: bool) -> Decision:
         repo = seen.repo
-        verdict, job_id = seen.refusal or "enqueued", None
+        verdict, job_id = seen.refusal or ENQUEUED, None
         if seen.refusal is None and not dry_run:
             variants = self.settings.variants
             job, _ = self.queue.enqueue(

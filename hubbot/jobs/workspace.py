@@ -35,6 +35,13 @@ class Workspace:
         """Return the folder of one variant."""
         return self.out / name
 
+    def made(self, name: str) -> Path:
+        """Return the folder of one variant, or raise WorkLost where it is gone."""
+        folder = self.variant(name)
+        if not (folder / "config.json").is_file():
+            raise WorkLost(f"variant {name} of the job is gone", where=str(folder))
+        return folder
+
     def save(self, name: str, data: Any) -> None:
         """Write `data` as NAME.json, whole or not at all."""
         self.root.mkdir(parents=True, exist_ok=True)

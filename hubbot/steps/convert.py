@@ -43,7 +43,7 @@ def convert(
     """
     for variant in plan.variants:
         _refuse_foreign(out / variant.name, plan, variant)
-    out.mkdir(parents=True, exist_ok=True)
+    _make(out)
     journals = [Journal(_aside(out, variant), _identity(plan, variant, bounds)) for variant in plan.variants]
     _check_room(out, plan.disk_bytes - sum(journal.nbytes for journal in journals))
     try:
@@ -139,6 +139,13 @@ def _refuse_foreign(folder: Path, plan: Plan, variant: PlannedVariant) -> None:
             where=str(folder),
             hint="choose another --out, or move the folder away",
         )
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise WrongUsage("the place for the variants is a file, not a folder", where=str(out)) from error
 
 
 def _check_room(out: Path, wanted: int) -> None:

@@ -40,7 +40,14 @@ def open_engine(url: str) -> sa.Engine:
         if not address.database or address.database == ":memory:":
             raise WrongUsage("the database must be a file: every thread would see an empty one of its own")
         Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(address)
+    try:
+        engine = sa.create_engine(address)
+    except ModuleNotFoundError as error:
+        raise WrongUsage(
+            f"the driver for {address.drivername} is not installed: {error.name}",
+            where="database_url",
+            hint="pip install 'hubbot[postgres]'",
+        ) from error
     event.listen(engine, "handle_error", _to_verdict)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)

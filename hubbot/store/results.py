@@ -97,11 +97,12 @@ class Results:
         with writing(self._engine) as session:
             upsert(session, SightingRow, values, key=("repo", "revision"), update=("verdict", "job_id"))
 
-    def seen(self, repo: str, revision: str) -> bool:
-        """Say whether watching has come across the repo at this revision."""
-        query = select(SightingRow.id).where(col(SightingRow.repo) == repo, col(SightingRow.revision) == revision)
+    def sighting(self, repo: str, revision: str) -> Sighting | None:
+        """Return what watching decided about the repo at this revision, or None if it never came across it."""
+        query = select(SightingRow).where(col(SightingRow.repo) == repo, col(SightingRow.revision) == revision)
         with reading(self._engine) as session:
-            return session.exec(query).first() is not None
+            row = session.exec(query).first()
+            return None if row is None else Sighting(**row.model_dump(exclude={"id"}))
 
     def sightings(self, limit: int | None = None) -> list[Sighting]:
         """Return what watching has come across, the newest first."""
