@@ -105,6 +105,7 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
             origins.append(origin)
             if field.is_read:
                 consumed |= keys
+    problems += list(_beyond_limits(origins, family))
     unread = [f"{key} = {value!r}" for key, value in _acting(config, consumed, family)]
     problems += [f"the config says {text}, which mlx-lm's {family.runtime} class does not read" for text in unread]
     return Resolution(
@@ -125,22 +126,62 @@ def _origin(
     if name == "rope_scaling":
         return _rope_scaling(config, problems)
     found = _values(config, SYNONYMS.get(name, (name,)))
+    derived = DERIVED[name](config) if name in DERIVED else None
+    if derived is not None:
+        found[", ".join(derived.keys)] = derived.value
     if len({repr(value) for value in found.values()}) > 1:
         problems.append(f"{name} has two values: {', '.join(f'{k} = {v!r}' for k, v in found.items())}")
     if found:
         key, value = next(iter(found.items()))
-        return Origin(field=name, value=value, origin="config" if key == name else f"config: {key}"), set(found)
+        keys = {*found, *(derived.keys if derived else ())}
+        return Origin(field=name, value=value, origin="config" if key == name else f"config: {key}"), keys
     if name == "head_dim" and family.derived_head_dim:
-        value = int(config.get("hidden_size", 0)) // max(1, int(config.get("num_attention_heads", 1)))
-        return Origin(
-            field=name, value=value, origin="hidden_size / num_attention_heads (transformers 5.23)"
-        ), set()
+        return Origin(field=name, value=_head_dim(config), origin="hidden_size / num_attention_heads"), set()
     if name in family.defaults:
         source = f"default of transformers 5.23's {family.model_type} config"
         return Origin(field=name, value=family.defaults[name], origin=source), set()
     if field.is_read or field.required:
         problems.append(f"{name} is not in the config and transformers gives it no default")
     return None, set()
+
+
+def _head_dim(config: Mapping[str, Any]) -> int:
+    return int(config.get("hidden_size", 0)) // max(1, int(config.get("num_attention_heads", 1)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """A field's value worked out from config keys that spell it in another form."""
+
+    value: Any
+    keys: tuple[str, ...]
+
+
+def _rotary_dim(config: Mapping[str, Any]) -> Derived | None:
+    found = _values(config, SYNONYMS["partial_rotary_factor"])
+    width = config.get("head_dim") or _head_dim(config)
+    return Derived(value=int(width * next(iter(found.values()))), keys=tuple(found)) if found else None
+
+
+def _is_moe_layer(config: Mapping[str, Any]) -> Derived | None:
+    kinds = config.get("mlp_layer_types")
+    if kinds is None:
+        return None
+    return Derived(value=[kind == "sparse" for kind in kinds], keys=("mlp_layer_types",))
+
+
+# Fields that some configs spell in another form.
+DERIVED: Mapping[str, Callable[[Mapping[str, Any]], Derived | None]] = {
+    "rotary_dim": _rotary_dim,
+    "is_moe_layer": _is_moe_layer,
+}
+
+
+def _beyond_limits(origins: list[Origin], family: Family) -> Iterator[str]:
+    for origin in origins:
+        limit = family.limits.get(origin.field)
+        if limit is not None and origin.value not in limit.values:
+            yield f"the config says {origin.field} = {origin.value!r}: {limit.reason}"
 
 
 def _rope_scaling(config: Mapping[str, Any], problems: list[str]) -> tuple[Origin, set[str]]:
@@ -165,7 +206,9 @@ def _rope_scaling(config: Mapping[str, Any], problems: list[str]) -> tuple[Origi
 def _acting(config: Mapping[str, Any], consumed: set[str], family: Family) -> Iterator[tuple[str, Any]]:
     """Yield the keys that can change the function and that the runtime does not read."""
     for key, value in config.items():
-        if value is None or key in consumed or key in INERT or _INERT_PATTERN.fullmatch(key):
+        if value is None or key in consumed or key in INERT or key in family.inert:
+            continue
+        if _INERT_PATTERN.fullmatch(key):
             continue
         if value in family.neutral.get(key, ()) or value in NEUTRAL.get(key, ()):
             continue

@@ -77,6 +77,14 @@ ROWS: tuple[LayoutRow, ...] = (
         source="transformers 5 save_pretrained(save_original_format=False)",
     ),
     LayoutRow(
+        key="G",
+        naming="stacked fused input_linear/output_linear",
+        stacking="stacked",
+        parts={"gate_up": "input_linear.weight", "down": "output_linear.weight"},
+        example="model.layers.3.block_sparse_moe.input_linear.weight",
+        source="ibm-granite MoE models; transformers conversion_mapping",
+    ),
+    LayoutRow(
         key="M",
         naming="mlx switch_mlp gate_proj/up_proj/down_proj",
         stacking="stacked",
@@ -104,9 +112,9 @@ def _compile(row: LayoutRow) -> list[tuple[str, re.Pattern[str]]]:
 
 
 _PATTERNS = [(row, projection, pattern) for row in ROWS for projection, pattern in _compile(row)]
-# Shared experts are ordinary MLPs beside the routed ones: "shared_expert(s)." is never a routed expert.
 _EXPERT_LIKE = re.compile(r"(?:^|\.)(?:experts?|local_experts|switch_mlp)(?:[._]|$)|(?:^|\.)w13_|_experts?_")
-_SHARED = re.compile(r"shared_(?:expert|mlp)")
+# Shared experts are MLPs beside the routed ones, and a bias per expert belongs to the router.
+_SHARED = re.compile(r"shared_(?:expert|mlp)|expert_bias$")
 
 
 def read_name(name: str) -> ExpertTensor | None:

@@ -9,8 +9,8 @@ from typing import Final
 
 # First match wins; names are those of mlx-lm's modules.
 _RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
-    ("expert", re.compile(r"\.switch_mlp\.\w+\.\w+$")),
-    ("router", re.compile(r"\.(?:gate|router)(?:\.weight|\.bias)$")),
+    ("expert", re.compile(r"\.(?:switch_mlp|experts)\.\w+\.\w+$")),
+    ("router", re.compile(r"\.(?:gate|router|router\.gate|router\.layer)(?:\.weight|\.bias)$")),
     ("router", re.compile(r"\.(?:e_score_correction_bias|expert_bias)$")),
     ("shared_expert_gate", re.compile(r"\.shared_expert_gate\.\w+$")),
     ("shared_expert", re.compile(r"\.(?:shared_experts?|shared_mlp)\.\w+\.\w+$")),

@@ -43,11 +43,23 @@ def fields(runtime: str) -> tuple[ArgField, ...] | None:
     args = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "ModelArgs"), None)
     if args is None:
         return None
-    read = _fields_read(node for node in tree.body if node is not args)
+    read = _fields_read(node for node in tree.body if node is not args) | _read_by_neighbours(tree)
     declared = [
         node for node in args.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     ]
     return tuple(_field(node, read) for node in declared)
+
+
+def _read_by_neighbours(tree: ast.Module) -> set[str]:
+    """Return what the model files read from which this one takes its parts (solar_open is glm4_moe's Model)."""
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+            source = _source(node.module)
+            if source is not None:
+                neighbour = ast.parse(source.read_text(encoding="utf-8"))
+                names |= _fields_read(n for n in neighbour.body if getattr(n, "name", "") != "ModelArgs")
+    return names
 
 
 def _distribution() -> Distribution | None:

@@ -34,6 +34,8 @@ def drop_reason(name: str, config: Mapping[str, Any]) -> str | None:
 
 def runtime_name(name: str, family: Family) -> str:
     """Return the parameter of the runtime's model that a source tensor beside the experts becomes."""
+    for pattern, replacement in family.renames:
+        name = re.sub(pattern, replacement, name)
     for block in family.blocks:
         if block != family.runtime_block:
             name = re.sub(rf"(\.layers\.\d+\.){block}\.", rf"\g<1>{family.runtime_block}.", name)

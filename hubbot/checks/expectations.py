@@ -18,7 +18,7 @@ from hubbot.checkpoints import Checkpoint
 from hubbot.checks.tensorfiles import Floats, TensorFiles
 
 _EXPERT = re.compile(
-    r"(?P<prefix>.*layers\.(?P<layer>\d+))\.\w+\.switch_mlp\.(?P<projection>gate|up|down)_proj\.weight"
+    r"(?P<prefix>.*layers\.(?P<layer>\d+))\.\w+\.(?:switch_mlp|experts)\.(?P<projection>gate|up|down)_proj\.weight"
 )
 
 

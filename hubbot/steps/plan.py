@@ -112,7 +112,7 @@ def _expert_moves(
     for (prefix, projection), group in groups.items():
         sources = tuple(tensor.name for tensor in sorted(group, key=lambda tensor: tensor.expert or 0))
         for part in ("gate", "up") if projection == "gate_up" else (projection,):
-            output = f"{prefix}.{family.runtime_block}.switch_mlp.{part}_proj.weight"
+            output = f"{prefix}.{family.runtime_block}.{family.expert_module}.{part}_proj.weight"
             parameter = wanted.get(output)
             if parameter is None:
                 raise IncompleteCover(f"mlx-lm's model has no experts at {output!r}", where=sources[0])
