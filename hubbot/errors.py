@@ -3,6 +3,7 @@
     HubbotError
     |- WrongUsage  -> tell the caller     exit 2
     |- TryLater    -> retry with backoff  exit 5  HubUnavailable RateLimited OutOfRoom ChildDied
+    |                                             WorkLost
     |- NotForUs    -> skip                exit 3  NotMixtureOfExperts RepoMissing Gated LicenceForbids
     |                                             TooLarge AlreadyPublished
     |- NeedsHuman  -> park                exit 4  UnknownLayout UnknownPacking AmbiguousLayout IncompleteCover
@@ -82,6 +83,10 @@ class OutOfRoom(TryLater):
 
 class ChildDied(TryLater):
     """A heavy stage's process ended without an answer (killed, out of memory, Metal abort)."""
+
+
+class WorkLost(TryLater):
+    """A file that an earlier stage of a job left is gone; the job begins anew."""
 
 
 class NotForUs(HubbotError):

@@ -45,7 +45,7 @@ def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
             where=f"{checkpoint.repo.id}, {code[0]}",
             hint="a tested conversion to tokenizer.json has to come first",
         )
-    return tuple(file for file in checkpoint.files if _is_side_file(file.path))
+    return tuple(file for file in checkpoint.files if is_side_file(file.path))
 
 
 def finish(
@@ -63,7 +63,7 @@ def finish(
     """
     write_json(folder / CONFIG, config_of(plan, variant))
     for file in side_files(checkpoint):
-        shutil.copyfile(source / file.path, folder / file.path)
+        _copy_side_file(source / file.path, folder / file.path)
     paths = [path for path in sorted(folder.iterdir()) if path.name not in ABOUT and path.name[0] != "."]
     files = tuple(known.get(path.name) or digest(path, path.name) for path in paths)
     write_json(folder / MARK, mark(plan, variant, files, verified=False))
@@ -76,6 +76,19 @@ def finish(
         nbytes=variant.nbytes,
         bits_per_weight=variant.bits_per_weight,
     )
+
+
+def _copy_side_file(source: Path, target: Path) -> None:
+    """Copy byte for byte, but for an auto_map that would make a loader run another repo's code."""
+    if source.name == "tokenizer_config.json":
+        try:
+            config = json.loads(source.read_bytes())
+        except ValueError:
+            config = None
+        if isinstance(config, dict) and "auto_map" in config:
+            write_json(target, {key: value for key, value in config.items() if key != "auto_map"})
+            return
+    shutil.copyfile(source, target)
 
 
 def config_of(plan: Plan, variant: PlannedVariant) -> dict[str, Any]:
@@ -118,7 +131,8 @@ def _main_dtype(plan: Plan, variant: PlannedVariant) -> str:
     return norms[0] if norms and norms[0] in _DTYPE_NAMES else "BF16"
 
 
-def _is_side_file(name: str) -> bool:
+def is_side_file(name: str) -> bool:
+    """Say whether a file of that name is taken over from the source."""
     return "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in SIDE_FILES)
 
 

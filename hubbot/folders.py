@@ -58,13 +58,19 @@ class Folder:
         self.bytes_read += len(data)
         return data
 
+    def _holds(self, path: Path) -> bool:
+        # A link may not lead out of the folder, except to the blobs of the Hub's cache that it is a snapshot of.
+        blobs = self._root.parent.parent / "blobs"
+        return path.is_relative_to(self._root) or (
+            self._root.parent.name == "snapshots" and path.is_relative_to(blobs)
+        )
+
     def _list(self) -> list[FileInfo]:
         found = []
         for path in sorted(self._root.rglob("*")):
             name = path.relative_to(self._root).as_posix()
             hidden = any(part.startswith(".") for part in name.split("/"))
-            # The Hub's cache links every file to its blob, so a link is fine as long as a file is behind it.
-            if path.is_file() and not hidden:
+            if path.is_file() and not hidden and self._holds(path.resolve()):
                 found.append(FileInfo(path=name, size=path.stat().st_size))
         return found
 

@@ -68,7 +68,8 @@ def parse_header(header: bytes, *, file_size: int, shard: str) -> dict[str, Tens
 def _load(header: bytes, shard: str) -> dict[str, Any]:
     try:
         # "Duplicate keys are disallowed."
-        entries = json.loads(header, object_pairs_hook=_unique, parse_constant=_no_constant)
+        text = header.decode("utf-8")  # "containing a JSON UTF-8 string"
+        entries = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise CorruptHeader(f"the header is not valid JSON: {error}", where=shard) from error
     if not isinstance(entries, dict):
@@ -83,12 +84,20 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
+def _whole(digits: str) -> int:
+    if digits == "-0":
+        raise ValueError("-0 is no whole number")
+    return int(digits)
+
+
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
 def _tensor(name: str, entry: Any, *, base: int, shard: str) -> TensorInfo:
     where = f"{shard}, tensor {name!r}"
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        raise CorruptHeader("the name is no Unicode text", where=where)
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise CorruptHeader("an entry must hold exactly dtype, shape and data_offsets", where=where)
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]

@@ -65,12 +65,53 @@ def parse_mark(data: bytes) -> Mapping[str, Any] | None:
         found = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and found.get("made_by") == "hubbot" else None
+    return found if isinstance(found, dict) and _is_mark(found) else None
+
+
+def _is_mark(found: Mapping[str, Any]) -> bool:
+    # A mark may come from anybody's repo: nothing in it is used before its shape is known.
+    source = found.get("source")
+    return (
+        found.get("made_by") == "hubbot"
+        and isinstance(source, dict)
+        and all(isinstance(source.get(key), str) for key in ("repo", "revision"))
+        and isinstance(found.get("variant"), str)
+    )
+
+
+def recorded(found: Mapping[str, Any]) -> tuple[FileInfo, ...]:
+    """Return the files that a mark records with their sha256; none where it does not list them as hubbot does."""
+    files = found.get("files")
+    if not isinstance(files, list) or not all(_is_file(file) for file in files):
+        return ()
+    return tuple(FileInfo(**file) for file in files)
+
+
+def measure(found: Mapping[str, Any], key: str) -> float:
+    """Return a number that a mark records, or zero where it holds none."""
+    value = found.get(key)
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _is_file(file: Any) -> bool:
+    return (
+        isinstance(file, dict)
+        and set(file) == {"path", "size", "sha256"}
+        and isinstance(file["path"], str)
+        and isinstance(file["size"], int)
+        and isinstance(file["sha256"], str)
+    )
 
 
 def same_origin(found: Mapping[str, Any], source: Repo, variant: str) -> bool:
-    """Say whether a mark is of the same source, at any revision, and the same variant."""
-    return found.get("variant") == variant and found.get("source", {}).get("repo") == source_of(source)["repo"]
+    """Say whether a mark is of the same source and variant: of a Hub repo at any revision, of a folder as it is.
+
+    A folder's name says too little: two folders of one name may hold two models.
+    """
+    named, marked = source_of(source), found.get("source")
+    if not isinstance(marked, Mapping) or found.get("variant") != variant:
+        return False
+    return marked.get("repo") == named["repo"] and (not source.is_local or marked == named)
 
 
 def same_recipe(found: Mapping[str, Any], source: Repo, variant: str, versions: Mapping[str, str]) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubbot.catalogue.families import Family
+from hubbot.catalogue.ranges import value_problem
 from hubbot.catalogue.runtimes import ArgField
 from hubbot.plans import Origin
 
@@ -38,7 +39,7 @@ INERT = frozenset(
         "model_max_length", "quantization", "quantization_config", "experts_implementation",
     }
 )  # fmt: skip
-_INERT_PATTERN = re.compile(r"_.*|.*_version|unsloth_.*|.*_name_or_path|output_.*")
+_INERT_PATTERN = re.compile(r"_.*|.*_version|unsloth_.*|.*_name_or_path")
 # Keys that change the function unless they hold one of these values, where the runtime does not read them.
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "hidden_act": ("silu", "swish"),
@@ -105,6 +106,7 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
             origins.append(origin)
             if field.is_read:
                 consumed |= keys
+    problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, config))]
     problems += list(_beyond_limits(origins, family))
     unread = [f"{key} = {value!r}" for key, value in _acting(config, consumed, family)]
     problems += [f"the config says {text}, which mlx-lm's {family.runtime} class does not read" for text in unread]
@@ -125,6 +127,9 @@ def _origin(
         return Origin(field=name, value=family.runtime, origin=rewritten), {name}
     if name == "rope_scaling":
         return _rope_scaling(config, problems)
+    if name == "rope_parameters":
+        # A class that takes both spellings gets the values one by one, so that no two can disagree.
+        return Origin(field=name, value=None, origin="spelled out in rope_theta and rope_scaling"), set()
     found = _values(config, SYNONYMS.get(name, (name,)))
     derived = DERIVED[name](config) if name in DERIVED else None
     if derived is not None:
@@ -136,7 +141,7 @@ def _origin(
         keys = {*found, *(derived.keys if derived else ())}
         return Origin(field=name, value=value, origin="config" if key == name else f"config: {key}"), keys
     if name == "head_dim" and family.derived_head_dim:
-        return Origin(field=name, value=_head_dim(config), origin="hidden_size / num_attention_heads"), set()
+        return Origin(field=name, value=_head_dim(config), origin=_DERIVED_WIDTH), set()
     if name in family.defaults:
         source = f"default of transformers 5.23's {family.model_type} config"
         return Origin(field=name, value=family.defaults[name], origin=source), set()
@@ -145,8 +150,12 @@ def _origin(
     return None, set()
 
 
+_DERIVED_WIDTH = "hidden_size / num_attention_heads (transformers 5.23)"
+
+
 def _head_dim(config: Mapping[str, Any]) -> int:
-    return int(config.get("hidden_size", 0)) // max(1, int(config.get("num_attention_heads", 1)))
+    hidden, heads = config.get("hidden_size"), config.get("num_attention_heads")
+    return hidden // heads if isinstance(hidden, int) and isinstance(heads, int) and heads > 0 else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,13 +168,15 @@ class Derived:
 
 def _rotary_dim(config: Mapping[str, Any]) -> Derived | None:
     found = _values(config, SYNONYMS["partial_rotary_factor"])
-    width = config.get("head_dim") or _head_dim(config)
-    return Derived(value=int(width * next(iter(found.values()))), keys=tuple(found)) if found else None
+    width, factor = config.get("head_dim") or _head_dim(config), next(iter(found.values()), None)
+    if not isinstance(width, int) or not isinstance(factor, int | float):
+        return None
+    return Derived(value=int(width * factor), keys=tuple(found))
 
 
 def _is_moe_layer(config: Mapping[str, Any]) -> Derived | None:
     kinds = config.get("mlp_layer_types")
-    if kinds is None:
+    if not isinstance(kinds, list):
         return None
     return Derived(value=[kind == "sparse" for kind in kinds], keys=("mlp_layer_types",))
 
@@ -212,7 +223,7 @@ def _acting(config: Mapping[str, Any], consumed: set[str], family: Family) -> It
             continue
         if value in family.neutral.get(key, ()) or value in NEUTRAL.get(key, ()):
             continue
-        if key not in NEUTRAL and value in (False, "", [], {}):
+        if key not in NEUTRAL and (value is False or (value in ("", [], {}) and not isinstance(value, bool))):
             continue  # a switch that is off, of a feature that neither side knows
         if key == "rope_parameters" and isinstance(value, Mapping):
             yield from _unread_rope(value, consumed)
@@ -250,7 +261,8 @@ def _is_full_attention(value: Any, _config: Mapping[str, Any], _consumed: set[st
 
 
 def _is_derived_head_dim(value: Any, config: Mapping[str, Any], _consumed: set[str]) -> bool:
-    return bool(value * config.get("num_attention_heads", 0) == config.get("hidden_size"))
+    heads = config.get("num_attention_heads")
+    return isinstance(value, int) and isinstance(heads, int) and value * heads == config.get("hidden_size")
 
 
 # Keys whose effect depends on more than their own value, and the question that says they have none.

@@ -4,6 +4,7 @@ Pure checks on names and shapes; a missing or odd-shaped expert is named by laye
 an orientation: gate_up and down must agree on exactly one.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +38,12 @@ def expert_count(checkpoint: Checkpoint, experts: Experts) -> int:
             "experts are there, but the config does not say how many", where=f"{checkpoint.repo.id}, config.json"
         )
     key, count = declared
+    if experts.row.stacking == "per-expert" and count > len(experts.tensors):
+        # Also what keeps a config that claims a billion experts from being counted one by one.
+        raise IncompleteCover(
+            f"the config says {key} = {count}, but only {len(experts.tensors)} tensors belong to experts",
+            where=checkpoint.repo.id,
+        )
     for tensor in experts.tensors:
         shape = checkpoint.tensors[tensor.name].shape
         found = shape[0] if tensor.expert is None and len(shape) == 3 else None
@@ -87,8 +94,9 @@ def orientation_of(checkpoint: Checkpoint, experts: Experts) -> tuple[str, int]:
     by_projection: dict[str, list[TensorInfo]] = defaultdict(list)
     for tensor in experts.tensors:
         by_projection[tensor.projection].append(checkpoint.tensors[tensor.name])
+    rank = 2 if experts.row.stacking == "per-expert" else 3
     for projection, tensors in by_projection.items():
-        _check_same_shape(projection, tensors)
+        _check_same_shape(projection, tensors, rank)
     shape = {projection: tensors[0].shape for projection, tensors in by_projection.items()}
     hidden = checkpoint.config.get("hidden_size")
     found = [name for name, width in _orientations(shape, hidden) if width is not None]
@@ -107,7 +115,7 @@ def orientation_of(checkpoint: Checkpoint, experts: Experts) -> tuple[str, int]:
     return found[0], int(widths[found[0]] or 0)
 
 
-def _check_same_shape(projection: str, tensors: Sequence[TensorInfo]) -> None:
+def _check_same_shape(projection: str, tensors: Sequence[TensorInfo], rank: int) -> None:
     counts: dict[tuple[int, ...], int] = defaultdict(int)
     for tensor in tensors:
         counts[tensor.shape] += 1
@@ -118,6 +126,11 @@ def _check_same_shape(projection: str, tensors: Sequence[TensorInfo]) -> None:
             f"{odd.name!r} has shape {list(odd.shape)}, the other {projection} tensors have {list(usual)}",
             where=odd.shard,
             hint="one expert of another shape cannot be stacked",
+        )
+    if len(usual) != rank or 0 in usual:
+        raise IncompleteCover(
+            f"{tensors[0].name!r} has shape {list(usual)}, a tensor of {rank} axes is expected",
+            where=tensors[0].shard,
         )
     dtypes = {tensor.dtype for tensor in tensors}
     if len(dtypes) > 1:
@@ -138,3 +151,26 @@ def _orientations(shape: dict[str, tuple[int, ...]], hidden: object) -> list[tup
         if out_in is not None and in_out is not None:
             in_out = None  # square: one tensor per projection is [out, in] in every family the rows cite
     return [("out,in", out_in), ("in,out", in_out)]
+
+
+_LAYER = re.compile(r"(?:^|\.)layers\.([0-9]{1,6})\.")
+
+
+def check_layers(checkpoint: Checkpoint, layers: int) -> None:
+    """Raise IncompleteCover unless exactly the layers that the config claims have tensors."""
+    seen = {int(found[1]) for name in checkpoint.tensors if (found := _LAYER.search(name))}
+    # Also what keeps a config that claims a million layers from being built.
+    missing = next((layer for layer in range(min(layers, len(seen) + 1)) if layer not in seen), None)
+    if missing is not None:
+        raise IncompleteCover(
+            f"the config says num_hidden_layers = {layers}, but no tensor belongs to layer {missing}",
+            where=checkpoint.repo.id,
+            hint="the checkpoint is incomplete, or config.json describes another model",
+        )
+    beyond = sorted(layer for layer in seen if layer >= layers)
+    if beyond:
+        raise IncompleteCover(
+            f"there are tensors of layer {beyond[0]}, but the config says num_hidden_layers = {layers}",
+            where=checkpoint.repo.id,
+            hint="an extra layer is usually a multi-token-prediction head, which this version does not take",
+        )

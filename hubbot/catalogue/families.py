@@ -289,7 +289,7 @@ FAMILIES: tuple[Family, ...] = (
             "rope_theta": 5000000.0,
         },
         renames=((r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),),
-        neutral={"scoring_func": ("sigmoid",), "use_routing_bias": (True,)},
+        neutral={"scoring_func": ("sigmoid",), "use_routing_bias": (True,), "shared_intermediate_size": (0,)},
         reference="minimax_m2",
     ),
     Family(

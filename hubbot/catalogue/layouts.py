@@ -107,7 +107,7 @@ def _compile(row: LayoutRow) -> list[tuple[str, re.Pattern[str]]]:
     patterns = []
     for projection, part in row.parts.items():
         tail = re.escape(part).replace(r"\{e\}", r"(?P<expert>0|[1-9]\d{0,5})")
-        patterns.append((projection, re.compile(_HEAD + tail)))
+        patterns.append((projection, re.compile(_HEAD + tail, re.ASCII)))
     return patterns
 
 

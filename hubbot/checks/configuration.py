@@ -23,7 +23,7 @@ def check_configuration(
     expected = {origin.field: origin for origin in dialects.resolve(source, family, fields).origins}
     try:
         effective = runtime.effective_args(artifact)
-    except (HubbotError, TypeError, ValueError, KeyError) as error:
+    except (HubbotError, TypeError, ValueError, KeyError, ArithmeticError) as error:
         yield _finding("all fields", str(error)[:200], "accepted", "fail", "mlx-lm does not take this config")
         return
     differing = 0

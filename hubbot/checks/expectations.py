@@ -71,8 +71,9 @@ class Expectations:
 
     def unused(self, parameters: set[str]) -> list[str]:
         """Return the source tensors that none of `parameters` holds and no rule drops."""
-        expert_prefixes = {place.prefix for p in parameters if (place := self.place(p))}
-        lost = [t.name for t in self._experts.values() if t.prefix not in expert_prefixes]
+        places = [place for p in parameters if (place := self.place(p))]
+        held = {(place.prefix, self._projection(place)) for place in places}
+        lost = [t.name for t in self._experts.values() if (t.prefix, t.projection) not in held]
         return lost + [source for parameter, source in self._plain.items() if parameter not in parameters]
 
     def rows(self, parameter: str, start: int, stop: int) -> Floats:
@@ -110,8 +111,8 @@ class Expectations:
         return fused[:width] if projection == "gate" else fused[width:]
 
     def _tensor(self, place: ExpertPlace, expert: int) -> ExpertTensor | None:
-        projection = place.projection
-        if self._row.is_fused and projection in {"gate", "up"}:
-            projection = "gate_up"
         stacked = self._row.stacking == "stacked"
-        return self._experts.get((place.prefix, projection, None if stacked else expert))
+        return self._experts.get((place.prefix, self._projection(place), None if stacked else expert))
+
+    def _projection(self, place: ExpertPlace) -> str:
+        return "gate_up" if self._row.is_fused and place.projection in {"gate", "up"} else place.projection

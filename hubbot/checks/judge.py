@@ -10,16 +10,17 @@ from typing import Any
 
 from hubbot.artifacts import Artifact, Finding, Report
 from hubbot.catalogue.families import BY_MODEL_TYPE
-from hubbot.checkpoints import Checkpoint, FileInfo
+from hubbot.checkpoints import Checkpoint
 from hubbot.checks import structure
 from hubbot.checks.configuration import check_configuration
 from hubbot.checks.expectations import Expectations
+from hubbot.checks.sidefiles import check_side_files, check_token_ids
 from hubbot.checks.stored import StoredParameters
 from hubbot.checks.values import check_values
 from hubbot.device import runtime
 from hubbot.errors import AmbiguousLayout, CorruptConfig, HubbotError
 from hubbot.finishing import CONFIG
-from hubbot.marks import read_mark
+from hubbot.marks import measure, read_mark, recorded
 
 Progress = Callable[[int, int, str], None]
 # What the design names and this version does not measure yet.
@@ -50,14 +51,13 @@ def judge(checkpoint: Checkpoint, source: Path, folder: Path, *, progress: Progr
 def described(checkpoint: Checkpoint, folder: Path) -> Artifact:
     """Return the artifact in `folder` as its mark describes it, or with nothing recorded where it has none."""
     mark = read_mark(folder) or {}
-    files = tuple(FileInfo(**file) for file in mark.get("files", []))
     return Artifact(
         source=checkpoint.repo,
         variant=str(mark.get("variant", folder.name)),
         path=str(folder),
-        files=files,
-        nbytes=int(mark.get("bytes", 0)),
-        bits_per_weight=float(mark.get("bits_per_weight", 0.0)),
+        files=recorded(mark),
+        nbytes=int(measure(mark, "bytes")),
+        bits_per_weight=measure(mark, "bits_per_weight"),
     )
 
 
@@ -71,6 +71,8 @@ def _findings(
         config = _config(folder)
         yield from structure.check_config(config)
         yield from check_configuration(checkpoint.config, config, family)
+        yield from check_token_ids(source, checkpoint.config, config)
+        yield from check_side_files(source, artifact)
         shapes = {parameter.name: parameter.shape for parameter in runtime.skeleton(config)}
         stored = StoredParameters(folder, shapes)
         yield from structure.check_index(folder, stored)

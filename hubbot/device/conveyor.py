@@ -113,10 +113,17 @@ def _read(shards: Shards, part: Slice, dtype: str) -> npt.NDArray[Any]:
     if not is_finite(raw, dtype):
         raise ValueMismatch(
             f"NaN or infinity in {part.move.output!r}, rows {part.start} to {part.stop}",
-            where=part.source,
+            where=_culprit(part, raw, dtype),
             hint="the checkpoint itself is damaged; nothing is published from it",
         )
     return raw
+
+
+def _culprit(part: Slice, raw: npt.NDArray[Any], dtype: str) -> str:
+    if not part.move.stacked:
+        return part.source
+    bad = next(index for index in range(raw.shape[0]) if not is_finite(raw[index], dtype))
+    return part.move.sources[part.start + bad]
 
 
 def _start(

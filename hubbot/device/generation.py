@@ -60,10 +60,16 @@ class Speaker:
             finite = finite and bool(mx.all(mx.isfinite(logits)).item())
             return logits
 
-        for last in stream_generate(
-            self._model, self._tokenizer, prompt=ids, max_tokens=max_tokens, logits_processors=[watch]
-        ):
-            text += last.text
+        try:
+            for last in stream_generate(
+                self._model, self._tokenizer, prompt=ids, max_tokens=max_tokens, logits_processors=[watch]
+            ):
+                text += last.text
+        except (ValueError, RuntimeError) as error:
+            raise SmokeFailed(
+                f"this device cannot run it: {error}",
+                hint="smoke it on another machine; MLX's CPU lacks some modes",
+            ) from error
         return Said(
             text=text,
             tokens=last.generation_tokens if last else 0,

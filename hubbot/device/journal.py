@@ -32,7 +32,9 @@ class Journal:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
-            if path.name not in self.files:
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in self.files:
                 path.unlink()
         self._save()
 

@@ -18,6 +18,7 @@ THREADS: Final = 2
 BLOCK: Final = 8192
 # Below this MLX's arithmetic underflows, and its results are its own.
 SMALLEST: Final = 2.0**-100
+SMALLEST_HALF: Final = 2.0**-11
 Bits = npt.NDArray[np.uint32]
 # A magnitude is looked up by its float32 bits above this many, rounded up: e2m1's boundaries need three.
 _DROPPED: Final = 19
@@ -36,10 +37,13 @@ def _table() -> npt.NDArray[np.uint8]:
 _CODES = _table()
 
 
-def can_quantize(values: npt.NDArray[np.float32]) -> bool:
-    """Say whether every group is zero or normal enough that MLX's own kernel has no underflow to imitate."""
+def can_quantize(values: npt.NDArray[np.float32], *, half: bool) -> bool:
+    """Say whether every group is zero or so large that MLX's own kernel has no underflow to imitate.
+
+    `half` says that the values come from float16, in which MLX then computes the scale.
+    """
     largest = np.abs(values.reshape(-1, GROUP)).max(axis=-1)
-    return bool(np.all((largest == 0) | (largest > SMALLEST)))
+    return bool(np.all((largest == 0) | (largest > (SMALLEST_HALF if half else SMALLEST))))
 
 
 def quantize(values: npt.NDArray[np.float32]) -> tuple[Bits, npt.NDArray[np.uint8]]:

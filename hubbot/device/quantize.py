@@ -25,7 +25,7 @@ def encode(array: Any, encoding: Encoding) -> dict[str, Any]:
         return _with_global_scale(array, encoding)
     if encoding.mode == "mxfp4" and mx.default_device() == mx.cpu:
         values = np.array(array.astype(mx.float32))
-        if mxfp4.can_quantize(values):
+        if mxfp4.can_quantize(values, half=array.dtype == mx.float16):
             words, exponents = mxfp4.quantize(values)
             return {"weight": mx.array(words), "scales": mx.array(exponents)}
     weight, scales, *biases = mx.quantize(

@@ -1,6 +1,7 @@
 """Source shards as bytes: positional reads of slices of tensors, and nothing of their meaning."""
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,7 @@ class Shards:
         self._folder = folder
         self._tensors = tensors
         self._files: dict[str, int] = {}
+        self._lock = threading.Lock()
         self.bytes_read = 0
 
     def __enter__(self) -> Self:
@@ -95,11 +97,13 @@ class Shards:
                     hint="the shard is truncated; fetch it again",
                 )
             done += count
-        self.bytes_read += done
+        with self._lock:
+            self.bytes_read += done
 
     def _descriptor(self, shard: str) -> int:
-        if shard not in self._files:
-            self._files[shard] = os.open(self._folder / shard, os.O_RDONLY)
-            if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(self._files[shard], 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        return self._files[shard]
+        with self._lock:
+            if shard not in self._files:
+                self._files[shard] = os.open(self._folder / shard, os.O_RDONLY)
+                if hasattr(os, "posix_fadvise"):
+                    os.posix_fadvise(self._files[shard], 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            return self._files[shard]

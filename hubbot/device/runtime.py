@@ -191,6 +191,8 @@ def _classes(config: Mapping[str, Any]) -> Any:
     try:
         return importlib.import_module(f"mlx_lm.models.{name}")
     except ModuleNotFoundError as error:
+        if error.name != f"mlx_lm.models.{name}":
+            raise NoRuntime(f"mlx-lm's {name} class needs {error.name}, which is not installed") from error
         raise NoRuntime(
             f"mlx-lm {version('mlx-lm')} has no class for model type {name}",
             hint="a newer mlx-lm may have one; the job is tried again when one is installed",
@@ -201,11 +203,15 @@ def _build(config: Mapping[str, Any]) -> Any:
     module = _classes(config)
     try:
         return module.Model(module.ModelArgs.from_dict(dict(config)))
-    except (TypeError, ValueError, KeyError, AttributeError, AssertionError) as error:
+    except _REJECTIONS as error:
         raise ConfigUnresolved(
             f"mlx-lm's {config['model_type']} class does not take the config: {error}",
             hint="a field is missing or has a value that this class cannot use",
         ) from error
+
+
+# Whatever a model class raises about numbers and keys that it cannot use.
+_REJECTIONS = (TypeError, ValueError, KeyError, AttributeError, AssertionError, ArithmeticError, IndexError)
 
 
 def _takes_global_scale(module: Any) -> bool:

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from hubbot.catalogue import runtimes
 from hubbot.checkpoints import Checkpoint
-from hubbot.errors import AlreadyPublished, HubbotError, LicenceForbids, TooLarge
+from hubbot.errors import AlreadyPublished, HubbotError, LicenceForbids, TooLarge, WorkLost
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
 from hubbot.jobs.states import Job, Outcome, Published, Refused, Stage, StageDone
-from hubbot.jobs.workspace import WorkLost, Workspace
+from hubbot.jobs.workspace import Workspace
 from hubbot.settings import Settings
 from hubbot.steps import card, classify, fetch, inspect, publish, verify
 from hubbot.store.results import Results

@@ -7,7 +7,7 @@ from datetime import datetime
 from hubbot.hub.client import Hub
 from hubbot.jobs.pipeline import recipe_key
 from hubbot.marks import fingerprint
-from hubbot.settings import Settings
+from hubbot.settings import Settings, WatchRule
 from hubbot.steps.watch import Seen, watch
 from hubbot.store.queue import Clock, Queue
 from hubbot.store.results import Results
@@ -27,6 +27,11 @@ class Decision:
     job_id: int | None
 
 
+def watermark_key(rule: WatchRule) -> str:
+    """Return what a rule's watermark is kept under: a rule that is changed begins anew."""
+    return f"{rule.name}:{fingerprint(rule.model_dump())[:12]}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watching:
     """All rules of the settings over one Hub and one database."""
@@ -42,8 +47,7 @@ class Watching:
         found: dict[tuple[str, str], Seen] = {}
         watermarks = {}
         for rule in self.settings.watch:
-            # A rule that is changed begins anew: what it refused before it may want now.
-            key = f"{rule.name}:{fingerprint(rule.model_dump())[:12]}"
+            key = watermark_key(rule)
             mark = self.results.watermark(key)
             watched = watch(
                 rule,

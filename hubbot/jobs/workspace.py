@@ -11,7 +11,7 @@ from typing import Any
 
 from hubbot.artifacts import Artifact, Report
 from hubbot.checkpoints import Checkpoint
-from hubbot.errors import TryLater
+from hubbot.errors import WorkLost
 from hubbot.plans import Layout, Plan
 
 
@@ -50,7 +50,7 @@ class Workspace:
         aside.replace(self.root / f"{name}.json")
 
     def load(self, name: str) -> Any:
-        """Return what was saved as `name`, or raise TryLater where it is gone."""
+        """Return what was saved as `name`, or raise WorkLost where it is gone."""
         path = self.root / f"{name}.json"
         try:
             return json.loads(path.read_text(encoding="utf-8"))
@@ -80,7 +80,3 @@ class Workspace:
     def remove(self) -> None:
         """Delete the whole folder."""
         shutil.rmtree(self.root, ignore_errors=True)
-
-
-class WorkLost(TryLater):
-    """A file that an earlier stage left is gone; the job has to begin anew."""

@@ -5,14 +5,13 @@ catalogue's provenance for the model type, never from shapes. It never guesses.
 """
 
 from hubbot.catalogue import dialects, layouts, packings, runtimes
-from hubbot.catalogue.experts import Experts, check_complete, expert_count, orientation_of
+from hubbot.catalogue.experts import Experts, check_complete, check_layers, expert_count, orientation_of
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family, Provenance
 from hubbot.catalogue.layouts import LayoutRow
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import (
     AmbiguousLayout,
     ConfigUnresolved,
-    IncompleteCover,
     NoRuntime,
     NotMixtureOfExperts,
     UnknownLayout,
@@ -39,7 +38,7 @@ def classify(checkpoint: Checkpoint) -> Layout:
             hint="hubbot converts it when mlx-lm's class reads the flag, or when the config is completed",
         )
     layers = dialects.layer_count(checkpoint.config) or 0
-    _check_layers(checkpoint, experts, layers)
+    check_layers(checkpoint, layers)
     return Layout(
         row=experts.row.key,
         naming=experts.row.naming,
@@ -129,16 +128,6 @@ def _family(checkpoint: Checkpoint, row: LayoutRow) -> tuple[Family, Provenance]
             f"experts of {model_type} are not expected under {wrong[0]!r}", where=checkpoint.repo.id
         )
     return family, provenance
-
-
-def _check_layers(checkpoint: Checkpoint, experts: Experts, layers: int) -> None:
-    beyond = [layer for layer in experts.layers if layer >= layers]
-    if beyond:
-        raise IncompleteCover(
-            f"layer {beyond[0]} has experts, but the config says num_hidden_layers = {layers}",
-            where=checkpoint.repo.id,
-            hint="an extra layer is usually a multi-token-prediction head, which this version does not take",
-        )
 
 
 def _evidence(

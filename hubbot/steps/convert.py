@@ -44,9 +44,10 @@ def convert(
     for variant in plan.variants:
         _refuse_foreign(out / variant.name, plan, variant)
     _make(out)
-    journals = [Journal(_aside(out, variant), _identity(plan, variant, bounds)) for variant in plan.variants]
-    _check_room(out, plan.disk_bytes - sum(journal.nbytes for journal in journals))
+    journals: list[Journal] = []
     try:
+        journals += [Journal(_aside(out, variant), _identity(plan, variant, bounds)) for variant in plan.variants]
+        _check_room(out, plan.disk_bytes - sum(journal.nbytes for journal in journals))
         _stream(checkpoint, plan, journals, source=source, bounds=bounds, progress=progress)
         artifacts = [
             finish(checkpoint, plan, variant, source=source, folder=journal.folder, known=journal.files)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hubbot.catalogue import dialects, layouts, runtimes
+from hubbot.catalogue.experts import check_layers
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family
 from hubbot.catalogue.layouts import ExpertTensor
 from hubbot.catalogue.roles import role_of
@@ -33,6 +34,7 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
     assert fields is not None, "classify found the runtime"
     resolution = dialects.resolve(checkpoint.config, family, fields)
     config = dict(resolution.config)
+    check_layers(checkpoint, dialects.layer_count(config) or 0)
     parameters = runtime.skeleton(config)
     moves, drops = _cover(checkpoint, layout, family, config, parameters)
     planned = tuple(_variant(recipe, checkpoint, moves, parameters) for recipe in recipes)

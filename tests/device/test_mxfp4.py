@@ -68,5 +68,6 @@ def test_a_16_bit_source_gives_the_bits_that_mlx_makes_of_it(dtype: Any) -> None
 
 
 def test_groups_where_mlx_underflows_are_left_to_mlx() -> None:
-    assert not mxfp4.can_quantize(np.full((1, 32), 1e-40, np.float32))
-    assert mxfp4.can_quantize(np.zeros((1, 32), np.float32))
+    assert not mxfp4.can_quantize(np.full((1, 32), 1e-40, np.float32), half=False)
+    assert not mxfp4.can_quantize(np.full((1, 32), 1e-6, np.float32), half=True)
+    assert mxfp4.can_quantize(np.zeros((1, 32), np.float32), half=False)

@@ -74,13 +74,13 @@ def test_a_result_put_again_replaces_the_older_one(results: Results, job_id: int
 def test_a_sighting_keeps_its_first_time_and_takes_the_last_verdict(
     results: Results, job_id: int, clock: Clock
 ) -> None:
-    assert not results.seen("org/moe", "a" * 40)
+    assert results.sighting("org/moe", "a" * 40) is None
     first = clock()
     results.record_sighting("org/moe", "a" * 40, "unreachable")
     clock.forward(60)
     results.record_sighting("org/moe", "a" * 40, "enqueued", job_id)
-    assert results.seen("org/moe", "a" * 40)
-    assert not results.seen("org/moe", "b" * 40)
+    assert results.sighting("org/moe", "a" * 40) is not None
+    assert results.sighting("org/moe", "b" * 40) is None
     (sighting,) = results.sightings()
     assert (sighting.first_seen, sighting.verdict, sighting.job_id) == (first, "enqueued", job_id)
 

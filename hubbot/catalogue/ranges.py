@@ -1,0 +1,65 @@
+"""What a config field may hold at all: counts, widths, factors and switches, with bounds no real model exceeds.
+
+A config is somebody else's file: a string for a number or a billion layers must not reach the model class.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+_COUNTS = frozenset(
+    {
+        "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
+        "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_experts_per_tok",
+        "moe_intermediate_size", "decoder_sparse_step", "max_position_embeddings", "rotary_dim", "n_group",
+        "topk_group",
+    }
+)  # fmt: skip
+# These may be zero: a model without dense layers or without shared experts.
+_WIDTHS = frozenset(
+    {
+        "intermediate_size", "shared_expert_intermediate_size", "shared_intermediate_size", "n_shared_experts",
+        "num_shared_experts", "first_k_dense_replace", "num_dense_layers",
+    }
+)  # fmt: skip
+_FACTORS = frozenset(
+    {"rope_theta", "rms_norm_eps", "partial_rotary_factor", "routed_scaling_factor", "route_scale"}
+)
+_SWITCHES = frozenset(
+    {
+        "norm_topk_prob", "tie_word_embeddings", "attention_bias", "mlp_bias", "use_qk_norm", "rope_traditional",
+        "route_norm", "mup_enabled",
+    }
+)  # fmt: skip
+LARGEST_COUNT = 100_000_000
+_LARGEST: Mapping[str, int] = {"num_hidden_layers": 10_000, "num_attention_heads": 100_000}
+
+
+def value_problem(field: str, value: Any, config: Mapping[str, Any]) -> str | None:
+    """Return a sentence about a value that `field` cannot hold, or None where it is fine or nothing is known."""
+    if value is None:
+        return None
+    wanted = _wanted(field, value)
+    if wanted is not None:
+        return f"the config says {field} = {str(value)[:60]!r}, which is no {wanted}"
+    experts = next(
+        (config[key] for key in ("num_experts", "num_local_experts", "n_routed_experts") if key in config), 0
+    )
+    if field == "num_experts_per_tok" and isinstance(experts, int) and value > experts > 0:
+        return f"the config says {field} = {value}, but there are {experts} experts"
+    return None
+
+
+def _wanted(field: str, value: Any) -> str | None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if field in _COUNTS and not (whole and 1 <= value <= _LARGEST.get(field, LARGEST_COUNT)):
+        return "whole number from 1 up to what a model can have"
+    if field in _WIDTHS and not (whole and 0 <= value <= LARGEST_COUNT):
+        return "whole number"
+    if field in _FACTORS and not (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    ):
+        return "positive number"
+    if field in _SWITCHES and not isinstance(value, bool):
+        return "true or false"
+    return None

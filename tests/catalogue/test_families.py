@@ -1,0 +1,48 @@
+from importlib.metadata import version
+
+import pytest
+
+from hubbot.catalogue import layouts, runtimes
+from hubbot.catalogue.families import BY_MODEL_TYPE, FAMILIES, Family
+from tests.reference.checkpoints import case, cases, tensors
+
+every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+
+
+def test_model_types_are_unique() -> None:
+    assert len(BY_MODEL_TYPE) == len(FAMILIES)
+
+
+@every_family
+def test_the_installed_mlx_lm_has_the_class_that_a_family_names(family: Family) -> None:
+    assert runtimes.fields(family.runtime) is not None
+
+
+@every_family
+def test_a_reference_made_by_transformers_proves_each_familys_own_layouts(family: Family) -> None:
+    forms = [made for made in cases() if made.model_type == family.reference and made.expected == "convert"]
+    proven = {found.row.key for made in forms for name in tensors(made) if (found := layouts.read_name(name))}
+    # M is mlx-lm's own spelling, which transformers never writes.
+    assert set(family.layouts) - {"M"} == proven
+
+
+@every_family
+def test_a_provenance_cites_its_source_and_gives_an_order_exactly_where_gate_and_up_share_a_tensor(
+    family: Family,
+) -> None:
+    for key, provenance in family.layouts.items():
+        assert "transformers" in provenance.source or "mlx-lm" in provenance.source
+        assert (provenance.order is not None) == layouts.BY_KEY[key].is_fused
+        assert provenance.order in {None, "concatenated", "interleaved"}
+
+
+@every_family
+def test_defaults_name_only_fields_of_the_runtimes_class(family: Family) -> None:
+    fields = runtimes.fields(family.runtime)
+    assert fields
+    assert set(family.defaults) <= {field.name for field in fields}
+
+
+def test_the_cited_transformers_is_the_one_that_made_the_references() -> None:
+    assert case("qwen3_moe/orig").config["transformers_version"].startswith("5.23")
+    assert version("mlx-lm").startswith("0.32")

@@ -1,0 +1,39 @@
+"""What mlx-lm's own converter makes of a reference."""
+
+import contextlib
+import io
+import json
+import warnings
+from pathlib import Path
+
+from mlx_lm.convert import convert
+
+from tests.reference.checkpoints import case, write
+
+TOKENIZER = Path(__file__).parents[2] / "hubbot" / "devhub" / "speakers" / "owl"
+
+
+def stock_source(folder: Path) -> Path:
+    """A 16-bit reference under a config that stock mlx-lm reads, with a borrowed tokenizer that lets it load."""
+    source = write(case("qwen3_moe/bf16"), folder / "source")
+    config = case("qwen3_moe/hub").config | {"torch_dtype": "bfloat16"}
+    (source / "config.json").write_text(json.dumps(config))
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (source / file).write_bytes((TOKENIZER / file).read_bytes())
+    return source
+
+
+def stock_convert(source: Path, *, mode: str | None, bits: int, group_size: int) -> Path:
+    """Convert with mlx_lm.convert, quantized unless `mode` is None."""
+    out = source.parent / "stock"
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        convert(
+            str(source),
+            mlx_path=str(out),
+            quantize=mode is not None,
+            q_group_size=group_size or None,
+            q_bits=bits or None,
+            q_mode=mode or "affine",
+        )
+    return out

@@ -1,0 +1,95 @@
+"""The command line in this process, over an embedded Hub and a data folder of its own."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubbot.cli import output
+from hubbot.cli.main import main
+from hubbot.devhub.exhibits import Exhibit, write_exhibits
+from hubbot.hub import client
+from tests.hub.embedded import OWNER, Site, calm, impatient, running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Shell:
+    """Types `hubbot ...` and hands back what came of it."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Ended:
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        said = self._capsys.readouterr()
+        assert isinstance(caught.value.code, int)
+        return Ended(code=caught.value.code, out=said.out, err=said.err)
+
+
+@pytest.fixture(scope="session")
+def exhibits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Exhibit]]:
+    folder = tmp_path_factory.mktemp("exhibits")
+    yield {exhibit.repo_id.partition("/")[2]: exhibit for exhibit in write_exhibits(folder)}
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def session_site(tmp_path_factory: pytest.TempPathFactory, exhibits: dict[str, Exhibit]) -> Iterator[Site]:
+    with running(tmp_path_factory.mktemp("hub")) as site:
+        for exhibit in exhibits.values():
+            site.embedded.seed(exhibit.repo_id, exhibit.folder)
+        yield site
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without settings, token or Hub; returns its data folder."""
+    calm(monkeypatch, tmp_path)
+    nowhere = client.Hub(endpoint="http://127.0.0.1:9", patience=impatient())
+    monkeypatch.setattr(client, "default_hub", lambda: nowhere)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    for console in (output.data, output.talk):
+        monkeypatch.setattr(console, "_width", 200)
+    monkeypatch.setenv("HUBBOT_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.delenv("HUBBOT_CONFIG", raising=False)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def site(session_site: Site, machine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    # What HF_ENDPOINT would do, had it been set before the client was imported.
+    monkeypatch.setattr(client, "default_hub", lambda: session_site.client(None))
+    monkeypatch.setenv("HF_TOKEN", OWNER)
+    yield session_site
+    session_site.faults.clear()
+
+
+@pytest.fixture
+def hubbot(machine: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(capsys)
+
+
+@pytest.fixture
+def fox(exhibits: dict[str, Exhibit], tmp_path: Path) -> Path:
+    folder = tmp_path / "fox"
+    shutil.copytree(exhibits["Fox-8x-MoE-fused"].folder, folder)
+    return folder

@@ -1,0 +1,178 @@
+"""The command line's door: help for everything, errors as exit codes, data on stdout and talk on stderr."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from hubbot.cli import main as door
+from hubbot.errors import HubbotError, kinds
+from tests.cli.conftest import Shell
+from tests.hub.embedded import Site
+
+ROOT = Path(door.__file__).parents[2]
+COMMANDS = sorted(typer.main.get_command(door.app).commands)  # type: ignore[attr-defined]
+PROMISED = {
+    "inspect", "convert", "verify", "smoke", "watch", "enqueue", "run", "jobs", "show", "retry", "cancel",
+    "published", "doctor", "demo", "devhub",
+}  # fmt: skip
+WITHOUT_JSON: set[str] = set()
+
+
+def test_every_promised_command_is_there_and_in_the_help(hubbot: Shell) -> None:
+    assert set(COMMANDS) >= PROMISED
+    shown = hubbot("--help")
+    assert shown.code == 0
+    for command in COMMANDS:
+        assert f" {command} " in shown.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(hubbot: Shell, command: str) -> None:
+    shown = hubbot(command, "--help")
+    assert shown.code == 0
+    assert f"Example: hubbot {command}" in shown.out
+    assert ("--json" in shown.out) == (command not in WITHOUT_JSON)
+    assert hubbot(command, "-h").out == shown.out
+
+
+def test_nothing_at_all_shows_the_help(hubbot: Shell) -> None:
+    ended = hubbot()
+    assert "Usage" in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("frobnicate",),
+        ("inspect",),
+        ("inspect", "a", "b"),
+        ("inspect", "--no-such-option", "a"),
+        ("convert", "a"),
+        ("show", "three"),
+        ("enqueue", "a/b", "--priority", "high"),
+        ("verify", "a"),
+        ("devhub",),
+    ],
+)
+def test_wrong_words_are_usage_errors(hubbot: Shell, arguments: tuple[str, ...]) -> None:
+    ended = hubbot(*arguments)
+    assert ended.code == 2
+    assert ended.out == ""
+    assert "Error" in ended.err
+
+
+def test_wrong_words_are_told_as_json_where_json_was_asked_for(hubbot: Shell) -> None:
+    ended = hubbot("inspect", "--json")
+    assert ended.code == 2
+    assert set(ended.json["error"]) == {"kind", "state", "message", "where", "hint"}
+
+
+@pytest.mark.parametrize("kind", list(kinds()), ids=lambda kind: kind.__name__)
+def test_every_error_has_its_exit_code_and_its_json(
+    hubbot: Shell, monkeypatch: pytest.MonkeyPatch, kind: type[HubbotError]
+) -> None:
+    def fail(*_: object) -> None:
+        raise kind("what happened", where="here [bold]", hint="do this")
+
+    monkeypatch.setattr("hubbot.cli.sources.open_source", fail)
+    ended = hubbot("inspect", "fables/Fox", "--json")
+    assert ended.code == kind.exit_code
+    assert ended.json == {
+        "error": {
+            "kind": kind.__name__,
+            "state": kind.state,
+            "message": "what happened",
+            "where": "here [bold]",
+            "hint": "do this",
+        }
+    }
+    plain = hubbot("inspect", "fables/Fox")
+    assert (plain.code, plain.out) == (kind.exit_code, "")
+    assert plain.err == f"{kind.__name__}: what happened (here [bold])\n  -> do this\n"
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # It leaves at once, without waiting for threads; a test must not.
+    monkeypatch.setattr("hubbot.cli.main.os._exit", sys.exit)
+    monkeypatch.setattr("hubbot.cli.sources.open_source", interrupt)
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_ctrl_c_is_no_error_of_hubbots(hubbot: Shell) -> None:
+    ended = hubbot("inspect", "fables/Fox", "--json")
+    assert (ended.code, ended.out) == (130, "")
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_ctrl_c_says_that_nothing_is_lost(hubbot: Shell) -> None:
+    assert "nothing is lost" in hubbot("inspect", "fables/Fox").err
+
+
+def test_a_rate_limit_ends_with_5_and_a_missing_repo_with_3(hubbot: Shell, site: Site) -> None:
+    site.faults.limit_rate("GET", "/api/models/fables/Fox", times=99, wait=250)
+    limited = hubbot("inspect", "fables/Fox-8x-MoE-fused", "--json")
+    assert (limited.code, limited.json["error"]["kind"], limited.json["error"]["state"]) == (
+        5,
+        "RateLimited",
+        "waiting",
+    )
+    missing = hubbot("inspect", "fables/nothing", "--json")
+    assert (missing.code, missing.json["error"]["kind"]) == (3, "RepoMissing")
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    code = (
+        "import sys\nfrom hubbot.cli.main import main\n"
+        f"try: main({list(arguments)!r})\nexcept SystemExit: pass\n"
+        "sys.stderr.write('\\n'.join(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    return set(done.stderr.split())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = {
+        "mlx",
+        "mlx_lm",
+        "huggingface_hub",
+        "sqlalchemy",
+        "sqlmodel",
+        "numpy",
+        "starlette",
+        "apscheduler",
+        "torch",
+    }
+    loaded = loaded_by("--help")
+    assert "typer" in loaded
+    assert not loaded & heavy
+
+
+def test_a_folder_is_inspected_without_the_hubs_client_or_the_database(fox: Path) -> None:
+    assert not loaded_by("inspect", str(fox), "--json") & {"huggingface_hub", "sqlalchemy", "starlette"}
+
+
+def test_it_runs_as_a_module_and_reports_through_its_exit_code(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HUBBOT_DATA_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "hubbot", "show", "7", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["message"] == "there is no job 7"
+    assert "Traceback" not in done.stderr

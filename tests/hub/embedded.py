@@ -1,0 +1,95 @@
+"""The embedded Hub as the tests of everything above hub/ use it: three tokens, one organisation, no waiting."""
+
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi, constants, file_download
+from huggingface_hub.utils import _http, disable_progress_bars
+
+from hubbot.devhub.accounts import Account
+from hubbot.devhub.faults import Faults
+from hubbot.devhub.server import EmbeddedHub
+from hubbot.hub.client import Hub
+from hubbot.hub.patience import Patience
+
+ORG = "mlx-moe"
+OWNER = "hf_OwnerOwnerOwner"
+STRANGER = "hf_StrangerStranger"
+ACCOUNTS = {OWNER: Account("keeper", (ORG,)), STRANGER: Account("somebody")}
+# With xet off the client hands httpx2 its file as `data=`.
+LFS_WARNING = "ignore:Use 'content=:DeprecationWarning"
+# More bytes than any answer has: a cut that never happens, for passing requests by.
+NEVER = 1 << 40
+_NUMBERS = count(1)
+
+
+def impatient(sleeps: list[float] | None = None, attempts: int = 4) -> Patience:
+    """Asks as often as the real one and notes how long it would have slept."""
+    return Patience(
+        attempts=attempts, sleep=lambda seconds: sleeps.append(seconds) if sleeps is not None else None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One running Hub."""
+
+    embedded: EmbeddedHub
+    faults: Faults
+
+    @property
+    def url(self) -> str:
+        return self.embedded.url
+
+    def client(self, token: str | None = OWNER, *, patience: Patience | None = None) -> Hub:
+        return Hub(endpoint=self.url, token=token, patience=patience or impatient())
+
+    def api(self, token: str = OWNER) -> HfApi:
+        return HfApi(endpoint=self.url, token=token)
+
+    def seed(self, files: dict[str, bytes], folder: Path, **settings: bool) -> str:
+        """Put files on the Hub as a fresh repo of somebody's and return its id."""
+        repo_id = fresh("fables")
+        home = write(files, folder / repo_id)
+        self.embedded.seed(repo_id, home, **settings)  # type: ignore[arg-type]
+        return repo_id
+
+
+def fresh(namespace: str) -> str:
+    return f"{namespace}/repo-{next(_NUMBERS)}"
+
+
+def write(files: dict[str, bytes], folder: Path) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Site]:
+    faults = Faults()
+    with EmbeddedHub(folder, accounts=ACCOUNTS, faults=faults) as embedded:
+        yield Site(embedded=embedded, faults=faults)
+
+
+def calm(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[float]:
+    """Let the real client upload over LFS, retry without sleeping, and find no token of this machine.
+
+    Returns the list that its pauses go to.
+    """
+    sleeps: list[float] = []
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "no-token"))
+    monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(home / "no-tokens"))
+    for module in (_http, file_download):
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(sleep=sleeps.append))
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    disable_progress_bars()
+    return sleeps

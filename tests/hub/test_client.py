@@ -1,0 +1,393 @@
+"""The one door to the Hub, over the real client and the real wire."""
+
+import errno
+import hashlib
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import HfApi
+
+from hubbot.checkpoints import FileInfo, Repo
+from hubbot.devhub.routes import search
+from hubbot.errors import Gated, HubUnavailable, OutOfRoom, RateLimited, RepoMissing, TokenRejected
+from tests.hub.embedded import LFS_WARNING, ORG, OWNER, STRANGER, Site, calm, fresh, impatient, running, write
+
+pytestmark = pytest.mark.filterwarnings(LFS_WARNING)
+BASE = datetime(2026, 5, 1, 12, tzinfo=UTC)
+FILES = {
+    "config.json": b'{"model_type": "qwen3_moe"}',
+    "model.safetensors": b"weights" * 3000,
+    "sub/notes.txt": b"a note",
+    "README.md": b"---\nlicense: apache-2.0\n---\n# A model\n",
+}
+
+
+def infos(client_files: tuple[FileInfo, ...], *names: str) -> list[FileInfo]:
+    return [file for file in client_files if not names or file.path in names]
+
+
+def quiet(done: int, total: int, what: str) -> None:
+    pass
+
+
+@pytest.fixture
+def repo(site: Site, tmp_path: Path) -> str:
+    return site.seed(FILES, tmp_path / "seed")
+
+
+def own(site: Site, tmp_path: Path, files: dict[str, bytes] | None = None) -> tuple[str, Path]:
+    """A private repo of our own, and the folder that was uploaded to it."""
+    repo_id, folder = fresh(ORG), write(files or FILES, tmp_path / "mine")
+    client = site.client()
+    client.create_private(repo_id)
+    client.upload(repo_id, folder, list(files or FILES), "first")
+    return repo_id, folder
+
+
+# Who am I
+
+
+def test_whoami_names_the_account_its_organisations_and_its_role(site: Site) -> None:
+    account = site.client().whoami()
+    assert (account.name, account.orgs, account.role) == ("keeper", (ORG,), "write")
+    assert site.client().endpoint == site.url
+
+
+def test_a_wrong_token_is_rejected_and_not_repeated_in_the_message(site: Site) -> None:
+    with pytest.raises(TokenRejected) as caught:
+        site.client("hf_WrongWrongWrong").whoami()
+    assert "hf_WrongWrongWrong" not in str(caught.value.to_json())
+
+
+def test_without_a_token_that_is_said_before_anything_is_asked(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.faults.clear()
+    with pytest.raises(TokenRejected, match="there is no token"):
+        site.client(None).require_token()
+    assert site.faults.count() == 0
+    site.client(OWNER).require_token()
+    monkeypatch.setenv("HF_TOKEN", OWNER)
+    site.client(None).require_token()
+
+
+# Listing
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """A Hub with five repos of one author, an hour apart, two to a page."""
+    calm(monkeypatch, tmp_path)
+    monkeypatch.setattr(search, "_PAGE", 2)
+    folder = write({"config.json": FILES["config.json"], "README.md": FILES["README.md"]}, tmp_path / "model")
+    with running(tmp_path / "hub") as site:
+        for number in range(5):
+            site.embedded.seed(f"fables/model-{number}", folder, created_at=BASE + timedelta(hours=number))
+        yield site
+
+
+def listed(site: Site, until: datetime | None = None, **wanted: Any) -> list[str]:
+    query = {"author": None, "search": None, "tags": ()} | wanted
+    return [found.id for found in site.client().listing(until=until, **query)]
+
+
+def test_a_listing_goes_through_all_pages_newest_first(shelf: Site) -> None:
+    assert listed(shelf) == [f"fables/model-{number}" for number in (4, 3, 2, 1, 0)]
+    assert shelf.faults.count("GET", "/api/models") == 3
+
+
+def test_a_listing_stops_at_the_watermark_and_asks_for_no_page_beyond_it(shelf: Site) -> None:
+    assert listed(shelf, BASE + timedelta(hours=3)) == ["fables/model-4", "fables/model-3"]
+    assert shelf.faults.count("GET", "/api/models") == 2
+    assert listed(shelf, BASE + timedelta(hours=3, seconds=1)) == ["fables/model-4"]
+
+
+def test_a_listing_is_narrowed_by_author_words_and_tags(shelf: Site) -> None:
+    assert listed(shelf, author="nobody") == []
+    assert listed(shelf, author="fables", search="model-2") == ["fables/model-2"]
+    assert listed(shelf, tags=("license:mit",)) == []
+    assert len(listed(shelf, tags=("license:apache-2.0",))) == 5
+
+
+def test_a_listed_repo_says_what_a_rule_needs(shelf: Site) -> None:
+    found = next(shelf.client().listing(author="fables", search=None, tags=(), until=None))
+    assert found.last_modified == BASE + timedelta(hours=4)
+    assert (found.licence, found.model_type) == ("apache-2.0", "qwen3_moe")
+    assert len(found.revision) == 40
+    assert found.nbytes is not None
+
+
+def test_a_listing_survives_a_page_that_is_refused_once(shelf: Site) -> None:
+    shelf.faults.fail("GET", "/api/models")
+    assert len(listed(shelf)) == 5
+
+
+def test_a_listing_that_never_comes_is_an_unavailable_hub(shelf: Site) -> None:
+    shelf.faults.fail("GET", "/api/models", times=99)
+    with pytest.raises(HubUnavailable):
+        listed(shelf)
+    shelf.faults.clear()
+    shelf.faults.limit_rate("GET", "/api/models", times=99, wait=30)
+    with pytest.raises(RateLimited) as caught:
+        listed(shelf)
+    assert caught.value.after_seconds == 31.0
+
+
+# Fetching
+
+
+def test_fetch_brings_files_with_their_folders_and_tells_how_far_it_is(
+    site: Site, repo: str, tmp_path: Path
+) -> None:
+    files = site.client().open(repo, None)
+    told: list[tuple[int, int, str]] = []
+    site.client().fetch(files.repo, files.files, tmp_path / "to", lambda *fields: told.append(fields))
+    for name, content in FILES.items():
+        assert (tmp_path / "to" / name).read_bytes() == content
+    total = sum(len(content) for content in FILES.values())
+    assert told[-1][:2] == (total, total)
+    assert {name for _, _, name in told} == set(FILES)
+
+
+def test_finished_files_are_not_sent_again(site: Site, repo: str, tmp_path: Path) -> None:
+    files = site.client().open(repo, None)
+    site.client().fetch(files.repo, infos(files.files, "model.safetensors"), tmp_path / "to", quiet)
+    site.faults.clear()
+    site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
+    assert site.faults.bytes_sent("GET", "/resolve/.*/model.safetensors") == 0
+    assert site.faults.bytes_sent("GET", "/resolve/.*/config.json") == len(FILES["config.json"])
+
+
+def test_a_file_whose_sha256_is_not_the_promised_one_is_refused_and_removed(
+    site: Site, repo: str, tmp_path: Path
+) -> None:
+    files = site.client().open(repo, None)
+    wrong = [FileInfo(path="model.safetensors", size=len(FILES["model.safetensors"]), sha256="0" * 64)]
+    with pytest.raises(HubUnavailable, match="another sha256"):
+        site.client().fetch(files.repo, wrong, tmp_path / "to", quiet)
+    assert not (tmp_path / "to" / "model.safetensors").exists()
+
+
+def test_a_file_of_another_size_is_refused_and_removed(site: Site, repo: str, tmp_path: Path) -> None:
+    files = site.client().open(repo, None)
+    with pytest.raises(HubUnavailable, match=r"27 bytes"):
+        site.client().fetch(files.repo, [FileInfo(path="config.json", size=28)], tmp_path / "to", quiet)
+    assert not (tmp_path / "to" / "config.json").exists()
+
+
+def test_a_torn_file_on_disk_is_fetched_anew(site: Site, repo: str, tmp_path: Path) -> None:
+    files = site.client().open(repo, None)
+    site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
+    (tmp_path / "to" / "model.safetensors").write_bytes(b"torn")
+    site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
+    assert (tmp_path / "to" / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+
+
+def test_a_file_changed_on_disk_in_its_size_is_found_out(site: Site, repo: str, tmp_path: Path) -> None:
+    files = site.client().open(repo, None)
+    site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
+    damaged = bytearray(FILES["model.safetensors"])
+    damaged[5] ^= 1
+    (tmp_path / "to" / "model.safetensors").write_bytes(damaged)
+    site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
+    assert (tmp_path / "to" / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+
+
+def test_a_download_that_breaks_off_is_taken_up_again(site: Site, repo: str, tmp_path: Path) -> None:
+    files = site.client().open(repo, None)
+    site.faults.cut("GET", "/resolve/.*/model.safetensors", after=5000, times=3)
+    site.faults.fail("HEAD", "/resolve/.*/config.json", times=2)
+    site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
+    assert (tmp_path / "to" / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+
+
+def test_a_file_that_left_the_hub_is_missing_and_a_gate_is_a_gate(site: Site, repo: str, tmp_path: Path) -> None:
+    files = site.client().open(repo, None)
+    with pytest.raises(RepoMissing):
+        site.client().fetch(files.repo, [FileInfo(path="absent", size=1)], tmp_path / "to", quiet)
+    closed = site.seed(FILES, tmp_path / "closed", gated=True)
+    sha = site.client(STRANGER).open(closed, None).repo
+    with pytest.raises(Gated):
+        site.client(STRANGER).fetch(sha, [FileInfo(path="config.json", size=1)], tmp_path / "to", quiet)
+
+
+def test_a_hub_that_is_gone_in_the_middle_of_a_fetch_is_unavailable(site: Site, repo: str, tmp_path: Path) -> None:
+    files = site.client().open(repo, None)
+    site.faults.fail("*", "/resolve/", times=999)
+    with pytest.raises(HubUnavailable):
+        site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
+
+
+def test_a_full_disk_during_a_fetch_is_out_of_room(
+    site: Site, repo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    files = site.client().open(repo, None)
+    monkeypatch.setattr("hubbot.hub.client.hf_hub_download", full)
+    with pytest.raises(OutOfRoom, match="the disk is full"):
+        site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
+
+
+# Reading what is there
+
+
+def test_a_tree_has_sizes_and_hashes_and_is_none_without_a_repo(site: Site, repo: str) -> None:
+    tree = site.client().tree(repo)
+    assert tree is not None
+    assert {path: file.size for path, file in tree.items()} == {path: len(data) for path, data in FILES.items()}
+    assert tree["model.safetensors"].sha256 == hashlib.sha256(FILES["model.safetensors"]).hexdigest()
+    assert site.client().tree("fables/nothing-here") is None
+
+
+def test_a_small_file_is_read_up_to_the_limit_and_is_none_where_absent(site: Site, repo: str) -> None:
+    client = site.client()
+    assert client.read_file(repo, "config.json", 1000) == FILES["config.json"]
+    assert client.read_file(repo, "config.json", 5) == FILES["config.json"][:5]
+    assert client.read_file(repo, "absent.json", 5) is None
+
+
+# Writing
+
+
+def test_creating_twice_keeps_the_repo_and_its_privacy(site: Site) -> None:
+    client, repo_id = site.client(), fresh(ORG)
+    client.create_private(repo_id)
+    client.create_private(repo_id)
+    assert client.is_private(repo_id)
+    client.set_private(repo_id, private=False)
+    assert not client.is_private(repo_id)
+    client.create_private(repo_id)
+    assert not client.is_private(repo_id)
+    client.set_private(repo_id, private=True)
+    assert client.is_private(repo_id)
+
+
+def test_an_organisation_of_others_is_closed(site: Site) -> None:
+    with pytest.raises(TokenRejected, match="may not do this"):
+        site.client(STRANGER).create_private(fresh(ORG))
+
+
+def test_what_is_uploaded_is_what_differs_no_more(site: Site, tmp_path: Path) -> None:
+    repo_id, folder = own(site, tmp_path)
+    client = site.client()
+    assert client.differing(repo_id, folder) == []
+    (folder / "config.json").write_bytes(b"{}")
+    (folder / "new.txt").write_bytes(b"new")
+    (folder / "README.md").unlink()
+    (folder / ".hidden").write_bytes(b"this machine's")
+    assert client.differing(repo_id, folder) == ["README.md", "config.json", "new.txt"]
+
+
+def test_a_large_file_that_differs_in_one_bit_is_found(site: Site, tmp_path: Path) -> None:
+    repo_id, folder = own(site, tmp_path)
+    damaged = bytearray(FILES["model.safetensors"])
+    damaged[100] ^= 1
+    (folder / "model.safetensors").write_bytes(damaged)
+    assert site.client().differing(repo_id, folder) == ["model.safetensors"]
+
+
+def test_only_the_named_files_are_uploaded(site: Site, tmp_path: Path) -> None:
+    repo_id, folder = own(site, tmp_path, {"config.json": b"{}"})
+    write({"secret.txt": b"no", "more.json": b"[1]"}, folder)
+    site.client().upload(repo_id, folder, ["more.json"], "second")
+    tree = site.client().tree(repo_id)
+    assert tree is not None
+    assert set(tree) == {".gitattributes", "config.json", "more.json"}
+
+
+def test_files_are_deleted_in_one_commit(site: Site, tmp_path: Path) -> None:
+    repo_id, _ = own(site, tmp_path)
+    before = len(site.api().list_repo_commits(repo_id))
+    site.client().delete_files(repo_id, ["config.json", "sub/notes.txt"], "gone")
+    assert len(site.api().list_repo_commits(repo_id)) == before + 1
+    tree = site.client().tree(repo_id)
+    assert tree is not None
+    assert set(tree) == {".gitattributes", "README.md", "model.safetensors"}
+
+
+def test_a_tag_is_put_once_and_moves_with_the_head(site: Site, tmp_path: Path) -> None:
+    repo_id, folder = own(site, tmp_path)
+    client = site.client()
+    client.tag(repo_id, "source-abc", "converted")
+    site.faults.clear()
+    client.tag(repo_id, "source-abc", "converted")
+    assert site.faults.count("POST") + site.faults.count("DELETE") == 0
+    write({"new.txt": b"new"}, folder)
+    client.upload(repo_id, folder, ["new.txt"], "second")
+    client.tag(repo_id, "source-abc", "converted")
+    assert _tags(site.api(), repo_id) == {"source-abc": client.head(repo_id)}
+
+
+def _tags(api: HfApi, repo_id: str) -> dict[str, str]:
+    return {tag.name: tag.target_commit for tag in api.list_repo_refs(repo_id).tags}
+
+
+def test_a_collection_is_made_once_and_holds_a_repo_once(site: Site, tmp_path: Path) -> None:
+    (one, _), (other, _) = own(site, tmp_path / "a"), own(site, tmp_path / "b")
+    client = site.client()
+    for repo_id in (one, one, other, one):
+        client.collect("Conversions", ORG, repo_id)
+    found = [item for item in site.api().list_collections(owner=ORG) if item.title == "Conversions"]
+    assert len(found) == 1
+    items = [item.item_id for item in site.api().get_collection(found[0].slug).items]
+    assert sorted(items) == sorted([one, other])
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/repos/create"),
+        ("POST", "/preupload/"),
+        ("POST", "/info/lfs/objects/batch"),
+        ("PUT", "/lfs/"),
+        ("POST", "/commit/"),
+        ("GET", "/tree/"),
+    ],
+)
+@pytest.mark.parametrize("how", ["refused", "cut"])
+def test_every_request_of_an_upload_may_fail_once(
+    site: Site, tmp_path: Path, method: str, path: str, how: str
+) -> None:
+    unique = {**FILES, "model.safetensors": fresh("x").encode() * 2000}
+    if how == "refused":
+        site.faults.fail(method, path)
+    else:
+        site.faults.cut(method, path, after=0)
+    repo_id, folder = own(site, tmp_path, unique)
+    assert site.client().differing(repo_id, folder) == []
+    titles = [commit.title for commit in site.api().list_repo_commits(repo_id)]
+    assert titles.count("first") == 1
+
+
+def test_an_upload_waits_as_long_as_the_hub_asks(site: Site, tmp_path: Path) -> None:
+    repo_id, folder = own(site, tmp_path)
+    sleeps: list[float] = []
+    site.faults.limit_rate("GET", f"/api/models/{repo_id}$", wait=12)
+    assert site.client(patience=impatient(sleeps)).is_private(repo_id)
+    assert sleeps == [13.0]
+    assert folder.is_dir()
+
+
+def test_a_missing_repo_is_missing_for_every_call(site: Site, tmp_path: Path) -> None:
+    client, absent = site.client(), f"{ORG}/absent"
+    folder = write({"a.txt": b"a"}, tmp_path / "x")
+    calls = (
+        lambda: client.open(absent, None),
+        lambda: client.head(absent),
+        lambda: client.is_private(absent),
+        lambda: client.set_private(absent, private=True),
+        lambda: client.upload(absent, folder, ["a.txt"], "no"),
+        lambda: client.delete_files(absent, ["a.txt"], "no"),
+        lambda: client.differing(absent, folder),
+        lambda: client.tag(absent, "t", "no"),
+        lambda: client.fetch(Repo(id=absent, revision="a" * 40), [FileInfo(path="a", size=1)], folder, quiet),
+    )
+    for call in calls:
+        with pytest.raises(RepoMissing):
+            call()
+    shutil.rmtree(folder)

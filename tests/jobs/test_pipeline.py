@@ -1,0 +1,242 @@
+"""The stages of one job: what each leaves behind, what becomes of its errors, and where a job resumes."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubbot.devhub.exhibits import write_exhibits
+from hubbot.errors import ChildDied, CorruptHeader, NoRuntime, RateLimited, WorkLost
+from hubbot.jobs import child
+from hubbot.jobs.bot import Bot
+from hubbot.jobs.pipeline import recipe_key, runtime_key
+from hubbot.jobs.states import Job, Published, Refused, Stage, StageDone, State
+from tests.hub.embedded import LFS_WARNING, ORG, Site, calm, running
+from tests.story.bots import Stages, bot, in_process, on_the_hub, run_job, settings, work_folder
+
+pytestmark = pytest.mark.filterwarnings(LFS_WARNING)
+FOX = "fables/Fox-8x-MoE-fused"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    exhibits = write_exhibits(tmp_path_factory.mktemp("exhibits"))
+    return next(exhibit.folder for exhibit in exhibits if exhibit.repo_id == FOX)
+
+
+@pytest.fixture
+def site(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    calm(monkeypatch, tmp_path)
+    with running(tmp_path / "hub") as started:
+        started.embedded.seed(FOX, source)
+        yield started
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
+    return in_process(monkeypatch)
+
+
+@pytest.fixture
+def opened(site: Site, stages: Stages, tmp_path: Path) -> Iterator[Bot]:
+    with bot(site.client(), settings(tmp_path / "data")) as made:
+        yield made
+
+
+def enqueued(opened: Bot, revision: str | None = None) -> Job:
+    files = opened.hub.open(FOX, None)
+    variants = opened.settings.variants
+    found = revision or files.repo.revision
+    return opened.queue.enqueue(FOX, found, variants, recipe_key(variants), requested_by="test")[0]
+
+
+def take(opened: Bot, job: Job, until: Stage) -> Job:
+    """Run stages one by one, each by a pipeline that knows nothing but the disk, up to `until`."""
+    while job.stage is not until:
+        outcome = replace(opened.pipeline).run_stage(job, threading.Event())
+        assert isinstance(outcome, StageDone), outcome
+        job = replace(job, stage=outcome.next or job.stage.following or job.stage)
+    return job
+
+
+def kinds(opened: Bot, job: Job) -> set[tuple[str, str | None]]:
+    return {(result.kind, result.variant) for result in opened.results.all(job.id)}
+
+
+def test_each_stage_leaves_what_people_and_the_next_stage_need(opened: Bot) -> None:
+    job = take(opened, enqueued(opened), Stage.PUBLISH)
+    assert kinds(opened, job) == {
+        ("checkpoint", None),
+        ("layout", None),
+        ("plan", None),
+        ("artifact", "4bit"),
+        ("report", "4bit"),
+        ("smoke", "4bit"),
+    }
+    seen = opened.results.get(job.id, "checkpoint")
+    assert seen is not None
+    assert seen["model_type"] == "qwen3_moe"
+    assert 0 < seen["requests"] < 10
+    assert seen["bytes_read"] < 300_000
+    left = {path.name for path in opened.pipeline.workspace(job).root.iterdir()}
+    assert left == {
+        "source", "out", "checkpoint.json", "layout.json", "plan.json", "artifacts.json", "report-4bit.json",
+        "smoke-4bit.json",
+    }  # fmt: skip
+
+
+def test_publishing_writes_down_where_everything_went_and_clears_the_folder(opened: Bot, site: Site) -> None:
+    job = run_job(opened, FOX)
+    assert job.state is State.PUBLISHED
+    (found,) = opened.results.publications()
+    assert (found.source_repo, found.source_revision, found.variant) == (FOX, job.revision, "4bit")
+    assert found.target_repo == f"{ORG}/Fox-8x-MoE-fused-MLX-4bit"
+    assert found.target_revision == site.client().head(found.target_repo)
+    assert 4 < found.bits_per_weight < 6
+    assert not opened.pipeline.workspace(job).root.exists()
+
+
+def test_the_plan_tells_the_queue_what_the_job_will_need(opened: Bot) -> None:
+    job = take(opened, enqueued(opened), Stage.PLAN)
+    outcome = opened.pipeline.run_stage(job, threading.Event())
+    assert isinstance(outcome, StageDone)
+    assert outcome.predicted_ram_bytes
+    assert outcome.predicted_disk_bytes
+
+
+def test_an_error_of_the_tree_is_an_outcome_with_the_runtime_it_met(
+    opened: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (NoRuntime("none"), CorruptHeader("torn"), RateLimited("slow"), ChildDied("shot")):
+
+        def fail(*_: Any, error: Exception = error, **__: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr(child, "run", fail)
+        job = take(opened, enqueued(opened), Stage.PLAN)
+        assert opened.pipeline.run_stage(job, threading.Event()) == Refused(error=error, runtime=runtime_key())
+
+
+def test_an_error_outside_of_the_tree_is_the_workers_to_explain(
+    opened: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hubbot.steps.inspect.inspect", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        opened.pipeline.run_stage(enqueued(opened), threading.Event())
+    assert run_job(opened, FOX).state is State.FAILED
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        Stage.CLASSIFY,
+        Stage.PLAN,
+        Stage.FETCH,
+        Stage.CONVERT,
+        Stage.VERIFY,
+        Stage.SMOKE,
+        Stage.CARD,
+        Stage.PUBLISH,
+    ],
+)
+def test_a_work_folder_that_is_gone_sends_the_job_back_to_its_beginning(opened: Bot, stage: Stage) -> None:
+    job = take(opened, enqueued(opened), stage)
+    shutil.rmtree(opened.pipeline.workspace(job).root)
+    assert opened.pipeline.run_stage(job, threading.Event()) == StageDone(next=Stage.INSPECT)
+    assert run_job(opened, FOX).state is State.PUBLISHED
+
+
+def test_at_the_beginning_there_is_nothing_to_go_back_to(opened: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(_: object) -> None:
+        raise WorkLost("gone")
+
+    monkeypatch.setattr("hubbot.steps.inspect.inspect", lose)
+    with pytest.raises(WorkLost):
+        opened.pipeline.run_stage(enqueued(opened), threading.Event())
+
+
+def test_a_torn_file_of_an_earlier_stage_sends_the_job_back(opened: Bot) -> None:
+    job = take(opened, enqueued(opened), Stage.VERIFY)
+    (opened.pipeline.workspace(job).root / "checkpoint.json").write_text('{"half')
+    assert opened.pipeline.run_stage(job, threading.Event()) == StageDone(next=Stage.INSPECT)
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_a_job_killed_after_any_stage_ends_the_same(opened: Bot, site: Site, stages: Stages, stage: Stage) -> None:
+    job = take(opened, enqueued(opened), stage)
+    done = list(stages.ran)
+    # A stage runs twice where the runner died before it could write its outcome down.
+    if stage is not Stage.PUBLISH:
+        opened.pipeline.run_stage(job, threading.Event())
+        job = take(opened, job, Stage.PUBLISH)
+    assert opened.pipeline.run_stage(job, threading.Event()) == Published()
+    assert stages.ran[: len(done)] == done
+    assert on_the_hub(site) == {f"{ORG}/Fox-8x-MoE-fused-MLX-4bit": False}
+    assert site.client().tree(f"{ORG}/Fox-8x-MoE-fused-MLX-4bit") is not None
+
+
+def test_killed_after_the_last_publication_it_is_done_without_folder_token_or_hub(opened: Bot, site: Site) -> None:
+    job = run_job(opened, FOX)
+    again = replace(job, state=State.RUNNING, stage=Stage.PUBLISH)
+    without_token = replace(opened.pipeline, hub=site.client(None))
+    site.faults.clear()
+    assert without_token.run_stage(again, threading.Event()) == Published()
+    assert site.faults.count() == 0
+
+
+def test_a_publication_of_another_revision_does_not_count(opened: Bot) -> None:
+    job = run_job(opened, FOX)
+    other = replace(job, state=State.RUNNING, stage=Stage.PUBLISH, revision="f" * 40)
+    assert opened.pipeline.run_stage(other, threading.Event()) == StageDone(next=Stage.INSPECT)
+
+
+def test_a_stop_between_two_publications_keeps_the_first(site: Site, stages: Stages, tmp_path: Path) -> None:
+    stop = threading.Event()
+    with bot(site.client(), settings(tmp_path / "data", variants=("4bit", "8bit"))) as opened:
+        job = take(opened, enqueued(opened), Stage.PUBLISH)
+        stopping = replace(opened.pipeline, on_progress=lambda *fields: stop.set())
+        with pytest.raises(child.Interrupted):
+            stopping.run_stage(job, stop)
+        assert len(on_the_hub(site)) == 1
+        assert opened.pipeline.run_stage(job, threading.Event()) == Published()
+    assert set(on_the_hub(site).values()) == {False}
+    assert len(on_the_hub(site)) == 2
+
+
+def test_children_get_the_limits_of_the_settings(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, dict[str, Any]] = {}
+    stages = in_process(monkeypatch)
+    run = child.run
+
+    def watched(module_args: list[str], request: Any, **limits: Any) -> dict[str, Any]:
+        seen[module_args[0]] = limits
+        return run(module_args, request, **limits)
+
+    monkeypatch.setattr(child, "run", watched)
+    chosen = settings(tmp_path / "data", smoke_seconds=7, stage_hours=2, memory_gigabytes=3)
+    with bot(site.client(), chosen) as opened:
+        assert run_job(opened, FOX).state is State.PUBLISHED
+    assert {stage: limits["timeout_seconds"] for stage, limits in seen.items()} == {
+        "plan": 7200.0,
+        "convert": 7200.0,
+        "verify": 7200.0,
+        "smoke": 7.0,
+    }
+    assert {limits["memory_bytes"] for limits in seen.values()} == {3_000_000_000}
+    assert all(limits["hf_home"].is_relative_to(chosen.data_dir) for limits in seen.values())
+    assert stages.ran
+
+
+def test_a_recipe_is_the_same_in_any_order() -> None:
+    assert recipe_key(("8bit", "4bit")) == recipe_key(("4bit", "8bit")) == "4bit+8bit"
+
+
+def test_a_job_has_a_folder_of_its_own(opened: Bot) -> None:
+    job = enqueued(opened)
+    assert opened.pipeline.workspace(job).root == work_folder(opened.settings, job)

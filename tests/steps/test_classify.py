@@ -1,0 +1,184 @@
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hubbot.catalogue import experts
+from hubbot.checkpoints import Checkpoint, TensorInfo
+from hubbot.errors import (
+    AmbiguousLayout,
+    ConfigUnresolved,
+    HubbotError,
+    IncompleteCover,
+    NeedsHuman,
+    NoRuntime,
+    NotMixtureOfExperts,
+    UnknownLayout,
+    UnknownPacking,
+)
+from hubbot.folders import Folder
+from hubbot.steps.classify import classify
+from hubbot.steps.inspect import inspect
+from tests.checkpoints_on_disk import CONVERTIBLE, REFUSED, Workshop
+from tests.reference.checkpoints import Case, write
+
+
+def changed(
+    found: Checkpoint, *, without: str = "", renamed: tuple[str, str] | None = None, **config: Any
+) -> Checkpoint:
+    tensors = {name: tensor for name, tensor in found.tensors.items() if not (without and without in name)}
+    if renamed:
+        tensors = {
+            name.replace(*renamed): dataclasses.replace(tensor, name=name.replace(*renamed))
+            for name, tensor in tensors.items()
+        }
+    return dataclasses.replace(found, tensors=tensors, config={**found.config, **config})
+
+
+@pytest.fixture
+def qwen(workshop: Workshop) -> Checkpoint:
+    return workshop.source("qwen3_moe/hub").checkpoint
+
+
+@pytest.mark.parametrize("made", CONVERTIBLE, ids=lambda made: made.name)
+def test_what_transformers_wrote_is_recognised_with_its_numbers(made: Case, workshop: Workshop) -> None:
+    layout = workshop.source(made.name).layout
+    of_original = {"mixtral": "B", "phimoe": "B", "minimax_m2": "B", "granitemoe": "G"}.get(made.model_type, "A")
+    expected = "E" if made.form == "v5" else of_original
+    config = made.config
+    assert layout.row == expected
+    keys = ("num_experts", "num_local_experts", "n_routed_experts")
+    assert layout.num_experts == next(config[key] for key in keys if key in config)
+    assert layout.experts_per_token == config["num_experts_per_tok"]
+    assert layout.layers == config["num_hidden_layers"]
+    dense = config.get("first_k_dense_replace", config.get("num_dense_layers", 0))
+    assert layout.moe_layers == tuple(
+        layer
+        for layer in range(dense, layout.layers)
+        if layer not in config.get("mlp_only_layers", [])
+        and (layer + 1) % config.get("decoder_sparse_step", 1) == 0
+    )
+    assert (layout.orientation, layout.packing) == ("out,in", "none")
+    assert layout.order == ("concatenated" if expected in {"E", "G"} else None)
+    assert layout.evidence
+
+
+@pytest.mark.parametrize("made", REFUSED, ids=lambda made: made.name)
+def test_every_other_reference_is_refused_and_waits_for_a_person(made: Case, tmp_path: Path) -> None:
+    found = inspect(Folder(write(made, tmp_path)))
+    with pytest.raises(NeedsHuman):
+        classify(found)
+
+
+def test_a_dense_model_is_none_of_hubbots_business(qwen: Checkpoint) -> None:
+    config = {"num_experts": None, "num_experts_per_tok": None}
+    with pytest.raises(NotMixtureOfExperts, match="qwen3_moe is dense"):
+        classify(changed(qwen, without=".experts.", **config))
+
+
+def test_a_config_that_speaks_of_experts_without_expert_tensors_is_an_unknown_layout(qwen: Checkpoint) -> None:
+    with pytest.raises(UnknownLayout, match="num_experts = 8, but no tensor name speaks of experts"):
+        classify(changed(qwen, without=".experts."))
+
+
+def test_an_expert_tensor_that_no_row_knows_is_named_with_shape_and_dtype(qwen: Checkpoint) -> None:
+    with pytest.raises(
+        UnknownLayout, match=r"'model.layers.0.mlp.experts.0.fc1.weight' \[128, 64\] F32 and 15 more"
+    ):
+        classify(changed(qwen, renamed=("gate_proj", "fc1")))
+
+
+def test_two_layouts_at_once_are_ambiguous(qwen: Checkpoint) -> None:
+    extra = TensorInfo(
+        name="model.layers.0.mlp.experts.gate_up_proj", dtype="F32", shape=(8, 256, 64), shard="x", start=0, end=1
+    )
+    with pytest.raises(AmbiguousLayout, match="several layouts at once"):
+        classify(dataclasses.replace(qwen, tensors={**qwen.tensors, extra.name: extra}))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "kind", "told"),
+    [
+        ("deepseek_v3", AmbiguousLayout, "nothing proves its meaning for model type deepseek_v3"),
+        ("hunyuan_v1_moe", NoRuntime, "has no class for model type hunyuan_v1_moe"),
+        ("", AmbiguousLayout, r"model type \(none\)"),
+        ("../../etc/passwd", NoRuntime, "has no class"),
+    ],
+)
+def test_a_known_layout_under_another_model_type_is_not_guessed(
+    qwen: Checkpoint, model_type: str, kind: type[HubbotError], told: str
+) -> None:
+    with pytest.raises(kind, match=told):
+        classify(changed(qwen, model_type=model_type))
+
+
+def test_a_row_that_is_not_listed_for_the_family_is_ambiguous(qwen: Checkpoint) -> None:
+    with pytest.raises(AmbiguousLayout, match=r"layout A .* not listed for model type mixtral"):
+        classify(changed(qwen, model_type="mixtral"))
+
+
+def test_experts_under_another_block_than_the_familys_are_unknown(qwen: Checkpoint) -> None:
+    with pytest.raises(UnknownLayout, match="not expected under 'feed_forward'"):
+        classify(changed(qwen, renamed=(".mlp.", ".feed_forward.")))
+
+
+@pytest.mark.parametrize("block", [{"quant_method": "fp8"}, {"quant_method": "mxfp4"}])
+def test_a_declared_packing_is_refused_by_its_name(qwen: Checkpoint, block: dict[str, str]) -> None:
+    with pytest.raises(UnknownPacking, match=block["quant_method"]):
+        classify(changed(qwen, quantization_config=block))
+
+
+def test_a_packed_tensor_is_refused_and_named(qwen: Checkpoint) -> None:
+    name = "model.layers.0.self_attn.q_proj.weight"
+    packed = dataclasses.replace(qwen.tensors[name], dtype="F8_E4M3")
+    with pytest.raises(UnknownPacking, match="stored as F8_E4M3") as caught:
+        classify(dataclasses.replace(qwen, tensors={**qwen.tensors, name: packed}))
+    assert name in str(caught.value.where)
+
+
+def test_a_missing_expert_is_named_by_layer_and_number(qwen: Checkpoint) -> None:
+    with pytest.raises(IncompleteCover, match="layer 1, expert 5 lacks gate and up and down"):
+        classify(changed(qwen, without="layers.1.mlp.experts.5."))
+
+
+@pytest.mark.parametrize("count", [7, 9])
+def test_an_odd_count_of_experts_is_refused(qwen: Checkpoint, count: int) -> None:
+    with pytest.raises(IncompleteCover):
+        classify(changed(qwen, num_experts=count))
+
+
+def test_a_flag_that_mlx_lm_ignores_is_refused_by_key_and_value(qwen: Checkpoint) -> None:
+    with pytest.raises(ConfigUnresolved, match="attention_bias = True") as caught:
+        classify(changed(qwen, attention_bias=True))
+    assert "config.json" in str(caught.value.where)
+
+
+def test_experts_beyond_the_last_layer_are_refused(qwen: Checkpoint) -> None:
+    with pytest.raises(IncompleteCover, match="tensors of layer 1, but the config says num_hidden_layers = 1"):
+        classify(changed(qwen, num_hidden_layers=1))
+
+
+def test_a_config_that_declares_a_hundred_million_experts_is_refused_at_once(
+    qwen: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def impatient(*bounds: int) -> range:
+        assert max(bounds) < 1_000_000, "counted one by one"
+        return range(*bounds)
+
+    monkeypatch.setattr(experts, "range", impatient, raising=False)
+    with pytest.raises(IncompleteCover):
+        classify(changed(qwen, num_experts=100_000_000))
+
+
+def test_shapes_that_disagree_with_hidden_size_are_refused(qwen: Checkpoint) -> None:
+    with pytest.raises(IncompleteCover, match="hidden_size = 65"):
+        classify(changed(qwen, hidden_size=65))
+
+
+def test_the_evidence_counts_the_tensors_that_were_matched(workshop: Workshop) -> None:
+    source = workshop.source("qwen3_moe/v5")
+    assert "4 tensors match row E" in source.layout.evidence[0]
+    assert any("concatenated, gate first" in line for line in source.layout.evidence)
+    assert np.prod([len(source.layout.moe_layers), source.layout.num_experts]) == 16

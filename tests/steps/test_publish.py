@@ -1,0 +1,457 @@
+"""Publishing: nothing unapproved, nobody else's repo, nothing public before every byte is right, and only once."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubbot.artifacts import Approved, Artifact, Finding, Publication, Report, Status
+from hubbot.checkpoints import Checkpoint, FileInfo, Repo
+from hubbot.errors import HubUnavailable, NeedsHuman, NotOurs, StructureMismatch, TokenRejected, TryLater
+from hubbot.steps.publish import publish, target_id
+from tests.hub.embedded import LFS_WARNING, NEVER, ORG, STRANGER, Site, calm, fresh, impatient, running, write
+
+pytestmark = pytest.mark.filterwarnings(LFS_WARNING)
+SOURCE = Repo(id="fables/Fox", revision="0123456789abcdef0123456789abcdef01234567")
+COLLECTION = "Conversions"
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running(tmp_path_factory.mktemp("hub")) as site:
+        yield site
+
+
+@pytest.fixture
+def site(hub: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
+    calm(monkeypatch, tmp_path)
+    yield hub
+    hub.faults.clear()
+
+
+def mark(source: Repo, variant: str) -> bytes:
+    return json.dumps(
+        {
+            "made_by": "hubbot",
+            "format": 1,
+            "variant": variant,
+            "source": {"repo": source.id, "revision": source.revision},
+        }
+    ).encode()
+
+
+def artifact_files(weights: bytes, source: Repo = SOURCE, variant: str = "4bit") -> dict[str, bytes]:
+    return {
+        "config.json": b'{"model_type": "qwen3_moe"}',
+        "model.safetensors": weights * 500,
+        "model.safetensors.index.json": b"{}",
+        "README.md": f"---\nlicense: apache-2.0\n---\n# {variant}\n".encode(),
+        "report.json": b'{"verdict": "approved"}',
+        "hubbot.json": mark(source, variant),
+    }
+
+
+def finding(gate: str, status: Status) -> Finding:
+    return Finding(gate=gate, check="c", subject="s", measured=0, allowed=0, status=status, reason="r")
+
+
+def judged(folder: Path, source: Repo = SOURCE, variant: str = "4bit", values: Status = "pass") -> Report:
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    artifact = Artifact(
+        source=source, variant=variant, path=str(folder), files=(), nbytes=1000, bits_per_weight=4.5
+    )
+    return Report(
+        artifact=artifact, findings=(finding("structure", "pass"), finding("values", values)), digests=digests
+    )
+
+
+def checkpoint(source: Repo = SOURCE, *, gated: bool = False, private: bool = False) -> Checkpoint:
+    return Checkpoint(
+        repo=source, config={}, card={}, files=(FileInfo(path="config.json", size=2),), tensors={},
+        gated=gated, private=private, requests=0, bytes_read=0,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One artifact on its way to one repo."""
+
+    site: Site
+    folder: Path
+    repo_id: str
+    source: Repo = SOURCE
+
+    def publish(self, *, gated: bool = False, private: bool = False, attempts: int = 4) -> Publication:
+        return publish(
+            judged(self.folder, self.source).approve(),
+            checkpoint(self.source, gated=gated, private=private),
+            hub=self.site.client(patience=impatient(attempts=attempts)),
+            repo_id=self.repo_id,
+            collection=COLLECTION,
+        )
+
+    def exists(self) -> bool:
+        return bool(self.site.api().repo_exists(self.repo_id))
+
+    def commits(self) -> list[str]:
+        return [commit.title for commit in self.site.api().list_repo_commits(self.repo_id)]
+
+    def end_state(self) -> dict[str, Any]:
+        """Everything that somebody who downloads the repo can see of it."""
+        api = self.site.api()
+        tree = self.site.client().tree(self.repo_id)
+        assert tree is not None
+        head = api.model_info(self.repo_id)
+        collections = list(api.list_collections(owner=ORG, item=f"models/{self.repo_id}"))
+        return {
+            "files": {path: file.size for path, file in tree.items()},
+            "differing": self.site.client().differing(self.repo_id, self.folder),
+            "private": head.private,
+            "tags": {tag.name: tag.target_commit == head.sha for tag in api.list_repo_refs(self.repo_id).tags},
+            "collections": [item.title for item in collections],
+        }
+
+
+@pytest.fixture
+def make(site: Site, tmp_path: Path) -> Callable[..., Case]:
+    def make_case(repo_id: str | None = None, source: Repo = SOURCE) -> Case:
+        target = repo_id or fresh(ORG)
+        # Weights of their own: what the Hub holds already is never sent twice.
+        folder = write(artifact_files(target.encode(), source), tmp_path / target)
+        return Case(site=site, folder=folder, repo_id=target, source=source)
+
+    return make_case
+
+
+@pytest.fixture
+def case(make: Callable[..., Case]) -> Case:
+    return make()
+
+
+COMPLETE = {
+    "differing": [],
+    "private": False,
+    "tags": {"source-0123456789ab": True},
+    "collections": [COLLECTION],
+}
+
+
+# Where to
+
+
+def test_publishing_needs_an_organisation() -> None:
+    with pytest.raises(NeedsHuman, match="no org is set") as caught:
+        target_id(None, "{name}-MLX-{variant}", "fables/Fox", "4bit")
+    assert caught.value.exit_code == 4
+    assert "HUBBOT_ORG" in (caught.value.hint or "")
+
+
+def test_the_target_is_named_after_source_and_variant() -> None:
+    assert target_id("mlx-moe", "{name}-MLX-{variant}", "fables/Fox", "4bit") == "mlx-moe/Fox-MLX-4bit"
+    assert target_id("mlx-moe", "{variant}.{name}", "fables/Fox", "4bit") == "mlx-moe/4bit.Fox"
+
+
+# What may leave
+
+
+def test_a_publication_is_complete_public_tagged_and_collected(case: Case) -> None:
+    published = case.publish()
+    state = case.end_state()
+    assert {key: state[key] for key in COMPLETE} == COMPLETE
+    assert set(state["files"]) == {*artifact_files(b""), ".gitattributes"}
+    assert published == Publication(
+        source=SOURCE,
+        variant="4bit",
+        repo_id=case.repo_id,
+        revision=case.site.client().head(case.repo_id),
+        private=False,
+        url=f"{case.site.url}/{case.repo_id}",
+    )
+
+
+def test_only_an_approved_report_can_be_published(case: Case) -> None:
+    for values in ("fail", "not-run", "not-applicable"):
+        report = judged(case.folder, values=values)
+        with pytest.raises(Exception, match=r"values|c: r"):
+            report.approve()
+        with pytest.raises(StructureMismatch, match="refused report"):
+            Approved(report=report)
+    assert not case.exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "model.safetensors.index.json"])
+def test_a_file_changed_after_its_verification_is_refused(case: Case, name: str) -> None:
+    approved = judged(case.folder).approve()
+    (case.folder / name).write_bytes((case.folder / name).read_bytes() + b" ")
+    with pytest.raises(StructureMismatch, match=f"{name}.*not the file that was judged"):
+        publish(approved, checkpoint(), hub=case.site.client(), repo_id=case.repo_id, collection=None)
+    assert not case.exists()
+
+
+def test_a_file_added_or_lost_after_the_verification_is_refused(case: Case) -> None:
+    approved = judged(case.folder).approve()
+    (case.folder / "modeling.py").write_bytes(b"import os")
+    with pytest.raises(StructureMismatch, match=r"modeling\.py"):
+        publish(approved, checkpoint(), hub=case.site.client(), repo_id=case.repo_id, collection=None)
+    (case.folder / "modeling.py").unlink()
+    (case.folder / "config.json").unlink()
+    with pytest.raises(StructureMismatch, match=r"config\.json"):
+        publish(approved, checkpoint(), hub=case.site.client(), repo_id=case.repo_id, collection=None)
+    assert not case.exists()
+
+
+@pytest.mark.parametrize("name", ["hubbot.json", "README.md", "report.json"])
+def test_nothing_leaves_without_its_mark_card_and_report(case: Case, name: str) -> None:
+    (case.folder / name).unlink()
+    with pytest.raises(StructureMismatch, match=f"{name} is missing"):
+        case.publish()
+    assert not case.exists()
+
+
+# Whose repo it is
+
+
+def test_a_repo_without_hubbots_mark_is_left_alone(make: Callable[..., Case], tmp_path: Path) -> None:
+    case = make()
+    theirs = write({"README.md": b"---\nlicense: mit\n---\n# By hand\n", "w.txt": b"1"}, tmp_path / "theirs")
+    case.site.embedded.seed(case.repo_id, theirs)
+    case.site.faults.clear()
+    with pytest.raises(NotOurs, match=r"carries no hubbot\.json") as caught:
+        case.publish()
+    assert caught.value.exit_code == 4
+    assert {one.method for one in case.site.faults.exchanges()} <= {"GET", "HEAD"}
+    tree = case.site.client().tree(case.repo_id)
+    assert tree is not None
+    assert set(tree) == {"README.md", "w.txt"}
+
+
+@pytest.mark.parametrize("forged", [b"{}", b"not json", b'{"made_by": "me"}', b"[]", b""])
+def test_a_mark_that_is_not_hubbots_protects_the_repo(
+    make: Callable[..., Case], tmp_path: Path, forged: bytes
+) -> None:
+    case = make()
+    case.site.embedded.seed(case.repo_id, write({"hubbot.json": forged, "a": b"1"}, tmp_path / "theirs"))
+    with pytest.raises(NotOurs):
+        case.publish()
+
+
+def test_two_sources_of_one_name_do_not_overwrite_each_other(make: Callable[..., Case]) -> None:
+    first = make()
+    first.publish()
+    before = first.commits()
+    other = make(first.repo_id, Repo(id="others/Fox", revision="f" * 40))
+    with pytest.raises(NotOurs, match="made from fables/Fox") as caught:
+        other.publish()
+    assert "others/Fox" in caught.value.message
+    assert first.commits() == before
+
+
+def test_another_variant_of_the_same_source_is_another_repos(make: Callable[..., Case]) -> None:
+    case = make()
+    case.publish()
+    (case.folder / "hubbot.json").write_bytes(mark(SOURCE, "8bit"))
+    approved = judged(case.folder, variant="8bit").approve()
+    with pytest.raises(NotOurs, match="variant 4bit"):
+        publish(approved, checkpoint(), hub=case.site.client(), repo_id=case.repo_id, collection=None)
+
+
+def test_a_token_that_may_not_write_there_waits_for_a_person(case: Case) -> None:
+    approved = judged(case.folder).approve()
+    client = case.site.client(STRANGER)
+    with pytest.raises(TokenRejected):
+        publish(approved, checkpoint(), hub=client, repo_id=case.repo_id, collection=None)
+    assert not case.exists()
+
+
+# How often
+
+
+def test_publishing_again_changes_nothing(case: Case) -> None:
+    first = case.publish()
+    commits = case.commits()
+    case.site.faults.clear()
+    assert case.publish() == first
+    assert case.commits() == commits
+    assert case.site.faults.count("*", r"/preupload/|/commit/|/lfs/|/tag/|/settings") == 0
+
+
+def test_a_new_revision_replaces_the_files_removes_stale_ones_and_moves_on(
+    make: Callable[..., Case], tmp_path: Path
+) -> None:
+    case = make()
+    write({"extra.jinja": b"a template", "model-00002-of-00002.safetensors": b"second shard"}, case.folder)
+    case.publish()
+    newer = replace(SOURCE, revision="f" * 40)
+    folder = write(artifact_files(b"newer weights", newer), tmp_path / "newer")
+    again = replace(case, folder=folder, source=newer)
+    again.publish()
+    state = again.end_state()
+    assert state["differing"] == []
+    assert not state["private"]
+    assert set(state["files"]) == {*artifact_files(b""), ".gitattributes"}
+    assert state["tags"] == {"source-0123456789ab": False, f"source-{'f' * 12}": True}
+
+
+def test_files_that_appeared_on_the_hub_are_removed_again(case: Case) -> None:
+    case.publish()
+    case.site.api().upload_file(path_or_fileobj=b"import os", path_in_repo="modeling.py", repo_id=case.repo_id)
+    case.publish()
+    state = case.end_state()
+    assert "modeling.py" not in state["files"]
+    assert {key: state[key] for key in COMPLETE} == COMPLETE
+
+
+# What may be seen
+
+
+def test_what_came_from_behind_a_gate_or_a_door_stays_private(make: Callable[..., Case]) -> None:
+    for gated, private in ((True, False), (False, True)):
+        case = make()
+        assert case.publish(gated=gated, private=private).private
+        state = case.end_state()
+        assert state["private"]
+        assert state["collections"] == []
+        assert not case.site.faults.exchanges("PUT", f"/{case.repo_id}/settings")
+
+
+def test_a_source_that_was_closed_later_closes_what_is_published(case: Case) -> None:
+    case.publish()
+    assert case.publish(gated=True).private
+    assert case.end_state()["private"]
+
+
+def test_the_repo_becomes_public_only_after_everything_was_compared(case: Case) -> None:
+    case.site.faults.clear()
+    case.publish()
+    done = [(one.method, one.path) for one in case.site.faults.exchanges("*", case.repo_id)]
+    opened = done.index(("PUT", f"/api/models/{case.repo_id}/settings"))
+    assert [path for method, path in done[opened:] if method == "POST" and "/commit/" in path] == []
+    assert "/tree/" in " ".join(path for _, path in done[:opened])
+    assert sum(1 for method, path in done[:opened] if method == "POST" and "/commit/" in path) == 2
+
+
+def test_a_repo_being_replaced_is_private_meanwhile(make: Callable[..., Case], tmp_path: Path) -> None:
+    case = make()
+    case.publish()
+    newer = replace(SOURCE, revision="f" * 40)
+    again = replace(case, folder=write(artifact_files(b"newer", newer), tmp_path / "newer"), source=newer)
+    case.site.faults.fail("POST", "/info/lfs/objects/batch", times=999)
+    with pytest.raises(HubUnavailable):
+        again.publish()
+    case.site.faults.clear()
+    assert case.site.client().is_private(case.repo_id)
+    again.publish()
+    assert not case.site.client().is_private(case.repo_id)
+
+
+def test_an_upload_that_comes_out_wrong_leaves_the_repo_private_and_marked(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = case.site.client()
+    monkeypatch.setattr(type(client), "differing", lambda *_: ["model.safetensors"])
+    approved = judged(case.folder).approve()
+    with pytest.raises(HubUnavailable, match="1 files on the Hub are not those of this machine"):
+        publish(approved, checkpoint(), hub=client, repo_id=case.repo_id, collection=COLLECTION)
+    monkeypatch.undo()
+    state = case.end_state()
+    assert (state["private"], state["tags"], state["collections"]) == (True, {}, [])
+    assert "hubbot.json" in state["files"]
+
+
+# Killed anywhere
+
+
+def _requests_of_one_publication(make: Callable[..., Case]) -> int:
+    case = make()
+    case.site.faults.clear()
+    case.publish()
+    return case.site.faults.count()
+
+
+def _interrupt(case: Case, index: int, manner: str) -> None:
+    """Let `index` requests pass and nothing after them; or one more, whose answer is lost."""
+    faults = case.site.faults
+    faults.clear()
+    if index:
+        faults.cut("*", "", after=NEVER, times=index)
+    if manner == "its answer is lost":
+        faults.cut("*", "", after=0)
+    faults.fail("*", "", times=NEVER)
+    # The client wraps what breaks an LFS upload in a RuntimeError; what becomes of that is tested by itself.
+    with pytest.raises((TryLater, RuntimeError)):
+        case.publish(attempts=1)
+    faults.clear()
+
+
+def _check_nothing_half_published(case: Case, index: int) -> None:
+    if not case.exists():
+        return
+    tree = case.site.client().tree(case.repo_id) or {}
+    if not case.site.client().is_private(case.repo_id):
+        assert case.site.client().differing(case.repo_id, case.folder) == [], f"public and torn at {index}"
+    assert set(tree) <= {".gitattributes"} or "hubbot.json" in tree, f"not recognisable at {index}"
+
+
+@pytest.mark.parametrize("manner", ["it is refused", "its answer is lost"])
+def test_killed_at_any_request_it_is_never_half_public_and_the_next_run_completes_it(
+    make: Callable[..., Case], manner: str
+) -> None:
+    total = _requests_of_one_publication(make)
+    assert total > 12
+    for index in range(total):
+        case = make()
+        _interrupt(case, index, manner)
+        _check_nothing_half_published(case, index)
+        case.publish()
+        state = case.end_state()
+        assert {key: state[key] for key in COMPLETE} == COMPLETE, f"after a kill at request {index}"
+        assert len(case.commits()) == 3, f"commits after a kill at request {index}: {case.commits()}"
+        shutil.rmtree(case.folder)
+
+
+def test_one_failure_at_any_request_is_overcome_within_the_run(make: Callable[..., Case]) -> None:
+    total = _requests_of_one_publication(make)
+    for index in range(2 * total):
+        case, faults = make(), make().site.faults
+        faults.clear()
+        if index // 2:
+            faults.cut("*", "", after=NEVER, times=index // 2)
+        if index % 2:
+            faults.fail("*", "")
+        else:
+            faults.cut("*", "", after=0)
+        case.publish()
+        faults.clear()
+        state = case.end_state()
+        assert {key: state[key] for key in COMPLETE} == COMPLETE, f"after a failure of request {index / 2}"
+        shutil.rmtree(case.folder)
+
+
+def test_a_network_that_breaks_under_the_weights_is_unavailable(case: Case) -> None:
+    case.site.faults.fail("*", "^/lfs/", times=999)
+    with pytest.raises(HubUnavailable):
+        case.publish()
+
+
+def test_weights_whose_arrival_is_never_confirmed_are_published_once_they_are_there(case: Case) -> None:
+    case.site.faults.fail("*", "/info/lfs/objects/verify", times=999)
+    case.publish()
+    case.site.faults.clear()
+    assert {key: case.end_state()[key] for key in COMPLETE} == COMPLETE
+
+
+def test_a_rate_limit_without_a_body_is_a_pause(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    from starlette.responses import Response  # noqa: PLC0415
+
+    monkeypatch.setattr(
+        "hubbot.devhub.faults._refusal", lambda fault: Response(b"", fault.status, dict(fault.headers))
+    )
+    case.site.faults.limit_rate("POST", "/api/validate-yaml", wait=5)
+    case.publish()
+    state = case.end_state()
+    assert {key: state[key] for key in COMPLETE} == COMPLETE

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from hubbot.errors import SmokeFailed
+from hubbot.steps.smoke import PROMPTS, smoke
+from tests.checkpoints_on_disk import Workshop, converted, look, read_folder, rewrite
+from tests.sabotage.mutations import Broken, read_config
+
+SPEAKER = Path(__file__).parents[2] / "hubbot" / "devhub" / "speakers" / "owl"
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return converted(look(SPEAKER), tmp_path_factory.mktemp("smoke"), "bf16", "8bit")
+
+
+@pytest.mark.parametrize("variant", ["bf16", "8bit"])
+def test_a_trained_speaker_answers_every_prompt_in_text(variant: str, spoken: dict[str, Path]) -> None:
+    record = smoke(spoken[variant], max_tokens=12)
+    assert [sample.prompt for sample in record.samples] == list(PROMPTS)
+    assert all(sample.text.strip() and 0 < sample.tokens <= 12 for sample in record.samples)
+    assert record.peak_memory_bytes > 1 << 20
+    assert record.device["device"] in {"CPU", "GPU"}
+    assert record.to_json()["samples"][0]["tokens_per_second"] > 0
+
+
+def test_a_speaker_whose_logits_are_no_numbers_fails(spoken: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    for path in spoken["bf16"].iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    broken = Broken(folder, read_folder(folder), read_config(folder))
+    broken.tensors["model.norm.weight"][1][:] = 0x7FC0
+    rewrite(folder, broken.tensors)
+    with pytest.raises(SmokeFailed, match="NaN"):
+        smoke(folder, max_tokens=4)
+
+
+def test_an_artifact_without_a_tokenizer_fails_and_the_hint_says_so(workshop: Workshop) -> None:
+    with pytest.raises(SmokeFailed) as caught:
+        smoke(workshop.artifact("qwen3_moe/hub", "bf16"), max_tokens=4)
+    assert "tokenizer" in str(caught.value.hint)
+
+
+@pytest.mark.skipif(mx.default_device() != mx.cpu, reason="a GPU multiplies with nvfp4's tensor scale")
+def test_an_artifact_that_this_device_cannot_run_fails_in_words(tmp_path: Path) -> None:
+    with pytest.raises(SmokeFailed):
+        smoke(converted(look(SPEAKER), tmp_path, "nvfp4")["nvfp4"], max_tokens=4)
+
+
+def test_what_no_strict_load_takes_fails(spoken: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((spoken["bf16"] / "config.json").read_bytes())
+    with pytest.raises(SmokeFailed, match="stock mlx-lm cannot load"):
+        smoke(tmp_path, max_tokens=4)
