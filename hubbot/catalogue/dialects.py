@@ -122,14 +122,8 @@ def _origin(
     field: ArgField, config: Mapping[str, Any], family: Family, problems: list[str]
 ) -> tuple[Origin | None, set[str]]:
     name = field.name
-    if name == "model_type":
-        rewritten = "config" if family.runtime == family.model_type else "rewritten to mlx-lm's class"
-        return Origin(field=name, value=family.runtime, origin=rewritten), {name}
-    if name == "rope_scaling":
-        return _rope_scaling(config, problems)
-    if name == "rope_parameters":
-        # A class that takes both spellings gets the values one by one, so that no two can disagree.
-        return Origin(field=name, value=None, origin="spelled out in rope_theta and rope_scaling"), set()
+    if name in {"model_type", "rope_scaling", "rope_parameters"}:
+        return _rewritten(name, config, family, problems)
     found = _values(config, SYNONYMS.get(name, (name,)))
     derived = DERIVED[name](config) if name in DERIVED else None
     if derived is not None:
@@ -148,6 +142,19 @@ def _origin(
     if field.is_read or field.required:
         problems.append(f"{name} is not in the config and transformers gives it no default")
     return None, set()
+
+
+def _rewritten(
+    name: str, config: Mapping[str, Any], family: Family, problems: list[str]
+) -> tuple[Origin, set[str]]:
+    """Return the origin of a field that is never taken over as it stands."""
+    if name == "rope_scaling":
+        return _rope_scaling(config, problems)
+    if name == "rope_parameters":
+        # A class that takes both spellings gets the values one by one, so that no two can disagree.
+        return Origin(field=name, value=None, origin="spelled out in rope_theta and rope_scaling"), set()
+    rewritten = "config" if family.runtime == family.model_type else "rewritten to mlx-lm's class"
+    return Origin(field=name, value=family.runtime, origin=rewritten), {name}
 
 
 _DERIVED_WIDTH = "hidden_size / num_attention_heads (transformers 5.23)"
