@@ -5,7 +5,7 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,12 @@ from hubbot.cli.bars import bar
 from hubbot.cli.options import Json, Revision
 from hubbot.cli.output import data, print_json, size, table, talk
 from hubbot.memory import peak_resident_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hubbot.artifacts import Artifact, Report
+    from hubbot.plans import Plan
 
 Source = Annotated[str, typer.Argument(help="A folder of this machine or a repo id.", show_default=False)]
 Variants = Annotated[
@@ -78,20 +84,7 @@ def convert_command(
     artifacts = conversion.convert(plan)
     reports = conversion.verify(artifacts) if verify else []
     conversion.write_cards(plan, artifacts, reports)
-    record = {
-        "source": plan.source.id,
-        "revision": plan.source.revision,
-        "layout": plan.layout.to_json(),
-        "variants": [
-            {"name": a.variant, "path": a.path, "bytes": a.nbytes, "bits_per_weight": a.bits_per_weight}
-            for a in artifacts
-        ],
-        "dropped": [asdict(drop) for drop in plan.drops],
-        "seconds": round(time.monotonic() - started, 2),
-        "peak_memory_bytes": peak_resident_bytes(),
-    }
-    if reports:
-        record["verified"] = {report.artifact.variant: report.verdict for report in reports}
+    record = _conversion_record(plan, artifacts, reports, seconds=time.monotonic() - started)
     if as_json:
         print_json(record)
     else:
@@ -165,6 +158,26 @@ def smoke_command(
     for warning in record["warnings"]:
         talk.print(f"[yellow]warning[/yellow]: {warning}")
     data.print(f"[green]it speaks[/green]; peak memory {size(record['peak_memory_bytes'])}")
+
+
+def _conversion_record(
+    plan: "Plan", artifacts: "Sequence[Artifact]", reports: "Sequence[Report]", *, seconds: float
+) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "source": plan.source.id,
+        "revision": plan.source.revision,
+        "layout": plan.layout.to_json(),
+        "variants": [
+            {"name": a.variant, "path": a.path, "bytes": a.nbytes, "bits_per_weight": a.bits_per_weight}
+            for a in artifacts
+        ],
+        "dropped": [asdict(drop) for drop in plan.drops],
+        "seconds": round(seconds, 2),
+        "peak_memory_bytes": peak_resident_bytes(),
+    }
+    if reports:
+        record["verified"] = {report.artifact.variant: report.verdict for report in reports}
+    return record
 
 
 def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
