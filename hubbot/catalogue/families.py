@@ -76,7 +76,7 @@ _ONE_GROUP = Limit(
 )
 
 # What the config classes of all these families say where a config.json says nothing.
-_COMMON: Mapping[str, Any] = {
+COMMON: Mapping[str, Any] = {
     "tie_word_embeddings": False,
     "attention_bias": False,
     "mlp_bias": False,
@@ -84,7 +84,7 @@ _COMMON: Mapping[str, Any] = {
     "rope_traditional": False,
 }
 # And of those whose router takes sigmoid scores with a correction bias.
-_GROUPED: Mapping[str, Any] = {
+GROUPED: Mapping[str, Any] = {
     "scoring_func": "sigmoid",
     "topk_method": "noaux_tc",
     "n_group": 1,
@@ -99,7 +99,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         layouts={"A": _PER_EXPERT, "E": _QWEN_FUSED, "M": _MLX},
         defaults={
-            **_COMMON,
+            **COMMON,
             "decoder_sparse_step": 1,
             "mlp_only_layers": [],
             "norm_topk_prob": False,
@@ -120,7 +120,7 @@ FAMILIES: tuple[Family, ...] = (
             "M": _MLX,
         },
         defaults={
-            **_COMMON,
+            **COMMON,
             "num_key_value_heads": 8,
             "rms_norm_eps": 1e-5,
             "rope_theta": 1000000.0,
@@ -134,7 +134,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         layouts={"A": _PER_EXPERT, "E": _QWEN_FUSED, "M": _MLX},
         defaults={
-            **_COMMON,
+            **COMMON,
             "num_key_value_heads": 16,
             "rms_norm_eps": 1e-6,
             "rope_theta": 10000.0,
@@ -156,7 +156,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         layouts={"A": _PER_EXPERT, "E": _QWEN_FUSED, "M": _MLX},
         defaults={
-            **_COMMON,
+            **COMMON,
             "norm_topk_prob": False,
             "num_key_value_heads": 16,
             "rms_norm_eps": 1e-5,
@@ -173,7 +173,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="block_sparse_moe",
         layouts={"B": _MIXTRAL_PER_EXPERT, "E": _MIXTRAL_FUSED, "M": _MLX},
         defaults={
-            **_COMMON,
+            **COMMON,
             "num_key_value_heads": 8,
             "original_max_position_embeddings": 4096,
             "rms_norm_eps": 1e-5,
@@ -192,7 +192,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="block_sparse_moe",
         layouts={"G": _GRANITE, "E": _GRANITE, "M": _MLX},
         defaults={
-            **_COMMON,
+            **COMMON,
             "num_key_value_heads": 32,
             "rms_norm_eps": 1e-6,
             "rope_theta": 10000.0,
@@ -211,7 +211,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         layouts={"A": _PER_EXPERT, "E": _QWEN_FUSED},
         defaults={
-            **_COMMON,
+            **COMMON,
             "norm_topk_prob": False,
             "scoring_func": "noaux_tc",
             "routed_scaling_factor": 1.0,
@@ -233,8 +233,8 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         layouts={"A": _PER_EXPERT, "E": _QWEN_FUSED, "M": _MLX},
         defaults={
-            **_COMMON,
-            **_GROUPED,
+            **COMMON,
+            **GROUPED,
             "use_qk_norm": False,
             "rms_norm_eps": 1e-5,
             "rope_theta": 10000.0,
@@ -253,8 +253,8 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         layouts={"A": _PER_EXPERT, "E": _QWEN_FUSED, "M": _MLX},
         defaults={
-            **_COMMON,
-            **_GROUPED,
+            **COMMON,
+            **GROUPED,
             "use_qk_norm": False,
             "rms_norm_eps": 1e-5,
             "rope_theta": 1000000.0,
@@ -273,7 +273,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="block_sparse_moe",
         layouts={"B": _MIXTRAL_PER_EXPERT, "E": _MIXTRAL_FUSED, "M": _MLX},
         defaults={
-            **_COMMON,
+            **COMMON,
             "scoring_func": "sigmoid",
             "shared_intermediate_size": 0,
             "use_qk_norm": True,
@@ -291,8 +291,8 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         layouts={"A": _PER_EXPERT, "E": _QWEN_FUSED, "M": _MLX},
         defaults={
-            **_COMMON,
-            **_GROUPED,
+            **COMMON,
+            **GROUPED,
             "norm_topk_prob": True,
             "routed_scaling_factor": 2.5,
             "rms_norm_eps": 1e-5,
@@ -313,7 +313,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         layouts={"A": _PER_EXPERT, "E": _QWEN_FUSED},
         defaults={
-            **_COMMON,
+            **COMMON,
             "score_func": "sigmoid",
             "route_norm": True,
             "n_group": 1,
