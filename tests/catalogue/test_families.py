@@ -2,7 +2,7 @@ from importlib.metadata import version
 
 import pytest
 
-from hubbot.catalogue import layouts, runtimes
+from hubbot.catalogue import families, layouts, runtimes
 from hubbot.catalogue.families import BY_MODEL_TYPE, FAMILIES, Family
 from tests.reference.checkpoints import case, cases, tensors
 
