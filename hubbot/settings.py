@@ -89,8 +89,8 @@ class Settings(BaseSettings):
     """Attempts at one stage before a job parks."""
     memory_gigabytes: float | None = Field(default=None, gt=0)
     """Memory that a job may need; larger jobs wait for another runner. The default is no limit."""
-    slice_megabytes: float = Field(default=32.0, gt=0)
-    """Source bytes in one slice of the streaming conversion."""
+    conversion_megabytes: float = Field(default=160.0, gt=0)
+    """Memory that a conversion works in, beyond the runtime's own 300 MB, whatever the number of variants."""
     shard_gigabytes: float = Field(default=5.0, gt=0)
     """Largest weight file written."""
     stage_hours: float = Field(default=12.0, gt=0)
@@ -123,9 +123,9 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'hubbot.db'}"
 
     @property
-    def slice_bytes(self) -> int:
-        """Return the slice size in bytes."""
-        return int(self.slice_megabytes * (1 << 20))
+    def working_bytes(self) -> int:
+        """Return the memory that a conversion works in, in bytes."""
+        return int(self.conversion_megabytes * (1 << 20))
 
     @property
     def shard_bytes(self) -> int:

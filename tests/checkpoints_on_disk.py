@@ -89,18 +89,18 @@ def look(folder: Path) -> Source:
 
 
 def planned(source: Source, *variants: str) -> Plan:
-    return plan(source.checkpoint, source.layout, variants, slice_bytes=1 << 20)
+    return plan(source.checkpoint, source.layout, variants, working_bytes=1 << 20)
 
 
 def converted(
-    source: Source, out: Path, *variants: str, slice_bytes: int = 1 << 16, shard_bytes: int = 1 << 30
+    source: Source, out: Path, *variants: str, working_bytes: int = 1 << 16, shard_bytes: int = 1 << 30
 ) -> dict[str, Path]:
     made = convert(
         source.checkpoint,
         planned(source, *variants),
         source=source.folder,
         out=out,
-        bounds=Bounds(slice_bytes=slice_bytes, shard_bytes=shard_bytes),
+        bounds=Bounds(working_bytes=working_bytes, shard_bytes=shard_bytes),
         progress=quietly,
     )
     return {artifact.variant: Path(artifact.path) for artifact in made}

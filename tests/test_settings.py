@@ -23,10 +23,10 @@ def test_nothing_is_published_or_watched_by_default() -> None:
 
 
 def test_the_environment_stands_over_the_file(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    elsewhere.write_text('org = "file"\nslice_megabytes = 2\n')
+    elsewhere.write_text('org = "file"\nconversion_megabytes = 2\n')
     monkeypatch.setenv("HUBBOT_ORG", "environment")
     settings = load()
-    assert (settings.org, settings.slice_bytes) == ("environment", 2 << 20)
+    assert (settings.org, settings.working_bytes) == ("environment", 2 << 20)
 
 
 def test_a_watch_rule_is_read_from_the_file(elsewhere: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_watch_rule_is_read_from_the_file(elsewhere: Path) -> None:
     [
         ("variants = ['4.5bit']", "variants"),
         ("variants = []", "variants"),
-        ("slice_megabytes = 0", "slice_megabytes"),
+        ("conversion_megabytes = 0", "conversion_megabytes"),
         ("max_attempts = 0", "max_attempts"),
         ("repo_name = 'x'", "repo_name"),
         ("colour = 'red'", "colour"),

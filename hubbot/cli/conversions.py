@@ -59,7 +59,7 @@ class Conversion:
             if isinstance(item, str):
                 plan.variant_named(item)  # before the slow imports and the look at the source
         layout = classify.classify(self._checkpoint)
-        return plan.plan(self._checkpoint, layout, variants, slice_bytes=self._settings.slice_bytes)
+        return plan.plan(self._checkpoint, layout, variants, working_bytes=self._settings.working_bytes)
 
     def convert(self, plan: Plan) -> tuple[Artifact, ...]:
         """Fetch what is not here, and convert."""
@@ -67,7 +67,7 @@ class Conversion:
 
         with bar("fetch") as tell:
             source = self._staging.fetch(self._checkpoint, tell)
-        bounds = convert.Bounds(slice_bytes=self._settings.slice_bytes, shard_bytes=self._settings.shard_bytes)
+        bounds = convert.Bounds(working_bytes=self._settings.working_bytes, shard_bytes=self._settings.shard_bytes)
         with bar("convert") as tell:
             return convert.convert(
                 self._checkpoint, plan, source=source, out=self._out, bounds=bounds, progress=tell

@@ -19,6 +19,17 @@ from hubbot.device.writer import WeightWriter
 from hubbot.errors import ValueMismatch
 from hubbot.plans import Encoding, Move
 
+# How often a slice's source bytes are in memory at once: read ahead on each lane, and copied for those computed.
+HELD_SOURCE = 3 * streams.CPU_LANES
+# And its output bytes: of the slices computed, and of the one being written.
+HELD_OUTPUT = streams.CPU_LANES + 2
+
+
+def slice_limit(working_bytes: int, *, source_bytes: int, output_bytes: int) -> int:
+    """Return the source bytes of one slice, so that all slices held at once fit into `working_bytes`."""
+    ratio = output_bytes / max(1, source_bytes)
+    return max(1, int(working_bytes / (HELD_SOURCE + HELD_OUTPUT * ratio)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:

@@ -26,7 +26,7 @@ def plan(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     del progress
     workspace = Workspace(root=Path(request["root"]))
     made = planning.plan(
-        workspace.checkpoint(), workspace.layout(), request["variants"], slice_bytes=request["slice_bytes"]
+        workspace.checkpoint(), workspace.layout(), request["variants"], working_bytes=request["working_bytes"]
     )
     workspace.save("plan", made.to_json())
     return {"memory_bytes": made.memory_bytes, "disk_bytes": made.disk_bytes, "versions": dict(made.versions)}
@@ -35,7 +35,7 @@ def plan(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
 def convert(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Convert all variants into the workspace."""
     workspace = Workspace(root=Path(request["root"]))
-    bounds = converting.Bounds(slice_bytes=request["slice_bytes"], shard_bytes=request["shard_bytes"])
+    bounds = converting.Bounds(working_bytes=request["working_bytes"], shard_bytes=request["shard_bytes"])
     artifacts = converting.convert(
         workspace.checkpoint(),
         workspace.plan(),

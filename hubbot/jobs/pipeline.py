@@ -86,7 +86,7 @@ class Pipeline:
         for variant in job.variants:
             # Better to learn before the work than after it that there is nowhere to publish.
             publish.target_id(self.settings.org, self.settings.repo_name, job.repo, variant)
-        request = {"variants": list(job.variants), "slice_bytes": self.settings.slice_bytes}
+        request = {"variants": list(job.variants), "working_bytes": self.settings.working_bytes}
         answer = self._child(job, cancelled, "plan", request)
         self.results.put(job.id, "plan", answer)
         if self._is_recorded(job, answer["versions"]):
@@ -115,7 +115,7 @@ class Pipeline:
         return StageDone()
 
     def _convert(self, job: Job, cancelled: threading.Event) -> Outcome:
-        request = {"slice_bytes": self.settings.slice_bytes, "shard_bytes": self.settings.shard_bytes}
+        request = {"working_bytes": self.settings.working_bytes, "shard_bytes": self.settings.shard_bytes}
         answer = self._child(job, cancelled, "convert", request)
         for made in answer["variants"]:
             self.results.put(job.id, "artifact", made, made["variant"])

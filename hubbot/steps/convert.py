@@ -27,9 +27,9 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How much may be in memory and in one file: bytes of source per slice, bytes per output shard."""
+    """How much may be in memory and in one file: bytes that slices may take together, bytes per output shard."""
 
-    slice_bytes: int
+    working_bytes: int
     shard_bytes: int
 
 
@@ -89,11 +89,14 @@ def _stream(
             )
             for variant, journal in zip(plan.variants, journals, strict=True)
         ]
+        limit = conveyor.slice_limit(
+            bounds.working_bytes, source_bytes=checkpoint.weight_bytes, output_bytes=plan.disk_bytes
+        )
         slices = [
             part
             for move in plan.moves
             if any(_is_wanted(variant, move.output) for variant in variants)
-            for part in conveyor.slices_of(move, checkpoint.tensors, bounds.slice_bytes)
+            for part in conveyor.slices_of(move, checkpoint.tensors, limit)
         ]
         total = sum(part.nbytes for part in slices)
         conveyor.run(slices, shards=shards, tensors=checkpoint.tensors, variants=variants, progress=tell)

@@ -18,15 +18,15 @@ from hubbot.catalogue.variants import VARIANTS, Subject, Variant, encode
 from hubbot.checkpoints import Checkpoint
 from hubbot.device import runtime
 from hubbot.device.runtime import Parameter
+from hubbot.device.streams import CACHE_BYTES
 from hubbot.errors import IncompleteCover, RecipeIneffective, UnknownLayout, WrongUsage
 from hubbot.plans import Drop, Layout, Move, Plan, PlannedVariant
 
 # Importing mlx-lm and transformers takes this much by itself (measured on Linux x86-64).
 RUNTIME_BYTES = 300 << 20
-SLICES_IN_FLIGHT = 6
 
 
-def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Variant], *, slice_bytes: int) -> Plan:
+def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Variant], *, working_bytes: int) -> Plan:
     """Return the plan for `variants` (catalogue names or recipes), or raise IncompleteCover or WrongUsage."""
     recipes = [variant_named(item) if isinstance(item, str) else item for item in variants]
     family = BY_MODEL_TYPE[checkpoint.model_type]
@@ -47,7 +47,7 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
         drops=tuple(drops),
         variants=planned,
         disk_bytes=sum(variant.nbytes for variant in planned),
-        memory_bytes=RUNTIME_BYTES + SLICES_IN_FLIGHT * slice_bytes * (1 + len(planned)),
+        memory_bytes=RUNTIME_BYTES + CACHE_BYTES + working_bytes,
         versions=runtime.versions(),
     )
 

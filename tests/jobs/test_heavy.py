@@ -17,7 +17,7 @@ from hubbot.steps.classify import classify
 from hubbot.steps.inspect import inspect
 from tests.reference.checkpoints import case, write
 
-BOUNDS = {"slice_bytes": 1 << 16, "shard_bytes": 1 << 30}
+BOUNDS = {"working_bytes": 1 << 16, "shard_bytes": 1 << 30}
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def run(stage: str, workspace: Workspace, **request: Any) -> tuple[dict[str, Any
 
 
 def test_plan_convert_and_verify_hand_over_through_the_folder(workspace: Workspace) -> None:
-    planned, _ = run("plan", workspace, variants=["bf16", "8bit"], slice_bytes=1 << 16)
+    planned, _ = run("plan", workspace, variants=["bf16", "8bit"], working_bytes=1 << 16)
     assert planned["memory_bytes"] > 0
     assert planned["disk_bytes"] > 0
     assert set(planned["versions"]) == {"hubbot", "mlx", "mlx-lm"}
@@ -57,13 +57,13 @@ def test_plan_convert_and_verify_hand_over_through_the_folder(workspace: Workspa
 def test_a_stage_without_its_input_says_that_the_work_is_lost(workspace: Workspace) -> None:
     (workspace.root / "layout.json").unlink()
     with pytest.raises(WorkLost):
-        run("plan", workspace, variants=["bf16"], slice_bytes=1 << 16)
+        run("plan", workspace, variants=["bf16"], working_bytes=1 << 16)
     with pytest.raises(WorkLost):
         run("convert", workspace, **BOUNDS)
 
 
 def test_any_folder_can_be_judged_without_a_plan(workspace: Workspace) -> None:
-    run("plan", workspace, variants=["bf16"], slice_bytes=1 << 16)
+    run("plan", workspace, variants=["bf16"], working_bytes=1 << 16)
     run("convert", workspace, **BOUNDS)
     request = {"source": str(workspace.source), "artifact": str(workspace.variant("bf16"))}
     report, _ = run("verify_folder", workspace, **request)
@@ -74,7 +74,7 @@ def test_any_folder_can_be_judged_without_a_plan(workspace: Workspace) -> None:
 
 
 def test_an_artifact_without_a_tokenizer_does_not_speak(workspace: Workspace) -> None:
-    run("plan", workspace, variants=["bf16"], slice_bytes=1 << 16)
+    run("plan", workspace, variants=["bf16"], working_bytes=1 << 16)
     run("convert", workspace, **BOUNDS)
     with pytest.raises(SmokeFailed):
         heavy.smoke({"folder": str(workspace.variant("bf16")), "max_tokens": 4}, print)

@@ -57,7 +57,7 @@ def test_any_value_of_any_key_gives_a_plan_or_an_error_of_the_tree(name: str, da
     found = checkpoint(name)
     found = dataclasses.replace(found, config={**found.config, **changes})
     with contextlib.suppress(HubbotError):
-        made = plan(found, classify(found), ["4bit"], slice_bytes=1 << 20)
+        made = plan(found, classify(found), ["4bit"], working_bytes=1 << 20)
         assert {move.output for move in made.moves} == set(made.variants[0].encodings)
 
 
@@ -73,4 +73,4 @@ def test_any_tensor_lost_or_renamed_is_an_error_of_the_tree(name: str, data: st.
         tensors[new] = dataclasses.replace(found.tensors[victim], name=new)
     broken = dataclasses.replace(found, tensors=tensors)
     with pytest.raises(HubbotError):
-        plan(broken, classify(broken), ["bf16"], slice_bytes=1 << 20)
+        plan(broken, classify(broken), ["bf16"], working_bytes=1 << 20)

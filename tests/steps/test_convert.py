@@ -134,11 +134,11 @@ def test_all_forms_of_one_model_convert_to_the_same_weights(variant: str, worksh
         assert all(np.array_equal(first[name][1], other[name][1]) for name in first)
 
 
-@pytest.mark.parametrize("slice_bytes", [1, 5000, 1 << 30])
-def test_the_slice_size_changes_no_byte(slice_bytes: int, workshop: Workshop, tmp_path: Path) -> None:
+@pytest.mark.parametrize("working_bytes", [1, 5000, 1 << 30])
+def test_the_slice_size_changes_no_byte(working_bytes: int, workshop: Workshop, tmp_path: Path) -> None:
     source = workshop.source("qwen3_moe/v5")
     names = ("fp16", "3bit", "nvfp4")
-    made = converted(source, tmp_path, *names, slice_bytes=slice_bytes)
+    made = converted(source, tmp_path, *names, working_bytes=working_bytes)
     for name in names:
         assert contents(made[name]) == contents(workshop.artifact("qwen3_moe/v5", name))
 
@@ -173,7 +173,7 @@ def test_a_nan_is_told_with_the_expert_that_holds_it(tmp_path: Path) -> None:
     tensor = "model.layers.1.mlp.experts.5.up_proj.weight"
     source = damaged("qwen3_moe/hub", tmp_path, tensor, np.nan)
     with pytest.raises(ValueMismatch) as caught:
-        converted(source, tmp_path / "out", "bf16", slice_bytes=1 << 25)
+        converted(source, tmp_path / "out", "bf16", working_bytes=1 << 25)
     assert caught.value.where == tensor
 
 
@@ -255,7 +255,7 @@ def test_a_disk_that_fills_up_meanwhile_leaves_nothing(
 
     monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(OutOfRoom, match="disk is full"):
-        converted(workshop.source("qwen3_moe/hub"), tmp_path, "bf16", "4bit", slice_bytes=4096)
+        converted(workshop.source("qwen3_moe/hub"), tmp_path, "bf16", "4bit", working_bytes=4096)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -356,7 +356,7 @@ def test_a_kill_between_two_files_is_resumed_to_the_same_bytes(workshop: Worksho
         if done > total // 2:
             raise Killed
 
-    bounds = step.Bounds(slice_bytes=1 << 14, shard_bytes=50_000)
+    bounds = step.Bounds(working_bytes=1 << 14, shard_bytes=50_000)
     arguments = (source.checkpoint, planned(source, "bf16"))
     with pytest.raises(Killed):
         step.convert(*arguments, source=source.folder, out=tmp_path, bounds=bounds, progress=watch)
@@ -366,7 +366,7 @@ def test_a_kill_between_two_files_is_resumed_to_the_same_bytes(workshop: Worksho
         *arguments, source=source.folder, out=tmp_path, bounds=bounds,
         progress=lambda done, _total, _name: seen.append(done),
     )  # fmt: skip
-    fresh = converted(source, tmp_path / "fresh", "bf16", slice_bytes=1 << 14, shard_bytes=50_000)["bf16"]
+    fresh = converted(source, tmp_path / "fresh", "bf16", working_bytes=1 << 14, shard_bytes=50_000)["bf16"]
     assert contents(tmp_path / "bf16") == contents(fresh)
     assert sum(np.diff([0, *seen])) < sum(tensor.nbytes for tensor in source.checkpoint.tensors.values())
 
@@ -376,7 +376,7 @@ def test_progress_ends_at_the_total(workshop: Workshop, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     step.convert(
         source.checkpoint, planned(source, "bf16"), source=source.folder, out=tmp_path,
-        bounds=step.Bounds(slice_bytes=1 << 15, shard_bytes=1 << 30),
+        bounds=step.Bounds(working_bytes=1 << 15, shard_bytes=1 << 30),
         progress=lambda done, total, _name: told.append((done, total)),
     )  # fmt: skip
     assert told[-1][0] == told[-1][1] == source.checkpoint.weight_bytes

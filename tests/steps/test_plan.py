@@ -24,7 +24,7 @@ def replan(source: Source, *variants: str, without: str = "", extra: Any = None,
     if extra:
         held[extra[0]] = TensorInfo(name=extra[0], dtype="F32", shape=extra[1], shard="m", start=0, end=1)
     altered = dataclasses.replace(found, tensors=held, config={**found.config, **config})
-    return plan(altered, source.layout, variants or ("bf16",), slice_bytes=1 << 20)
+    return plan(altered, source.layout, variants or ("bf16",), working_bytes=1 << 20)
 
 
 def settings(key: str, value: Any) -> dict[str, Any]:
@@ -122,13 +122,13 @@ def test_an_order_that_the_catalogue_does_not_know_is_refused(workshop: Workshop
     source = workshop.source("qwen3_moe/v5")
     layout = dataclasses.replace(source.layout, order="shuffled")
     with pytest.raises(UnknownLayout, match="'shuffled'"):
-        plan(source.checkpoint, layout, ["bf16"], slice_bytes=1 << 20)
+        plan(source.checkpoint, layout, ["bf16"], working_bytes=1 << 20)
 
 
 def test_an_interleaved_order_takes_every_second_row(workshop: Workshop) -> None:
     source = workshop.source("qwen3_moe/v5")
     layout = dataclasses.replace(source.layout, order="interleaved")
-    made = plan(source.checkpoint, layout, ["bf16"], slice_bytes=1 << 20)
+    made = plan(source.checkpoint, layout, ["bf16"], working_bytes=1 << 20)
     assert {move.rows for move in made.moves if move.rows} == {(0, 256, 2), (1, 256, 2)}
 
 
