@@ -8,9 +8,12 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from hubbot.catalogue.recipes import read_recipe
 from hubbot.catalogue.variants import VARIANTS
 from hubbot.errors import CorruptHeader, NeedsHuman, OutOfRoom, ValueMismatch, WrongUsage
+from hubbot.marks import read_mark
 from hubbot.steps import convert as step
+from hubbot.steps.plan import plan
 from tests.checkpoints_on_disk import (
     CONVERTIBLE,
     Source,
@@ -412,3 +415,32 @@ def test_quantized_experts_are_mx_quantize_of_the_whole_stack(workshop: Workshop
             assert made[f"{stem}.{part}"][0] == dtype
             assert np.array_equal(made[f"{stem}.{part}"][1], bits)
         assert to_mlx(made[f"{stem}.scales"]).dtype == mx.bfloat16
+
+
+RECIPE = """
+name = "mine"
+experts = { bits = 3 }
+rest = { bits = 6, group_size = 32 }
+[[rule]]
+pattern = "model.layers.0.*"
+bits = 4
+"""
+
+
+def test_the_artifact_carries_the_recipe_that_makes_it_again(workshop: Workshop, tmp_path: Path) -> None:
+    source = workshop.source("qwen3_moe/bf16")
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    mine = read_recipe(tmp_path / "mine.toml")
+    made = plan(source.checkpoint, source.layout, [mine], working_bytes=1 << 20)
+    (artifact,) = step.convert(
+        source.checkpoint,
+        made,
+        source=source.folder,
+        out=tmp_path / "out",
+        bounds=step.Bounds(working_bytes=1 << 20, shard_bytes=1 << 30),
+        progress=lambda *_: None,
+    )
+    mark = read_mark(Path(artifact.path))
+    assert mark is not None
+    assert mark["recipe"] == json.loads(json.dumps(mine.to_json()))
+    assert mark["recipe"]["rules"][0]["pattern"] == "model.layers.0.*"
