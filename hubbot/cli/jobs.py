@@ -152,6 +152,10 @@ def _change(verb: str, job_id: int, *, as_json: bool) -> None:
 def _print_job(record: dict[str, Any]) -> None:
     data.print(f"[bold]job {record['id']}[/bold]  {record['repo']} at {record['revision'][:12]}")
     data.print(f"{record['state']} at stage {record['stage']}, variants {' '.join(record['variants'])}")
+    progress = next((r["data"] for r in record["results"] if r["kind"] == "progress"), None)
+    if progress and record["state"] == "running" and progress["stage"] == record["stage"]:
+        percent = 100 * progress["done"] // max(1, progress["total"])
+        data.print(f"{percent} % of {record['stage']} done, at {progress['what']}", markup=False)
     error = record["error"]
     if error:
         data.print(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from hubbot.cli import checkpoints, demo, devhub, doctor, jobs, published, running
+from hubbot.cli import checkpoints, demo, devhub, doctor, jobs, layouts, published, running
 from hubbot.cli.output import print_error, print_json, talk
 from hubbot.errors import HubbotError, WrongUsage
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for noun in (checkpoints, jobs, running, published, doctor, demo, devhub):
+for noun in (checkpoints, layouts, jobs, running, published, doctor, demo, devhub):
     noun.register(app)
 
 

@@ -4,7 +4,9 @@ Light stages run here, heavy ones in a child process without a token. It never d
 again (states.py, retry.py) and never judges an artifact itself.
 """
 
+import math
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +21,9 @@ from hubbot.jobs.workspace import Workspace
 from hubbot.settings import Settings
 from hubbot.steps import card, classify, fetch, inspect, publish, verify
 from hubbot.store.results import Results
+
+# How often a stage's progress is written into the database.
+NOTED_SECONDS = 10.0
 
 
 class OnProgress(Protocol):
@@ -99,11 +104,12 @@ class Pipeline:
 
     def _fetch(self, job: Job, cancelled: threading.Event) -> Outcome:
         workspace = self.workspace(job)
+        note = self._noted(job)
 
         def tell(done: int, total: int, what: str) -> None:
             if cancelled.is_set():
                 raise child.Interrupted("fetch was stopped")
-            self.on_progress(job, done, total, what)
+            note(done, total, what)
 
         fetch.fetch(
             workspace.checkpoint(),
@@ -211,9 +217,26 @@ class Pipeline:
             },
         )
 
+    def _noted(self, job: Job) -> Callable[[int, int, str], None]:
+        """Return a function that shows how far the stage is, and writes it down for whoever asks elsewhere."""
+        written = -math.inf
+
+        def note(done: int, total: int, what: str) -> None:
+            nonlocal written
+            self.on_progress(job, done, total, what)
+            now = time.monotonic()
+            if now - written >= NOTED_SECONDS or done == total:
+                written = now
+                progress = {"stage": job.stage, "done": done, "total": total, "what": what}
+                self.results.put(job.id, "progress", progress)
+
+        return note
+
     def _child(self, job: Job, cancelled: threading.Event, stage: str, request: dict[str, Any]) -> dict[str, Any]:
+        note = self._noted(job)
+
         def tell(fields: dict[str, Any]) -> None:
-            self.on_progress(job, fields["done"], fields["total"], fields["what"])
+            note(fields["done"], fields["total"], fields["what"])
 
         root = self.workspace(job).root
         limit = self.settings.smoke_seconds if stage == "smoke" else self.settings.stage_hours * 3600

@@ -73,6 +73,7 @@ def test_each_stage_leaves_what_people_and_the_next_stage_need(opened: Bot) -> N
         ("checkpoint", None),
         ("layout", None),
         ("plan", None),
+        ("progress", None),
         ("artifact", "4bit"),
         ("report", "4bit"),
         ("smoke", "4bit"),
@@ -240,3 +241,11 @@ def test_a_recipe_is_the_same_in_any_order() -> None:
 def test_a_job_has_a_folder_of_its_own(opened: Bot) -> None:
     job = enqueued(opened)
     assert opened.pipeline.workspace(job).root == work_folder(opened.settings, job)
+
+
+def test_how_far_a_heavy_stage_is_stands_in_the_jobs_results(opened: Bot) -> None:
+    job = take(opened, enqueued(opened), Stage.VERIFY)
+    progress = opened.results.get(job.id, "progress")
+    assert progress is not None
+    assert progress["stage"] == "convert"
+    assert progress["done"] == progress["total"] > 0
