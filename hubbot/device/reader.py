@@ -89,7 +89,7 @@ class Shards:
         view = out.reshape(-1).view(np.uint8).data
         done = 0
         while done < len(view):
-            count = os.preadv(self._descriptor(info.shard), [view[done:]], offset + done)
+            count = _read_into(self._descriptor(info.shard), view[done:], offset + done)
             if count == 0:
                 raise CorruptHeader(
                     f"tensor {info.name!r} ends after {done} of {len(view)} bytes",
@@ -107,3 +107,11 @@ class Shards:
                 if hasattr(os, "posix_fadvise"):
                     os.posix_fadvise(self._files[shard], 0, 0, os.POSIX_FADV_SEQUENTIAL)
             return self._files[shard]
+
+
+def _read_into(descriptor: int, view: memoryview, offset: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [view], offset)
+    data = os.pread(descriptor, len(view), offset)  # macOS before 11
+    view[: len(data)] = data
+    return len(data)
