@@ -104,7 +104,13 @@ def _watching(chosen: settings.Settings) -> Iterator[Check]:
             name="watch", status="warn", message="no rules, so nothing is watched", hint="add a [[watch]] rule"
         )
     for rule in chosen.watch:
-        yield Check(name=f"watch {rule.name}", status="ok", message=_in_words(rule))
+        everybody = not (rule.authors or rule.search or rule.tags)
+        yield Check(
+            name=f"watch {rule.name}",
+            status="warn" if everybody else "ok",
+            message=_in_words(rule),
+            hint="this rule lists the whole Hub; set authors, search or tags" if everybody else None,
+        )
 
 
 def _in_words(rule: settings.WatchRule) -> str:

@@ -112,12 +112,3 @@ def same_origin(found: Mapping[str, Any], source: Repo, variant: str) -> bool:
     if not isinstance(marked, Mapping) or found.get("variant") != variant:
         return False
     return marked.get("repo") == named["repo"] and (not source.is_local or marked == named)
-
-
-def same_recipe(found: Mapping[str, Any], source: Repo, variant: str, versions: Mapping[str, str]) -> bool:
-    """Say whether a mark is of the same source at the same revision, variant and versions."""
-    return (
-        same_origin(found, source, variant)
-        and found["source"].get("revision") == source.revision
-        and found.get("versions") == dict(versions)
-    )

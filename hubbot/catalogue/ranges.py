@@ -41,7 +41,7 @@ def value_problem(field: str, value: Any, config: Mapping[str, Any]) -> str | No
         return None
     wanted = _wanted(field, value)
     if wanted is not None:
-        return f"the config says {field} = {str(value)[:60]!r}, which is no {wanted}"
+        return f"the config says {field} = {repr(value)[:60]}, which is no {wanted}"
     experts = next(
         (config[key] for key in ("num_experts", "num_local_experts", "n_routed_experts") if key in config), 0
     )

@@ -45,14 +45,18 @@ def check_files(artifact: Artifact, digests: Mapping[str, str]) -> Iterator[Find
     strays = sorted(path for path in digests if recorded and path not in recorded and path not in ABOUT)
     yield _finding(
         "foreign files", strays[0] if strays else "folder", len(strays), 0, ok=not strays,
-        reason="a file that hubbot did not make; mlx-lm merges every model*.safetensors it finds" if strays
-        else "none",
+        reason=_why_stray(strays[0]) if strays else "none",
     )  # fmt: skip
     code = sorted(path for path in digests if path.endswith((".py", ".pkl", ".bin", ".pt")))
     yield _finding(
         "foreign code", code[0] if code else "folder", len(code), 0, ok=not code,
         reason="a file that can run when loaded" if code else "none",
     )  # fmt: skip
+
+
+def _why_stray(name: str) -> str:
+    merged = name.startswith("model") and name.endswith(".safetensors")
+    return "mlx-lm merges every model*.safetensors it finds" if merged else "hubbot did not make this file"
 
 
 def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -105,11 +109,14 @@ def check_tensors(
         reason="the stored shape is not the model's" if wrong else "as in the model that config.json describes",
     )  # fmt: skip
     block = config.get("quantization") or {}
-    yield from _check_bits(stored, block if isinstance(block, dict) else {})
+    yield from _check_bits(stored, block if isinstance(block, dict) else {}, config.get("quantization_config"))
     yield from _check_routers(stored)
 
 
-def _check_bits(stored: StoredParameters, block: Mapping[str, Any]) -> Iterator[Finding]:
+_TWIN = "the Hub shows this block, mlx-lm reads `quantization`, and the two disagree"
+
+
+def _check_bits(stored: StoredParameters, block: Mapping[str, Any], twin: Any) -> Iterator[Finding]:
     default = {key: block.get(key) for key in ("mode", "bits", "group_size")}
     wrong: list[tuple[StoredParameter, Any]] = []
     for parameter in stored.by_name.values():
@@ -119,6 +126,8 @@ def _check_bits(stored: StoredParameters, block: Mapping[str, Any]) -> Iterator[
         if bool(said) if parameter.mode == "none" else any(told.get(k) != v for k, v in proven.items()):
             wrong.append((parameter, said))
     first, said = wrong[0] if wrong else (None, None)
+    if twin is not None and twin != block:
+        yield _finding("bits", "config.json, quantization_config", twin, block, ok=False, reason=_TWIN)
     yield _finding(
         "bits", first.name if first else "all parameters",
         f"{first.mode} {first.bits} bits, groups of {first.group_size}" if first else 0, said or 0, ok=not wrong,
@@ -153,11 +162,16 @@ def check_load(folder: Path) -> Iterator[Finding]:
 
 
 def hash_files(folder: Path) -> dict[str, str]:
-    """Return the sha256 of every file of the folder, by path."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {
-        name: digest(path, name).sha256 or "" for path in paths if (name := path.relative_to(folder).as_posix())
-    }
+    """Return the sha256 of every file of the folder, by path.
+
+    Dot files are not the repo's: the Hub adds .gitattributes, its client .cache, a Mac .DS_Store.
+    """
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not any(part.startswith(".") for part in name.split("/")):
+            found[name] = digest(path, name).sha256 or ""
+    return found
 
 
 def _index(folder: Path) -> dict[str, str] | None:

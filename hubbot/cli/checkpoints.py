@@ -3,6 +3,7 @@
 import tempfile
 import threading
 import time
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +12,9 @@ import typer
 
 from hubbot.cli.bars import bar
 from hubbot.cli.options import Json, Revision
-from hubbot.cli.output import data, print_json, size, table, talk
+from hubbot.cli.output import data, print_json, table, talk
 from hubbot.memory import peak_resident_bytes
+from hubbot.sizes import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +27,9 @@ Variants = Annotated[
     list[str] | None,
     typer.Option("--variant", "-v", help="Variant to make; repeat for several. Default: the settings' list."),
 ]
+
+
+SHOWN_FINDINGS = 40
 
 
 def register(app: typer.Typer) -> None:
@@ -88,7 +93,7 @@ def convert_command(
     if as_json:
         print_json(record)
     else:
-        _print_conversion(record)
+        _print_conversion(record, plan)
     for report in reports:
         report.approve()
 
@@ -157,7 +162,7 @@ def smoke_command(
         data.print(f"[dim]{sample['tokens']} tokens, {sample['tokens_per_second']} tokens/s[/dim]\n")
     for warning in record["warnings"]:
         talk.print(f"[yellow]warning[/yellow]: {warning}")
-    data.print(f"[green]it speaks[/green]; peak memory {size(record['peak_memory_bytes'])}")
+    data.print(f"[green]it speaks[/green]; peak memory {readable(record['peak_memory_bytes'])}")
 
 
 def _conversion_record(
@@ -199,23 +204,25 @@ def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
         return
     made = table(f"{summary['source']}: what would be made", "variant", "bits/weight", "bytes")
     for variant in summary["variants"]:
-        made.add_row(variant["name"], f"{variant['bits_per_weight']:.2f}", size(variant["bytes"]))
+        made.add_row(variant["name"], f"{variant['bits_per_weight']:.2f}", readable(variant["bytes"]))
     data.print(made)
-    data.print(f"disk {size(plan['disk_bytes'])}, memory at most {size(plan['memory_bytes'])}")
+    data.print(f"disk {readable(plan['disk_bytes'])}, memory at most {readable(plan['memory_bytes'])}")
 
 
-def _print_conversion(record: dict[str, Any]) -> None:
+def _print_conversion(record: dict[str, Any], plan: "Plan") -> None:
     made = table(
         f"{record['source']}: converted in {record['seconds']} s", "variant", "bits/weight", "bytes", "path"
     )
-    for variant in record["variants"]:
-        row = (variant["name"], f"{variant['bits_per_weight']:.2f}", size(variant["bytes"]), variant["path"])
-        made.add_row(*row)
+    for item in record["variants"]:
+        made.add_row(item["name"], f"{item['bits_per_weight']:.2f}", readable(item["bytes"]), item["path"])
     data.print(made)
     for drop in record["dropped"]:
         data.print(f"left out {drop['name']}: {drop['reason']}", markup=False)
     for name, verdict in record.get("verified", {}).items():
         data.print(f"{name}: {verdict}")
+    for variant in plan.variants:
+        for reason, count in Counter(drop.reason for drop in variant.unquantized).items():
+            talk.print(f"{variant.name}: {count} tensors stay unquantized: {reason}", markup=False)
     if "verified" not in record:
         talk.print("not verified; `hubbot verify SOURCE FOLDER` or --verify runs the referee")
 
@@ -226,12 +233,11 @@ def _print_report(report: dict[str, Any]) -> None:
     data.print("  ".join(f"{gate}: {status}" for gate, status in report["gates"].items()))
     order = {"fail": 0, "not-run": 1, "not-applicable": 2, "pass": 3}
     findings = sorted(report["findings"], key=lambda finding: order[finding["status"]])
-    shown = [f for f in findings if f["status"] != "pass" or f["gate"] == "structure"]
-    made = table("Findings, worst first", "status", "gate", "check", "subject", "measured", "allowed", "reason")
-    for finding in shown[:40]:
-        made.add_row(
-            *(str(finding[key]) for key in ("status", "gate", "check", "subject", "measured", "allowed", "reason"))
-        )
+    made = table("Findings, worst first", "status", "check", "subject", "what was found")
+    for finding in [finding for finding in findings if finding["status"] != "pass"][:SHOWN_FINDINGS]:
+        numbers = f"; measured {finding['measured']}, allowed {finding['allowed']}"
+        told = finding["reason"] + (numbers if finding["status"] == "fail" else "")
+        made.add_row(finding["status"], f"{finding['gate']}: {finding['check']}", finding["subject"], told)
     data.print(made)
     passed = sum(1 for finding in findings if finding["status"] == "pass")
     data.print(f"{passed} of {len(findings)} findings passed; --json shows all of them")

@@ -6,11 +6,13 @@ Commands live one file per noun; bodies import what they need, so that --help st
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
+from hubbot import __version__
 from hubbot.cli import checkpoints, demo, devhub, doctor, jobs, layouts, published, running
-from hubbot.cli.output import print_error, print_json, talk
+from hubbot.cli.output import data, print_error, print_json, talk
 from hubbot.errors import HubbotError, WrongUsage
 
 INTERRUPTED = 130
@@ -19,10 +21,22 @@ app = typer.Typer(
     name="hubbot",
     help="Watch the Hub for Mixture-of-Experts checkpoints, convert them to MLX, prove the result, publish it.",
     no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        data.print(f"hubbot {__version__}")
+        raise typer.Exit
+
+
 for noun in (checkpoints, layouts, jobs, running, published, doctor, demo, devhub):
     noun.register(app)
 
@@ -50,7 +64,8 @@ def _usage_error(error: Exception, *, as_json: bool) -> int:
     if show is None:
         raise error
     if as_json:
-        print_json({"error": WrongUsage(getattr(error, "message", str(error))).to_json()})
+        told = error.format_message() if hasattr(error, "format_message") else str(error)
+        print_json({"error": WrongUsage(told, hint="--help shows how it is written").to_json()})
     show()
     return int(getattr(error, "exit_code", WrongUsage.exit_code))
 

@@ -36,11 +36,3 @@ def table(title: str, *columns: str) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
-
-
-def size(nbytes: float) -> str:
-    """Return a size for people, e.g. "1.23 GB"."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if nbytes >= factor:
-            return f"{nbytes / factor:.2f} {unit}"
-    return f"{nbytes:.0f} B"

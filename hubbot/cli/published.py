@@ -3,7 +3,8 @@
 import typer
 
 from hubbot.cli.options import Json
-from hubbot.cli.output import data, print_json, size, table
+from hubbot.cli.output import data, print_json, table
+from hubbot.sizes import readable
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +32,7 @@ def published_command(as_json: Json = False) -> None:
             f"{item['source_repo']}@{item['source_revision'][:8]}",
             item["variant"],
             f"{item['bits_per_weight']:.2f}",
-            size(item["bytes"]),
+            readable(item["bytes"]),
             item["published_at"][:16],
         )
     data.print(made)

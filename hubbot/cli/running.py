@@ -66,7 +66,8 @@ def run_command(once: Once = False, as_json: Json = False) -> None:
     chosen = settings.load()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for library in ("apscheduler", "alembic"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     display = Display(talk)
     if not chosen.watch:
         talk.print("no watch rules are set, so nothing is watched; only the queue is worked on")

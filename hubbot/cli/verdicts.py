@@ -7,7 +7,7 @@ from rich.markup import escape
 from hubbot.catalogue import dialects, packings, runtimes
 from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checkpoints import Checkpoint, RepoFiles
-from hubbot.cli.output import data, size
+from hubbot.cli.output import data
 from hubbot.errors import (
     AmbiguousLayout,
     ConfigUnresolved,
@@ -21,6 +21,7 @@ from hubbot.errors import (
     UnknownPacking,
 )
 from hubbot.plans import Layout
+from hubbot.sizes import readable
 from hubbot.steps.classify import classify
 from hubbot.steps.inspect import inspect
 
@@ -145,4 +146,4 @@ def print_verdict(record: dict[str, Any]) -> None:
         data.print(f"  - {escape(line)}")
     if record["hint"]:
         data.print(f"  [cyan]->[/cyan] {escape(record['hint'])}")
-    data.print(f"[dim]{record['requests']} reads, {size(record['bytes_read'])}[/dim]")
+    data.print(f"[dim]{record['requests']} reads, {readable(record['bytes_read'])}[/dim]")

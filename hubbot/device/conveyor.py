@@ -114,9 +114,9 @@ def _computed(
         computing.append((part, _start(lanes, tensors[part.source].dtype, variants, part, raw)))
         # One more than the lanes: a lane that is done finds its next slice waiting.
         if len(computing) > lanes.count:
-            yield _finish(*computing.popleft())
+            yield _finish(shards, tensors, *computing.popleft())
     while computing:
-        yield _finish(*computing.popleft())
+        yield _finish(shards, tensors, *computing.popleft())
 
 
 def _read(shards: Shards, part: Slice, dtype: str) -> npt.NDArray[Any]:
@@ -124,17 +124,15 @@ def _read(shards: Shards, part: Slice, dtype: str) -> npt.NDArray[Any]:
     if not is_finite(raw, dtype):
         raise ValueMismatch(
             f"NaN or infinity in {part.move.output!r}, rows {part.start} to {part.stop}",
-            where=_culprit(part, raw, dtype),
+            where=_culprit(part, [not is_finite(row, dtype) for row in raw]),
             hint="the checkpoint itself is damaged; nothing is published from it",
         )
     return raw
 
 
-def _culprit(part: Slice, raw: npt.NDArray[Any], dtype: str) -> str:
-    if not part.move.stacked:
-        return part.source
-    bad = next(index for index in range(raw.shape[0]) if not is_finite(raw[index], dtype))
-    return part.move.sources[part.start + bad]
+def _culprit(part: Slice, faulty: Sequence[bool]) -> str:
+    """Return the source tensor at fault: of a stack the expert's own, else the one there is."""
+    return part.move.sources[part.start + list(faulty).index(True)] if part.move.stacked else part.source
 
 
 def _start(
@@ -154,12 +152,15 @@ def _start(
     return lanes.start(arithmetic)
 
 
-def _finish(part: Slice, pending: streams.Pending) -> tuple[Slice, list[dict[str, Any]]]:
+def _finish(
+    shards: Shards, tensors: Mapping[str, TensorInfo], part: Slice, pending: streams.Pending
+) -> tuple[Slice, list[dict[str, Any]]]:
     checks, results = pending.wait()
     if not all(checks):
+        raw = shards.read_move(part.move, part.start, part.stop)
         raise ValueMismatch(
             f"{part.move.output!r} has values beyond float16's range",
-            where=part.source,
+            where=_culprit(part, [ops.overflows(row, tensors[part.source].dtype) for row in raw]),
             hint="use bf16 instead of fp16 for this checkpoint",
         )
     return part, results

@@ -32,6 +32,12 @@ def _from_bits(raw: npt.NDArray[Any]) -> Any:
     return mx.array(flat.view(wide))
 
 
+def overflows(raw: npt.NDArray[Any], source_dtype: str) -> bool:
+    """Say whether a value of raw source bits is beyond float16's range."""
+    array = _from_bits(np.ascontiguousarray(raw)).view(DTYPES[source_dtype])
+    return not bool(all_finite(cast(array, "F16")).item())
+
+
 def cast(array: Any, dtype: str) -> Any:
     """Return `array` in `dtype` (F32, F16 or BF16), rounded to nearest even."""
     return array.astype(DTYPES[dtype])

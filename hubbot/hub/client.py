@@ -13,7 +13,7 @@ from typing import Any, Final
 from huggingface_hub import CommitOperationDelete, HfApi, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils import disable_progress_bars, logging
 
 from hubbot.checkpoints import FileInfo, Repo
 from hubbot.errors import HubUnavailable, TokenRejected
@@ -65,6 +65,8 @@ class Hub:
 
     def __init__(self, *, endpoint: str | None = None, token: str | None = None, patience: Patience) -> None:
         disable_progress_bars()
+        # What goes wrong leaves as one HubbotError; the client's own running commentary would bury it.
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         self._api = HfApi(endpoint=endpoint, token=token, library_name="hubbot")
         self._patience = patience
 

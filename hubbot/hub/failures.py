@@ -30,6 +30,7 @@ from hubbot.errors import (
     WrongUsage,
 )
 
+_LATER = "a job is tried again by itself; at the command line, the same command goes on where it stopped"
 _WAIT = re.compile(r"\bt=(\d+)")
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}")
 
@@ -54,7 +55,7 @@ def translate(error: Exception, where: str) -> HubbotError | None:  # noqa: PLR0
         # The client wraps what broke an LFS upload in a bare RuntimeError.
         return translate(error.__cause__, where)
     if isinstance(error, _UNANSWERED):
-        return HubUnavailable(f"the Hub did not answer as it should: {_clean(error)}", where=where)
+        return HubUnavailable(f"the Hub did not answer as it should: {_clean(error)}", where=where, hint=_LATER)
     if isinstance(error, hf.GatedRepoError | hf.DisabledRepoError):
         return Gated(
             "access to the repo is restricted" if isinstance(error, hf.GatedRepoError) else "the repo is disabled",
@@ -78,7 +79,7 @@ def translate(error: Exception, where: str) -> HubbotError | None:  # noqa: PLR0
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return OutOfRoom("the disk is full", where=where, hint="free some space; the download resumes")
     if isinstance(error, _TRANSPORT):
-        return HubUnavailable(f"the connection to the Hub failed: {_clean(error)}", where=where)
+        return HubUnavailable(f"the connection to the Hub failed: {_clean(error)}", where=where, hint=_LATER)
     return None
 
 
@@ -114,7 +115,7 @@ def _by_status(error: hf.HfHubHTTPError, where: str) -> HubbotError:
             f"the Hub asks for a pause{f' of {wait:.0f} s' if wait else ''}", where=where, after_seconds=wait
         )
     if status >= 500 or status in {0, 408}:
-        return HubUnavailable(f"the Hub answered {status}", where=where, after_seconds=pause(headers))
+        return HubUnavailable(f"the Hub answered {status}", where=where, hint=_LATER, after_seconds=pause(headers))
     return HubRefused(f"the Hub refused with {status}: {_clean(error)}", where=where)
 
 

@@ -21,7 +21,7 @@ from typing import IO, Any, TypedDict
 
 import hubbot
 from hubbot.errors import ChildDied, HubbotError, OutOfRoom, TryLater, from_json
-from hubbot.jobs.memory import footprint
+from hubbot.jobs.footprints import footprint
 from hubbot.settings import Settings
 
 logger = logging.getLogger(__name__)

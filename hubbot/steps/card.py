@@ -19,6 +19,7 @@ from hubbot.checkpoints import Checkpoint
 from hubbot.finishing import CARD, REPORT, write_json
 from hubbot.marks import source_of
 from hubbot.plans import Plan, PlannedVariant
+from hubbot.sizes import readable
 
 _MEANING = {
     "structure": "complete, loads strictly with stock mlx-lm, config equals the source's function",
@@ -154,10 +155,10 @@ def _row(made: Made) -> dict[str, Any]:
     return {
         "name": made.artifact.variant,
         "bits": f"{made.artifact.bits_per_weight:.2f}",
-        "size": _size(made.artifact.nbytes),
+        "size": readable(made.artifact.nbytes),
         "structure_gate": gates.get("structure", "not-run"),
         "values_gate": gates.get("values", "not-run"),
-        "memory": _size(smoke["peak_memory_bytes"]) if smoke else "not measured",
+        "memory": readable(smoke["peak_memory_bytes"]) if smoke else "not measured",
         "speed": f"{max(speeds):.0f}" if speeds else "not measured",
     }
 
@@ -190,10 +191,3 @@ def _samples(smoke: Mapping[str, Any]) -> str:
 def _text(value: str) -> str:
     """Return a string that cannot leave its table cell, code span or line."""
     return _UNSAFE.sub(" ", str(value))[:300]
-
-
-def _size(nbytes: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if nbytes >= size:
-            return f"{nbytes / size:.2f} {unit}"
-    return f"{nbytes / 1e3:.0f} kB"

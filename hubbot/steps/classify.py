@@ -27,7 +27,6 @@ def classify(checkpoint: Checkpoint) -> Layout:
     family, provenance = _family(checkpoint, experts.row)
     count = expert_count(checkpoint, experts)
     check_complete(experts, count)
-    orientation, width = orientation_of(checkpoint, experts)
     fields = runtimes.fields(family.runtime)
     assert fields is not None, "the family's runtime was looked up before"
     resolution = dialects.resolve(checkpoint.config, family, fields)
@@ -35,8 +34,9 @@ def classify(checkpoint: Checkpoint) -> Layout:
         raise ConfigUnresolved(
             "; ".join(resolution.problems),
             where=f"{checkpoint.repo.id}, config.json",
-            hint="hubbot converts it when mlx-lm's class reads the flag, or when the config is completed",
+            hint="either config.json is wrong, or mlx-lm's class has to learn this first",
         )
+    orientation, width = orientation_of(checkpoint, experts)
     layers = dialects.layer_count(checkpoint.config) or 0
     check_layers(checkpoint, layers)
     return Layout(

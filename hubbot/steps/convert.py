@@ -21,6 +21,7 @@ from hubbot.errors import CorruptHeader, HubbotError, OutOfRoom, WrongUsage
 from hubbot.finishing import INDEX, finish, write_json
 from hubbot.marks import MARK, fingerprint, read_mark, same_origin
 from hubbot.plans import Plan, PlannedVariant
+from hubbot.sizes import readable
 
 Progress = Callable[[int, int, str], None]
 
@@ -46,7 +47,10 @@ def convert(
     _make(out)
     journals: list[Journal] = []
     try:
-        journals += [Journal(_aside(out, variant), _identity(plan, variant, bounds)) for variant in plan.variants]
+        shards = _stamps(checkpoint, source)
+        journals += [
+            Journal(_aside(out, variant), _identity(plan, variant, bounds, shards)) for variant in plan.variants
+        ]
         _check_room(out, plan.disk_bytes - sum(journal.nbytes for journal in journals))
         _stream(checkpoint, plan, journals, source=source, bounds=bounds, progress=progress)
         artifacts = [
@@ -118,9 +122,16 @@ def _writer(plan: Plan, variant: PlannedVariant, journal: Journal, shard_bytes: 
     return WeightWriter(journal.folder, stored, shard_bytes=shard_bytes, journal=journal)
 
 
-def _identity(plan: Plan, variant: PlannedVariant, bounds: Bounds) -> str:
+def _identity(plan: Plan, variant: PlannedVariant, bounds: Bounds, shards: list[tuple[str, int, int]]) -> str:
     """Return what must be unchanged for files left by an interrupted conversion to be used again."""
-    return fingerprint({"plan": {**plan.to_json(), "variants": [variant.to_json()]}, "shard": bounds.shard_bytes})
+    planned = {**plan.to_json(), "variants": [variant.to_json()]}
+    return fingerprint({"plan": planned, "shard": bounds.shard_bytes, "source": shards})
+
+
+def _stamps(checkpoint: Checkpoint, source: Path) -> list[tuple[str, int, int]]:
+    """Return name, size and time of change of every shard: weights may change under the same headers."""
+    paths = [(shard, source / shard) for shard in checkpoint.shards]
+    return [(shard, path.stat().st_size, path.stat().st_mtime_ns) for shard, path in paths if path.exists()]
 
 
 def _aside(out: Path, variant: PlannedVariant) -> Path:
@@ -156,7 +167,7 @@ def _check_room(out: Path, wanted: int) -> None:
     free = shutil.disk_usage(out).free
     if free < wanted:
         raise OutOfRoom(
-            f"the variants need {wanted / 1e9:.2f} GB, the disk has {free / 1e9:.2f} GB free",
+            f"the variants need {readable(wanted)}, the disk has {readable(free)} free",
             where=str(out),
             hint="free some space or ask for fewer variants",
         )

@@ -8,6 +8,7 @@ from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.errors import OutOfRoom
 from hubbot.finishing import side_files
 from hubbot.hub.client import Hub
+from hubbot.sizes import readable
 
 Progress = Callable[[int, int, str], None]
 CONFIG = "config.json"
@@ -25,7 +26,7 @@ def fetch(checkpoint: Checkpoint, hub: Hub, folder: Path, *, room_for: int, prog
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutOfRoom(
-            f"download and conversion need {needed / 1e9:.2f} GB more, the disk has {free / 1e9:.2f} GB free",
+            f"download and conversion need {readable(needed)} more, the disk has {readable(free)} free",
             where=str(folder),
             hint="free some space; the job is tried again by itself",
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from hubbot import __version__
 from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.cli import main as door
 from hubbot.errors import HubbotError, kinds
@@ -184,3 +185,11 @@ def test_the_readme_names_every_command_and_every_model_type() -> None:
     named = {info.name for info in door.app.registered_commands}
     assert {name for name in named if f"`hubbot {name}" not in readme and f"`{name} " not in readme} == set()
     assert {model_type for model_type in BY_MODEL_TYPE if f"`{model_type}`" not in readme} == set()
+
+
+def test_a_missing_option_is_named_in_the_json_too(hubbot: Shell) -> None:
+    assert "--out" in hubbot("convert", "somewhere", "--json").json["error"]["message"]
+
+
+def test_the_version_is_the_packages(hubbot: Shell) -> None:
+    assert hubbot("--version").out.strip() == f"hubbot {__version__}"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hubbot.cli.output import print_error, print_json, size
+from hubbot.cli.output import print_error, print_json
 from hubbot.errors import HubUnavailable
 
 
@@ -20,11 +20,3 @@ def test_an_error_is_one_line_and_a_hint_however_long(capsys: pytest.CaptureFixt
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == f"HubUnavailable: {'m' * 300} ([red]a/b[/red])\n  -> {'h' * 300}\n"
-
-
-@pytest.mark.parametrize(
-    ("nbytes", "text"),
-    [(0, "0 B"), (999, "999 B"), (1500, "1.50 kB"), (2_000_000, "2.00 MB"), (1.5e12, "1500.00 GB")],
-)
-def test_sizes_are_for_people(nbytes: float, text: str) -> None:
-    assert size(nbytes) == text

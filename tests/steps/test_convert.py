@@ -240,7 +240,7 @@ def test_a_full_disk_is_told_before_anything_is_written(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(OutOfRoom, match=r"the disk has 0.00 GB free"):
+    with pytest.raises(OutOfRoom, match=r"the disk has 1.00 kB free"):
         converted(workshop.source("qwen3_moe/hub"), tmp_path / "out", "bf16")
     assert not (tmp_path / "out" / "bf16").exists()
 
@@ -444,3 +444,11 @@ def test_the_artifact_carries_the_recipe_that_makes_it_again(workshop: Workshop,
     assert mark is not None
     assert mark["recipe"] == json.loads(json.dumps(mine.to_json()))
     assert mark["recipe"]["rules"][0]["pattern"] == "model.layers.0.*"
+
+
+def test_an_overflow_of_float16_is_told_with_the_expert_that_holds_it(tmp_path: Path) -> None:
+    tensor = "model.layers.1.mlp.experts.3.up_proj.weight"
+    source = damaged("qwen3_moe/hub", tmp_path, tensor, 1e6)
+    with pytest.raises(ValueMismatch) as caught:
+        converted(source, tmp_path / "out", "fp16", working_bytes=1 << 25)
+    assert caught.value.where == tensor

@@ -4,7 +4,7 @@ import mmap
 import os
 from pathlib import Path
 
-from hubbot.jobs.memory import footprint
+from hubbot.jobs.footprints import footprint
 
 MIB = 2**20
 
