@@ -3,6 +3,7 @@
 It never reads a file and never asks the network.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -19,6 +20,11 @@ DTYPE_BITS: Mapping[str, int] = MappingProxyType(
     }
 )  # fmt: skip
 FLOAT_DTYPES = frozenset({"F16", "BF16", "F32"})
+
+
+def stored_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    """Return the bytes that a tensor of `dtype` and `shape` takes on disk."""
+    return math.prod(shape) * DTYPE_BITS[dtype] // 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +58,7 @@ class TensorInfo:
     @property
     def elements(self) -> int:
         """Return the number of elements."""
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count
+        return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:

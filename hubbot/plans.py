@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hubbot.checkpoints import DTYPE_BITS, Repo
+from hubbot.checkpoints import Repo, stored_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +84,7 @@ class Encoding:
 
     def nbytes(self, name: str, shape: tuple[int, ...]) -> int:
         """Return the bytes that the stored parts take."""
-        total = 0
-        for _, dtype, part_shape in self.parts(name, shape):
-            count = 1
-            for size in part_shape:
-                count *= size
-            total += count * DTYPE_BITS[dtype] // 8
-        return total
+        return sum(stored_bytes(dtype, part_shape) for _, dtype, part_shape in self.parts(name, shape))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

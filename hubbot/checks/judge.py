@@ -4,7 +4,7 @@ A gate that does not run is reported as not-run with the reason, never as passed
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from hubbot.device import runtime
 from hubbot.errors import AmbiguousLayout, CorruptConfig, HubbotError
 from hubbot.finishing import CONFIG
 from hubbot.marks import measure, read_mark, recorded
+from hubbot.progress import Progress
 
-Progress = Callable[[int, int, str], None]
 # What the design names and this version does not measure yet.
 ABSENT = {
     "tracer": "this version has no tracer",

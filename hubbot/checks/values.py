@@ -4,7 +4,7 @@ Every element of every parameter, in slices. mx.dequantize does the bulk; on see
 independent numpy decoder must agree with it, and the wrong readings of the source must fit clearly worse.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from hubbot.checks.expectations import Expectations, ExpertPlace
 from hubbot.checks.stored import StoredParameter, StoredParameters
 from hubbot.checks.tensorfiles import Floats, bits, narrow, widen
 from hubbot.device import runtime
+from hubbot.progress import Progress
 
 GATE = "values"
 SEEDED_ROWS = 64
@@ -47,9 +48,7 @@ class Worst:
     zeroed: int = 0
 
 
-def check_values(
-    expected: Expectations, stored: StoredParameters, progress: Callable[[int, int, str], None]
-) -> Iterator[Finding]:
+def check_values(expected: Expectations, stored: StoredParameters, progress: Progress) -> Iterator[Finding]:
     """Yield one finding per parameter, and further ones for contrasts and for anything without a source."""
     parameters = list(stored.by_name.values())
     for index, parameter in enumerate(parameters):

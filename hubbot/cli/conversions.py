@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,9 @@ from hubbot.cli.sources import is_folder, open_source
 from hubbot.jobs import child
 from hubbot.jobs.workspace import Workspace
 from hubbot.plans import Plan
+from hubbot.progress import Progress
 from hubbot.settings import Settings
 from hubbot.steps import card, classify, fetch, inspect, verify
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

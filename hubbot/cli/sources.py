@@ -1,13 +1,11 @@
 """SOURCE and ARTIFACT arguments: a folder of this machine or a repo id, brought to where it can be read."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from hubbot.checkpoints import RepoFiles
 from hubbot.errors import RepoMissing, WrongUsage
 from hubbot.folders import Folder
-
-Progress = Callable[[int, int, str], None]
+from hubbot.progress import Progress
 
 
 def is_folder(source: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from hubbot.checkpoints import DTYPE_BITS, FileInfo
+from hubbot.checkpoints import FileInfo, stored_bytes
 from hubbot.device.growing import GrowingFile
 from hubbot.device.journal import Journal
 
@@ -101,18 +101,11 @@ class WeightWriter:
             self._files[file] = GrowingFile(self._folder / file, header, spans)
 
 
-def _nbytes(dtype: str, shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count * DTYPE_BITS[dtype] // 8
-
-
 def _shards(tensors: Sequence[Stored], limit: int) -> list[list[Stored]]:
     groups: list[list[Stored]] = []
     size = 0
     for tensor in tensors:
-        nbytes = _nbytes(tensor[1], tensor[2])
+        nbytes = stored_bytes(tensor[1], tensor[2])
         if not groups or size + nbytes > limit:
             groups.append([])
             size = 0
@@ -131,7 +124,7 @@ def _header(group: Sequence[Stored]) -> tuple[bytes, list[tuple[int, int]]]:
     offsets = []
     position = 0
     for name, dtype, shape in group:
-        end = position + _nbytes(dtype, shape)
+        end = position + stored_bytes(dtype, shape)
         entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, end]}
         offsets.append((position, end))
         position = end

@@ -3,7 +3,7 @@
 Every call is retried where that is safe, and every failure leaves as a HubbotError.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +21,7 @@ from hubbot.folders import digest
 from hubbot.hub.failures import translated
 from hubbot.hub.patience import Patience
 from hubbot.hub.remote import RemoteFiles
+from hubbot.progress import Progress
 
 DOWNLOADS_AT_ONCE = 4
 CONFLICT = 409
@@ -35,7 +36,6 @@ _LISTED: Final = (
     "cardData",
     "config",
 )
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from hubbot.hub.client import Hub
 from hubbot.jobs import child
 from hubbot.jobs.states import Job, Outcome, Published, Refused, Stage, StageDone
 from hubbot.jobs.workspace import Workspace
+from hubbot.progress import Progress
 from hubbot.settings import Settings
 from hubbot.steps import card, classify, fetch, inspect, publish, verify
 from hubbot.store.results import Results
@@ -217,7 +218,7 @@ class Pipeline:
             },
         )
 
-    def _noted(self, job: Job) -> Callable[[int, int, str], None]:
+    def _noted(self, job: Job) -> Progress:
         """Return a function that shows how far the stage is, and writes it down for whoever asks elsewhere."""
         written = -math.inf
 

@@ -12,6 +12,7 @@ from typing import Any
 from hubbot.artifacts import Artifact, Report
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import WorkLost
+from hubbot.finishing import CONFIG
 from hubbot.plans import Layout, Plan
 
 
@@ -38,7 +39,7 @@ class Workspace:
     def made(self, name: str) -> Path:
         """Return the folder of one variant, or raise WorkLost where it is gone."""
         folder = self.variant(name)
-        if not (folder / "config.json").is_file():
+        if not (folder / CONFIG).is_file():
             raise WorkLost(f"variant {name} of the job is gone", where=str(folder))
         return folder
 

@@ -6,7 +6,6 @@ fails leaves nothing behind. It proves nothing about the result: that is the ref
 
 import errno
 import shutil
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,9 @@ from hubbot.device.writer import Stored, WeightWriter
 from hubbot.errors import CorruptHeader, HubbotError, OutOfRoom, WrongUsage
 from hubbot.finishing import INDEX, finish, write_json
 from hubbot.marks import MARK, fingerprint, read_mark, same_origin
-from hubbot.plans import Plan, PlannedVariant
+from hubbot.plans import Move, Plan, PlannedVariant
+from hubbot.progress import Progress
 from hubbot.sizes import readable
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +97,7 @@ def _stream(
         slices = [
             part
             for move in plan.moves
-            if any(_is_wanted(variant, move.output) for variant in variants)
+            if any(_is_wanted(variant, move) for variant in variants)
             for part in conveyor.slices_of(move, checkpoint.tensors, limit)
         ]
         total = sum(part.nbytes for part in slices)
@@ -108,11 +106,9 @@ def _stream(
         write_json(journal.folder / INDEX, variant.writer.index())
 
 
-def _is_wanted(variant: conveyor.Lane, output: str) -> bool:
-    path = output.removesuffix(".weight")
-    parts = ("weight", "scales", "biases", "global_scale")
-    names = [f"{path}.{part}" for part in parts] if variant.encodings[output].is_quantized else [output]
-    return any(variant.writer.wants(name) for name in names)
+def _is_wanted(variant: conveyor.Lane, move: Move) -> bool:
+    parts = variant.encodings[move.output].parts(move.output, move.shape)
+    return any(variant.writer.wants(name) for name, _, _ in parts)
 
 
 def _writer(plan: Plan, variant: PlannedVariant, journal: Journal, shard_bytes: int) -> WeightWriter:

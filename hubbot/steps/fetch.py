@@ -1,17 +1,14 @@
 """Bring a checkpoint's weights and side files to this machine, resumably, every known sha256 checked."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.errors import OutOfRoom
-from hubbot.finishing import side_files
+from hubbot.finishing import CONFIG, side_files
 from hubbot.hub.client import Hub
+from hubbot.progress import Progress
 from hubbot.sizes import readable
-
-Progress = Callable[[int, int, str], None]
-CONFIG = "config.json"
 
 
 def fetch(checkpoint: Checkpoint, hub: Hub, folder: Path, *, room_for: int, progress: Progress) -> Path:

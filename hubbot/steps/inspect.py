@@ -12,11 +12,9 @@ import yaml
 
 from hubbot.checkpoints import Checkpoint, RepoFiles, TensorInfo
 from hubbot.errors import CorruptConfig, CorruptHeader, NotMixtureOfExperts, UnknownPacking
+from hubbot.finishing import CARD, CONFIG, INDEX
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
 
-CONFIG = "config.json"
-INDEX = "model.safetensors.index.json"
-CARD = "README.md"
 MAX_JSON_BYTES = 64 << 20
 MAX_CARD_BYTES = 1 << 20
 # One read of this size holds the whole header of most shards (a header has some 130 bytes a tensor).

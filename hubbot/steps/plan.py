@@ -4,6 +4,7 @@ Exact cover: every source tensor is used once or dropped with a reason, every pa
 is made once. It never reads weights.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -211,7 +212,7 @@ def _variant(
             hint="choose bf16, fp16 or fp32 for this checkpoint",
         )
     nbytes = sum(encodings[move.output].nbytes(move.output, move.shape) for move in moves)
-    elements = sum(_elements(move.shape) for move in moves)
+    elements = sum(math.prod(move.shape) for move in moves)
     return PlannedVariant(
         name=recipe.name,
         recipe=recipe.to_json(),
@@ -227,10 +228,3 @@ def _main_dtype(checkpoint: Checkpoint) -> str:
     for tensor in checkpoint.tensors.values():
         sizes[tensor.dtype] += tensor.elements
     return max(sizes, key=lambda dtype: sizes[dtype])
-
-
-def _elements(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count

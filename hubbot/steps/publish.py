@@ -32,9 +32,11 @@ def publish(
     remote = _ours(hub, repo_id, approved)
     private = checkpoint.gated or checkpoint.private
     stale = sorted(set(remote) - set(names) - KEPT_REMOTE) if remote else []
-    if remote is None or stale or hub.differing(repo_id, folder):
+    # Comparing hashes the whole folder: once is enough where the Hub holds it already.
+    differing = None if remote is None or stale else hub.differing(repo_id, folder)
+    if differing is None or differing:
         _replace(hub, repo_id, folder, names, stale, approved)
-    differing = hub.differing(repo_id, folder)
+        differing = hub.differing(repo_id, folder)
     if differing:
         raise HubUnavailable(
             f"after the upload {len(differing)} files on the Hub are not those of this machine: {differing[0]}",

@@ -3,8 +3,6 @@
 It never changes the artifact's weights, config or side files.
 """
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 from hubbot.artifacts import Report
@@ -12,8 +10,7 @@ from hubbot.checkpoints import Checkpoint
 from hubbot.checks.judge import judge
 from hubbot.finishing import write_json
 from hubbot.marks import MARK, read_mark
-
-Progress = Callable[[int, int, str], None]
+from hubbot.progress import Progress
 
 
 def verify(checkpoint: Checkpoint, *, source: Path, artifact: Path, progress: Progress) -> Report:
@@ -26,4 +23,4 @@ def record(report: Report) -> None:
     folder = Path(report.artifact.path)
     mark = read_mark(folder)
     if mark is not None:
-        write_json(folder / MARK, {**json.loads(json.dumps(mark)), "verified": report.verdict == "approved"})
+        write_json(folder / MARK, {**mark, "verified": report.verdict == "approved"})
