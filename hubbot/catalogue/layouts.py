@@ -1,7 +1,7 @@
 """Every way of storing experts that hubbot knows: naming, stacking, fusion, orientation and order.
 
 A row matches whole tensor names below a layer's MoE block; a name that merely contains a pattern is no
-match. Rows say what a name means; which model types may use a row stands in families.py.
+match. Rows say what a name means; which model types may use a row stands in families/.
 """
 
 import re

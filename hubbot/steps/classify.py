@@ -111,7 +111,7 @@ def _family(checkpoint: Checkpoint, row: LayoutRow) -> tuple[Family, Provenance]
             f"layout {row.key} ({row.naming}) is known, but nothing proves its meaning for "
             f"model type {model_type or '(none)'}",
             where=checkpoint.repo.id,
-            hint="a row in catalogue/families.py with a committed transformers reference decides it",
+            hint="a row in catalogue/families with a committed transformers reference decides it",
         )
     if runtimes.fields(family.runtime) is None:
         raise NoRuntime(f"mlx-lm {runtimes.version()} has no class {family.runtime}", where=checkpoint.repo.id)
@@ -120,7 +120,7 @@ def _family(checkpoint: Checkpoint, row: LayoutRow) -> tuple[Family, Provenance]
         raise AmbiguousLayout(
             f"layout {row.key} ({row.naming}) is known, but not listed for model type {model_type}",
             where=checkpoint.repo.id,
-            hint="a provenance in catalogue/families.py with a committed transformers reference decides it",
+            hint="a provenance in catalogue/families with a committed transformers reference decides it",
         )
     wrong = sorted({tensor.block for tensor in layouts.read_names(checkpoint.tensors)[0]} - set(family.blocks))
     if wrong:

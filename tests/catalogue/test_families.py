@@ -2,8 +2,9 @@ from importlib.metadata import version
 
 import pytest
 
-from hubbot.catalogue import families, layouts, runtimes
+from hubbot.catalogue import layouts, runtimes
 from hubbot.catalogue.families import BY_MODEL_TYPE, FAMILIES, Family
+from hubbot.catalogue.families.defaults import COMMON, GROUPED
 from tests.reference.checkpoints import case, cases, tensors
 
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
@@ -40,7 +41,7 @@ def test_a_provenance_cites_its_source_and_gives_an_order_exactly_where_gate_and
 def test_defaults_name_only_fields_of_the_runtimes_class(family: Family) -> None:
     fields = runtimes.fields(family.runtime)
     assert fields
-    shared = set(families.COMMON) | set(families.GROUPED)
+    shared = set(COMMON) | set(GROUPED)
     assert set(family.defaults) - shared <= {field.name for field in fields}
 
 

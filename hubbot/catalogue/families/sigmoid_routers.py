@@ -1,0 +1,140 @@
+"""Families whose router takes sigmoid scores with a correction bias for the choice, with plain attention.
+
+A row knows one model type; it never reads a checkpoint.
+"""
+
+from hubbot.catalogue.families.defaults import COMMON, GROUPED
+from hubbot.catalogue.families.provenances import (
+    MIXTRAL_FUSED,
+    MIXTRAL_PER_EXPERT,
+    MLX,
+    ONE_GROUP,
+    PER_EXPERT,
+    QWEN_FUSED,
+)
+from hubbot.catalogue.families.row import Family
+
+SIGMOID_ROUTERS: tuple[Family, ...] = (
+    Family(
+        model_type="dots1",
+        runtime="dots1",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"A": PER_EXPERT, "E": QWEN_FUSED},
+        defaults={
+            **COMMON,
+            "norm_topk_prob": False,
+            "scoring_func": "noaux_tc",
+            "routed_scaling_factor": 1.0,
+            "n_group": 1,
+            "topk_group": 1,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 10000.0,
+        },
+        derived_head_dim=True,
+        limits={"n_group": ONE_GROUP},
+        expert_module="experts",
+        neutral={"scoring_func": ("noaux_tc", "sigmoid")},  # the class always takes the sigmoid
+        reference="dots1",
+    ),
+    Family(
+        model_type="glm4_moe",
+        runtime="glm4_moe",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        defaults={
+            **COMMON,
+            **GROUPED,
+            "use_qk_norm": False,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 10000.0,
+            "partial_rotary_factor": 0.5,
+        },
+        derived_head_dim=True,
+        limits={"n_group": ONE_GROUP},
+        # Fine-tunes saved by transformers say so without holding a head; a head's tensors would fail the cover.
+        neutral={"num_nextn_predict_layers": (1,)},
+        reference="glm4_moe",
+    ),
+    Family(
+        model_type="solar_open",
+        runtime="solar_open",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        defaults={
+            **COMMON,
+            **GROUPED,
+            "use_qk_norm": False,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 1000000.0,
+            "partial_rotary_factor": 1.0,
+            "first_k_dense_replace": 0,
+            "norm_topk_prob": True,
+            "routed_scaling_factor": 1.0,
+        },
+        limits={"n_group": ONE_GROUP},
+        reference="solar_open",
+    ),
+    Family(
+        model_type="minimax_m2",
+        runtime="minimax",
+        blocks=("block_sparse_moe", "mlp"),
+        runtime_block="block_sparse_moe",
+        layouts={"B": MIXTRAL_PER_EXPERT, "E": MIXTRAL_FUSED, "M": MLX},
+        defaults={
+            **COMMON,
+            "scoring_func": "sigmoid",
+            "shared_intermediate_size": 0,
+            "use_qk_norm": True,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 5000000.0,
+        },
+        renames=((r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),),
+        neutral={"scoring_func": ("sigmoid",), "use_routing_bias": (True,), "shared_intermediate_size": (0,)},
+        reference="minimax_m2",
+    ),
+    Family(
+        model_type="exaone_moe",
+        runtime="exaone_moe",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        defaults={
+            **COMMON,
+            **GROUPED,
+            "norm_topk_prob": True,
+            "routed_scaling_factor": 2.5,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 1000000.0,
+            "rope_parameters": None,
+        },
+        limits={"n_group": ONE_GROUP},
+        renames=((r"\.mlp\.e_score_correction_bias$", ".mlp.gate.e_score_correction_bias"),),
+        neutral={"scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
+        # layer_types and is_moe_layer say the same layer by layer, and the class reads those.
+        inert=("first_k_dense_replace", "sliding_window_pattern"),
+        reference="exaone_moe",
+    ),
+    Family(
+        model_type="afmoe",
+        runtime="afmoe",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"A": PER_EXPERT, "E": QWEN_FUSED},
+        defaults={
+            **COMMON,
+            "score_func": "sigmoid",
+            "route_norm": True,
+            "n_group": 1,
+            "topk_group": 1,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 10000.0,
+        },
+        limits={"n_group": ONE_GROUP},
+        expert_module="experts",
+        inert=("global_attn_every_n_layers",),  # layer_types says the same layer by layer
+        reference="afmoe",
+    ),
+)

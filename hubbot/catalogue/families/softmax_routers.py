@@ -1,0 +1,130 @@
+"""Families whose router takes the softmax of the scores and then the best experts, with plain attention.
+
+A row knows one model type; it never reads a checkpoint.
+"""
+
+from hubbot.catalogue.families.defaults import COMMON
+from hubbot.catalogue.families.provenances import (
+    GRANITE,
+    MIXTRAL_FUSED,
+    MIXTRAL_PER_EXPERT,
+    MLX,
+    PER_EXPERT,
+    QWEN_FUSED,
+)
+from hubbot.catalogue.families.row import Family
+
+SOFTMAX_ROUTERS: tuple[Family, ...] = (
+    Family(
+        model_type="qwen3_moe",
+        runtime="qwen3_moe",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        defaults={
+            **COMMON,
+            "decoder_sparse_step": 1,
+            "mlp_only_layers": [],
+            "norm_topk_prob": False,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 10000.0,
+        },
+        derived_head_dim=True,
+        reference="qwen3_moe",
+    ),
+    Family(
+        model_type="mixtral",
+        runtime="mixtral",
+        blocks=("block_sparse_moe", "mlp"),
+        runtime_block="block_sparse_moe",
+        layouts={
+            "B": MIXTRAL_PER_EXPERT,
+            "E": MIXTRAL_FUSED,
+            "M": MLX,
+        },
+        defaults={
+            **COMMON,
+            "num_key_value_heads": 8,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 1000000.0,
+        },
+        reference="mixtral",
+    ),
+    Family(
+        model_type="qwen2_moe",
+        runtime="qwen2_moe",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        defaults={
+            **COMMON,
+            "num_key_value_heads": 16,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 10000.0,
+        },
+        # The class takes the top-k weights as they are, makes every layer a MoE layer and q, k, v with biases.
+        neutral={
+            "norm_topk_prob": (False,),
+            "decoder_sparse_step": (1,),
+            "mlp_only_layers": ([],),
+            "qkv_bias": (True,),
+        },
+        inert=("intermediate_size",),  # of dense layers, which this class has none of
+        reference="qwen2_moe",
+    ),
+    Family(
+        model_type="olmoe",
+        runtime="olmoe",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        defaults={
+            **COMMON,
+            "norm_topk_prob": False,
+            "num_key_value_heads": 16,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 10000.0,
+            "max_position_embeddings": 4096,
+        },
+        derived_head_dim=True,
+        reference="olmoe",
+    ),
+    Family(
+        model_type="phimoe",
+        runtime="phimoe",
+        blocks=("block_sparse_moe", "mlp"),
+        runtime_block="block_sparse_moe",
+        layouts={"B": MIXTRAL_PER_EXPERT, "E": MIXTRAL_FUSED, "M": MLX},
+        defaults={
+            **COMMON,
+            "num_key_value_heads": 8,
+            "original_max_position_embeddings": 4096,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 1000000.0,
+            "router_jitter_noise": 0.01,
+        },
+        # The class always has biases in attention and output layer; without them the cover would fail anyway.
+        neutral={"attention_bias": (True,), "lm_head_bias": (True,), "tie_word_embeddings": (False,)},
+        renames=((r"\.router\.weight$", ".gate.weight"),),
+        reference="phimoe",
+    ),
+    Family(
+        model_type="granitemoe",
+        runtime="granitemoe",
+        blocks=("block_sparse_moe", "mlp"),
+        runtime_block="block_sparse_moe",
+        layouts={"G": GRANITE, "E": GRANITE, "M": MLX},
+        defaults={
+            **COMMON,
+            "num_key_value_heads": 32,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 10000.0,
+            "logits_scaling": 1.0,
+            "attention_multiplier": 1.0,
+            "embedding_multiplier": 1.0,
+            "residual_multiplier": 1.0,
+        },
+        renames=((r"\.router\.weight$", ".router.layer.weight"),),
+        reference="granitemoe",
+    ),
+)
