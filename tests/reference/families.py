@@ -16,12 +16,16 @@ ALL_FORMS = ("orig", "v5", "hub", "bf16", "sharded")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One in-memory model: config values changed from or omitted of the base, and the forms to record."""
+    """One in-memory model: config values changed from or omitted of the base, and the forms to record.
+
+    `router_bias` are mean and scale of the router's correction biases.
+    """
 
     name: str
     forms: tuple[str, ...]
     changes: Mapping[str, Any] = field(default_factory=dict)
     omitted: tuple[str, ...] = ()
+    router_bias: tuple[float, float] = (0.0, 0.2)
     expected: Expected = "convert"
     remarks: tuple[str, ...] = ()
 
@@ -31,17 +35,25 @@ class Family:
     """A model_type: base config, its transformers-4 dialect, and its models.
 
     `renamed` maps transformers-5 config keys to their old names, `added` are keys only the old configs hold,
-    `dropped` keys that they do not hold, `rope_kind` their key for the kind of rope_scaling.
-    `matters`: changing any one of these values must change the logits.
+    `dropped` keys that they do not hold, `replaced` values that they spell otherwise, `rope_kind` their key for
+    the kind of rope_scaling; `keeps_rope_parameters` says that rope never had another spelling; `unread` names
+    what transformers 5 does not read in the old config. `matters`: changing any one of these values must
+    change the logits. `built_as` is the model type of the class that transformers builds, where it knows no
+    such model type.
     """
 
     model_type: str
+    built_as: str | None = None
+    auto_class: str = "AutoModelForCausalLM"
     config: Mapping[str, Any]
     models: tuple[Model, ...]
     matters: Mapping[str, Any]
     renamed: Mapping[str, str] = field(default_factory=dict)
     added: Mapping[str, Any] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+    replaced: Mapping[str, Any] = field(default_factory=dict)
+    keeps_rope_parameters: bool = False
+    unread: tuple[str, ...] = ()
     rope_kind: str = "rope_type"
     expected: Expected = "convert"
     remarks: tuple[str, ...] = ()
@@ -82,6 +94,9 @@ SIGMOID_ROUTER: dict[str, Any] = {
     "n_group": 1,
     "topk_group": 1,
 }
+
+# With these the biased scores of half the experts are negative, which a mask of 0 gets wrong.
+NEGATIVE = (-0.6, 0.2)
 
 TIED = Model(name="tied", forms=("orig", "hub"), changes={"tie_word_embeddings": True})
 
@@ -305,7 +320,8 @@ FAMILIES = (
                 name="groups",
                 forms=("orig", "hub"),
                 changes={"n_group": 4, "topk_group": 2},
-                remarks=("group-limited routing, biases of both signs",),
+                router_bias=NEGATIVE,
+                remarks=("group-limited routing; most biased scores are negative",),
             ),
         ),
     ),

@@ -20,21 +20,30 @@ import numpy as np
 import torch
 import transformers
 from safetensors.numpy import load_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 from tests.reference import checkpoints
 from tests.reference.families import FAMILIES, Family, Model
+from tests.reference.hybrid_families import HYBRID_FAMILIES
+from tests.reference.latent_families import LATENT_FAMILIES
 from tests.reference.special_families import SPECIAL_FAMILIES
+from tests.reference.vision_families import VISION_FAMILIES
+from tests.reference.windowed_families import WINDOWED_FAMILIES
 
 SEED = 20250
 TOKENS = 24
 STEPS = 6
 
+ROWS = (
+    *FAMILIES, *SPECIAL_FAMILIES, *LATENT_FAMILIES, *WINDOWED_FAMILIES, *HYBRID_FAMILIES, *VISION_FAMILIES,
+)  # fmt: skip
+
 Record = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 
 ROUTER = re.compile(r"(mlp\.gate|router|router\.layer)\.weight$")
-NORM = re.compile(r"norm\d?\.weight$")
+EMBEDDING = re.compile(r"embed_tokens|embeddings|\bwte\b")
+NORM = re.compile(r"norm(_?\d|_f)?\.weight$")
 KEPT_FLOAT32 = "e_score_correction_bias"  # published bf16 checkpoints store it in float32
 
 
@@ -44,7 +53,7 @@ def main() -> None:
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(1)
     wanted = sys.argv[1:]
-    for family in (*FAMILIES, *SPECIAL_FAMILIES):
+    for family in ROWS:
         if not wanted or family.model_type in wanted:
             record_family(family)
 
@@ -70,8 +79,8 @@ def record_model(family: Family, model: Model, arrays: Arrays) -> Record:
         "expected": "refuse" if "refuse" in {family.expected, model.expected} else "convert",
         "remarks": [*family.remarks, *model.remarks],
         "seed": SEED,
-        "ids": draw_ids(network.config.vocab_size),
-        "parameters": describe_parameters(network),
+        "ids": draw_ids(network.config.get_text_config().vocab_size),
+        "parameters": describe_parameters(network, model),
         "layouts": {},
         "forms": {},
     }
@@ -101,8 +110,9 @@ def layout_of(form: str) -> str:
 def build(family: Family, changes: Mapping[str, Any], omitted: Collection[str]) -> Any:
     """The in-memory model, float32, plain attention and experts."""
     values = {key: value for key, value in {**family.config, **changes}.items() if key not in omitted}
-    config = AutoConfig.for_model(family.model_type, **values)
-    network = AutoModelForCausalLM.from_config(
+    config = AutoConfig.for_model(family.built_as or family.model_type, **copy.deepcopy(values))
+    builder = getattr(transformers, family.auto_class)
+    network = getattr(builder, "from_config" if family.auto_class.startswith("Auto") else "_from_config")(
         config, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager"
     )
     return network.eval()
@@ -114,22 +124,25 @@ def stored_tensors(network: Any) -> dict[str, torch.Tensor]:
     return {name: named[name] for name in network.state_dict() if name in named}
 
 
-def describe_parameters(network: Any) -> Record:
+def describe_parameters(network: Any, model: Model) -> Record:
     """Shape, mean and scale of every parameter."""
     tensors = stored_tensors(network)
     return {
-        name: {"shape": list(tensor.shape), **role(name, tensor, tensors)}
+        name: {"shape": list(tensor.shape), **role(name, tensor, tensors, model)}
         for name, tensor in sorted(tensors.items())
     }
 
 
-def role(name: str, tensor: torch.Tensor, names: Collection[str]) -> dict[str, float]:
+def role(name: str, tensor: torch.Tensor, names: Collection[str], model: Model) -> dict[str, float]:
     """Norms around 1 (inexact in bf16), biases of both signs, routers without ties, logits not flat."""
     if NORM.search(name):
         return {"mean": 1.0, "scale": 0.1}
-    if name.endswith(("bias", "correction_bias")):
+    if name.endswith("correction_bias"):
+        mean, scale = model.router_bias
+        return {"mean": mean, "scale": scale}
+    if name.endswith("bias"):
         return {"mean": 0.0, "scale": 0.2}
-    if "embed_tokens" in name:
+    if EMBEDDING.search(name):
         tied = "lm_head.weight" not in names
         return {"mean": 0.0, "scale": 0.2 if tied else 1.0}
     gain = 2.0 if ROUTER.search(name) or name.startswith("lm_head") else 1.2
@@ -256,6 +269,8 @@ def record_form(network: Any, family: Family, model: Model, record: Record, form
         config = json.loads((Path(name) / "config.json").read_text())
         if form == "hub":
             config = hub_dialect(network, family, config)
+        if form == "hub" or family.built_as:
+            config["model_type"] = family.model_type
             (Path(name) / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
         saved = {path.name: path.read_bytes() for path in sorted(Path(name).iterdir())}
         shards = {path.name: sorted(load_names(path)) for path in sorted(Path(name).glob("model*.safetensors"))}
@@ -329,22 +344,35 @@ def compare(record: Record, form: str, saved: Mapping[str, bytes]) -> None:
 def hub_dialect(network: Any, family: Family, config: Record) -> Record:
     """The same config as transformers 4 wrote it; transformers 5 must read it back as the same values."""
     old = {family.renamed.get(key, key): value for key, value in config.items() if key not in family.dropped}
-    rope = dict(old.pop("rope_parameters"))
-    kind = rope.pop("rope_type")
-    old["rope_theta"] = rope.pop("rope_theta")
-    if "partial_rotary_factor" in rope:
-        old["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
-    old["rope_scaling"] = None if kind == "default" else {family.rope_kind: kind, **rope}
+    if "rope_parameters" in old and not family.keeps_rope_parameters:
+        old |= old_rope(dict(old.pop("rope_parameters")), family)
     old["torch_dtype"] = old.pop("dtype")
-    old |= {"transformers_version": "4.51.3", **family.added}
-    reread = json.loads(type(network.config).from_dict(copy.deepcopy(old)).to_json_string(use_diff=True))
+    old |= {"transformers_version": "4.51.3", **family.added, **family.replaced}
+    reread = reread_config(network, old)
     # transformers 5 keeps the old key `type` beside `rope_type`.
-    reread["rope_parameters"].pop("type", None)
-    allowed = {*family.added, "transformers_version"}
+    reread.get("rope_parameters", {}).pop("type", None)
+    allowed = {"transformers_version", *family.unread} | (family.added.keys() - config.keys())
     differing = {key for key in (reread.keys() | config.keys()) - allowed if reread.get(key) != config.get(key)}
     if differing:
         raise SystemExit(f"{family.model_type}: transformers reads {sorted(differing)} differently: {reread}")
     return old
+
+
+def reread_config(network: Any, config: Record) -> Record:
+    """What transformers makes of a config.json, as it would write it again."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(config))
+        read = type(network.config).from_pretrained(folder)
+    return dict(json.loads(read.to_json_string(use_diff=True)))
+
+
+def old_rope(rope: Record, family: Family) -> Record:
+    """The three keys that transformers 4 had for rope_parameters."""
+    kind = rope.pop("rope_type")
+    old: Record = {"rope_theta": rope.pop("rope_theta")}
+    if "partial_rotary_factor" in rope:
+        old["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
+    return old | {"rope_scaling": None if kind == "default" else {family.rope_kind: kind, **rope}}
 
 
 def readable(value: Any, indent: int = 0) -> str:

@@ -20,10 +20,21 @@ every_case = pytest.mark.parametrize("made", cases(), ids=lambda made: made.name
 OLD_CONFIGS = {(made.model_type, made.model): made.config for made in cases() if made.form == "hub"}
 # Stock mlx-lm cannot take these as they lie on disk; the tests below edit their weights first.
 EDITED = {"gpt_oss/hub", "gpt_oss/bf16", "gpt_oss/square/hub", "qwen3_next/bf16"}
+# Nor these, in config or weights (facts of stock mlx-lm 0.32.2); the tests of the conversion read them.
+BEYOND_STOCK = {
+    "deepseek_v2",  # crashes where rope_scaling is null
+    "granitemoehybrid",  # a tagged infinity in time_step_limit is taken for a number
+    "granitemoeshared",  # no class of that name
+    "llama4_text",  # a dense class of that name
+    "longcat_flash",  # the zero experts' weights
+    "mimo_v2_flash",  # the window is one token too short
+    "nemotron_h",  # a tagged infinity in time_step_limit
+}
 STOCK = [
     made
     for made in cases()
     if made.form in {"hub", "bf16"} and (made.model_type, made.model) in OLD_CONFIGS and made.name not in EDITED
+    if made.model_type not in BEYOND_STOCK and made.model != "groups"
 ]
 
 
@@ -46,7 +57,7 @@ def test_every_case_regenerates_to_its_recorded_bytes(made: Case) -> None:
 @every_case
 def test_logits_are_finite_and_not_flat(made: Case) -> None:
     assert made.logits.dtype == np.float32
-    assert made.logits.shape == (len(made.ids), made.config["vocab_size"])
+    assert made.logits.shape == (len(made.ids), (made.config | made.config.get("text_config", {}))["vocab_size"])
     assert np.isfinite(made.logits).all()
     assert made.logits.std(axis=-1).min() > 0.5
     assert len(set(made.logits.argmax(axis=-1).tolist())) > 4
