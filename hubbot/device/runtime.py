@@ -64,7 +64,7 @@ def skeleton(config: Mapping[str, Any]) -> tuple[Parameter, ...]:
 
     Raises NoRuntime where mlx-lm has no such class, ConfigUnresolved where the class rejects the config.
     """
-    model = _build(config)
+    model = build(config)
     modules = dict(model.named_modules())
     predicate = getattr(model, "quant_predicate", None)
     found = []
@@ -199,7 +199,11 @@ def _classes(config: Mapping[str, Any]) -> Any:
         ) from error
 
 
-def _build(config: Mapping[str, Any]) -> Any:
+def build(config: Mapping[str, Any]) -> Any:
+    """Return the model that `config` describes, its random weights unevaluated.
+
+    Raises NoRuntime where mlx-lm has no such class, ConfigUnresolved where the class rejects the config.
+    """
     module = _classes(config)
     try:
         return module.Model(module.ModelArgs.from_dict(dict(config)))
