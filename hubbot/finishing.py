@@ -1,6 +1,7 @@
 """Everything of an MLX repo beside the weights: config.json, side files copied byte for byte, the mark.
 
-Nothing that can run is taken over: the config is the plan's, and only files of an allow-list are copied.
+Nothing that can run is taken over: the config is the plan's, only files of an allow-list are copied, and a model
+file is hubbot's own.
 """
 
 import fnmatch
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Artifact
+from hubbot.catalogue import extensions
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.errors import NeedsHuman
 from hubbot.folders import digest
@@ -62,6 +64,9 @@ def finish(
     `known` are the files whose sha256 needs no second reading.
     """
     write_json(folder / CONFIG, config_of(plan, variant))
+    if plan.config.get("model_file"):
+        name = plan.config["model_file"]
+        (folder / name).write_bytes(extensions.content(name))
     for file in side_files(checkpoint):
         _copy_side_file(source / file.path, folder / file.path)
     paths = [path for path in sorted(folder.iterdir()) if path.name not in ABOUT and path.name[0] != "."]

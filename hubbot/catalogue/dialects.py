@@ -137,7 +137,7 @@ def _origin(
     if name == "head_dim" and family.derived_head_dim:
         return Origin(field=name, value=_head_dim(config), origin=_DERIVED_WIDTH), set()
     if name in family.defaults:
-        source = f"default of transformers 5.23's {family.model_type} config"
+        source = f"default of {family.default_source}'s {family.model_type} config"
         return Origin(field=name, value=family.defaults[name], origin=source), set()
     if field.is_read or field.required:
         problems.append(f"{name} is not in the config and transformers gives it no default")
@@ -292,6 +292,8 @@ def _written(config: Mapping[str, Any], family: Family, origins: list[Origin]) -
     written = {key: config[key] for key in KEPT if config.get(key) is not None}
     written.update({origin.field: origin.value for origin in origins})
     written["model_type"] = family.runtime
+    if family.model_file:
+        written["model_file"] = family.model_file
     return dict(sorted(written.items()))
 
 

@@ -4,13 +4,17 @@ Importing mlx_lm takes seconds; parsing one of its model files takes millisecond
 """
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+from hubbot.catalogue import extensions
+
 PACKAGE = "mlx-lm"
+_MODELS = "mlx_lm.models."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +38,17 @@ def version() -> str | None:
 
 
 @cache
-def fields(runtime: str) -> tuple[ArgField, ...] | None:
-    """Return the ModelArgs fields of mlx_lm.models.`runtime`, or None where mlx-lm has no such class."""
-    source = _source(runtime)
+def fields(runtime: str, extension: str | None = None) -> tuple[ArgField, ...] | None:
+    """Return the ModelArgs fields of mlx_lm.models.`runtime`, or of hubbot's own model file `extension`.
+
+    None where the installed mlx-lm has no such class, or lacks a part that the extension takes from it.
+    """
+    source = _source(runtime) if extension is None else extensions.FOLDER / extension
     if source is None:
         return None
     tree = ast.parse(source.read_text(encoding="utf-8"))
+    if extension is not None and any(_source(name) is None for name in _neighbours(tree)):
+        return None
     args = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "ModelArgs"), None)
     if args is None:
         return None
@@ -50,15 +59,23 @@ def fields(runtime: str) -> tuple[ArgField, ...] | None:
     return tuple(_field(node, read) for node in declared)
 
 
-def _read_by_neighbours(tree: ast.Module) -> set[str]:
-    """Return what the model files read from which this one takes its parts (solar_open is glm4_moe's Model)."""
-    names: set[str] = set()
+def _neighbours(tree: ast.Module) -> Iterator[str]:
+    """Yield the model files of mlx-lm from which this one takes its parts (solar_open is glm4_moe's Model)."""
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
-            source = _source(node.module)
-            if source is not None:
-                neighbour = ast.parse(source.read_text(encoding="utf-8"))
-                names |= _fields_read(n for n in neighbour.body if getattr(n, "name", "") != "ModelArgs")
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.level == 1:
+                yield node.module
+            elif node.module.startswith(_MODELS):
+                yield node.module.removeprefix(_MODELS)
+
+
+def _read_by_neighbours(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for neighbour in _neighbours(tree):
+        source = _source(neighbour)
+        if source is not None:
+            parts = ast.parse(source.read_text(encoding="utf-8"))
+            names |= _fields_read(n for n in parts.body if getattr(n, "name", "") != "ModelArgs")
     return names
 
 

@@ -18,7 +18,7 @@ def check_configuration(
     source: Mapping[str, Any], artifact: Mapping[str, Any], family: Family
 ) -> Iterator[Finding]:
     """Yield one finding per field that differs, or one pass for all of them."""
-    fields = runtimes.fields(family.runtime)
+    fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None, "the caller found the runtime"
     expected = {origin.field: origin for origin in dialects.resolve(source, family, fields).origins}
     try:

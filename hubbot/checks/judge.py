@@ -69,7 +69,7 @@ def _findings(
     yield from structure.check_files(artifact, digests)
     try:
         config = _config(folder)
-        yield from structure.check_config(config)
+        yield from structure.check_config(config, family)
         yield from check_configuration(checkpoint.config, config, family)
         yield from check_token_ids(source, checkpoint.config, config)
         yield from check_side_files(source, artifact)

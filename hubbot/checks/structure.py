@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Artifact, Finding, Status
+from hubbot.catalogue import extensions
+from hubbot.catalogue.families import Family
 from hubbot.catalogue.roles import role_of
 from hubbot.checks.stored import StoredParameter, StoredParameters
 from hubbot.device import runtime
@@ -47,10 +49,12 @@ def check_files(artifact: Artifact, digests: Mapping[str, str]) -> Iterator[Find
         "foreign files", strays[0] if strays else "folder", len(strays), 0, ok=not strays,
         reason=_why_stray(strays[0]) if strays else "none",
     )  # fmt: skip
-    code = sorted(path for path in digests if path.endswith((".py", ".pkl", ".bin", ".pt")))
+    code = extensions.foreign(digests)
+    own = sorted(path for path in digests if path in extensions.names() and path not in code)
     yield _finding(
         "foreign code", code[0] if code else "folder", len(code), 0, ok=not code,
-        reason="a file that can run when loaded" if code else "none",
+        reason="a file that can run when loaded, and not one of hubbot's own byte for byte" if code
+        else f"none; {', '.join(own)} is hubbot's own" if own else "none",
     )  # fmt: skip
 
 
@@ -59,13 +63,21 @@ def _why_stray(name: str) -> str:
     return "mlx-lm merges every model*.safetensors it finds" if merged else "hubbot did not make this file"
 
 
-def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield findings on config keys that make a loader run code of the repo."""
-    runs = [key for key in ("model_file", "auto_map") if key in config]
+def check_config(config: Mapping[str, Any], family: Family) -> Iterator[Finding]:
+    """Yield findings on config keys that make a loader run code of the repo, allowed for hubbot's own file."""
+    allowed = {"model_file": family.model_file} if family.model_file else {}
+    runs = {key: config[key] for key in ("model_file", "auto_map") if key in config}
+    wrong = sorted(key for key in {*runs, *allowed} if runs.get(key) != allowed.get(key))
     yield _finding(
-        "config runs code", runs[0] if runs else "config.json", runs, [], ok=not runs,
-        reason="the key makes a loader execute a file of the repo" if runs else "no such key",
+        "config runs code", wrong[0] if wrong else "config.json", runs, allowed, ok=not wrong,
+        reason=_why_code(wrong[0], runs) if wrong else "no key, or hubbot's own model file",
     )  # fmt: skip
+
+
+def _why_code(key: str, runs: Mapping[str, Any]) -> str:
+    if key in runs:
+        return "the key makes a loader execute a file of the repo"
+    return "without it mlx-lm would run its own class, which computes something else for this family"
 
 
 def check_index(folder: Path, stored: StoredParameters) -> Iterator[Finding]:
@@ -153,7 +165,9 @@ def check_load(folder: Path) -> Iterator[Finding]:
     except HubbotError as error:
         yield _finding("strict load", "stock mlx_lm.load", error.message, "loads", ok=False, reason="it refuses")
         return
-    yield _finding("strict load", "stock mlx_lm.load", "loads", "loads", ok=True, reason="strict, no remote code")
+    own = runtime.runs_own_file(folder)
+    reason = "strict, with trust_remote_code for hubbot's own model file" if own else "strict, no remote code"
+    yield _finding("strict load", "stock mlx_lm.load", "loads", "loads", ok=True, reason=reason)
     yield _finding(
         "sanitize idempotent", changed[0] if changed else "all tensors", len(changed), 0, ok=not changed,
         reason="the class's own sanitize would change the finished artifact when it is loaded" if changed

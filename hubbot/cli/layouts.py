@@ -56,7 +56,7 @@ def catalogue() -> dict[str, Any]:
             {
                 "model_type": family.model_type,
                 "runtime": f"mlx-lm {runtimes.version()}: {family.runtime}"
-                if runtimes.fields(family.runtime)
+                if runtimes.fields(family.runtime, family.model_file)
                 else None,
                 "layouts": list(family.layouts),
                 "limits": [f"{field}: {limit.reason}" for field, limit in family.limits.items()],

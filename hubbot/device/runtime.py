@@ -5,6 +5,7 @@ This is the only part of device/ that the referee may use; it knows nothing of h
 
 import importlib
 import inspect
+import json
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -19,7 +20,9 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import load_model, load_tokenizer
 
 import hubbot
+from hubbot.catalogue import extensions
 from hubbot.errors import ConfigUnresolved, NoRuntime, StructureMismatch
+from hubbot.folders import digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +93,23 @@ def effective_args(config: Mapping[str, Any]) -> dict[str, Any]:
     return {field.name: getattr(args, field.name) for field in fields(args)}
 
 
+def runs_own_file(folder: Path) -> bool:
+    """Say whether the config of `folder` names a model file that is hubbot's own byte for byte.
+
+    Only then may a loader run it; stock mlx-lm refuses any other, because it is never told to trust it.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        name = config.get("model_file") if isinstance(config, dict) else None
+        return name in extensions.names() and extensions.is_own(name, digest(folder / str(name), str(name)).sha256)
+    except (OSError, ValueError, TypeError):
+        return False
+
+
 def load(folder: Path) -> Any:
     """Return the model that stock mlx-lm loads strictly from `folder`, lazily; StructureMismatch if it refuses."""
     try:
-        model, _ = load_model(folder, lazy=True, strict=True)
+        model, _ = load_model(folder, lazy=True, strict=True, trust_remote_code=runs_own_file(folder))
     except (ValueError, KeyError, RuntimeError, FileNotFoundError, TypeError) as error:
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise StructureMismatch(f"stock mlx_lm.load refuses it: {reason}", where=str(folder)) from error
@@ -128,7 +144,7 @@ def load_to_speak(folder: Path) -> Loaded:
     A CPU's gather_mm computes only float32, so there a model with unquantized 16-bit experts is upcast in
     memory; `upcast` records it, the stored bytes stay as they are.
     """
-    model, config = load_model(folder, lazy=True, strict=True)
+    model, config = load_model(folder, lazy=True, strict=True, trust_remote_code=runs_own_file(folder))
     upcast = mx.default_device() == mx.cpu and not config.get("quantization")
     if upcast:
         model.set_dtype(mx.float32)
@@ -185,6 +201,8 @@ def _float32(array: Any, dtype: str) -> Any:
 
 
 def _classes(config: Mapping[str, Any]) -> Any:
+    if config.get("model_file") is not None:
+        return _own_classes(config["model_file"])
     name = str(config.get("model_type") or "")
     if not name.isidentifier():
         raise NoRuntime(f"{name!r} is not a model type")
@@ -196,6 +214,21 @@ def _classes(config: Mapping[str, Any]) -> Any:
         raise NoRuntime(
             f"mlx-lm {version('mlx-lm')} has no class for model type {name}",
             hint="a newer mlx-lm may have one; the job is tried again when one is installed",
+        ) from error
+
+
+def _own_classes(model_file: object) -> Any:
+    if model_file not in extensions.names():
+        raise NoRuntime(
+            f"the config names the model file {str(model_file)[:60]!r}, which is not one of hubbot's own",
+            hint="hubbot never runs code of a repo",
+        )
+    try:
+        return importlib.import_module(f"{extensions.PACKAGE}.{str(model_file).removesuffix('.py')}")
+    except ImportError as error:
+        raise NoRuntime(
+            f"hubbot's {model_file} needs a part that mlx-lm {version('mlx-lm')} does not have: {error}",
+            hint="install the mlx-lm that this hubbot was made for",
         ) from error
 
 

@@ -27,7 +27,7 @@ def classify(checkpoint: Checkpoint) -> Layout:
     family, provenance = _family(checkpoint, experts.row)
     count = expert_count(checkpoint, experts)
     check_complete(experts, count)
-    fields = runtimes.fields(family.runtime)
+    fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None, "the family's runtime was looked up before"
     resolution = dialects.resolve(checkpoint.config, family, fields)
     if resolution.problems:
@@ -113,7 +113,7 @@ def _family(checkpoint: Checkpoint, row: LayoutRow) -> tuple[Family, Provenance]
             where=checkpoint.repo.id,
             hint="a row in catalogue/families with a committed transformers reference decides it",
         )
-    if runtimes.fields(family.runtime) is None:
+    if runtimes.fields(family.runtime, family.model_file) is None:
         raise NoRuntime(f"mlx-lm {runtimes.version()} has no class {family.runtime}", where=checkpoint.repo.id)
     provenance = family.layouts.get(row.key)
     if provenance is None:

@@ -31,7 +31,7 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
     """Return the plan for `variants` (catalogue names or recipes), or raise IncompleteCover or WrongUsage."""
     recipes = [variant_named(item) if isinstance(item, str) else item for item in variants]
     family = BY_MODEL_TYPE[checkpoint.model_type]
-    fields = runtimes.fields(family.runtime)
+    fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None, "classify found the runtime"
     resolution = dialects.resolve(checkpoint.config, family, fields)
     config = dict(resolution.config)

@@ -3,7 +3,7 @@
 It knows no family; the rows stand in the modules beside this one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,8 @@ class Family:
     does not read has no effect, `inert` names keys that never have one in this family; `limits` names fields
     that the class reads but computes otherwise beyond certain values. `renames` are (pattern, replacement) for
     tensors beside the experts, `expert_module` is what the class calls its stacked experts. `reference` names
-    the committed transformers reference.
+    the committed transformers reference. `extension` is hubbot's own class where mlx-lm's computes something
+    else. `default_source` names whose config class `defaults` quotes.
     """
 
     model_type: str
@@ -35,13 +36,28 @@ class Family:
     renames: tuple[tuple[str, str], ...] = ()
     expert_module: str = "switch_mlp"
     reference: str
+    extension: "Extension | None" = None
+    default_source: str = "transformers 5.23"
+
+    @property
+    def model_file(self) -> str | None:
+        """Return the file of hubbot's own that runs this family, or None where mlx-lm's class does."""
+        return self.extension.file if self.extension else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extension:
+    """A model file of hubbot's own (see extensions.py), and what mlx-lm's class computes otherwise."""
+
+    file: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
     """The values of a field under which the runtime's class computes the source's function, and why no others."""
 
-    values: tuple[Any, ...]
+    values: Container[Any]
     reason: str
 
 
