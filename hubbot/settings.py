@@ -93,6 +93,8 @@ class Settings(BaseSettings):
     """Memory that a conversion works in, beyond the runtime's own 300 MB, whatever the number of variants."""
     shard_gigabytes: float = Field(default=5.0, gt=0)
     """Largest weight file written."""
+    extensions: bool = True
+    """Convert families that run only with a model file of hubbot's own, which is published beside the weights."""
     stage_hours: float = Field(default=12.0, gt=0)
     """A heavy stage that takes longer is stopped and tried again."""
     smoke_seconds: float = Field(default=600.0, gt=0)

@@ -46,10 +46,11 @@ def inspect_command(source: Source, revision: Revision = None, as_json: Json = F
 
     Example: hubbot inspect Qwen/Qwen3-30B-A3B
     """
+    from hubbot import settings
     from hubbot.cli.sources import open_source
     from hubbot.cli.verdicts import print_verdict, verdict_of
 
-    record = verdict_of(open_source(source, revision))
+    record = verdict_of(open_source(source, revision), extensions=settings.load().extensions)
     if as_json:
         print_json(record)
     else:
@@ -65,6 +66,14 @@ def convert_command(
         list[Path] | None,
         typer.Option("--recipe", help="TOML file with a recipe of your own; repeat for several."),
     ] = None,
+    extensions: Annotated[
+        bool | None,
+        typer.Option(
+            "--extensions/--no-extensions",
+            help="Convert what runs only with a model file of hubbot's own; without, refuse it. Default: the settings'.",
+            show_default=False,
+        ),
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Run the referee on every variant.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and predict, write nothing.")] = False,
     as_json: Json = False,
@@ -77,7 +86,7 @@ def convert_command(
     from hubbot.catalogue.recipes import read_recipe
     from hubbot.cli.conversions import Conversion
 
-    chosen = settings.load()
+    chosen = settings.load(**({} if extensions is None else {"extensions": extensions}))
     conversion = Conversion(settings=chosen, source=source, revision=revision, out=out)
     own = tuple(read_recipe(path) for path in recipe or ())
     named = tuple(dict.fromkeys(variant or (() if own else chosen.variants)))

@@ -58,6 +58,8 @@ class Conversion:
             if isinstance(item, str):
                 plan.variant_named(item)  # before the slow imports and the look at the source
         layout = classify.classify(self._checkpoint)
+        if not self._settings.extensions:
+            classify.refuse_extension(self._checkpoint)
         return plan.plan(self._checkpoint, layout, variants, working_bytes=self._settings.working_bytes)
 
     def convert(self, plan: Plan) -> tuple[Artifact, ...]:

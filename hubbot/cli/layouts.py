@@ -56,6 +56,7 @@ def catalogue() -> dict[str, Any]:
             {
                 "model_type": family.model_type,
                 "runtime": f"mlx-lm {runtimes.version()}: {family.runtime}"
+                + (f" with hubbot's {family.model_file}" if family.model_file else "")
                 if runtimes.fields(family.runtime, family.model_file)
                 else None,
                 "layouts": list(family.layouts),

@@ -22,7 +22,7 @@ from hubbot.errors import (
 )
 from hubbot.plans import Layout
 from hubbot.sizes import readable
-from hubbot.steps.classify import classify
+from hubbot.steps.classify import classify, refuse_extension
 from hubbot.steps.inspect import inspect
 
 VERDICTS: dict[type[HubbotError], str] = {
@@ -39,14 +39,20 @@ VERDICTS: dict[type[HubbotError], str] = {
 SHARED = ("n_shared_experts", "num_shared_experts", "shared_expert_intermediate_size")
 
 
-def verdict_of(files: RepoFiles) -> dict[str, Any]:
-    """Return the inspect command's JSON; errors that are verdicts about the checkpoint become one."""
+def verdict_of(files: RepoFiles, *, extensions: bool) -> dict[str, Any]:
+    """Return the inspect command's JSON; errors that are verdicts about the checkpoint become one.
+
+    Without `extensions` what only a model file of hubbot's own runs has no runtime, as for convert.
+    """
     try:
         checkpoint = inspect(files)
     except HubbotError as error:
         return _without_checkpoint(files, error)
     try:
-        return _record(files, checkpoint, classify(checkpoint), None)
+        layout = classify(checkpoint)
+        if not extensions:
+            refuse_extension(checkpoint)
+        return _record(files, checkpoint, layout, None)
     except HubbotError as error:
         if type(error) not in VERDICTS:
             raise
@@ -120,8 +126,9 @@ def _parameters(checkpoint: Checkpoint, layout: Layout | None) -> dict[str, int 
 
 def _runtime(checkpoint: Checkpoint) -> str | None:
     family = BY_MODEL_TYPE.get(checkpoint.model_type)
-    name = family.runtime if family else checkpoint.model_type
-    return f"mlx-lm {runtimes.version()}: {name}" if name and runtimes.fields(name) else None
+    name, own = (family.runtime, family.model_file) if family else (checkpoint.model_type, None)
+    told = f"{name} with hubbot's {own}" if own else name
+    return f"mlx-lm {runtimes.version()}: {told}" if name and runtimes.fields(name, own) else None
 
 
 def print_verdict(record: dict[str, Any]) -> None:

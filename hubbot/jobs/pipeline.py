@@ -84,6 +84,8 @@ class Pipeline:
     def _classify(self, job: Job, _cancelled: threading.Event) -> Outcome:
         workspace = self.workspace(job)
         layout = classify.classify(workspace.checkpoint())
+        if not self.settings.extensions:
+            classify.refuse_extension(workspace.checkpoint())
         workspace.save("layout", layout.to_json())
         self.results.put(job.id, "layout", layout.to_json())
         return StageDone()

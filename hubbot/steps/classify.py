@@ -96,6 +96,18 @@ def _refuse_packed(checkpoint: Checkpoint) -> None:
     )
 
 
+def refuse_extension(checkpoint: Checkpoint) -> None:
+    """Raise NoRuntime where only a model file of hubbot's own runs `checkpoint`: for those who want none."""
+    family = BY_MODEL_TYPE.get(checkpoint.model_type)
+    if family is not None and family.extension is not None:
+        raise NoRuntime(
+            f"{checkpoint.model_type} runs only with hubbot's own model file {family.extension.file}: "
+            + family.extension.reason,
+            where=checkpoint.repo.id,
+            hint="extensions are off: leave out --no-extensions, or set `extensions` to true",
+        )
+
+
 def _family(checkpoint: Checkpoint, row: LayoutRow) -> tuple[Family, Provenance]:
     model_type = checkpoint.model_type
     family = BY_MODEL_TYPE.get(model_type)
