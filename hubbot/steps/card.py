@@ -15,6 +15,8 @@ import jinja2
 import yaml
 
 from hubbot.artifacts import GATES, Artifact, Report
+from hubbot.catalogue import extensions
+from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checkpoints import Checkpoint
 from hubbot.finishing import CARD, REPORT, write_json
 from hubbot.marks import source_of
@@ -118,6 +120,7 @@ def _context(
         if plan.source.is_local
         else f"[{_text(source['repo'])}](https://huggingface.co/{_text(source['repo'])})",
         "revision": source["revision"],
+        "extension": _extension(checkpoint, plan),
         "variant": planned.name,
         "this": _row(this),
         "rows": [_row(item) for item in made],
@@ -146,6 +149,15 @@ def _context(
             for reason, count in Counter(item.reason for item in planned.unquantized).items()
         ],
     }
+
+
+def _extension(checkpoint: Checkpoint, plan: Plan) -> dict[str, Any] | None:
+    """Return what a reader has to know of the model file that loading the repo runs, or None where there is none."""
+    name, family = plan.config.get("model_file"), BY_MODEL_TYPE.get(checkpoint.model_type)
+    if name is None or family is None or family.extension is None:
+        return None
+    lines = extensions.content(name).count(b"\n")
+    return {"file": name, "lines": lines, "sha256": extensions.digest(name), "reason": family.extension.reason}
 
 
 def _row(made: Made) -> dict[str, Any]:
