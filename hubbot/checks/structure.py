@@ -165,7 +165,7 @@ def check_load(folder: Path) -> Iterator[Finding]:
     except HubbotError as error:
         yield _finding("strict load", "stock mlx_lm.load", error.message, "loads", ok=False, reason="it refuses")
         return
-    own = runtime.runs_own_file(folder)
+    own = runtime.own_file(folder)
     reason = "strict, with trust_remote_code for hubbot's own model file" if own else "strict, no remote code"
     yield _finding("strict load", "stock mlx_lm.load", "loads", "loads", ok=True, reason=reason)
     yield _finding(
@@ -178,14 +178,29 @@ def check_load(folder: Path) -> Iterator[Finding]:
 def hash_files(folder: Path) -> dict[str, str]:
     """Return the sha256 of every file of the folder, by path.
 
-    Dot files are not the repo's: the Hub adds .gitattributes, its client .cache, a Mac .DS_Store.
+    Dot files are not the repo's: the Hub adds .gitattributes, its client .cache, a Mac .DS_Store. Nor is what
+    Python compiled when somebody loaded the repo here; see `_is_leftover`.
     """
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not any(part.startswith(".") for part in name.split("/")):
+        hidden = any(part.startswith(".") for part in name.split("/"))
+        if path.is_file() and not hidden and not _is_leftover(path):
             found[name] = digest(path, name).sha256 or ""
     return found
+
+
+def _is_leftover(path: Path) -> bool:
+    """Say whether Python compiled this file here, from a source of the very minute that its header names.
+
+    A compiled file that came with the repo would have to guess when it is downloaded, or be of the kind that
+    Python runs without asking for the time (PEP 552); that kind stays in the list, as foreign code.
+    """
+    if path.parent.name != "__pycache__" or path.suffix != ".pyc":
+        return False
+    with path.open("rb") as file:
+        header = file.read(8)
+    return len(header) == 8 and header[4:] == b"\0\0\0\0"
 
 
 def _index(folder: Path) -> dict[str, str] | None:

@@ -93,23 +93,42 @@ def effective_args(config: Mapping[str, Any]) -> dict[str, Any]:
     return {field.name: getattr(args, field.name) for field in fields(args)}
 
 
-def runs_own_file(folder: Path) -> bool:
-    """Say whether the config of `folder` names a model file that is hubbot's own byte for byte.
-
-    Only then may a loader run it; stock mlx-lm refuses any other, because it is never told to trust it.
-    """
+def own_file(folder: Path) -> str | None:
+    """Return the model file that the config of `folder` names if it is hubbot's own byte for byte, else None."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         name = config.get("model_file") if isinstance(config, dict) else None
-        return name in extensions.names() and extensions.is_own(name, digest(folder / str(name), str(name)).sha256)
+        own = name in extensions.names() and extensions.is_own(name, digest(folder / str(name), str(name)).sha256)
     except (OSError, ValueError, TypeError):
-        return False
+        return None
+    return str(name) if own else None
+
+
+def _stock_load(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Return model and config as stock mlx-lm loads them, strictly and lazily.
+
+    In place of a file of the folder that is hubbot's own, the same file of this installation is run: Python
+    would prefer a compiled __pycache__ beside it, which nobody has looked at. Any other stock mlx-lm refuses.
+    """
+    name = own_file(folder)
+    if name is None:
+        model, config = load_model(folder, lazy=True, strict=True)
+        return model, config
+    module = _own_classes(name)
+    model, config = load_model(
+        folder,
+        lazy=True,
+        strict=True,
+        model_config={"model_file": None},
+        get_model_classes=lambda config: (module.Model, module.ModelArgs),  # noqa: ARG005 - mlx-lm's keyword
+    )
+    return model, {**config, "model_file": name}
 
 
 def load(folder: Path) -> Any:
     """Return the model that stock mlx-lm loads strictly from `folder`, lazily; StructureMismatch if it refuses."""
     try:
-        model, _ = load_model(folder, lazy=True, strict=True, trust_remote_code=runs_own_file(folder))
+        model, _ = _stock_load(folder)
     except (ValueError, KeyError, RuntimeError, FileNotFoundError, TypeError) as error:
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise StructureMismatch(f"stock mlx_lm.load refuses it: {reason}", where=str(folder)) from error
@@ -144,7 +163,7 @@ def load_to_speak(folder: Path) -> Loaded:
     A CPU's gather_mm computes only float32, so there a model with unquantized 16-bit experts is upcast in
     memory; `upcast` records it, the stored bytes stay as they are.
     """
-    model, config = load_model(folder, lazy=True, strict=True, trust_remote_code=runs_own_file(folder))
+    model, config = _stock_load(folder)
     upcast = mx.default_device() == mx.cpu and not config.get("quantization")
     if upcast:
         model.set_dtype(mx.float32)
