@@ -4,7 +4,7 @@ Only `Report.approve` makes an Approved, and publishing takes nothing else. It n
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from hubbot.checkpoints import FileInfo, Repo
@@ -53,11 +53,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All findings about one artifact. `digests` are the sha256 of the files that were judged, by path."""
+    """All findings about one artifact. `digests` are the sha256 of the files that were judged, by path.
+
+    `measurements` are what the behaviour gate measured, whether or not it decides; empty where it did not run.
+    """
 
     artifact: Artifact
     findings: tuple[Finding, ...]
     digests: Mapping[str, str]
+    measurements: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def gates(self) -> dict[str, Status]:
@@ -107,6 +111,7 @@ class Report:
             "verdict": self.verdict,
             "gates": self.gates,
             "findings": [asdict(finding) for finding in self.findings],
+            "measurements": dict(self.measurements),
             "artifact": self.artifact.to_json(),
             "digests": dict(self.digests),
         }
@@ -118,6 +123,7 @@ class Report:
             artifact=Artifact.from_json(data["artifact"]),
             findings=tuple(Finding(**finding) for finding in data["findings"]),
             digests=data["digests"],
+            measurements=data.get("measurements", {}),
         )
 
 

@@ -97,6 +97,12 @@ class Settings(BaseSettings):
     """Convert families that run only with a model file of hubbot's own, which is published beside the weights."""
     stage_hours: float = Field(default=12.0, gt=0)
     """A heavy stage that takes longer is stopped and tried again."""
+    corpus: Path | None = None
+    """Text file on which variants are compared with the unquantized model; the default ships with hubbot."""
+    behaviour_tokens: int | None = Field(default=None, ge=16)
+    """Tokens of that text to read: 4096 by default, on a machine without a GPU 2048."""
+    behaviour_minutes: float = Field(default=120.0, gt=0)
+    """Time limit of that comparison for one variant; beyond it the gate is recorded as not run."""
     smoke_seconds: float = Field(default=600.0, gt=0)
     """Time limit of one smoke test."""
     smoke_tokens: int = Field(default=64, ge=1)
@@ -138,6 +144,16 @@ class Settings(BaseSettings):
     def memory_bytes(self) -> int | None:
         """Return the memory limit of a job in bytes."""
         return None if self.memory_gigabytes is None else int(self.memory_gigabytes * 1e9)
+
+    @property
+    def examination(self) -> dict[str, Any]:
+        """Return how far behaviour is examined, as plain data for a child process."""
+        return {
+            "corpus": str(self.corpus.expanduser().resolve()) if self.corpus else None,
+            "tokens": self.behaviour_tokens,
+            "seconds": self.behaviour_minutes * 60,
+            "memory_bytes": self.memory_bytes,
+        }
 
     @classmethod
     def settings_customise_sources(

@@ -3,36 +3,33 @@
 A gate that does not run is reported as not-run with the reason, never as passed.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from hubbot.artifacts import Artifact, Finding, Report
 from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks import structure
+from hubbot.checks.behaviour.examination import Examination
+from hubbot.checks.computed import check_computed
 from hubbot.checks.configuration import check_configuration
 from hubbot.checks.expectations import Expectations
 from hubbot.checks.sidefiles import check_side_files, check_token_ids
 from hubbot.checks.stored import StoredParameters
 from hubbot.checks.values import check_values
 from hubbot.device import runtime
-from hubbot.errors import AmbiguousLayout, CorruptConfig, HubbotError
-from hubbot.finishing import CONFIG
+from hubbot.errors import AmbiguousLayout, HubbotError
 from hubbot.marks import measure, read_mark, recorded
 from hubbot.progress import Progress
 
 # What the design names and this version does not measure yet.
-ABSENT = {
-    "tracer": "this version has no tracer",
-    "parity": "this version does not run transformers beside the artifact; the model type's layouts are proven "
-    "by committed transformers references",
-    "behaviour": "this version does not measure KL divergence",
-}
+ABSENT = {"tracer": "this version has no tracer"}
+WHOLE = Examination()
 
 
-def judge(checkpoint: Checkpoint, source: Path, folder: Path, *, progress: Progress) -> Report:
+def judge(
+    checkpoint: Checkpoint, source: Path, folder: Path, *, progress: Progress, examination: Examination = WHOLE
+) -> Report:
     """Return the report on the artifact in `folder` against `checkpoint`, whose weights lie in `source`.
 
     Faults of the artifact become findings; faults of the source raise (AmbiguousLayout, CorruptHeader...).
@@ -45,7 +42,13 @@ def judge(checkpoint: Checkpoint, source: Path, folder: Path, *, progress: Progr
     artifact = described(checkpoint, folder)
     findings = list(_findings(checkpoint, source, artifact, digests, progress))
     findings += [_absent(gate, reason) for gate, reason in ABSENT.items()]
-    return Report(artifact=artifact, findings=tuple(findings), digests=digests)
+    computed = check_computed(checkpoint, source, artifact, findings, examination, progress)
+    return Report(
+        artifact=artifact,
+        findings=(*findings, *computed.findings),
+        digests=digests,
+        measurements=computed.measurements or {},
+    )
 
 
 def described(checkpoint: Checkpoint, folder: Path) -> Artifact:
@@ -68,7 +71,7 @@ def _findings(
     family = BY_MODEL_TYPE[checkpoint.model_type]
     yield from structure.check_files(artifact, digests)
     try:
-        config = _config(folder)
+        config = structure.read_config(folder)
         yield from structure.check_config(config, family)
         yield from check_configuration(checkpoint.config, config, family)
         yield from check_token_ids(source, checkpoint.config, config)
@@ -86,16 +89,6 @@ def _findings(
             measured=str(error)[:300] or type(error).__name__, allowed="readable", status="fail",
             reason="the artifact cannot be read as what it claims to be",
         )  # fmt: skip
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CorruptConfig(f"config.json cannot be read: {error}", where=str(folder)) from error
-    if not isinstance(config, dict):
-        raise CorruptConfig("config.json is not a JSON object", where=str(folder))
-    return config
 
 
 def _absent(gate: str, reason: str) -> Finding:

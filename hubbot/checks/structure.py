@@ -14,8 +14,8 @@ from hubbot.catalogue.families import Family
 from hubbot.catalogue.roles import role_of
 from hubbot.checks.stored import StoredParameter, StoredParameters
 from hubbot.device import runtime
-from hubbot.errors import HubbotError
-from hubbot.finishing import ABOUT, INDEX
+from hubbot.errors import CorruptConfig, HubbotError
+from hubbot.finishing import ABOUT, CONFIG, INDEX
 from hubbot.folders import digest
 
 GATE = "structure"
@@ -56,6 +56,17 @@ def check_files(artifact: Artifact, digests: Mapping[str, str]) -> Iterator[Find
         reason="a file that can run when loaded, and not one of hubbot's own byte for byte" if code
         else f"none; {', '.join(own)} is hubbot's own" if own else "none",
     )  # fmt: skip
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the artifact's config.json, or raise CorruptConfig."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorruptConfig(f"config.json cannot be read: {error}", where=str(folder)) from error
+    if not isinstance(config, dict):
+        raise CorruptConfig("config.json is not a JSON object", where=str(folder))
+    return config
 
 
 def _why_stray(name: str) -> str:

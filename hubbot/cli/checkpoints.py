@@ -27,8 +27,15 @@ Variants = Annotated[
     list[str] | None,
     typer.Option("--variant", "-v", help="Variant to make; repeat for several. Default: the settings' list."),
 ]
-
-
+Corpus = Annotated[
+    Path | None,
+    typer.Option(
+        "--corpus",
+        help="Text file to compare the models on; the default ships with hubbot.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
 SHOWN_FINDINGS = 40
 
 
@@ -111,6 +118,7 @@ def verify_command(
     source: Source,
     artifact: Annotated[str, typer.Argument(help="A converted folder or MLX repo id.", show_default=False)],
     revision: Revision = None,
+    corpus: Corpus = None,
     as_json: Json = False,
 ) -> None:
     """Judge an artifact against its source; exit 0 if approved, 1 if refused. Whoever made it.
@@ -118,10 +126,10 @@ def verify_command(
     Example: hubbot verify ./Mixtral-8x7B ./mlx/4bit
     """
     from hubbot import settings
-    from hubbot.cli.conversions import Staging, judge_in_child
+    from hubbot.cli.conversions import Staging, Trial, judge_in_child
     from hubbot.cli.sources import artifact_folder
 
-    chosen = settings.load()
+    chosen = settings.load(**({"corpus": corpus} if corpus else {}))
     with tempfile.TemporaryDirectory(prefix="hubbot-") as staging:
         root = Path(staging)
         staged = Staging(source=source, revision=revision, folder=root / "source")
@@ -130,7 +138,8 @@ def verify_command(
             folder = artifact_folder(artifact, root / "artifact", tell)
             source_folder = staged.fetch(checkpoint, tell)
         with bar("verify") as tell:
-            report = judge_in_child(chosen, checkpoint, source_folder, folder, root, tell)
+            trial = Trial(source=source_folder, artifact=folder, root=root / "judge", answers=root / "answers")
+            report = judge_in_child(chosen, checkpoint, trial, tell)
     if as_json:
         print_json({key: report.to_json()[key] for key in ("verdict", "gates", "findings")})
     else:

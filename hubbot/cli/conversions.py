@@ -78,14 +78,17 @@ class Conversion:
         """Judge every artifact, each in a child process."""
         reports = []
         source = self._staging.fetch(self._checkpoint, lambda *_: None)
+        answers = self._out / ".judge-answers"
         for artifact in artifacts:
             root = self._out / f".judge-{artifact.variant}"
             with bar(f"verify {artifact.variant}") as tell:
-                report = judge_in_child(self._settings, self._checkpoint, source, Path(artifact.path), root, tell)
+                trial = Trial(source=source, artifact=Path(artifact.path), root=root, answers=answers)
+                report = judge_in_child(self._settings, self._checkpoint, trial, tell)
             shutil.rmtree(root, ignore_errors=True)
             if report.verdict == "approved":
                 verify.record(report)
             reports.append(report)
+        shutil.rmtree(answers, ignore_errors=True)
         return reports
 
     def write_cards(self, plan: Plan, artifacts: Sequence[Artifact], reports: Sequence[Report]) -> None:
@@ -100,14 +103,27 @@ class Conversion:
         shutil.rmtree(self._out / ".source", ignore_errors=True)
 
 
-def judge_in_child(
-    settings: Settings, checkpoint: Checkpoint, source: Path, artifact: Path, root: Path, progress: Progress
-) -> Report:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """Folders of one judgement: source, artifact, the child's work, the unquantized model's answers."""
+
+    source: Path
+    artifact: Path
+    root: Path
+    answers: Path
+
+
+def judge_in_child(settings: Settings, checkpoint: Checkpoint, trial: Trial, progress: Progress) -> Report:
     """Return the referee's report, made in a child process that has no token and no network."""
-    Workspace(root=root).save("checkpoint", checkpoint.to_json())
+    Workspace(root=trial.root).save("checkpoint", checkpoint.to_json())
     answer = child.run(
         ["verify_folder"],
-        {"root": str(root), "source": str(source), "artifact": str(artifact)},
+        {
+            "root": str(trial.root),
+            "source": str(trial.source),
+            "artifact": str(trial.artifact),
+            "examination": {**settings.examination, "answers": str(trial.answers)},
+        },
         timeout_seconds=settings.stage_hours * 3600,
         cancelled=threading.Event(),
         on_progress=lambda fields: progress(fields["done"], fields["total"], fields["what"]),

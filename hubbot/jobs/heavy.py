@@ -1,10 +1,12 @@
 """The heavy stages as a child process runs them: paths in, plain data out; no network, no token, no database."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hubbot.checks.behaviour.examination import Examination
 from hubbot.jobs.workspace import Workspace
 from hubbot.steps import convert as converting
 from hubbot.steps import plan as planning
@@ -52,16 +54,19 @@ def verify(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Judge the workspace's variants and save a report for each."""
     workspace = Workspace(root=Path(request["root"]))
     checkpoint = workspace.checkpoint()
+    examination = _examination(request, workspace)
     verdicts = {}
     for variant in request["variants"]:
         report = verifying.verify(
             checkpoint,
             source=workspace.source,
             artifact=workspace.variant(variant),
+            examination=examination,
             progress=_told(progress),
         )
         workspace.save(f"report-{variant}", report.to_json())
         verdicts[variant] = report.verdict
+    shutil.rmtree(workspace.answers, ignore_errors=True)
     return verdicts
 
 
@@ -72,9 +77,21 @@ def verify_folder(request: dict[str, Any], progress: Progress) -> dict[str, Any]
         workspace.checkpoint(),
         source=Path(request["source"]),
         artifact=Path(request["artifact"]),
+        examination=_examination(request, workspace),
         progress=_told(progress),
     )
     return report.to_json()
+
+
+def _examination(request: dict[str, Any], workspace: Workspace) -> Examination:
+    """Return how far to examine; what the unquantized model answers is kept for the source's other variants."""
+    asked = dict(request.get("examination") or {})
+    corpus, answers = asked.pop("corpus", None), asked.pop("answers", None)
+    return Examination(
+        corpus=Path(corpus) if corpus else None,
+        answers=Path(answers) if answers else workspace.answers,
+        **asked,
+    )
 
 
 def smoke(request: dict[str, Any], progress: Progress) -> dict[str, Any]:

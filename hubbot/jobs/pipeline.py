@@ -132,7 +132,8 @@ class Pipeline:
 
     def _verify(self, job: Job, cancelled: threading.Event) -> Outcome:
         workspace = self.workspace(job)
-        self._child(job, cancelled, "verify", {"variants": list(job.variants)})
+        request = {"variants": list(job.variants), "examination": self.settings.examination}
+        self._child(job, cancelled, "verify", request)
         reports = [workspace.report(variant) for variant in job.variants]
         for report in reports:
             self.results.put(job.id, "report", report.to_json(), report.artifact.variant)

@@ -32,6 +32,11 @@ class Workspace:
         """Return where the variants are made."""
         return self.root / "out"
 
+    @property
+    def answers(self) -> Path:
+        """Return where the unquantized model's answers wait for the next variant."""
+        return self.root / "answers"
+
     def variant(self, name: str) -> Path:
         """Return the folder of one variant."""
         return self.out / name

@@ -125,6 +125,7 @@ def _context(
         "this": _row(this),
         "rows": [_row(item) for item in made],
         "plain": not any(encoding.is_quantized for encoding in planned.encodings.values()),
+        "compared": _compared(this),
         "verdict": this.report.verdict if this.report else "none",
         "gates": _gates(this),
         "failures": [
@@ -170,9 +171,45 @@ def _row(made: Made) -> dict[str, Any]:
         "size": readable(made.artifact.nbytes),
         "structure_gate": gates.get("structure", "not-run"),
         "values_gate": gates.get("values", "not-run"),
+        **_behaviour(made.report),
         "memory": readable(smoke["peak_memory_bytes"]) if smoke else "not measured",
         "speed": f"{max(speeds):.0f}" if speeds else "not measured",
     }
+
+
+def _behaviour(report: Report | None) -> dict[str, str]:
+    """Return the columns that compare a variant with the unquantized model, or why they are empty."""
+    findings = report.findings if report else ()
+    tier = next((f for f in findings if f.gate == "behaviour" and f.check == "tier"), None)
+    if report is None or tier is None or tier.status == "not-applicable":
+        return dict.fromkeys(
+            ("tier", "kl", "kl_p999", "same_top", "perplexity_ratio"), "n/a" if tier else "not run"
+        )
+    found = report.measurements["divergence"]
+    return {
+        "tier": _text(tier.reason.partition(":")[0]),
+        "kl": _estimate(found["kl_mean"], 4),
+        "kl_p999": f"{found['kl_p999']:.3f}",
+        "same_top": _estimate({key: 100 * value for key, value in found["same_top"].items()}, 1) + " %",
+        "perplexity_ratio": _estimate(found["perplexity_ratio"], 4),
+    }
+
+
+def _estimate(estimate: Mapping[str, float], digits: int) -> str:
+    return f"{estimate['value']:.{digits}f} ± {estimate['error']:.{digits}f}"
+
+
+def _compared(this: Made) -> str | None:
+    """Return on what the variants were compared, or None where they were not."""
+    measured = this.report.measurements if this.report else {}
+    if not measured or not measured["text"]["is_text"] or _behaviour(this.report)["tier"] == "n/a":
+        return None
+    text, found = measured["text"], measured["divergence"]
+    return (
+        f"{found['tokens']} tokens of {_text(text['name'])} (sha256 {text['sha256'][:16]}), windows of "
+        f"{text['window']} scored in their second half, {_text(measured['arithmetic'])}; the unquantized model's "
+        f"perplexity there is {found['base_perplexity']['value']:.2f}"
+    )
 
 
 def _gates(made: Made) -> list[dict[str, str]]:

@@ -7,15 +7,23 @@ from pathlib import Path
 
 from hubbot.artifacts import Report
 from hubbot.checkpoints import Checkpoint
-from hubbot.checks.judge import judge
+from hubbot.checks.behaviour.examination import Examination
+from hubbot.checks.judge import WHOLE, judge
 from hubbot.finishing import write_json
 from hubbot.marks import MARK, read_mark
 from hubbot.progress import Progress
 
 
-def verify(checkpoint: Checkpoint, *, source: Path, artifact: Path, progress: Progress) -> Report:
+def verify(
+    checkpoint: Checkpoint,
+    *,
+    source: Path,
+    artifact: Path,
+    progress: Progress,
+    examination: Examination = WHOLE,
+) -> Report:
     """Return the report on the artifact in folder `artifact`; it may come from anybody."""
-    return judge(checkpoint, source, artifact, progress=progress)
+    return judge(checkpoint, source, artifact, progress=progress, examination=examination)
 
 
 def record(report: Report) -> None:

@@ -48,12 +48,14 @@ def test_what_mlx_lm_convert_makes_is_judged_without_a_false_refusal(
     assert report.verdict == "approved"
 
 
-def test_gates_that_this_version_lacks_are_not_run_with_a_reason_and_never_passed(workshop: Workshop) -> None:
+def test_gates_that_did_not_run_say_why_and_never_count_as_passed(workshop: Workshop) -> None:
     report = workshop.report("qwen3_moe/hub", workshop.artifact("qwen3_moe/hub", "4bit"))
     assert set(report.gates) == set(GATES)
-    for gate in ("tracer", "parity", "behaviour"):
+    for gate, status in report.gates.items():
+        if status == "pass":
+            continue
         (finding,) = [finding for finding in report.findings if finding.gate == gate]
-        assert (finding.status, report.gates[gate]) == ("not-run", "not-run")
+        assert (finding.status, status) in {("not-run", "not-run"), ("not-applicable", "not-applicable")}
         assert finding.reason
 
 
