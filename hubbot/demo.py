@@ -11,17 +11,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from hubbot.devhub.accounts import Account
 from hubbot.devhub.exhibits import Exhibit, write_exhibits
 from hubbot.devhub.server import EmbeddedHub
+from hubbot.devhub.speakers.stories import write_story
 from hubbot.settings import CONFIG_VARIABLE, FILE_NAME, Settings, load
 
 ORG = "mlx-demo"
 USER = "demo"
 TOKEN = "hf_demoDemoDemoDemo"  # noqa: S105 - opens nothing but the embedded Hub
 HUB_FOLDER = "hub"
+CORPUS = "stories.txt"
+STORIES, STORY_SEED = 40, 77
 # Long enough to sit out a retry; nothing in the demo waits that long unless something broke.
 PATIENCE_SECONDS = 120.0
 SETTINGS_TEXT = f"""\
@@ -32,6 +36,8 @@ variants = ["bf16", "8bit", "4bit"]
 runner = "demo"
 watch_minutes = 1.0
 smoke_tokens = 96
+# The demo's models know nothing but stories.
+corpus = "{{corpus}}"
 
 [[watch]]
 name = "fables"
@@ -89,7 +95,11 @@ def settings_of(folder: Path) -> Settings:
     """Write the demo's settings file, for people to look at, and return what it says."""
     data_dir = folder / "data"
     data_dir.mkdir(parents=True, exist_ok=True)
-    (folder / FILE_NAME).write_text(SETTINGS_TEXT.format(data_dir=data_dir.as_posix()), encoding="utf-8")
+    corpus = folder / CORPUS
+    told = Random(STORY_SEED)  # noqa: S311 - stories, no secrets
+    corpus.write_text("\n\n".join(write_story(told).text for _ in range(STORIES)), encoding="utf-8")
+    text = SETTINGS_TEXT.format(data_dir=data_dir.as_posix(), corpus=corpus.as_posix())
+    (folder / FILE_NAME).write_text(text, encoding="utf-8")
     return load()
 
 
