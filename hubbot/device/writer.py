@@ -33,11 +33,21 @@ class WeightWriter:
 
     `tensors` are (name, dtype, shape) in the order they will stand in the files; shards hold at most
     `shard_bytes` unless a single tensor is larger. Files that `journal` knows as complete are left as they
-    are; every other is hashed as it grows and recorded there when its last byte is written.
+    are; every other is hashed as it grows and recorded there when its last byte is written. `form` is the
+    format that the files' metadata names: "mlx", or "pt" for what transformers is to load.
     """
 
-    def __init__(self, folder: Path, tensors: Sequence[Stored], *, shard_bytes: int, journal: Journal) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tensors: Sequence[Stored],
+        *,
+        shard_bytes: int,
+        journal: Journal,
+        form: str = "mlx",
+    ) -> None:
         self._folder = folder
+        self._form = form
         self._groups = _shards(tensors, shard_bytes)
         self._journal = journal
         self._files: dict[str, GrowingFile] = {}
@@ -67,13 +77,20 @@ class WeightWriter:
         """Say whether tensor `name` stands in a file that is still to be written."""
         return name in self.slots and self.slots[name].file in self._files
 
-    def write(self, name: str, row: int, data: memoryview) -> None:
-        """Write `data` at step `row` of tensor `name`'s first axis, unless its file is complete already."""
+    def write(self, name: str, row: int, data: memoryview, *, within: tuple[int, int] = (0, 1)) -> None:
+        """Write `data` at step `row` of tensor `name`'s first axis, unless its file is complete already.
+
+        `within` (part, parts) says that the data begin so many parts of that step after its start.
+        """
+        stride = self.slots[name].stride
+        self.write_at(name, row * stride + stride * within[0] // within[1], data)
+
+    def write_at(self, name: str, offset: int, data: memoryview) -> None:
+        """Write `data` `offset` bytes into tensor `name`, unless its file is complete already."""
         slot = self.slots[name]
         file = self._files.get(slot.file)
         if file is None:
             return
-        offset = row * slot.stride
         assert offset + len(data) <= slot.nbytes, f"{name} would be written past its end"
         if file.write(slot.start + offset, slot.start, data):
             self._recording.append(self._recorder.submit(self._record, slot.file, file))
@@ -92,7 +109,7 @@ class WeightWriter:
         }
 
     def _open(self, file: str, group: Sequence[Stored]) -> None:
-        header, offsets = _header(group)
+        header, offsets = _header(group, self._form)
         for (name, _, shape), (start, stop) in zip(group, offsets, strict=True):
             stride = (stop - start) // shape[0] if shape and shape[0] else stop - start
             self.slots[name] = Slot(file=file, start=len(header) + start, nbytes=stop - start, stride=stride)
@@ -119,8 +136,8 @@ def _file_name(number: int, count: int) -> str:
     return "model.safetensors" if count == 1 else f"model-{number:05d}-of-{count:05d}.safetensors"
 
 
-def _header(group: Sequence[Stored]) -> tuple[bytes, list[tuple[int, int]]]:
-    entries: dict[str, object] = {"__metadata__": {"format": "mlx"}}
+def _header(group: Sequence[Stored], form: str) -> tuple[bytes, list[tuple[int, int]]]:
+    entries: dict[str, object] = {"__metadata__": {"format": form}}
     offsets = []
     position = 0
     for name, dtype, shape in group:

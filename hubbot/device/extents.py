@@ -1,0 +1,65 @@
+"""Byte ranges of weight files, read where they are wanted; bits, whatever they mean. It never writes."""
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbot.checkpoints import DTYPE_BITS, TensorInfo
+from hubbot.errors import CorruptHeader, UnknownPacking
+
+# How elements of so many bits travel through numpy.
+_WORDS: Mapping[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
+
+
+def word(tensor: TensorInfo) -> Any:
+    """Return the unsigned numpy type as wide as an element of `tensor`, or raise UnknownPacking."""
+    found = _WORDS.get(DTYPE_BITS[tensor.dtype])
+    if found is None:
+        raise UnknownPacking(f"{tensor.dtype} elements are no whole bytes and cannot be moved", where=tensor.name)
+    return found
+
+
+class Extents:
+    """The open weight files of one folder; use as a context manager. Several threads may read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for descriptor in self._files.values():
+            os.close(descriptor)
+        self._files.clear()
+
+    def fill(self, out: npt.NDArray[Any], tensor: TensorInfo, offset: int) -> None:
+        """Fill the contiguous `out` with the bytes of `tensor` from its byte `offset` on."""
+        view = out.reshape(-1).view(np.uint8).data
+        done = 0
+        while done < len(view):
+            data = os.pread(self._descriptor(tensor.shard), len(view) - done, tensor.start + offset + done)
+            if not data:
+                raise CorruptHeader(
+                    f"tensor {tensor.name!r} ends {len(view) - done} bytes early",
+                    where=tensor.shard,
+                    hint="the shard is truncated; fetch it again",
+                )
+            view[done : done + len(data)] = data
+            done += len(data)
+
+    def _descriptor(self, shard: str) -> int:
+        with self._lock:
+            if shard not in self._files:
+                self._files[shard] = os.open(self._folder / shard, os.O_RDONLY)
+            return self._files[shard]

@@ -1,0 +1,147 @@
+"""Rewrite a checkpoint with its experts in another form, streaming, bit for bit, everything else as it is.
+
+Made aside, fsynced and renamed: what fails leaves nothing behind, what is killed goes on where it stopped. It
+computes nothing, touches no config, and never copies a file that can run.
+"""
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+from hubbot import __version__
+from hubbot.asides import aside_of, check_room, explained, make_parent, settle
+from hubbot.catalogue.rearrangements import Output, Rearrangement
+from hubbot.checkpoints import Checkpoint, FileInfo, stored_bytes
+from hubbot.device.extents import Extents
+from hubbot.device.journal import Journal
+from hubbot.device.tiles import Band, bands
+from hubbot.device.writer import WeightWriter
+from hubbot.errors import HubbotError, WrongUsage
+from hubbot.finishing import INDEX, is_side_file, write_json
+from hubbot.folders import digest
+from hubbot.marks import FORMAT, MARK, fingerprint, read_mark, same_origin, source_of
+from hubbot.progress import Progress
+
+SIDE_ENDINGS = (".json", ".jinja", ".txt", ".md", ".model", ".tiktoken")
+
+
+def relayout(
+    checkpoint: Checkpoint,
+    made: Rearrangement,
+    *,
+    source: Path,
+    out: Path,
+    working_bytes: int,
+    shard_bytes: int,
+    progress: Progress,
+) -> tuple[FileInfo, ...]:
+    """Write the checkpoint of folder `source` to `out` as `made` says; return the files with their sha256.
+
+    Raises WrongUsage where a folder in the way is not hubbot's own for this source and form, OutOfRoom on a
+    full disk, CorruptHeader where a shard ends early.
+    """
+    _refuse_foreign(checkpoint, made, source, out)
+    make_parent(out)
+    identity = fingerprint({"source": asdict(checkpoint.repo), "to": made.to, "shard": shard_bytes})
+    journal = Journal(aside_of(out), identity)
+    try:
+        check_room(out.parent, sum(map(_nbytes, made.outputs)) - journal.nbytes)
+        _stream(checkpoint, made, journal, source, working_bytes, shard_bytes, progress)
+        for file in side_files(checkpoint):
+            shutil.copyfile(source / file.path, journal.folder / file.path)
+        files = _digests(journal)
+        write_json(journal.folder / MARK, _mark(checkpoint, made, files))
+        journal.close()
+        settle(journal.folder, out)
+    except HubbotError:
+        shutil.rmtree(journal.folder, ignore_errors=True)
+        raise
+    except OSError as error:
+        shutil.rmtree(journal.folder, ignore_errors=True)
+        raise explained(error, out) from error
+    return files
+
+
+def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
+    """Return the files beside the weights that are taken over byte for byte, config.json among them."""
+    return tuple(
+        file
+        for file in checkpoint.files
+        if "/" not in file.path
+        and (file.path.endswith(SIDE_ENDINGS) or is_side_file(file.path))
+        and not file.path.endswith(".index.json")
+        and file.path != MARK
+    )
+
+
+def _stream(
+    checkpoint: Checkpoint,
+    made: Rearrangement,
+    journal: Journal,
+    source: Path,
+    working_bytes: int,
+    shard_bytes: int,
+    progress: Progress,
+) -> None:
+    stored = [(output.name, output.dtype, output.shape) for output in made.outputs]
+    with (
+        Extents(source) as extents,
+        WeightWriter(journal.folder, stored, shard_bytes=shard_bytes, journal=journal, form="pt") as writer,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        wanted = [output for output in made.outputs if writer.wants(output.name)]
+        total, done = sum(map(_nbytes, wanted)), 0
+        writing: Future[None] | None = None
+        for band in _bands(wanted, checkpoint, extents, working_bytes):
+            if writing is not None:
+                writing.result()
+            writing = pool.submit(writer.write_at, band.output, band.offset, band.data)
+            done += len(band.data)
+            progress(done, total, band.output)
+        if writing is not None:
+            writing.result()
+    write_json(journal.folder / INDEX, writer.index())
+
+
+def _bands(outputs: list[Output], checkpoint: Checkpoint, extents: Extents, working_bytes: int) -> Iterator[Band]:
+    for output in outputs:
+        yield from bands(output, checkpoint.tensors, extents, working_bytes)
+
+
+def _nbytes(output: Output) -> int:
+    return stored_bytes(output.dtype, output.shape)
+
+
+def _digests(journal: Journal) -> tuple[FileInfo, ...]:
+    paths = [path for path in sorted(journal.folder.iterdir()) if path.name[0] != "."]
+    return tuple(journal.files.get(path.name) or digest(path, path.name) for path in paths)
+
+
+def _variant(made: Rearrangement) -> str:
+    return f"relayout {made.to}"
+
+
+def _mark(checkpoint: Checkpoint, made: Rearrangement, files: tuple[FileInfo, ...]) -> dict[str, object]:
+    return {
+        "made_by": "hubbot",
+        "format": FORMAT,
+        "source": source_of(checkpoint.repo),
+        "variant": _variant(made),
+        "form": asdict(made.form),
+        "versions": {"hubbot": __version__},
+        "files": [asdict(file) for file in files],
+    }
+
+
+def _refuse_foreign(checkpoint: Checkpoint, made: Rearrangement, source: Path, out: Path) -> None:
+    if not out.exists():
+        return
+    mark = read_mark(out) if out.is_dir() else None
+    if mark is None or not same_origin(mark, checkpoint.repo, _variant(made)) or out.samefile(source):
+        raise WrongUsage(
+            f"the folder exists and its {MARK} does not mark the same source in the same form",
+            where=str(out),
+            hint="choose another --out, or move the folder away",
+        )

@@ -1,0 +1,358 @@
+"""Relayout against transformers' own forms, and what it refuses."""
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from hubbot.device.writer import WeightWriter
+from hubbot.errors import (
+    AmbiguousLayout,
+    ConfigUnresolved,
+    CorruptHeader,
+    HubbotError,
+    IncompleteCover,
+    NotMixtureOfExperts,
+    OutOfRoom,
+    UnknownLayout,
+    UnknownPacking,
+    WrongUsage,
+)
+from tests.checkpoints_on_disk import Stored, edit_json, read_folder
+from tests.reference.checkpoints import case, cases, write
+from tests.relaid import matrices, relaid, same, stored, write_checkpoint
+
+NAMES = {made.name for made in cases()}
+# Families that transformers 5 saves in a form of its own beside that of their checkpoints.
+BOTH = sorted(
+    made.name.removesuffix("/v5")
+    for made in cases()
+    if made.name.endswith("/v5") and made.name.removesuffix("v5") + "hub" in NAMES and made.expected == "convert"
+)
+# Its modules hold more experts than the config's key says: it is refused.
+BOTH.remove("longcat_flash")
+# Saved by transformers itself, in the form of the Hub and in its own.
+SAVED = ["qwen3_5_moe", "qwen3_5_moe_text", "laguna", "jamba", "hunyuan_v1_moe"]
+
+
+@pytest.fixture
+def stacked(tmp_path: Path) -> Path:
+    return written(tmp_path / "source", "stacked")
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Path:
+    return written(tmp_path / "source", "per-expert")
+
+
+def written(folder: Path, form: str, model_type: str = "qwen3_moe") -> Path:
+    made = matrices(layers=2, experts=4, width=6, hidden=5, dtype="BF16", seed=3)
+    tensors = stored(made, form, model_type=model_type, dtype="BF16")
+    return write_checkpoint(folder, tensors, model_type=model_type, experts=4)
+
+
+def changed(folder: Path, change: Callable[[Stored], Stored]) -> Path:
+    return write_checkpoint(folder, change(read_folder(folder)), model_type="qwen3_moe", experts=4)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_the_hubs_form_fused_is_transformers_own_form_and_comes_back(name: str, tmp_path: Path) -> None:
+    source = write(case(f"{name}/hub"), tmp_path / "hub")
+    v5 = write(case(f"{name}/v5"), tmp_path / "v5")
+    relaid(source, "fused", tmp_path / "out")
+    assert same(read_folder(tmp_path / "out"), read_folder(v5))
+    if not name.startswith("granitemoe"):
+        relaid(v5, "per-expert", tmp_path / "back", working_bytes=9000)
+        assert same(read_folder(tmp_path / "back"), read_folder(source))
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_what_transformers_saves_as_single_experts_fused_is_its_own_form(name: str, tmp_path: Path) -> None:
+    write(case(f"{name}/orig"), tmp_path / "orig")
+    write(case(f"{name}/v5"), tmp_path / "v5")
+    relaid(tmp_path / "orig", "fused", tmp_path / "out")
+    assert same(read_folder(tmp_path / "out"), read_folder(tmp_path / "v5"))
+
+
+@pytest.mark.parametrize("name", ["gpt_oss/hub", "llama4_text/hub", "qwen3_vl_moe/orig", "gemma4_text/orig"])
+@pytest.mark.parametrize("to", ["per-expert", "stacked", "fused", "fused-transposed"])
+def test_a_checkpoint_that_is_stacked_on_the_hub_comes_back_from_every_form(
+    name: str, to: str, tmp_path: Path
+) -> None:
+    source = write(case(name), tmp_path / "hub")
+    relaid(source, to, tmp_path / "there", working_bytes=1 << 16)
+    own = "fused" if name.startswith(("gemma4", "qwen3_vl")) else "fused-transposed"
+    relaid(tmp_path / "there", own, tmp_path / "back", working_bytes=1 << 16)
+    assert same(read_folder(tmp_path / "back"), read_folder(source))
+
+
+@pytest.mark.parametrize(
+    ("name", "to"),
+    [
+        ("phimoe", "stacked"),
+        ("lfm2_moe", "fused-transposed"),
+        ("nemotron_h", "stacked"),
+        ("exaone_moe", "stacked"),
+    ],
+)
+def test_a_checkpoint_of_the_hub_comes_back_from_other_forms(name: str, to: str, tmp_path: Path) -> None:
+    source = write(case(f"{name}/hub"), tmp_path / "hub")
+    relaid(source, to, tmp_path / "there", working_bytes=1 << 16)
+    relaid(tmp_path / "there", "per-expert", tmp_path / "back", working_bytes=1 << 16)
+    assert same(read_folder(tmp_path / "back"), read_folder(source))
+
+
+def test_experts_without_a_gate_cannot_be_fused_transposed(tmp_path: Path) -> None:
+    source = write(case("nemotron_h/hub"), tmp_path / "hub")
+    with pytest.raises(WrongUsage, match="without a gate"):
+        relaid(source, "fused-transposed", tmp_path / "out")
+
+
+def test_granites_stacked_experts_come_apart_and_together(tmp_path: Path) -> None:
+    source = write(case("granitemoe/hub"), tmp_path / "hub")
+    relaid(source, "per-expert", tmp_path / "apart")
+    assert "model.layers.0.block_sparse_moe.experts.0.gate_proj.weight" in read_folder(tmp_path / "apart")
+    relaid(tmp_path / "apart", "fused", tmp_path / "back")
+    v5 = write(case("granitemoe/v5"), tmp_path / "v5")
+    assert same(read_folder(tmp_path / "back"), read_folder(v5))
+
+
+def test_veomni_finds_its_stacks_and_mlx_vlm_its_fused_ones(apart: Path, tmp_path: Path) -> None:
+    one = read_folder(apart)
+    relaid(apart, "stacked", tmp_path / "stacked")
+    found = read_folder(tmp_path / "stacked")
+    gates = [one[f"model.layers.1.mlp.experts.{e}.gate_proj.weight"][1] for e in range(4)]
+    assert np.array_equal(found["model.layers.1.mlp.experts.gate_proj"][1], np.stack(gates))
+    relaid(apart, "fused", tmp_path / "fused")
+    pair = read_folder(tmp_path / "fused")["model.layers.1.mlp.experts.gate_up_proj"][1]
+    assert pair.shape == (4, 12, 5)
+    assert np.array_equal(pair[2, :6], gates[2])
+
+
+def test_everything_beside_the_experts_is_taken_over_byte_for_byte_except_what_can_run(
+    apart: Path, tmp_path: Path
+) -> None:
+    relaid(apart, "fused", tmp_path / "out")
+    for name in ("config.json", "tokenizer.json", "README.md"):
+        assert (tmp_path / "out" / name).read_bytes() == (apart / name).read_bytes()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "config.json", "tokenizer.json", "README.md", "hubbot.json", "model.safetensors",
+        "model.safetensors.index.json",
+    }  # fmt: skip
+    with safe_open(tmp_path / "out" / "model.safetensors", framework="np") as file:
+        assert file.metadata() == {"format": "pt"}
+
+
+def test_large_checkpoints_are_written_in_shards_with_an_index(apart: Path, tmp_path: Path) -> None:
+    relaid(apart, "stacked", tmp_path / "out", shard_bytes=500)
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    shards = {path.name for path in (tmp_path / "out").glob("*.safetensors")}
+    assert len(shards) > 2
+    assert set(index["weight_map"].values()) == shards
+    assert set(index["weight_map"]) == set(read_folder(tmp_path / "out"))
+
+
+def test_experts_without_a_known_order_may_be_stacked_but_not_fused(tmp_path: Path) -> None:
+    source = written(tmp_path / "source", "per-expert", "never_heard_of")
+    relaid(source, "stacked", tmp_path / "out")
+    with pytest.raises(AmbiguousLayout, match="nothing proves how gate and up share one tensor"):
+        relaid(source, "fused", tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+
+
+GONE = "model.layers.1.mlp.experts.2.up_proj.weight"
+
+
+def without(name: str) -> Callable[[Stored], Stored]:
+    return lambda tensors: {key: value for key, value in tensors.items() if key != name}
+
+
+def reshaped(tensors: Stored) -> Stored:
+    dtype, bits = tensors[GONE]
+    return tensors | {GONE: (dtype, np.ascontiguousarray(bits[:-1]))}
+
+
+def retyped(tensors: Stored) -> Stored:
+    return tensors | {GONE: ("F32", tensors[GONE][1].astype(np.uint32))}
+
+
+def narrower(tensors: Stored) -> Stored:
+    return {
+        key: (dtype, np.ascontiguousarray(bits[:-1] if "down" not in key else bits[:, :-1]))
+        if "layers.1.mlp.experts" in key
+        else (dtype, bits)
+        for key, (dtype, bits) in tensors.items()
+    }
+
+
+def beyond(tensors: Stored) -> Stored:
+    return tensors | {GONE.replace(".2.", ".9."): tensors[GONE]}
+
+
+def packed(tensors: Stored) -> Stored:
+    return tensors | {f"{GONE}_scale_inv": ("F32", np.zeros((1, 1), np.uint32))}
+
+
+def renamed(tensors: Stored) -> Stored:
+    return {key.replace("up_proj", "upp_proj"): value for key, value in tensors.items()}
+
+
+def layerless(tensors: Stored) -> Stored:
+    return {key: value for key, value in tensors.items() if "layers.1.mlp.experts" not in key}
+
+
+def ungated(tensors: Stored) -> Stored:
+    return {key: value for key, value in tensors.items() if "gate_proj" not in key}
+
+
+def mixed(tensors: Stored) -> Stored:
+    kept = {key: value for key, value in tensors.items() if "layers.1.mlp.experts" not in key}
+    for part in ("gate", "up", "down"):
+        values = [tensors[f"model.layers.1.mlp.experts.{e}.{part}_proj.weight"][1] for e in range(4)]
+        kept[f"model.layers.1.mlp.experts.{part}_proj"] = ("BF16", np.stack(values))
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "told"),
+    [
+        (without(GONE), IncompleteCover, ["layer 1, expert 2 lacks up", GONE]),
+        (reshaped, IncompleteCover, ["layer 1, expert 2", "[5, 5]", "[6, 5]", GONE]),
+        (retyped, IncompleteCover, ["layer 1, expert 2", "F32", "BF16", GONE]),
+        (narrower, IncompleteCover, ["layer 1, expert 0", "layer 0"]),
+        (beyond, IncompleteCover, ["layer 1 has an expert 9", "4 experts"]),
+        (packed, UnknownPacking, [f"{GONE}_scale_inv"]),
+        (renamed, UnknownLayout, ["upp_proj"]),
+        (layerless, IncompleteCover, ["a router, but no experts", "model.layers.1.mlp.gate.weight"]),
+        (ungated, IncompleteCover, ["layer 0, expert 0 lacks gate"]),
+        (mixed, AmbiguousLayout, ["layer 1", "another form than layer 0"]),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else None,
+)
+def test_experts_that_do_not_fit_are_named_and_nothing_is_written(
+    apart: Path, tmp_path: Path, change: Callable[[Stored], Stored], kind: type[HubbotError], told: list[str]
+) -> None:
+    with pytest.raises(kind) as caught:
+        relaid(changed(apart, change), "fused", tmp_path / "out")
+    for text in told:
+        assert text in str(caught.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"source"}
+
+
+def test_a_stack_of_too_few_experts_is_named(stacked: Path, tmp_path: Path) -> None:
+    edit_json(stacked / "config.json", num_experts=5)
+    with pytest.raises(IncompleteCover, match="layer 0 stacks 4 experts, the config says 5"):
+        relaid(stacked, "fused", tmp_path / "out")
+
+
+def test_a_config_without_a_number_of_experts_is_unresolved(stacked: Path, tmp_path: Path) -> None:
+    edit_json(stacked / "config.json", "num_experts")
+    with pytest.raises(ConfigUnresolved, match="how many"):
+        relaid(stacked, "fused", tmp_path / "out")
+
+
+def test_a_dense_checkpoint_is_none_of_our_business(apart: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotMixtureOfExperts):
+        relaid(changed(apart, lambda t: {"model.norm.weight": t["model.norm.weight"]}), "fused", tmp_path / "out")
+
+
+def test_an_mlx_repo_is_sent_back_to_its_source(apart: Path, tmp_path: Path) -> None:
+    source = changed(
+        apart,
+        lambda t: {f"model.layers.0.mlp.switch_mlp.{p}_proj.weight": t[GONE] for p in ("gate", "up", "down")},
+    )
+    with pytest.raises(AmbiguousLayout, match="MLX's own form"):
+        relaid(source, "fused", tmp_path / "out")
+
+
+def test_a_folder_in_the_way_is_replaced_only_if_it_is_the_same_thing(apart: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    relaid(apart, "fused", out)
+    before = read_folder(out)
+    relaid(apart, "fused", out)
+    assert same(read_folder(out), before)
+    with pytest.raises(WrongUsage, match="does not mark the same source"):
+        relaid(apart, "stacked", out)
+    with pytest.raises(WrongUsage):
+        relaid(apart, "fused", apart)
+    (tmp_path / "thesis").mkdir()
+    with pytest.raises(WrongUsage):
+        relaid(apart, "fused", tmp_path / "thesis")
+    assert (tmp_path / "thesis").is_dir()
+
+
+def test_a_place_under_a_file_is_wrong_usage(apart: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(WrongUsage, match="a file stands where"):
+        relaid(apart, "fused", tmp_path / "file" / "out")
+
+
+def test_a_full_disk_leaves_nothing_behind(apart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(WeightWriter, "write_at", full)
+    with pytest.raises(OutOfRoom):
+        relaid(apart, "fused", tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"source"}
+
+
+def test_a_shard_that_ends_early_leaves_nothing_behind(apart: Path, tmp_path: Path) -> None:
+    from hubbot.catalogue.rearrangements import rearrangement  # noqa: PLC0415
+    from hubbot.steps.relayout import relayout  # noqa: PLC0415
+    from tests.checkpoints_on_disk import quietly  # noqa: PLC0415
+    from tests.relaid import looked  # noqa: PLC0415
+
+    checkpoint = looked(apart)
+    weights = apart / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-40])
+    with pytest.raises(CorruptHeader, match=r"ends \d+ bytes early"):
+        relayout(
+            checkpoint,
+            rearrangement(checkpoint, "fused"),
+            source=apart,
+            out=tmp_path / "out",
+            working_bytes=1000,
+            shard_bytes=1 << 30,
+            progress=quietly,
+        )
+    assert {path.name for path in tmp_path.iterdir()} == {"source"}
+
+
+def test_what_was_killed_goes_on_where_it_stopped(
+    apart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    write_at = WeightWriter.write_at
+
+    def killed(self: WeightWriter, name: str, offset: int, data: memoryview) -> None:
+        if len(written) == 6:
+            self._recorder.submit(lambda: None).result()
+            raise KeyboardInterrupt
+        written.append(name)
+        write_at(self, name, offset, data)
+
+    with monkeypatch.context() as context:
+        context.setattr(WeightWriter, "write_at", killed)
+        with pytest.raises(KeyboardInterrupt):
+            relaid(apart, "stacked", tmp_path / "out", shard_bytes=200)
+    assert not (tmp_path / "out").exists()
+    assert list((tmp_path / ".out.partial").glob("*.safetensors"))
+    again: list[str] = []
+
+    def watched(self: WeightWriter, name: str, offset: int, data: memoryview) -> None:
+        again.append(name)
+        write_at(self, name, offset, data)
+
+    with monkeypatch.context() as context:
+        context.setattr(WeightWriter, "write_at", watched)
+        relaid(apart, "stacked", tmp_path / "out", shard_bytes=200)
+    assert not set(written[:3]) & set(again)
+    shutil.rmtree(tmp_path / "fresh", ignore_errors=True)
+    relaid(apart, "stacked", tmp_path / "fresh", shard_bytes=200)
+    assert same(read_folder(tmp_path / "out"), read_folder(tmp_path / "fresh"))
