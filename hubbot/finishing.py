@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Artifact
-from hubbot.catalogue import extensions
+from hubbot.catalogue import extensions, tiktokens
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.errors import NeedsHuman
 from hubbot.folders import digest
@@ -31,23 +31,45 @@ SIDE_FILES = (
     "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
     "generation_config.json", "LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*",
 )  # fmt: skip
+# Without one of these a tokenizer is only what its code makes of it.
+TOKENIZERS = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"}
 _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
     """Return the source's files that are copied; NeedsHuman where the tokenizer exists only as code."""
     names = {file.path for file in checkpoint.files}
-    known = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"} | {
-        name for name in names if name.endswith(".tiktoken")
-    }
     code = sorted(name for name in names if name.endswith(".py") and "tokeniz" in name.lower())
-    if code and not names & known:
+    if code and not names & TOKENIZERS and not tiktokens.is_rewritable(names):
         raise NeedsHuman(
             "the tokenizer exists only as code, which hubbot never runs",
             where=f"{checkpoint.repo.id}, {code[0]}",
             hint="a tested conversion to tokenizer.json has to come first",
         )
     return tuple(file for file in checkpoint.files if is_side_file(file.path))
+
+
+def files_read(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
+    """Return the source's files that are read as text and never copied: a tokenizer's code."""
+    if not tiktokens.is_rewritable({file.path for file in checkpoint.files}):
+        return ()
+    return tuple(file for file in checkpoint.files if file.path == tiktokens.CODE)
+
+
+def rewritten_tokenizer(source: Path) -> dict[str, bytes]:
+    """Return the files, by name, that stand for a tokenizer which folder `source` holds only as code, if it does.
+
+    NeedsHuman where it is other code than is known.
+    """
+    if not tiktokens.is_rewritable({path.name for path in source.iterdir()}):
+        return {}
+    config = source / "tokenizer_config.json"
+    try:
+        told = json.loads(config.read_bytes()) if config.is_file() else {}
+    except ValueError:
+        told = {}
+    code, vocabulary = (source / name for name in (tiktokens.CODE, tiktokens.VOCABULARY))
+    return tiktokens.rewritten(code.read_bytes(), vocabulary.read_bytes(), told if isinstance(told, dict) else {})
 
 
 def finish(
@@ -69,6 +91,8 @@ def finish(
         (folder / name).write_bytes(extensions.content(name))
     for file in side_files(checkpoint):
         _copy_side_file(source / file.path, folder / file.path)
+    for name, data in rewritten_tokenizer(source).items():
+        (folder / name).write_bytes(data)
     paths = [path for path in sorted(folder.iterdir()) if path.name not in ABOUT and path.name[0] != "."]
     files = tuple(known.get(path.name) or digest(path, path.name) for path in paths)
     write_json(folder / MARK, mark(plan, variant, files, verified=False))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.errors import OutOfRoom
-from hubbot.finishing import CONFIG, side_files
+from hubbot.finishing import CONFIG, files_read, side_files
 from hubbot.hub.client import Hub
 from hubbot.progress import Progress
 from hubbot.sizes import readable
@@ -32,6 +32,7 @@ def fetch(checkpoint: Checkpoint, hub: Hub, folder: Path, *, room_for: int, prog
 
 
 def wanted(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
-    """Return the files of the repo that a conversion reads or copies; never code, never other formats."""
-    names = {CONFIG, *checkpoint.shards, *(file.path for file in side_files(checkpoint))}
+    """Return the files of the repo that a conversion reads or copies; no code but what is read as text."""
+    side = (*side_files(checkpoint), *files_read(checkpoint))
+    names = {CONFIG, *checkpoint.shards, *(file.path for file in side)}
     return tuple(file for file in checkpoint.files if file.path in names)

@@ -10,6 +10,8 @@ from hubbot.artifacts import Artifact
 from hubbot.checkpoints import FileInfo, Repo
 from hubbot.checks.sidefiles import check_side_files, check_token_ids
 from hubbot.checks.structure import hash_files
+from hubbot.finishing import rewritten_tokenizer
+from tests.catalogue.test_tiktokens import CODE, TOKENS, vocabulary
 
 MADE = (FileInfo(path="config.json", size=2, sha256="0" * 64),)
 
@@ -86,3 +88,20 @@ def test_what_a_downloader_or_a_mac_leaves_behind_does_not_count(tmp_path: Path)
     (tmp_path / ".cache" / "huggingface").mkdir(parents=True)
     (tmp_path / ".cache" / "huggingface" / "x.metadata").write_text("y")
     assert set(hash_files(tmp_path)) == {"config.json"}
+
+
+def test_a_tokenizer_that_was_only_code_must_be_the_known_rewriting_of_it(tmp_path: Path) -> None:
+    source, made = tmp_path / "source", tmp_path / "made"
+    for folder in (source, made):
+        folder.mkdir()
+        (folder / "hy.tiktoken").write_bytes(vocabulary(TOKENS))
+    (source / "tokenization_hy.py").write_text(CODE)
+    (source / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "HYTokenizer"}))
+    assert statuses(source, made) == {"fail"}
+    for name, data in rewritten_tokenizer(source).items():
+        (made / name).write_bytes(data)
+    assert statuses(source, made) == {"pass"}
+    changed = json.loads((made / "tokenizer.json").read_text())
+    changed["model"]["merges"].pop()
+    (made / "tokenizer.json").write_text(json.dumps(changed))
+    assert statuses(source, made) == {"fail"}
