@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.checks.tensorfiles import Floats, widen
+from hubbot.checks.unpacking import unpack
 
 E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6], np.float32)
 # nvfp4 with a tensor scale: the largest e2m1 value times the largest e4m3 value stand for the tensor's maximum.
@@ -41,7 +42,7 @@ def decode(
     parts: Mapping[str, npt.NDArray[Any]], *, mode: str, bits: int, group_size: int, scale_dtype: str
 ) -> Floats:
     """Return float32 weights [..., in] from stored parts: weight, scales, and biases or global_scale."""
-    values = codes(parts["weight"], bits)
+    values = unpack(parts["weight"], bits)
     if mode == "affine":
         scale = _spread(widen(parts["scales"], scale_dtype), group_size)
         return values.astype(np.float32) * scale + _spread(widen(parts["biases"], scale_dtype), group_size)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from hubbot.artifacts import Finding
-from hubbot.checks import values
+from hubbot.checks import slices, values
 from hubbot.checks.stored import StoredParameters
 from tests.checkpoints_on_disk import (
     Workshop,
@@ -38,7 +38,7 @@ def test_the_slices_in_which_it_reads_change_no_finding(
 ) -> None:
     folder = workshop.artifact(SOURCE, "4bit")
     expected = [(f.check, f.subject, f.measured) for f in findings(workshop, folder) if f.check != "values"]
-    monkeypatch.setattr(values, "SLICE_BYTES", slice_bytes)
+    monkeypatch.setattr(slices, "SLICE_BYTES", slice_bytes)
     found = findings(workshop, folder)
     assert {f.status for f in found} == {"pass"}
     assert [(f.check, f.subject, f.measured) for f in found if f.check != "values"] == expected
