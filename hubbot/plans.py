@@ -1,4 +1,4 @@
-"""Layout, Plan, Move, Encoding: what a conversion will do, decided before a weight is read.
+"""Layout, Plan, Encoding: what a conversion will do, decided before a weight is read.
 
 Plans are pure data: they never read, convert or judge anything.
 """
@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hubbot.checkpoints import Repo, stored_bytes
+from hubbot.moves import Move, Packed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,31 +89,6 @@ class Encoding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """One parameter of the runtime's model and where its elements come from.
-
-    `sources` holds one tensor, or with `stacked` one [out, in] tensor per expert in expert order. A source is
-    first transposed in its last two axes (`transposed`), then of its output rows those of `rows`
-    (start, stop, step) are kept. `shape` is the logical shape before quantization.
-    """
-
-    output: str
-    shape: tuple[int, ...]
-    role: str
-    sources: tuple[str, ...]
-    stacked: bool
-    transposed: bool
-    rows: tuple[int, int, int] | None
-    quantizable: bool
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Move":
-        """Rebuild a move from `dataclasses.asdict`'s data."""
-        rows = tuple(data["rows"]) if data["rows"] is not None else None
-        return cls(**{**data, "shape": tuple(data["shape"]), "sources": tuple(data["sources"]), "rows": rows})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
     """A source tensor that is not taken over, and why."""
 
@@ -172,7 +148,8 @@ class Plan:
     """A whole conversion.
 
     `config` is the config.json to write, before any `quantization` block; `origins` says where each of the
-    runtime's fields comes from; `moves` and `drops` cover every source tensor exactly once between them.
+    runtime's fields comes from; `moves` and `drops` cover every source tensor exactly once between them. `packed`
+    says which sources are stored as codes and scales; all others are tensors of the checkpoint as they stand.
     Predictions are bytes: `disk_bytes` for all variants, `memory_bytes` for the conversion's peak.
     """
 
@@ -182,6 +159,7 @@ class Plan:
     origins: tuple[Origin, ...]
     moves: tuple[Move, ...]
     drops: tuple[Drop, ...]
+    packed: tuple[Packed, ...]
     variants: tuple[PlannedVariant, ...]
     disk_bytes: int
     memory_bytes: int
@@ -196,6 +174,7 @@ class Plan:
             "origins": [asdict(origin) for origin in self.origins],
             "moves": [asdict(move) for move in self.moves],
             "drops": [asdict(drop) for drop in self.drops],
+            "packed": [packed.to_json() for packed in self.packed],
             "variants": [variant.to_json() for variant in self.variants],
             "disk_bytes": self.disk_bytes,
             "memory_bytes": self.memory_bytes,
@@ -212,6 +191,7 @@ class Plan:
             origins=tuple(Origin(**origin) for origin in data["origins"]),
             moves=tuple(Move.from_json(move) for move in data["moves"]),
             drops=tuple(Drop(**drop) for drop in data["drops"]),
+            packed=tuple(Packed.from_json(packed) for packed in data["packed"]),
             variants=tuple(PlannedVariant.from_json(variant) for variant in data["variants"]),
             disk_bytes=data["disk_bytes"],
             memory_bytes=data["memory_bytes"],

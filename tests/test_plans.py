@@ -5,7 +5,8 @@ import mlx.core as mx
 import pytest
 
 from hubbot.checkpoints import Repo
-from hubbot.plans import Drop, Encoding, Layout, Move, Origin, Plan, PlannedVariant
+from hubbot.moves import Move, Packed, Part, take
+from hubbot.plans import Drop, Encoding, Layout, Origin, Plan, PlannedVariant
 from tests.checkpoints_on_disk import MLX_DTYPES, from_mlx
 
 LAYOUT = Layout(
@@ -14,7 +15,11 @@ LAYOUT = Layout(
 )  # fmt: skip
 MOVE = Move(
     output="model.layers.0.mlp.switch_mlp.up_proj.weight", shape=(8, 4, 64), role="expert",
-    sources=("a", "b"), stacked=True, transposed=False, rows=(4, 8, 1), quantizable=True,
+    sources=("a", "b"), stacked=True, quantizable=True, view=(take(4, 8),),
+)  # fmt: skip
+PACKED = Packed(
+    name="a", packing="fp8", shape=(4, 64), rows=2, columns=32,
+    parts={"weight": Part(tensor="a", rows=1), "scale": Part(tensor="a_scale_inv", rows=2)},
 )  # fmt: skip
 VARIANT = PlannedVariant(
     name="4bit", recipe={"name": "4bit", "experts": {"bits": 4}},
@@ -24,7 +29,7 @@ VARIANT = PlannedVariant(
 PLAN = Plan(
     source=Repo(id="org/model", revision="b" * 40), layout=LAYOUT, config={"model_type": "mixtral", "x": [1]},
     origins=(Origin(field="rope_scaling", value=None, origin="none"),), moves=(MOVE,),
-    drops=(Drop(name="y", reason="tied"),), variants=(VARIANT,), disk_bytes=10, memory_bytes=20,
+    drops=(Drop(name="y", reason="tied"),), packed=(PACKED,), variants=(VARIANT,), disk_bytes=10, memory_bytes=20,
     versions={"mlx": "0.32.4"},
 )  # fmt: skip
 AFFINE = [("affine", bits, group) for bits, group in product((2, 3, 4, 5, 6, 8), (32, 64, 128))]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hubbot.catalogue import dialects
-from hubbot.catalogue.layouts import ExpertTensor, LayoutRow
+from hubbot.catalogue.layouts import BY_KEY, TRANSPOSED, ExpertTensor, LayoutRow
 from hubbot.checkpoints import Checkpoint, TensorInfo
 from hubbot.errors import AmbiguousLayout, ConfigUnresolved, IncompleteCover, UnknownPacking
 
@@ -46,8 +46,9 @@ def expert_count(checkpoint: Checkpoint, experts: Experts) -> int:
         )
     for tensor in experts.tensors:
         shape = checkpoint.tensors[tensor.name].shape
-        found = shape[0] if tensor.expert is None and len(shape) == 3 else None
-        if found is not None and found != count:
+        found = shape[0] if tensor.expert is None and len(shape) == 3 - tensor.is_bias else None
+        # Longcat's zero experts have no down projection, but transformers stacks weights for them all the same.
+        if found is not None and found not in {count, count + dialects.zero_experts(checkpoint.config)}:
             raise IncompleteCover(
                 f"{tensor.name!r} stacks {found} experts, the config says {key} = {count}",
                 where=checkpoint.repo.id,
@@ -64,7 +65,8 @@ def check_complete(experts: Experts, count: int) -> None:
     """Raise IncompleteCover, naming layer and expert, unless every layer has every projection of every expert."""
     present: dict[int, set[tuple[str, int | None]]] = defaultdict(set)
     for tensor in experts.tensors:
-        present[tensor.layer].add((tensor.projection, tensor.expert))
+        if not tensor.is_bias:
+            present[tensor.layer].add((tensor.projection, tensor.expert))
     numbers: Sequence[int | None] = range(count) if experts.row.stacking == "per-expert" else [None]
     gaps = []
     for layer in experts.layers:
@@ -89,16 +91,24 @@ def check_complete(experts: Experts, count: int) -> None:
     )
 
 
-def orientation_of(checkpoint: Checkpoint, experts: Experts) -> tuple[str, int]:
-    """Return the orientation of the experts and their inner width, or raise where one expert differs."""
-    by_projection: dict[str, list[TensorInfo]] = defaultdict(list)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """Which way round the experts are stored, their inner width, and the row that says so."""
+
+    row: LayoutRow
+    orientation: str
+    width: int
+
+
+def geometry_of(checkpoint: Checkpoint, experts: Experts, hidden: int | None) -> Geometry:
+    """Return orientation and inner width of the experts of a model `hidden` wide, or raise where one differs."""
+    by_projection: dict[tuple[str, bool], list[TensorInfo]] = defaultdict(list)
     for tensor in experts.tensors:
-        by_projection[tensor.projection].append(checkpoint.tensors[tensor.name])
+        by_projection[tensor.projection, tensor.is_bias].append(checkpoint.tensors[tensor.name])
     rank = 2 if experts.row.stacking == "per-expert" else 3
-    for projection, tensors in by_projection.items():
-        _check_same_shape(projection, tensors, rank)
-    shape = {projection: tensors[0].shape for projection, tensors in by_projection.items()}
-    hidden = checkpoint.config.get("hidden_size")
+    for (projection, is_bias), tensors in by_projection.items():
+        _check_same_shape(f"{projection}{' bias' if is_bias else ''}", tensors, rank - is_bias)
+    shape = {p: tensors[0].shape for (p, is_bias), tensors in by_projection.items() if not is_bias}
     found = [name for name, width in _orientations(shape, hidden) if width is not None]
     widths = {name: width for name, width in _orientations(shape, hidden) if width is not None}
     told = ", ".join(f"{p} {list(s)}" for p, s in shape.items())
@@ -106,13 +116,16 @@ def orientation_of(checkpoint: Checkpoint, experts: Experts) -> tuple[str, int]:
         raise IncompleteCover(
             f"the expert shapes do not fit together with hidden_size = {hidden}: {told}", where=checkpoint.repo.id
         )
-    if found != ["out,in"]:
-        raise AmbiguousLayout(
-            f"the experts are stored transposed ([in, out]): {told}",
-            where=checkpoint.repo.id,
-            hint=f"no reference proves a transposed layout {experts.row.key} for {checkpoint.model_type}",
-        )
-    return found[0], int(widths[found[0]] or 0)
+    row = experts.row
+    if found == ["in,out"]:
+        if row.key not in TRANSPOSED:
+            raise AmbiguousLayout(
+                f"the experts are stored transposed ([in, out]): {told}",
+                where=checkpoint.repo.id,
+                hint=f"no row of the catalogue has layout {row.key} the other way round",
+            )
+        row = BY_KEY[TRANSPOSED[row.key]]
+    return Geometry(row=row, orientation=found[0], width=int(widths[found[0]] or 0))
 
 
 def _check_same_shape(projection: str, tensors: Sequence[TensorInfo], rank: int) -> None:
@@ -145,7 +158,8 @@ def _orientations(shape: dict[str, tuple[int, ...]], hidden: object) -> list[tup
         out_in = d if (b, c) == (hidden, hidden) and a == 2 * d else None
         in_out = c if (a, d) == (hidden, hidden) and b == 2 * c else None
     else:
-        gate, up, down = shape["gate"][-2:], shape["up"][-2:], shape["down"][-2:]
+        up, down = shape["up"][-2:], shape["down"][-2:]
+        gate = shape.get("gate", up)[-2:]
         out_in = gate[0] if gate == up and gate[1] == hidden and down == (hidden, gate[0]) else None
         in_out = gate[1] if gate == up and gate[0] == hidden and down == (gate[1], hidden) else None
         if out_in is not None and in_out is not None:

@@ -5,8 +5,9 @@ match. Rows say what a name means; which model types may use a row stands in fam
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +15,9 @@ class LayoutRow:
     """One layout: `parts` maps a projection (gate, up, down or gate_up) to its name below the block.
 
     In a name "{e}" stands for the expert's number. `stacking` is "per-expert" (one [out, in] tensor each) or
-    "stacked" (one [experts, out, in] tensor). `example` is a full tensor name as found on the Hub.
+    "stacked" (one [experts, out, in] tensor). `biases` are the names of the projections' biases, where experts
+    have any. `example` is a full tensor name as found on the Hub. `same_names_as` is a row with the same names,
+    from which shapes or a missing gate tell this one.
     """
 
     key: str
@@ -23,6 +26,8 @@ class LayoutRow:
     parts: Mapping[str, str]
     example: str
     source: str
+    biases: Mapping[str, str] = field(default_factory=dict)
+    same_names_as: str | None = None
 
     @property
     def is_fused(self) -> bool:
@@ -41,6 +46,7 @@ class ExpertTensor:
     block: str
     projection: str
     expert: int | None
+    is_bias: bool = False
 
 
 ROWS: tuple[LayoutRow, ...] = (
@@ -52,6 +58,11 @@ ROWS: tuple[LayoutRow, ...] = (
             "gate": "experts.{e}.gate_proj.weight",
             "up": "experts.{e}.up_proj.weight",
             "down": "experts.{e}.down_proj.weight",
+        },
+        biases={
+            "gate": "experts.{e}.gate_proj.bias",
+            "up": "experts.{e}.up_proj.bias",
+            "down": "experts.{e}.down_proj.bias",
         },
         example="model.layers.3.mlp.experts.17.gate_proj.weight",
         source="Qwen/Qwen3-30B-A3B and most families; transformers conversion_mapping",
@@ -69,20 +80,77 @@ ROWS: tuple[LayoutRow, ...] = (
         source="mistralai/Mixtral-8x7B; w1 is gate, w3 is up, w2 is down",
     ),
     LayoutRow(
+        key="B'",
+        naming="per-expert fc1/fc3/fc2",
+        stacking="per-expert",
+        parts={
+            "gate": "experts.{e}.fc1.weight",
+            "up": "experts.{e}.fc3.weight",
+            "down": "experts.{e}.fc2.weight",
+        },
+        example="vision_tower.layers.3.mlp.experts.5.fc1.weight",
+        source="dots3_note's vision encoder; transformers conversion_mapping",
+    ),
+    LayoutRow(
+        key="C",
+        naming="per-expert up_proj/down_proj without a gate",
+        stacking="per-expert",
+        parts={"up": "experts.{e}.up_proj.weight", "down": "experts.{e}.down_proj.weight"},
+        example="backbone.layers.3.mixer.experts.17.up_proj.weight",
+        source="nvidia Nemotron-H MoE models; transformers conversion_mapping",
+        same_names_as="A",
+    ),
+    LayoutRow(
+        key="C'",
+        naming="stacked up_proj/down_proj without a gate",
+        stacking="stacked",
+        parts={"up": "experts.up_proj", "down": "experts.down_proj"},
+        example="model.layers.3.mixer.experts.up_proj",
+        source="transformers 5 save_pretrained(save_original_format=False) of Nemotron-H",
+        same_names_as="D",
+    ),
+    LayoutRow(
         key="E",
         naming="stacked fused gate_up_proj/down_proj",
         stacking="stacked",
         parts={"gate_up": "experts.gate_up_proj", "down": "experts.down_proj"},
+        biases={"gate_up": "experts.gate_up_proj_bias", "down": "experts.down_proj_bias"},
         example="model.layers.3.mlp.experts.gate_up_proj",
         source="transformers 5 save_pretrained(save_original_format=False)",
     ),
     LayoutRow(
-        key="G",
+        key="D",
+        naming="stacked, separate gate_proj/up_proj/down_proj",
+        stacking="stacked",
+        parts={"gate": "experts.gate_proj", "up": "experts.up_proj", "down": "experts.down_proj"},
+        example="model.layers.3.mlp.experts.gate_proj",
+        source="trainers that stack experts and keep gate and up apart (VeOmni)",
+    ),
+    LayoutRow(
+        key="E'",
         naming="stacked fused input_linear/output_linear",
         stacking="stacked",
         parts={"gate_up": "input_linear.weight", "down": "output_linear.weight"},
         example="model.layers.3.block_sparse_moe.input_linear.weight",
         source="ibm-granite MoE models; transformers conversion_mapping",
+    ),
+    LayoutRow(
+        key="F",
+        naming="stacked fused and transposed gate_up_proj/down_proj",
+        stacking="stacked",
+        parts={"gate_up": "experts.gate_up_proj", "down": "experts.down_proj"},
+        biases={"gate_up": "experts.gate_up_proj_bias", "down": "experts.down_proj_bias"},
+        example="model.layers.3.feed_forward.experts.gate_up_proj",
+        source="Llama 4, Qwen3-VL-MoE, gpt-oss in bfloat16: [experts, in, out]",
+        same_names_as="E",
+    ),
+    LayoutRow(
+        key="G",
+        naming="stacked fused w13_weight/w2_weight, gate and up in turn",
+        stacking="stacked",
+        parts={"gate_up": "experts.w13_weight", "down": "experts.w2_weight"},
+        example="model.layers.3.mlp.experts.w13_weight",
+        source="inkling; transformers conversion_mapping, Interleave(1)",
     ),
     LayoutRow(
         key="M",
@@ -96,30 +164,55 @@ ROWS: tuple[LayoutRow, ...] = (
         example="model.layers.3.mlp.switch_mlp.gate_proj.weight",
         source="repos made with mlx-lm (models/switch_layers.py, SwitchGLU)",
     ),
+    LayoutRow(
+        key="M'",
+        naming="mlx experts gate_proj/up_proj/down_proj",
+        stacking="stacked",
+        parts={
+            "gate": "experts.gate_proj.weight",
+            "up": "experts.up_proj.weight",
+            "down": "experts.down_proj.weight",
+        },
+        biases={
+            "gate": "experts.gate_proj.bias",
+            "up": "experts.up_proj.bias",
+            "down": "experts.down_proj.bias",
+        },
+        example="model.layers.3.mlp.experts.gate_proj.weight",
+        source="repos made with mlx-lm for classes that call their SwitchGLU `experts` (dots1, afmoe, gpt_oss)",
+    ),
 )
 BY_KEY: Mapping[str, LayoutRow] = {row.key: row for row in ROWS}
+# Row with a gate -> the row of the same names without one; row [out, in] -> the row [in, out].
+GATELESS: Mapping[str, str] = {"A": "C", "D": "C'"}
+TRANSPOSED: Mapping[str, str] = {"E": "F"}
 
 BLOCKS = ("mlp", "block_sparse_moe", "feed_forward", "mixer", "moe", "ffn")
-_HEAD = rf"(?P<prefix>(?:[\w-]+\.)*layers\.(?P<layer>\d+))\.(?P<block>{'|'.join(BLOCKS)})\."
+# Gemma 4 holds its experts beside the dense MLP, directly in the layer.
+_HEAD = rf"(?P<prefix>(?:[\w-]+\.)*layers\.(?P<layer>\d+))\.(?:(?P<block>{'|'.join(BLOCKS)})\.)?"
 
 
-def _compile(row: LayoutRow) -> list[tuple[str, re.Pattern[str]]]:
-    patterns = []
-    for projection, part in row.parts.items():
-        tail = re.escape(part).replace(r"\{e\}", r"(?P<expert>0|[1-9]\d{0,5})")
-        patterns.append((projection, re.compile(_HEAD + tail, re.ASCII)))
-    return patterns
+def _compile(row: LayoutRow) -> Iterator[tuple[str, bool, re.Pattern[str]]]:
+    for parts, is_bias in ((row.parts, False), (row.biases, True)):
+        for projection, part in parts.items():
+            tail = re.escape(part).replace(r"\{e\}", r"(?P<expert>0|[1-9]\d{0,5})")
+            yield projection, is_bias, re.compile(_HEAD + tail, re.ASCII)
 
 
-_PATTERNS = [(row, projection, pattern) for row in ROWS for projection, pattern in _compile(row)]
+_PATTERNS = [
+    (row, projection, is_bias, pattern)
+    for row in ROWS
+    if row.same_names_as is None
+    for projection, is_bias, pattern in _compile(row)
+]
 _EXPERT_LIKE = re.compile(r"(?:^|\.)(?:experts?|local_experts|switch_mlp)(?:[._]|$)|(?:^|\.)w13_|_experts?_")
-# Shared experts are MLPs beside the routed ones, and a bias per expert belongs to the router.
-_SHARED = re.compile(r"shared_(?:expert|mlp)|expert_bias$")
+# Shared experts are MLPs beside the routed ones; a bias or a scale per expert belongs to the router.
+_SHARED = re.compile(r"shared_(?:expert|mlp)|expert_bias$|\.e_score_correction_bias$|\.per_expert_scale$")
 
 
 def read_name(name: str) -> ExpertTensor | None:
     """Return what the catalogue reads in a tensor's name, or None where no row matches the whole of it."""
-    for row, projection, pattern in _PATTERNS:
+    for row, projection, is_bias, pattern in _PATTERNS:
         found = pattern.fullmatch(name)
         if found:
             expert = found.groupdict().get("expert")
@@ -128,11 +221,28 @@ def read_name(name: str) -> ExpertTensor | None:
                 name=name,
                 prefix=found["prefix"],
                 layer=int(found["layer"]),
-                block=found["block"],
+                block=found["block"] or "",
                 projection=projection,
                 expert=None if expert is None else int(expert),
+                is_bias=is_bias,
             )
     return None
+
+
+def row_of(tensors: Sequence[ExpertTensor]) -> LayoutRow:
+    """Return the row of expert tensors that all match one; see `rows_of`."""
+    return rows_of(tensors)[0]
+
+
+def rows_of(tensors: Iterable[ExpertTensor]) -> tuple[LayoutRow, ...]:
+    """Return the rows that expert tensors match, told apart by projections where rows share names."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for tensor in tensors:
+        found[tensor.row.key].add(tensor.projection)
+    if {"D", "E"} <= found.keys() and found["E"] == {"down"}:
+        del found["E"]  # both call the last projection experts.down_proj
+    keys = [GATELESS[key] if key in GATELESS and "gate" not in found[key] else key for key in found]
+    return tuple(BY_KEY[key] for key in keys)
 
 
 def looks_like_expert(name: str) -> bool:

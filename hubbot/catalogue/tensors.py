@@ -5,9 +5,12 @@ A drop is knowledge with a reason; a tensor that no rule names must find its pla
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hubbot.catalogue.families import Family
+from hubbot.catalogue.nesting import TEXT, decoder
+from hubbot.checkpoints import Checkpoint
 
 # (whole-name pattern, config key that must hold or None, reason)
 _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
@@ -17,26 +20,83 @@ _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
         "rotary frequencies are computed from rope_theta by the runtime",
     ),
     (
+        re.compile(r"(?:model\.)?mtp(?:_(?:block|emb_norm|hidden_norm|linear_proj))?\.[\w.]+"),
+        None,
+        "a multi-token-prediction head, which decoding does not use",
+    ),
+    (
         re.compile(r"(?:.*\.)?lm_head\.weight"),
         "tie_word_embeddings",
         "tie_word_embeddings is true: the output layer is the embedding, as in transformers",
     ),
+    (
+        re.compile(
+            r"(?:model\.)?(?:visual|vision_(?:tower|model|embedder)|audio_tower|embed_(?:vision|audio)"
+            r"|multi_modal_projector|patch_merge_mlp)\..+"
+        ),
+        "text_config",
+        "a part of the vision or audio tower; mlx-lm runs the text decoder alone",
+    ),
 )
+_LAYER = re.compile(r"(?:[\w-]+\.)*?layers\.(\d{1,6})\.")
+# The projections of a dense layer, which every class calls mlp.
+_DENSE = re.compile(r"\.layers\.\d+\.mlp\.(?:gate|up|down|gate_up)_proj\.\w+$")
+_EXPERT = re.compile(r"\.experts\.(\d{1,6})\.")
+
+
+def without_drops(checkpoint: Checkpoint, family: Family | None = None) -> tuple[Checkpoint, dict[str, str]]:
+    """Return the checkpoint without the tensors that are not taken over, and those with the reason.
+
+    `family` tells what its config says where it says nothing about tied embeddings.
+    """
+    told = {key: family.defaults[key] for key in ("tie_word_embeddings",) if family and key in family.defaults}
+    config = {**told, **checkpoint.config}
+    drops = {name: reason for name in checkpoint.tensors if (reason := drop_reason(name, config))}
+    kept = {name: info for name, info in checkpoint.tensors.items() if name not in drops}
+    return replace(checkpoint, tensors=kept), drops
 
 
 def drop_reason(name: str, config: Mapping[str, Any]) -> str | None:
-    """Return why source tensor `name` is not taken over under the resolved `config`, or None if it must be."""
+    """Return why source tensor `name` is not taken over under `config`, or None if it must be."""
+    text = decoder(config)
     for pattern, condition, reason in _DROPS:
-        if pattern.fullmatch(name) and (condition is None or config.get(condition)):
+        held = config if condition == TEXT else text
+        if pattern.fullmatch(name) and (condition is None or held.get(condition)):
             return reason
+    if _is_head_layer(name, text):
+        return "a layer beyond num_hidden_layers: a multi-token-prediction head, which decoding does not use"
+    if _is_zero_expert(name, text):
+        return "a zero expert returns its input; transformers writes weights for it and never reads them"
     return None
+
+
+def _is_head_layer(name: str, config: Mapping[str, Any]) -> bool:
+    heads, layers = _whole(config.get("num_nextn_predict_layers")), _whole(config.get("num_hidden_layers"))
+    found = _LAYER.match(name)
+    return bool(found and layers and layers <= int(found[1]) < layers + heads)
+
+
+def _is_zero_expert(name: str, config: Mapping[str, Any]) -> bool:
+    zeros, real = _whole(config.get("zero_expert_num")), _whole(config.get("n_routed_experts"))
+    found = _EXPERT.search(name)
+    return bool(found and real <= int(found[1]) < real + zeros)
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def runtime_name(name: str, family: Family) -> str:
     """Return the parameter of the runtime's model that a source tensor beside the experts becomes."""
+    name = renamed(name, family)
+    for block in family.blocks:
+        if block and block != family.runtime_block and not _DENSE.search(name):
+            name = re.sub(rf"(\.layers\.\d+\.){block}\.", rf"\g<1>{family.runtime_block}.", name)
+    return name
+
+
+def renamed(name: str, family: Family) -> str:
+    """Return a name, or the beginning of one that ends with a dot, under the family's own renames."""
     for pattern, replacement in family.renames:
         name = re.sub(pattern, replacement, name)
-    for block in family.blocks:
-        if block != family.runtime_block:
-            name = re.sub(rf"(\.layers\.\d+\.){block}\.", rf"\g<1>{family.runtime_block}.", name)
     return name

@@ -3,93 +3,116 @@
 It knows nothing of plans or moves: from the same rows it works out its own way from parameter to source.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from hubbot.catalogue import layouts
+from hubbot.catalogue import dialects, layouts
+from hubbot.catalogue.experts import Experts, geometry_of
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.layouts import ExpertTensor
-from hubbot.catalogue.tensors import drop_reason, runtime_name
+from hubbot.catalogue.places import parameters_of
+from hubbot.catalogue.reshapes import Reshaped, reshaped
+from hubbot.catalogue.tensors import runtime_name, without_drops
 from hubbot.checkpoints import Checkpoint
-from hubbot.checks.tensorfiles import Floats, TensorFiles
+from hubbot.checks import regrouping
+from hubbot.checks.sources import SourceTensors
+from hubbot.checks.tensorfiles import Floats
 
-_EXPERT = re.compile(
-    r"(?P<prefix>.*layers\.(?P<layer>\d+))\.\w+\.(?:switch_mlp|experts)\.(?P<projection>gate|up|down)_proj\.weight"
-)
+Key = tuple[str, str, int | None, bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertPlace:
-    """Which experts' projection a parameter [experts, out, in] holds."""
+    """Which experts' projection a parameter holds, [experts, out, in] or as biases [experts, out]."""
 
     prefix: str
     projection: str
+    is_bias: bool = False
 
 
 class Expectations:
     """The source of one artifact, asked by the runtime's parameter names."""
 
-    def __init__(self, folder: Path, checkpoint: Checkpoint, family: Family, config: Mapping[str, object]) -> None:
-        self._files = TensorFiles(folder, checkpoint.shards)
-        known, _ = layouts.read_names(checkpoint.tensors)
-        self._experts = {(t.prefix, t.projection, t.expert): t for t in known}
-        self._row = known[0].row
-        self._order = family.layouts[self._row.key].order
-        self.dropped = {
-            name: reason
-            for name in checkpoint.tensors
-            if (reason := drop_reason(name, config)) and layouts.read_name(name) is None
+    def __init__(self, folder: Path, checkpoint: Checkpoint, family: Family, config: Mapping[str, Any]) -> None:
+        self._sources = SourceTensors(folder, checkpoint)
+        logical, dropped = without_drops(replace(checkpoint, tensors=self._sources.infos), family)
+        infos = logical.tensors
+        known, _ = layouts.read_names(infos)
+        row = layouts.row_of(known)
+        width = dialects.expert_input_size(checkpoint.config)
+        geometry = geometry_of(logical, Experts(row=row, tensors=known), width)
+        self._stacked = row.stacking == "stacked"
+        self._is_fused = row.is_fused
+        self._transposed = geometry.orientation == "in,out"
+        self._order = family.layouts[geometry.row.key].order
+        self._experts: dict[Key, ExpertTensor] = {(t.prefix, t.projection, t.expert, t.is_bias): t for t in known}
+        self._places = {
+            parameter: ExpertPlace(prefix=tensor.prefix, projection=projection, is_bias=tensor.is_bias)
+            for tensor in known
+            for projection, parameter in parameters_of(tensor, family)
         }
-        self._plain = {
-            runtime_name(name, family): name
-            for name in checkpoint.tensors
-            if layouts.read_name(name) is None and name not in self.dropped
+        self.dropped = {**self._sources.dropped, **dropped}
+        self._plain: dict[str, tuple[str, Reshaped]] = {
+            made.output: (name, made)
+            for name in infos
+            if layouts.read_name(name) is None
+            for made in reshaped(runtime_name(name, family), family.reshapes, config)
         }
 
     def place(self, parameter: str) -> ExpertPlace | None:
         """Return which experts a parameter holds, or None where it holds none."""
-        found = _EXPERT.fullmatch(parameter)
-        return ExpertPlace(prefix=found["prefix"], projection=found["projection"]) if found else None
+        return self._places.get(parameter)
 
     def source_name(self, parameter: str) -> str | None:
         """Return the source tensor of a parameter that holds no experts, or None where there is none."""
-        return self._plain.get(parameter)
+        found = self._plain.get(parameter)
+        return found[0] if found else None
 
     def source_dtype(self, parameter: str) -> str | None:
         """Return the dtype on disk of what makes a parameter, or None where nothing does."""
         place = self.place(parameter)
         if place is None:
-            name = self._plain.get(parameter)
+            name = self.source_name(parameter)
         else:
             tensor = self._tensor(place, 0)
             name = tensor.name if tensor else None
-        return self._files.tensors[name].dtype if name else None
+        return self._sources.dtype(name) if name else None
+
+    def fold(self, parameter: str) -> str | None:
+        """Return why a parameter's values are not the source's own, or None where they are."""
+        found = self._plain.get(parameter)
+        folded = found is not None and any(step.is_arithmetic for step in found[1].view)
+        return found[1].reason if found and folded else None
 
     def unused(self, parameters: set[str]) -> list[str]:
         """Return the source tensors that none of `parameters` holds and no rule drops."""
         places = [place for p in parameters if (place := self.place(p))]
-        held = {(place.prefix, self._projection(place)) for place in places}
-        lost = [t.name for t in self._experts.values() if (t.prefix, t.projection) not in held]
-        return lost + [source for parameter, source in self._plain.items() if parameter not in parameters]
+        held = {(place.prefix, self._projection(place), place.is_bias) for place in places}
+        lost = [t.name for t in self._experts.values() if (t.prefix, t.projection, t.is_bias) not in held]
+        return lost + [name for parameter, (name, _) in self._plain.items() if parameter not in parameters]
 
     def rows(self, parameter: str, start: int, stop: int) -> Floats:
         """Return rows [start, stop) of a plain parameter's first axis as float32."""
-        return self._files.floats(self._plain[parameter], start, stop)
+        name, made = self._plain[parameter]
+        if made.groups is None and not made.view and not made.merge and made.part is None:
+            return self._sources.floats(name, start, stop)
+        return regrouping.rows(self._sources, name, made, start, stop)
 
     def expert(self, place: ExpertPlace, expert: int) -> Floats:
-        """Return one expert's projection [out, in] as float32."""
+        """Return one expert's projection [out, in], or its bias [out], as float32."""
         tensor = self._tensor(place, expert)
         assert tensor is not None, f"{place} has no source"
         if tensor.expert is not None:
-            return self._files.floats(tensor.name, 0, self._files.tensors[tensor.name].shape[0])
-        whole: Floats = self._files.floats(tensor.name, expert, expert + 1)[0]
-        if tensor.projection != "gate_up":
-            return whole
-        return self._half(whole, place.projection)
+            whole = self._sources.floats(tensor.name, 0, self._sources.shape(tensor.name)[0])
+        else:
+            whole = self._sources.floats(tensor.name, expert, expert + 1)[0]
+        if self._transposed and not place.is_bias:
+            whole = np.ascontiguousarray(whole.T)
+        return self._half(whole, place.projection) if tensor.projection == "gate_up" else whole
 
     def experts_at(self, place: ExpertPlace) -> int:
         """Return how many experts the source holds at a place."""
@@ -97,12 +120,9 @@ class Expectations:
         if tensor is None:
             return 0
         if tensor.expert is None:
-            return self._files.tensors[tensor.name].shape[0]
-        return sum(
-            1
-            for prefix, projection, _ in self._experts
-            if (prefix, projection) == (place.prefix, place.projection)
-        )
+            return self._sources.shape(tensor.name)[0]
+        wanted = (place.prefix, place.projection, place.is_bias)
+        return sum(1 for prefix, projection, _, bias in self._experts if (prefix, projection, bias) == wanted)
 
     def _half(self, fused: Floats, projection: str) -> Floats:
         width = fused.shape[0] // 2
@@ -111,8 +131,8 @@ class Expectations:
         return fused[:width] if projection == "gate" else fused[width:]
 
     def _tensor(self, place: ExpertPlace, expert: int) -> ExpertTensor | None:
-        stacked = self._row.stacking == "stacked"
-        return self._experts.get((place.prefix, self._projection(place), None if stacked else expert))
+        number = None if self._stacked else expert
+        return self._experts.get((place.prefix, self._projection(place), number, place.is_bias))
 
     def _projection(self, place: ExpertPlace) -> str:
-        return "gate_up" if self._row.is_fused and place.projection in {"gate", "up"} else place.projection
+        return "gate_up" if self._is_fused and place.projection in {"gate", "up"} else place.projection

@@ -1,48 +1,62 @@
-"""Raw bits of a slice -> the slice of a runtime parameter: view, transpose, pick rows, cast, check finite."""
+"""What was read of a slice -> the slice of a runtime parameter as raw float bits: unpack, transpose, fold."""
 
 from typing import Any
 
-import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from hubbot.plans import Move
+from hubbot.device.floats import widen
+from hubbot.device.reader import Block, Raw, Sources
+from hubbot.device.slices import Region, Slice
+from hubbot.device.unpacking import unpack
 
-DTYPES = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
-
-
-def shape(raw: npt.NDArray[Any], source_dtype: str, move: Move) -> Any:
-    """Return the mlx slice that `move` makes from raw source bits; lazy, in the source's dtype.
-
-    The reader has already left out unwanted rows of an untransposed source with step 1.
-    """
-    array = _from_bits(raw).view(DTYPES[source_dtype]).reshape(raw.shape)
-    if move.transposed:
-        array = array.swapaxes(-1, -2)
-    if move.rows is not None and (move.transposed or move.rows[2] != 1):
-        start, stop, step = move.rows
-        array = array[..., start:stop:step, :]
-    return array
+Floats = npt.NDArray[np.float32]
 
 
-def _from_bits(raw: npt.NDArray[Any]) -> Any:
-    # MLX copies a numpy array element by element: wide elements are copied four times as fast.
-    flat = raw.reshape(-1)
-    wide = next(word for word in (np.uint64, np.uint32, raw.dtype) if flat.nbytes % np.dtype(word).itemsize == 0)
-    return mx.array(flat.view(wide))
+def shape(read: Raw | list[Block], area: Region, part: Slice, sources: Sources) -> tuple[npt.NDArray[Any], str]:
+    """Return (raw bits [rows of the parameter's first axis, ...], their dtype) of one slice."""
+    name = part.source
+    if isinstance(read, list):
+        raw, dtype = _unpacked(read, part, sources), "F32"
+    else:
+        raw, dtype = read, sources.dtype(name)
+    if area.transpose:
+        raw = np.ascontiguousarray(raw.swapaxes(-1, -2))
+    if part.move.is_arithmetic:
+        raw, dtype = _folded(widen(raw, dtype), part).view(np.uint32), "F32"
+    return _as_parameter(raw, part), dtype
 
 
-def overflows(raw: npt.NDArray[Any], source_dtype: str) -> bool:
-    """Say whether a value of raw source bits is beyond float16's range."""
-    array = _from_bits(np.ascontiguousarray(raw)).view(DTYPES[source_dtype])
-    return not bool(all_finite(cast(array, "F16")).item())
+def _unpacked(blocks: list[Block], part: Slice, sources: Sources) -> npt.NDArray[np.uint32]:
+    made = []
+    for index, block in enumerate(blocks):
+        name = part.move.sources[part.start + index if part.move.stacked else 0]
+        packed = sources.packed[name]
+        dtypes = {role: sources.tensors[stored.tensor].dtype for role, stored in packed.parts.items()}
+        made.append(unpack(packed, block, dtypes))
+    one = made[0][None] if len(made) == 1 else np.stack(made)
+    return np.ascontiguousarray(one).view(np.uint32)
 
 
-def cast(array: Any, dtype: str) -> Any:
-    """Return `array` in `dtype` (F32, F16 or BF16), rounded to nearest even."""
-    return array.astype(DTYPES[dtype])
+def _folded(values: Floats, part: Slice) -> Floats:
+    for step in part.move.view:
+        if step.kind == "add":
+            values = values + np.float32(step.value)
+        elif step.kind == "shift":
+            values = values + power_above(-float(values.min(initial=0.0)))
+    return values
 
 
-def all_finite(array: Any) -> Any:
-    """Return a lazy scalar: whether no element is NaN or infinite."""
-    return mx.all(mx.isfinite(array))
+def power_above(least: float) -> np.float32:
+    """Return the smallest power of two that is not below `least`, 0 where that is not positive."""
+    return np.float32(0 if least <= 0 else 2.0 ** np.ceil(np.log2(least)))
+
+
+def _as_parameter(raw: npt.NDArray[Any], part: Slice) -> npt.NDArray[Any]:
+    """Return raw bits with the parameter's own trailing axes, whatever units they were read in."""
+    shape = part.move.shape
+    if not shape:
+        return raw.reshape(())
+    if part.rows is not None:
+        return raw.reshape(1, part.rows[1] - part.rows[0], *shape[2:])
+    return raw.reshape(-1, *shape[1:])

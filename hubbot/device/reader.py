@@ -1,8 +1,9 @@
-"""Source shards as bytes: positional reads of slices of tensors, and nothing of their meaning."""
+"""Source shards as bytes: exactly the rows and columns that a slice needs, and nothing of their meaning."""
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,29 +12,62 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.checkpoints import TensorInfo
+from hubbot.device.floats import RAW
+from hubbot.device.slices import Region, Slice, region
 from hubbot.errors import CorruptHeader
-from hubbot.plans import Move
+from hubbot.moves import Packed, Part
 
-# How raw bits travel through numpy, which has no bfloat16.
-RAW: Mapping[str, Any] = {"F32": np.uint32, "F16": np.uint16, "BF16": np.uint16}
+Raw = npt.NDArray[Any]
+# How stored elements travel through numpy, float bits as unsigned integers.
+_NUMPY: Mapping[str, Any] = {
+    **RAW, "U8": np.uint8, "I8": np.int8, "I32": np.int32, "U32": np.uint32, "I64": np.int64, "F8_E4M3": np.uint8,
+    "F8_E8M0": np.uint8, "F8_E5M2": np.uint8,
+}  # fmt: skip
 
 
-# The exponent bits: all of them set means NaN or infinity.
-_EXPONENT: Mapping[str, int] = {"F32": 0x7F800000, "F16": 0x7C00, "BF16": 0x7F80}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Rows of one packed matrix: its stored `parts` and, for each, which of its rows each logical row uses."""
+
+    parts: Mapping[str, Raw]
+    rows: Mapping[str, npt.NDArray[np.int64]]
+    columns: range
 
 
-def is_finite(raw: npt.NDArray[Any], dtype: str) -> bool:
-    """Say whether no element of raw bits of `dtype` is NaN or infinite; ten times MLX's speed on a CPU."""
-    mask = _EXPONENT[dtype]
-    return raw.size == 0 or int(np.bitwise_and(raw, raw.dtype.type(mask)).max()) != mask
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What may be read: every stored tensor by name, and the packed ones by theirs."""
+
+    tensors: Mapping[str, TensorInfo]
+    packed: Mapping[str, Packed]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the logical shape of a source."""
+        return self.packed[name].shape if name in self.packed else self.tensors[name].shape
+
+    def nbytes(self, name: str) -> int:
+        """Return the stored bytes of a source."""
+        if name not in self.packed:
+            return self.tensors[name].nbytes
+        return sum(self.tensors[part.tensor].nbytes for part in self.packed[name].parts.values())
+
+    def dtype(self, name: str) -> str:
+        """Return the dtype of a source's elements, float32 for what is unpacked."""
+        return "F32" if name in self.packed else self.tensors[name].dtype
+
+    def shards(self, name: str) -> set[str]:
+        """Return the files that a source's bytes are in."""
+        if name not in self.packed:
+            return {self.tensors[name].shard}
+        return {self.tensors[part.tensor].shard for part in self.packed[name].parts.values()}
 
 
 class Shards:
     """The open weight files of one checkpoint folder; use as a context manager. Counts the bytes it reads."""
 
-    def __init__(self, folder: Path, tensors: Mapping[str, TensorInfo]) -> None:
+    def __init__(self, folder: Path, sources: Sources) -> None:
         self._folder = folder
-        self._tensors = tensors
+        self._sources = sources
         self._files: dict[str, int] = {}
         self._lock = threading.Lock()
         self.bytes_read = 0
@@ -48,48 +82,122 @@ class Shards:
             os.close(descriptor)
         self._files.clear()
 
-    def read_move(self, move: Move, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return the raw bits that rows [start, stop) of `move`'s first axis are made from.
+    def read(self, part: Slice) -> tuple[Raw | list[Block], Region]:
+        """Return what `part` is made from and its region: [units, rows, columns] as stored, or packed blocks."""
+        name = part.source
+        _, unit = part.move.unit_shape(self._sources.shape(name))
+        area = region(part.move, unit, part.rows)
+        if name in self._sources.packed:
+            return [self._block(*place) for place in self._places(part, area, unit)], area
+        if part.move.stacked:
+            return self._stack(part, area), area
+        first = (part.move.units or (0, 0))[0]
+        return self._units(self._sources.tensors[name], part, unit, area, first), area
 
-        A stack reads one whole source per expert, [n, out, in]. A single source reads its own first axis;
-        of a stacked source with plain `rows` only those rows are read, so no byte is read twice.
-        """
-        if move.stacked:
-            return self._stack(move.sources[start:stop])
-        info = self._tensors[move.sources[0]]
-        if move.rows is None or move.transposed or move.rows[2] != 1:
-            return self._span(info, start, stop)
-        return self._rows(info, start, stop, move.rows)
+    def release(self, shard: str) -> None:
+        """Close one file: nothing is read from it any more."""
+        with self._lock:
+            descriptor = self._files.pop(shard, None)
+        if descriptor is not None:
+            os.close(descriptor)
 
-    def _stack(self, names: Sequence[str]) -> npt.NDArray[Any]:
-        first = self._tensors[names[0]]
-        out = np.empty((len(names), *first.shape), RAW[first.dtype])
+    def _stack(self, part: Slice, area: Region) -> Raw:
+        names = part.move.sources[part.start : part.stop]
+        first = self._sources.tensors[names[0]]
+        whole = _is_whole(area, first.shape)
+        out = np.empty((len(names), *_made(area, first.shape)), _NUMPY[first.dtype])
         for index, name in enumerate(names):
-            info = self._tensors[name]
-            self._fill(out[index], info, info.start)
+            info = self._sources.tensors[name]
+            self._area(out[index], info, 0, info.shape, None if whole else area)
         return out
 
-    def _span(self, info: TensorInfo, start: int, stop: int) -> npt.NDArray[Any]:
-        # The move's first axis is the source's own: experts of a stack, rows of a matrix, elements of a vector.
-        lead, *tail = info.shape or (1,)
-        out = np.empty((stop - start, *tail), RAW[info.dtype])
-        row = info.nbytes // max(1, lead)
-        self._fill(out, info, info.start + start * row)
+    def _units(self, info: TensorInfo, part: Slice, unit: tuple[int, ...], area: Region, first: int) -> Raw:
+        whole = _is_whole(area, unit)
+        out = np.empty((part.stop - part.start, *_made(area, unit)), _NUMPY[info.dtype])
+        stride = int(np.prod(unit, dtype=np.int64))
+        if whole:
+            self._fill(out, info, (first + part.start) * stride * out.itemsize)
+            return out
+        for index in range(len(out)):
+            self._area(out[index], info, (first + part.start + index) * stride, unit, area)
         return out
 
-    def _rows(self, info: TensorInfo, start: int, stop: int, rows: tuple[int, int, int]) -> npt.NDArray[Any]:
-        first, last, _ = rows
-        _, height, width = info.shape
-        out = np.empty((stop - start, last - first, width), RAW[info.dtype])
-        for index, expert in enumerate(range(start, stop)):
-            self._fill(out[index], info, info.start + (expert * height + first) * width * out.itemsize)
-        return out
+    def _area(self, out: Raw, info: TensorInfo, start: int, unit: tuple[int, ...], area: Region | None) -> None:
+        """Fill `out` with the area of the unit that begins at element `start` of the tensor."""
+        size = out.itemsize
+        if area is None:
+            self._fill(out, info, start * size)
+            return
+        width = unit[-1]
+        if len(area.columns) == width and area.rows.step == 1:
+            self._fill(out, info, (start + area.rows.start * width) * size)
+            return
+        lines = out.reshape(len(area.rows), len(area.columns))
+        columns = area.columns
+        for line, row in zip(lines, area.rows, strict=True):
+            if columns.step == 1:
+                self._fill(line, info, (start + row * width + columns.start) * size)
+            else:
+                whole = np.empty(width, out.dtype)
+                self._fill(whole, info, (start + row * width) * size)
+                line[:] = whole[columns.start : columns.stop : columns.step]
 
-    def _fill(self, out: npt.NDArray[Any], info: TensorInfo, offset: int) -> None:
+    def _places(
+        self, part: Slice, area: Region, unit: tuple[int, ...]
+    ) -> Iterator[tuple[Packed, int, range, range]]:
+        """Yield (packed tensor, number of the matrix, its rows, its columns) of every block of a slice."""
+        move = part.move
+        units = range(part.start, part.stop)
+        first = (move.units or (0, 0))[0]
+        if move.stacked:
+            for expert in units:
+                yield self._sources.packed[move.sources[expert]], 0, area.rows, area.columns
+            return
+        packed = self._sources.packed[move.sources[0]]
+        for number in units if len(unit) > 1 else ():
+            place = first + number
+            if move.groups is None:
+                yield packed, place, area.rows, area.columns
+            else:
+                base, rows = place * unit[-2], area.rows
+                yield packed, 0, range(base + rows.start, base + rows.stop, rows.step), area.columns
+        if len(unit) <= 1:
+            yield packed, 0, range(first + part.start, first + part.stop), area.columns
+
+    def _block(self, packed: Packed, matrix: int, rows: range, columns: range) -> Block:
+        parts, index = {}, {}
+        for role, part in packed.parts.items():
+            parts[role], index[role] = self._part(packed, part, matrix, rows)
+        return Block(parts=parts, rows=index, columns=columns)
+
+    def _part(self, packed: Packed, part: Part, matrix: int, rows: range) -> tuple[Raw, npt.NDArray[np.int64]]:
+        info = self._sources.tensors[part.tensor]
+        # A tensor for all experts has their number as its first axis, like the logical one.
+        per_matrix = len(packed.shape) == 3 and len(info.shape) > 0 and info.shape[0] == packed.shape[0]
+        shape = info.shape[1:] if per_matrix else info.shape
+        base = matrix * int(np.prod(shape, dtype=np.int64)) if per_matrix else 0
+        if part.rows == 0 or not shape:
+            out = np.empty(shape or (1,), _NUMPY[info.dtype])
+            self._fill(out, info, base * out.itemsize)
+            return out, np.zeros(len(rows), np.int64)
+        wanted = np.asarray(rows, np.int64) // part.rows
+        low, high = int(wanted.min(initial=0)), int(wanted.max(initial=-1)) + 1
+        tail = shape[1:]
+        line = int(np.prod(tail, dtype=np.int64))
+        if part.rows == 1 and abs(rows.step) != 1:
+            out = np.empty((len(rows), *tail), _NUMPY[info.dtype])
+            for target, row in zip(out, rows, strict=True):
+                self._fill(target, info, (base + row * line) * out.itemsize)
+            return out, np.arange(len(rows))
+        out = np.empty((high - low, *tail), _NUMPY[info.dtype])
+        self._fill(out, info, (base + low * line) * out.itemsize)
+        return out, wanted - low
+
+    def _fill(self, out: Raw, info: TensorInfo, offset: int) -> None:
         view = out.reshape(-1).view(np.uint8).data
         done = 0
         while done < len(view):
-            count = _read_into(self._descriptor(info.shard), view[done:], offset + done)
+            count = _read_into(self._descriptor(info.shard), view[done:], info.start + offset + done)
             if count == 0:
                 raise CorruptHeader(
                     f"tensor {info.name!r} ends after {done} of {len(view)} bytes",
@@ -107,6 +215,19 @@ class Shards:
                 if hasattr(os, "posix_fadvise"):
                     os.posix_fadvise(self._files[shard], 0, 0, os.POSIX_FADV_SEQUENTIAL)
             return self._files[shard]
+
+
+def _is_whole(area: Region, unit: tuple[int, ...]) -> bool:
+    height = unit[-2] if len(unit) > 1 else 1
+    width = unit[-1] if unit else 1
+    return area.rows == range(height) and area.columns == range(width)
+
+
+def _made(area: Region, unit: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that the area of a unit has."""
+    if _is_whole(area, unit):
+        return unit
+    return (*unit[:-2], len(area.rows), len(area.columns))[-len(unit) :]
 
 
 def _read_into(descriptor: int, view: memoryview, offset: int) -> int:

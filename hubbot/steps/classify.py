@@ -5,13 +5,15 @@ catalogue's provenance for the model type, never from shapes. It never guesses.
 """
 
 from hubbot.catalogue import dialects, layouts, packings, runtimes
-from hubbot.catalogue.experts import Experts, check_complete, check_layers, expert_count, orientation_of
+from hubbot.catalogue.experts import Experts, Geometry, check_complete, check_layers, expert_count, geometry_of
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family, Provenance
 from hubbot.catalogue.layouts import LayoutRow
+from hubbot.catalogue.tensors import without_drops
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import (
     AmbiguousLayout,
     ConfigUnresolved,
+    IncompleteCover,
     NoRuntime,
     NotMixtureOfExperts,
     UnknownLayout,
@@ -22,9 +24,8 @@ from hubbot.plans import Layout
 
 def classify(checkpoint: Checkpoint) -> Layout:
     """Return the layout of `checkpoint`, or raise one of the verdicts of errors.py naming what is in the way."""
-    experts = _experts(checkpoint)
-    _refuse_packed(checkpoint)
-    family, provenance = _family(checkpoint, experts.row)
+    packing, checkpoint, experts = _unpacked(checkpoint)
+    family = _family(checkpoint, experts.row)
     count = expert_count(checkpoint, experts)
     check_complete(experts, count)
     fields = runtimes.fields(family.runtime, family.model_file)
@@ -36,33 +37,51 @@ def classify(checkpoint: Checkpoint) -> Layout:
             where=f"{checkpoint.repo.id}, config.json",
             hint="either config.json is wrong, or mlx-lm's class has to learn this first",
         )
-    orientation, width = orientation_of(checkpoint, experts)
+    geometry = geometry_of(checkpoint, experts, dialects.expert_input_size(checkpoint.config))
+    provenance = _provenance(checkpoint, family, geometry.row)
     layers = dialects.layer_count(checkpoint.config) or 0
     check_layers(checkpoint, layers)
     return Layout(
-        row=experts.row.key,
-        naming=experts.row.naming,
-        stacking=experts.row.stacking,
+        row=geometry.row.key,
+        naming=geometry.row.naming,
+        stacking=geometry.row.stacking,
         order=provenance.order,
-        orientation=orientation,
-        packing=packings.UNPACKED,
+        orientation=geometry.orientation,
+        packing=packing,
         num_experts=count,
         experts_per_token=dialects.experts_per_token(checkpoint.config),
         moe_layers=experts.layers,
         layers=layers,
-        evidence=(*_evidence(checkpoint, experts, count, width, provenance), *resolution.notes),
+        evidence=(*_evidence(checkpoint, experts, count, geometry, provenance), *resolution.notes),
     )
 
 
-def _experts(checkpoint: Checkpoint) -> Experts:
+def _unpacked(checkpoint: Checkpoint) -> tuple[str, Checkpoint, Experts]:
+    """Return the packing, the checkpoint of logical tensors and its experts; a dense model is told first."""
+    try:
+        found = packings.unpacked(checkpoint)
+    except (UnknownPacking, IncompleteCover):
+        _refuse_dense(checkpoint)
+        raise
+    kept, _ = without_drops(found.checkpoint)
+    return found.name, kept, _experts(kept)
+
+
+def _refuse_dense(checkpoint: Checkpoint) -> None:
     known, unknown = layouts.read_names(checkpoint.tensors)
     declared = dialects.expert_count(checkpoint.config)
-    if not known and not unknown:
-        if declared is None or declared[1] <= 1:
-            raise NotMixtureOfExperts(
-                f"{checkpoint.model_type or 'the model'} is dense: neither tensors nor config speak of experts",
-                where=checkpoint.repo.id,
-            )
+    if not known and not unknown and (declared is None or declared[1] <= 1):
+        raise NotMixtureOfExperts(
+            f"{checkpoint.model_type or 'the model'} is dense: neither tensors nor config speak of experts",
+            where=checkpoint.repo.id,
+        )
+
+
+def _experts(checkpoint: Checkpoint) -> Experts:
+    _refuse_dense(checkpoint)
+    known, unknown = layouts.read_names(checkpoint.tensors)
+    declared = dialects.expert_count(checkpoint.config)
+    if not known and not unknown and declared is not None:
         raise UnknownLayout(
             f"the config says {declared[0]} = {declared[1]}, but no tensor name speaks of experts",
             where=checkpoint.repo.id,
@@ -76,24 +95,11 @@ def _experts(checkpoint: Checkpoint) -> Experts:
             where=checkpoint.repo.id,
             hint="a new naming; a row in catalogue/layouts.py and a reference teach it",
         )
-    rows = {tensor.row.key: tensor.row for tensor in known}
+    rows = layouts.rows_of(known)
     if len(rows) > 1:
-        names = ", ".join(f"{row.key} ({row.naming})" for row in rows.values())
+        names = ", ".join(f"{row.key} ({row.naming})" for row in rows)
         raise AmbiguousLayout(f"experts are stored in several layouts at once: {names}", where=checkpoint.repo.id)
-    return Experts(row=known[0].row, tensors=known)
-
-
-def _refuse_packed(checkpoint: Checkpoint) -> None:
-    signs = packings.signs(checkpoint.tensors.values())
-    method = packings.quant_method(checkpoint.config)
-    if not signs and method is None:
-        return
-    tensor, reason = next(iter(signs.items()), ("config.json", f"quant_method {method}"))
-    raise UnknownPacking(
-        f"the weights are packed: {reason}" + (f", declared as {method}" if method and signs else ""),
-        where=f"{checkpoint.repo.id}, {tensor}",
-        hint="this version converts float32, float16 and bfloat16 sources only",
-    )
+    return Experts(row=rows[0], tensors=known)
 
 
 def refuse_extension(checkpoint: Checkpoint) -> None:
@@ -108,7 +114,7 @@ def refuse_extension(checkpoint: Checkpoint) -> None:
         )
 
 
-def _family(checkpoint: Checkpoint, row: LayoutRow) -> tuple[Family, Provenance]:
+def _family(checkpoint: Checkpoint, row: LayoutRow) -> Family:
     model_type = checkpoint.model_type
     family = BY_MODEL_TYPE.get(model_type)
     if family is None:
@@ -127,34 +133,40 @@ def _family(checkpoint: Checkpoint, row: LayoutRow) -> tuple[Family, Provenance]
         )
     if runtimes.fields(family.runtime, family.model_file) is None:
         raise NoRuntime(f"mlx-lm {runtimes.version()} has no class {family.runtime}", where=checkpoint.repo.id)
-    provenance = family.layouts.get(row.key)
-    if provenance is None:
-        raise AmbiguousLayout(
-            f"layout {row.key} ({row.naming}) is known, but not listed for model type {model_type}",
-            where=checkpoint.repo.id,
-            hint="a provenance in catalogue/families with a committed transformers reference decides it",
-        )
     wrong = sorted({tensor.block for tensor in layouts.read_names(checkpoint.tensors)[0]} - set(family.blocks))
     if wrong:
         raise UnknownLayout(
             f"experts of {model_type} are not expected under {wrong[0]!r}", where=checkpoint.repo.id
         )
-    return family, provenance
+    return family
+
+
+def _provenance(checkpoint: Checkpoint, family: Family, row: LayoutRow) -> Provenance:
+    found = family.layouts.get(row.key)
+    if found is None:
+        raise AmbiguousLayout(
+            f"layout {row.key} ({row.naming}) is known, but not listed for model type {checkpoint.model_type}",
+            where=checkpoint.repo.id,
+            hint="a provenance in catalogue/families with a committed transformers reference decides it",
+        )
+    return found
 
 
 def _evidence(
-    checkpoint: Checkpoint, experts: Experts, count: int, width: int, provenance: Provenance
+    checkpoint: Checkpoint, experts: Experts, count: int, geometry: Geometry, provenance: Provenance
 ) -> tuple[str, ...]:
     example = experts.tensors[0]
     info = checkpoint.tensors[example.name]
     declared = dialects.expert_count(checkpoint.config)
+    row = geometry.row
+    other = "[in, out]" if geometry.orientation == "out,in" else "[out, in]"
     lines = [
-        f"{len(experts.tensors)} tensors match row {experts.row.key} ({experts.row.naming}) in whole, no other "
+        f"{len(experts.tensors)} tensors match row {row.key} ({row.naming}) in whole, no other "
         + f"looks like an expert; e.g. {example.name} {list(info.shape)} {info.dtype}",
         f"{count} experts in each of {len(experts.layers)} layers, as {declared[0] if declared else '?'} says",
-        f"hidden {checkpoint.config.get('hidden_size')}, expert width {width}: "
-        + "all projections fit as [out, in] and, taken together, not as [in, out]",
-        f"model type {checkpoint.model_type} with row {experts.row.key}: {provenance.source}",
+        f"hidden {dialects.hidden_size(checkpoint.config)}, expert width {geometry.width}: all projections fit as "
+        + f"[{geometry.orientation.replace(',', ', ')}] and, taken together, not as {other}",
+        f"model type {checkpoint.model_type} with row {row.key}: {provenance.source}",
     ]
     if provenance.order:
         lines.append(

@@ -6,6 +6,7 @@ fails leaves nothing behind. It proves nothing about the result: that is the ref
 
 import errno
 import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from hubbot.artifacts import Artifact
 from hubbot.checkpoints import Checkpoint
 from hubbot.device import conveyor
 from hubbot.device.journal import Journal
-from hubbot.device.reader import Shards
+from hubbot.device.reader import Shards, Sources
+from hubbot.device.slices import Slice, slices_of
 from hubbot.device.writer import Stored, WeightWriter
 from hubbot.errors import CorruptHeader, HubbotError, OutOfRoom, WrongUsage
 from hubbot.finishing import INDEX, finish, write_json
 from hubbot.marks import MARK, fingerprint, read_mark, same_origin
-from hubbot.plans import Move, Plan, PlannedVariant
+from hubbot.moves import Move
+from hubbot.plans import Plan, PlannedVariant
 from hubbot.progress import Progress
 from hubbot.sizes import readable
 
@@ -77,13 +80,14 @@ def _stream(
 ) -> None:
     done = 0
 
-    def tell(part: conveyor.Slice) -> None:
+    def tell(part: Slice) -> None:
         nonlocal done
         done += part.nbytes
         progress(done, total, part.move.output)
 
+    sources = Sources(tensors=checkpoint.tensors, packed={packed.name: packed for packed in plan.packed})
     with ExitStack() as stack:
-        shards = stack.enter_context(Shards(source, checkpoint.tensors))
+        shards = stack.enter_context(Shards(source, sources))
         variants = [
             conveyor.Lane(
                 writer=stack.enter_context(_writer(plan, variant, journal, bounds.shard_bytes)),
@@ -98,12 +102,19 @@ def _stream(
             part
             for move in plan.moves
             if any(_is_wanted(variant, move) for variant in variants)
-            for part in conveyor.slices_of(move, checkpoint.tensors, limit)
+            for part in _slices(move, sources, limit, variants)
         ]
         total = sum(part.nbytes for part in slices)
-        conveyor.run(slices, shards=shards, tensors=checkpoint.tensors, variants=variants, progress=tell)
+        conveyor.run(slices, conveyor.Belt(shards=shards, sources=sources, variants=variants), tell)
     for variant, journal in zip(variants, journals, strict=True):
         write_json(journal.folder / INDEX, variant.writer.index())
+
+
+def _slices(move: Move, sources: Sources, limit: int, variants: Sequence[conveyor.Lane]) -> Iterator[Slice]:
+    nbytes = sum(sources.nbytes(name) for name in move.sources)
+    # One scale for a whole expert needs the whole expert.
+    whole = any(variant.encodings[move.output].global_scale for variant in variants)
+    return slices_of(move, sources.shape(move.sources[0]), nbytes, limit, whole_units=whole)
 
 
 def _is_wanted(variant: conveyor.Lane, move: Move) -> bool:

@@ -6,22 +6,26 @@ is made once. It never reads weights.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from hubbot.catalogue import dialects, layouts, runtimes
+from hubbot.catalogue import dialects, layouts, packings, runtimes
 from hubbot.catalogue.experts import check_layers
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family
 from hubbot.catalogue.layouts import ExpertTensor
+from hubbot.catalogue.places import parameters_of
+from hubbot.catalogue.reshapes import Reshaped, reshaped
 from hubbot.catalogue.roles import role_of
-from hubbot.catalogue.tensors import drop_reason, runtime_name
+from hubbot.catalogue.tensors import runtime_name, without_drops
 from hubbot.catalogue.variants import VARIANTS, Subject, Variant, encode
 from hubbot.checkpoints import Checkpoint
 from hubbot.device import runtime
 from hubbot.device.runtime import Parameter
 from hubbot.device.streams import CACHE_BYTES
 from hubbot.errors import IncompleteCover, RecipeIneffective, UnknownLayout, WrongUsage
-from hubbot.plans import Drop, Layout, Move, Plan, PlannedVariant
+from hubbot.moves import TRANSPOSE, Move, Packed, Step, take
+from hubbot.plans import Drop, Layout, Plan, PlannedVariant
 
 # Importing mlx-lm and transformers takes this much by itself (measured on Linux x86-64).
 RUNTIME_BYTES = 300 << 20
@@ -35,9 +39,12 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
     assert fields is not None, "classify found the runtime"
     resolution = dialects.resolve(checkpoint.config, family, fields)
     config = dict(resolution.config)
-    check_layers(checkpoint, dialects.layer_count(config) or 0)
+    check_layers(without_drops(checkpoint, family)[0], dialects.layer_count(config) or 0)
     parameters = runtime.skeleton(config)
+    stored, checkpoint = packings.unpacked(checkpoint), packings.unpacked(checkpoint).checkpoint
     moves, drops = _cover(checkpoint, layout, family, config, parameters)
+    drops += [Drop(name=name, reason=reason) for name, reason in stored.dropped.items()]
+    moves = [_as_stored(move, stored.packed.get(move.sources[0])) for move in moves]
     planned = tuple(_variant(recipe, checkpoint, moves, parameters) for recipe in recipes)
     return Plan(
         source=checkpoint.repo,
@@ -46,6 +53,7 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
         origins=resolution.origins,
         moves=tuple(moves),
         drops=tuple(drops),
+        packed=tuple(stored.packed.values()),
         variants=planned,
         disk_bytes=sum(variant.nbytes for variant in planned),
         memory_bytes=RUNTIME_BYTES + CACHE_BYTES + working_bytes,
@@ -68,79 +76,108 @@ def _cover(
     parameters: Sequence[Parameter],
 ) -> tuple[list[Move], list[Drop]]:
     wanted = {parameter.name: parameter for parameter in parameters}
-    experts, _ = layouts.read_names(checkpoint.tensors)
+    kept, dropped = without_drops(checkpoint, family)
+    experts, _ = layouts.read_names(kept.tensors)
     expert_names = {tensor.name for tensor in experts}
     moves = _expert_moves(experts, layout, family, wanted)
-    drops: list[Drop] = []
-    for name in checkpoint.tensors:
-        if name in expert_names:
-            continue
-        reason = drop_reason(name, config)
-        if reason is not None:
-            drops.append(Drop(name=name, reason=reason))
-            continue
-        moves.append(_plain_move(name, runtime_name(name, family), wanted))
+    for name, info in kept.tensors.items():
+        if name not in expert_names:
+            moves += _plain_moves(name, info.shape, family, config, wanted)
     _check_exact(checkpoint, moves, wanted)
     order = {parameter.name: index for index, parameter in enumerate(parameters)}
+    drops = [Drop(name=name, reason=reason) for name, reason in dropped.items()]
     return sorted(moves, key=lambda move: order[move.output]), drops
 
 
-def _plain_move(name: str, output: str, wanted: Mapping[str, Parameter]) -> Move:
-    parameter = wanted.get(output)
-    if parameter is None:
-        raise IncompleteCover(
-            f"source tensor {name!r} has no place in mlx-lm's model",
-            where=name,
-            hint="a tensor that would be lost is never dropped silently; a catalogue row must say what it is",
+def _plain_moves(
+    name: str,
+    shape: tuple[int, ...],
+    family: Family,
+    config: Mapping[str, Any],
+    wanted: Mapping[str, Parameter],
+) -> Iterator[Move]:
+    for made in reshaped(runtime_name(name, family), family.reshapes, config):
+        parameter = wanted.get(made.output)
+        if parameter is None:
+            raise IncompleteCover(
+                f"source tensor {name!r} has no place in mlx-lm's model",
+                where=name,
+                hint="a tensor that would be lost is never dropped silently; a catalogue row must say what it is",
+            )
+        yield Move(
+            output=made.output,
+            shape=parameter.shape,
+            role=role_of(made.output),
+            sources=(name,),
+            stacked=False,
+            quantizable=parameter.quantizable,
+            groups=made.groups,
+            units=_units(made, shape),
+            view=made.view,
         )
-    return Move(
-        output=output,
-        shape=parameter.shape,
-        role=role_of(output),
-        sources=(name,),
-        stacked=False,
-        transposed=False,
-        rows=None,
-        quantizable=parameter.quantizable,
-    )
+
+
+def _units(made: Reshaped, shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Return which steps of the source's first axis a piece takes; None for all."""
+    if made.part is None:
+        return None
+    number, count = made.part
+    return (number * shape[0] // count, (number + 1) * shape[0] // count)
 
 
 def _expert_moves(
     experts: Sequence[ExpertTensor], layout: Layout, family: Family, wanted: Mapping[str, Parameter]
 ) -> list[Move]:
-    groups: dict[tuple[str, str], list[ExpertTensor]] = defaultdict(list)
+    groups: dict[tuple[str, str, bool], list[ExpertTensor]] = defaultdict(list)
     for tensor in experts:
-        groups[tensor.prefix, tensor.projection].append(tensor)
+        groups[tensor.prefix, tensor.projection, tensor.is_bias].append(tensor)
     moves = []
-    for (prefix, projection), group in groups.items():
+    for group in groups.values():
+        first = group[0]
         sources = tuple(tensor.name for tensor in sorted(group, key=lambda tensor: tensor.expert or 0))
-        for part in ("gate", "up") if projection == "gate_up" else (projection,):
-            output = f"{prefix}.{family.runtime_block}.{family.expert_module}.{part}_proj.weight"
+        for part, output in parameters_of(first, family):
             parameter = wanted.get(output)
             if parameter is None:
                 raise IncompleteCover(f"mlx-lm's model has no experts at {output!r}", where=sources[0])
+            width = parameter.shape[1]
             moves.append(
                 Move(
                     output=output,
                     shape=parameter.shape,
                     role=role_of(output),
                     sources=sources,
-                    stacked=group[0].expert is not None,
-                    transposed=layout.orientation == "in,out",
-                    rows=_rows(part, parameter.shape[1], layout) if projection == "gate_up" else None,
+                    stacked=first.expert is not None,
                     quantizable=parameter.quantizable,
+                    # A stack may hold weights of experts that compute nothing; the real ones come first.
+                    units=None if first.expert is not None else (0, parameter.shape[0]),
+                    view=tuple(_expert_view(part, width, first, layout)),
                 )
             )
     return moves
 
 
-def _rows(part: str, width: int, layout: Layout) -> tuple[int, int, int]:
-    """Return (start, stop, step) of gate or up among the 2 x `width` output rows of a fused tensor."""
+def _expert_view(part: str, width: int, tensor: ExpertTensor, layout: Layout) -> Iterator[Step]:
+    """Yield the steps from an expert as stored to [out, in] (a bias: [out]) of one projection `width` wide."""
+    if layout.orientation == "in,out" and not tensor.is_bias:
+        yield TRANSPOSE
+    if tensor.projection != "gate_up":
+        return
+    axis = -1 if tensor.is_bias else -2
     if layout.order == "concatenated":
-        return (0, width, 1) if part == "gate" else (width, 2 * width, 1)
-    if layout.order == "interleaved":
-        return (0, 2 * width, 2) if part == "gate" else (1, 2 * width, 2)
-    raise UnknownLayout(f"the order of gate and up in row {layout.row} is {layout.order!r}")
+        yield take(0, width, axis=axis) if part == "gate" else take(width, 2 * width, axis=axis)
+    elif layout.order == "interleaved":
+        yield take(0 if part == "gate" else 1, 2 * width, 2, axis=axis)
+    else:
+        raise UnknownLayout(f"the order of gate and up in row {layout.row} is {layout.order!r}")
+
+
+def _as_stored(move: Move, packed: Packed | None) -> Move:
+    """Return a move that begins with the stored orientation of a source whose packing keeps the transpose."""
+    if packed is None or not packed.transposed:
+        return move
+    # A matrix beside the experts is one unit then: its rows are columns on disk.
+    groups = move.groups if move.stacked or len(packed.shape) > 2 else (move.groups or 1)
+    return replace(move, groups=groups, view=(TRANSPOSE, *move.view))
 
 
 def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move], wanted: Mapping[str, Parameter]) -> None:
@@ -159,6 +196,7 @@ def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move], wanted: Mapping[
                 where=move.output,
                 hint="config.json and the weights do not belong together",
             )
+    _check_used(checkpoint, moves)
     missing = [name for name in wanted if name not in made]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -169,18 +207,29 @@ def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move], wanted: Mapping[
         )
 
 
+def _check_used(checkpoint: Checkpoint, moves: Sequence[Move]) -> None:
+    """Raise IncompleteCover unless the moves together use every element of their sources."""
+    used: dict[str, int] = defaultdict(int)
+    for move in moves:
+        for name in move.sources:
+            used[name] += math.prod(move.shape) // len(move.sources)
+    for name, count in used.items():
+        if count != checkpoint.tensors[name].elements:
+            raise IncompleteCover(
+                f"{count} of the {checkpoint.tensors[name].elements} elements of {name!r} would be used",
+                where=name,
+                hint="a part of a tensor that would be lost, or used twice, is never passed over",
+            )
+
+
 def _made_shape(checkpoint: Checkpoint, move: Move) -> tuple[int, ...]:
-    shape = checkpoint.tensors[move.sources[0]].shape
-    if move.stacked:
-        shape = (len(move.sources), *shape)
-    if move.transposed:
-        shape = (*shape[:-2], shape[-1], shape[-2])
-    if move.rows is not None:
-        start, stop, step = move.rows
-        if stop > shape[-2]:
-            return shape
-        shape = (*shape[:-2], len(range(start, stop, step)), shape[-1])
-    return shape
+    """Return the shape that a move makes; of a regrouped axis the wanted one, if the elements are as many."""
+    try:
+        made = move.made_shape(checkpoint.tensors[move.sources[0]].shape)
+    except (IndexError, ValueError):
+        return checkpoint.tensors[move.sources[0]].shape
+    regrouped = move.groups is not None or len(made) == len(move.shape) + 1
+    return move.shape if regrouped and math.prod(made) == math.prod(move.shape) else made
 
 
 def _variant(

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from hubbot.catalogue.experts import Experts, check_complete, expert_count, orientation_of
+from hubbot.catalogue.experts import Experts, check_complete, expert_count, geometry_of
 from hubbot.catalogue.layouts import read_names
 from hubbot.checkpoints import Checkpoint, Repo, TensorInfo
 from hubbot.errors import AmbiguousLayout, ConfigUnresolved, IncompleteCover, UnknownPacking
@@ -47,7 +47,8 @@ def fused(gate_up: tuple[int, int], down: tuple[int, int], *, count: int = 3) ->
 
 def orientation(shapes: Shapes, hidden: int) -> tuple[str, int]:
     found = checkpoint(shapes, hidden_size=hidden, num_experts=3)
-    return orientation_of(found, experts(found))
+    geometry = geometry_of(found, experts(found), hidden)
+    return geometry.orientation, geometry.width
 
 
 def test_a_complete_checkpoint_passes_and_its_layers_are_listed() -> None:
@@ -125,8 +126,9 @@ def test_a_fused_stack_as_torch_linears_is_out_in_even_where_2i_or_i_equals_h(hi
 def test_a_transposed_fused_stack_is_never_taken_for_the_other_even_where_2i_or_i_equals_h(
     hidden: int, width: int
 ) -> None:
-    with pytest.raises(AmbiguousLayout, match="stored transposed"):
-        orientation(fused((hidden, 2 * width), (width, hidden)), hidden)
+    assert orientation(fused((hidden, 2 * width), (width, hidden)), hidden) == ("in,out", width)
+    found = checkpoint(fused((hidden, 2 * width), (width, hidden)))
+    assert geometry_of(found, experts(found), hidden).row.key == "F"
 
 
 @pytest.mark.parametrize(

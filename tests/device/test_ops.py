@@ -1,42 +1,35 @@
 from typing import Any
 
-import mlx.core as mx
 import numpy as np
 import pytest
 
+from hubbot.checkpoints import TensorInfo
 from hubbot.device import ops
-from hubbot.plans import Move
+from hubbot.device.reader import Sources
+from hubbot.device.slices import Slice, region
+from hubbot.moves import TRANSPOSE, Move, Step
 
 
-def move(*, transposed: bool, rows: tuple[int, int, int] | None) -> Move:
-    return Move(
-        output="o", shape=(), role="expert", sources=("s",), stacked=False, transposed=transposed, rows=rows,
-        quantizable=True,
+def sources(dtype: str, *shape: int) -> Sources:
+    info = TensorInfo(name="s", dtype=dtype, shape=shape, shard="m", start=0, end=0)
+    return Sources(tensors={"s": info}, packed={})
+
+
+def shaped(raw: Any, dtype: str, *shape: int, view: tuple[Step, ...] = ()) -> tuple[Any, str]:
+    move = Move(
+        output="o", shape=shape, role="other", sources=("s",), stacked=False, quantizable=False, view=view
     )  # fmt: skip
+    part = Slice(move=move, start=0, stop=len(raw) if raw.ndim else 1, nbytes=0)
+    area = region(move, raw.shape[1:], None)
+    return ops.shape(raw if raw.ndim else raw[None], area, part, sources(dtype, *raw.shape))
 
 
-def raw(*shape: int) -> np.ndarray[Any, np.dtype[np.uint32]]:
-    return np.random.default_rng(2).normal(size=shape).astype(np.float32).view(np.uint32)
-
-
-@pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("rows", [None, (0, 8, 2), (1, 8, 2)])
-def test_a_slice_is_transposed_first_and_then_its_rows_are_picked(
-    transposed: bool, rows: tuple[int, int, int] | None
-) -> None:
-    bits = raw(3, 5, 8) if transposed else raw(3, 8, 5)
-    expected = bits.view(np.float32)
-    expected = expected.swapaxes(-1, -2) if transposed else expected
-    if rows:
-        expected = expected[:, rows[0] : rows[1] : rows[2]]
-    assert np.array_equal(np.array(ops.shape(bits, "F32", move(transposed=transposed, rows=rows))), expected)
-
-
-def test_rows_that_the_reader_has_picked_already_are_not_picked_again() -> None:
-    bits = raw(3, 4, 5)
-    assert np.array_equal(
-        np.array(ops.shape(bits, "F32", move(transposed=False, rows=(4, 8, 1)))), bits.view(np.float32)
-    )
+def test_a_transposed_slice_is_contiguous_and_turned() -> None:
+    raw = np.arange(3 * 5 * 8, dtype=np.uint16).reshape(3, 5, 8)
+    found, dtype = shaped(raw, "BF16", 3, 8, 5, view=(TRANSPOSE,))
+    assert dtype == "BF16"
+    assert found.flags.c_contiguous
+    assert np.array_equal(found, raw.swapaxes(1, 2))
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (5, 7), (2, 3, 3)])
@@ -44,18 +37,37 @@ def test_rows_that_the_reader_has_picked_already_are_not_picked_again() -> None:
 def test_every_bit_pattern_arrives_unchanged_in_its_shape(shape: tuple[int, ...], dtype: str) -> None:
     kind = np.uint32 if dtype == "F32" else np.uint16
     bits = np.asarray(np.random.default_rng(1).integers(0, np.iinfo(kind).max, shape), kind)
-    array = ops.shape(bits, dtype, move(transposed=False, rows=None))
-    assert array.dtype == ops.DTYPES[dtype]
-    assert tuple(array.shape) == shape
-    assert np.array_equal(np.array(array.view(mx.uint32 if dtype == "F32" else mx.uint16)), bits)
+    found, made = shaped(bits, dtype, *shape)
+    assert (found.shape, made) == (shape, dtype)
+    assert np.array_equal(found, bits)
 
 
-@pytest.mark.parametrize(("value", "finite"), [(1.0, True), (np.nan, False), (np.inf, False), (-np.inf, False)])
-def test_one_odd_number_among_many_is_noticed(value: float, finite: bool) -> None:
-    array = mx.array(np.where(np.arange(1000) == 777, value, 1.0).astype(np.float32))
-    assert bool(ops.all_finite(array).item()) is finite
+@pytest.mark.parametrize("dtype", ["F16", "BF16", "F32"])
+def test_a_norm_fold_adds_one_in_float32_and_is_not_rounded_yet(dtype: str) -> None:
+    values = np.array([0.001, -0.5, 0.30078125], np.float32)
+    raw = {"F32": values.view(np.uint32), "F16": values.astype(np.float16).view(np.uint16)}.get(dtype)
+    raw = (values.view(np.uint32) >> 16).astype(np.uint16) if raw is None else raw
+    found, made = shaped(raw, dtype, 3, view=(Step(kind="add", value=1.0),))
+    exact = {"F16": values.astype(np.float16).astype(np.float32), "F32": values}.get(
+        dtype, (values.view(np.uint32) & 0xFFFF0000).view(np.float32)
+    )
+    assert made == "F32"
+    assert np.array_equal(found.view(np.float32), exact + np.float32(1))
 
 
-def test_a_cast_to_half_precision_rounds_to_nearest_even() -> None:
-    ties = np.array([1 + 2**-11, 1 + 3 * 2**-11, -1 - 2**-11, 65504, 6e-8], np.float32)
-    assert np.array_equal(np.array(ops.cast(mx.array(ties), "F16")), ties.astype(np.float16))
+@pytest.mark.parametrize(
+    ("least", "constant"), [(0.1, 0.0), (0.0, 0.0), (-0.5, 0.5), (-0.51, 1.0), (-3.0, 4.0), (-4.0, 4.0)]
+)
+def test_biases_are_shifted_by_the_smallest_power_of_two_that_leaves_none_negative(
+    least: float, constant: float
+) -> None:
+    values = np.array([0.75, least, 2.0], np.float32)
+    found, _ = shaped(values.view(np.uint32), "F32", 3, view=(Step(kind="shift"),))
+    assert np.array_equal(found.view(np.float32), values + np.float32(constant))
+    assert found.view(np.float32).min() >= 0
+
+
+def test_units_become_the_parameters_own_axes() -> None:
+    raw = np.arange(12, dtype=np.uint32).reshape(4, 3)
+    found, _ = shaped(raw, "F32", 12)
+    assert np.array_equal(found, np.arange(12))

@@ -11,6 +11,7 @@ from hubbot.catalogue.variants import VARIANTS
 from hubbot.checkpoints import Checkpoint, TensorInfo
 from hubbot.device import runtime
 from hubbot.errors import HubbotError, IncompleteCover, RecipeIneffective, UnknownLayout, WrongUsage
+from hubbot.moves import take
 from hubbot.plans import Plan
 from hubbot.steps import plan as step
 from hubbot.steps.plan import plan
@@ -41,13 +42,14 @@ def test_every_source_tensor_is_used_once_or_dropped_and_every_parameter_is_made
     made: Case, workshop: Workshop
 ) -> None:
     plan = planned(workshop.source(made.name), "bf16")
-    used = [name for move in plan.moves for name in move.sources if move.rows is None]
-    halves = [(name, move.rows) for move in plan.moves for name in move.sources if move.rows is not None]
-    dropped = [drop.name for drop in plan.drops]
-    assert sorted(used + dropped) == sorted(set(tensors(made)) - {name for name, _ in halves})
-    for name in {name for name, _ in halves}:
-        rows = sorted(row for n, spans in halves if n == name and spans for row in range(*spans))
-        assert rows == list(range(tensors(made)[name].shape[1]))
+    elements = {name: value.size for name, value in tensors(made).items()}
+    used = dict.fromkeys(elements, 0)
+    for move in plan.moves:
+        for name in move.sources:
+            used[name] += int(np.prod(move.shape)) // len(move.sources)
+    dropped = {drop.name for drop in plan.drops}
+    assert {name for name, count in used.items() if not count} == dropped
+    assert all(used[name] == elements[name] for name in elements.keys() - dropped)
     model_class, args_class = _get_classes(dict(plan.config))
     real = tree_flatten(model_class(args_class.from_dict(dict(plan.config))).parameters())
     assert [(move.output, move.shape) for move in plan.moves] == [(name, tuple(a.shape)) for name, a in real]
@@ -58,15 +60,15 @@ def test_experts_are_stacked_in_the_order_of_their_numbers(workshop: Workshop) -
     move = next(move for move in plan.moves if move.output == "model.layers.1.mlp.switch_mlp.up_proj.weight")
     assert move.sources == tuple(f"model.layers.1.mlp.experts.{expert}.up_proj.weight" for expert in range(8))
     assert move.stacked
-    assert not move.transposed
+    assert move.view == ()
 
 
 def test_gate_is_the_first_half_of_a_fused_tensor_and_up_the_second(workshop: Workshop) -> None:
     plan = planned(workshop.source("qwen3_moe/v5"), "bf16")
-    rows = {
-        move.output.split(".")[-2]: move.rows for move in plan.moves if "layers.0" in move.output and move.rows
+    views = {
+        move.output.split(".")[-2]: move.view for move in plan.moves if "layers.0" in move.output and move.view
     }
-    assert rows == {"gate_proj": (0, 128, 1), "up_proj": (128, 256, 1)}
+    assert views == {"gate_proj": (take(0, 128),), "up_proj": (take(128, 256),)}
 
 
 @pytest.mark.parametrize("name", ["qwen3_moe/tied/hub", "mixtral/tied/hub"])
@@ -129,7 +131,7 @@ def test_an_interleaved_order_takes_every_second_row(workshop: Workshop) -> None
     source = workshop.source("qwen3_moe/v5")
     layout = dataclasses.replace(source.layout, order="interleaved")
     made = plan(source.checkpoint, layout, ["bf16"], working_bytes=1 << 20)
-    assert {move.rows for move in made.moves if move.rows} == {(0, 256, 2), (1, 256, 2)}
+    assert {move.view for move in made.moves if move.view} == {(take(0, 256, 2),), (take(1, 256, 2),)}
 
 
 def test_an_unknown_variant_is_wrong_usage_and_the_hint_lists_them_all(qwen: Source) -> None:

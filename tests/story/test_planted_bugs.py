@@ -6,13 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from huggingface_hub import HfApi
 
-from hubbot.device import ops, quantize
+from hubbot.device import floats, ops, quantize
 from hubbot.device.reader import Shards
+from hubbot.device.slices import Slice
 from hubbot.jobs.states import Stage, State
-from hubbot.plans import Encoding, Move
+from hubbot.moves import take
+from hubbot.plans import Encoding
 from tests.checkpoints_on_disk import read_folder, rehash, rewrite
 from tests.hub.embedded import LFS_WARNING, ORG, Site
 from tests.story.bots import Stages, bot, on_the_hub, run_job, settings
@@ -65,27 +68,28 @@ def _history(opened: Any, job_id: int) -> list[tuple[str, str | None]]:
 
 
 def _turning_rows_over(shape: Any) -> Any:
-    def planted(raw: Any, dtype: str, move: Move) -> Any:
-        array = shape(raw, dtype, move)
-        return array[..., ::-1, :] if move.role == "expert" and move.rows is not None else array
+    def planted(read: Any, area: Any, part: Slice, sources: Any) -> Any:
+        raw, dtype = shape(read, area, part, sources)
+        is_fused = part.move.role == "expert" and part.move.view
+        return (np.ascontiguousarray(raw[..., ::-1, :]) if is_fused else raw), dtype
 
     return planted
 
 
 def _mixing_up_experts(shape: Any) -> Any:
-    def planted(raw: Any, dtype: str, move: Move) -> Any:
-        array = shape(raw, dtype, move)
-        return array[::-1] if move.role == "expert" and array.ndim == 3 and array.shape[0] > 1 else array
+    def planted(read: Any, area: Any, part: Slice, sources: Any) -> Any:
+        raw, dtype = shape(read, area, part, sources)
+        several = part.move.role == "expert" and raw.ndim == 3 and raw.shape[0] > 1
+        return (np.ascontiguousarray(raw[::-1]) if several else raw), dtype
 
     return planted
 
 
 def _transposing_square_experts(shape: Any) -> Any:
-    def planted(raw: Any, dtype: str, move: Move) -> Any:
-        array = shape(raw, dtype, move)
-        if move.role == "expert" and array.shape[-1] == array.shape[-2]:
-            return array.swapaxes(-1, -2)
-        return array
+    def planted(read: Any, area: Any, part: Slice, sources: Any) -> Any:
+        raw, dtype = shape(read, area, part, sources)
+        square = part.move.role == "expert" and raw.shape[-1] == raw.shape[-2]
+        return (np.ascontiguousarray(raw.swapaxes(-1, -2)) if square else raw), dtype
 
     return planted
 
@@ -106,18 +110,19 @@ def test_a_bug_in_how_slices_are_shaped_is_caught(
 def test_gate_and_up_taken_for_each_other_is_caught(
     seeded: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str
 ) -> None:
-    original = Shards.read_move
+    original = Shards.read
     swapped = []
 
-    def planted(self: Shards, move: Move, start: int, stop: int) -> Any:
-        if move.rows is not None:
-            first, last, step = move.rows
-            half = last - first
-            move = replace(move, rows=(half - first, 2 * half - first, step))
-            swapped.append(move.output)
-        return original(self, move, start, stop)
+    def planted(self: Shards, part: Slice) -> Any:
+        if part.move.view:
+            (step,) = part.move.view
+            half = step.stop - step.start
+            other = take(half - step.start, 2 * half - step.start)
+            part = replace(part, move=replace(part.move, view=(other,)))
+            swapped.append(part.move.output)
+        return original(self, part)
 
-    monkeypatch.setattr(Shards, "read_move", planted)
+    monkeypatch.setattr(Shards, "read", planted)
     assert assert_refused(seeded, tmp_path / "data", variant=variant)["kind"] == "ValueMismatch"
     assert {name.split(".")[-2] for name in swapped} == {"gate_proj", "up_proj"}
 
@@ -128,11 +133,14 @@ def test_a_bug_in_the_quantization_is_caught(
 ) -> None:
     original = quantize.encode
 
-    def planted(array: Any, encoding: Encoding) -> dict[str, Any]:
-        parts = original(array, encoding)
-        if encoding.is_quantized and "biases" in parts:
-            parts["biases"] = parts["biases"] + parts["scales"]  # one code too high everywhere
-        return parts
+    def planted(raw: Any, dtype: str, encodings: list[Encoding]) -> Any:
+        made = original(raw, dtype, encodings)
+        for parts in made:
+            if "biases" in parts:  # one code too high everywhere
+                biases = floats.widen(parts["biases"], "BF16") + floats.widen(parts["scales"], "BF16")
+                changed: Any = parts
+                changed["biases"] = floats.narrow(biases, "BF16")
+        return made
 
     monkeypatch.setattr(quantize, "encode", planted)
     assert_refused(seeded, tmp_path / "data", variant="4bit")

@@ -1,0 +1,205 @@
+"""Tensors beside the experts that a runtime's class wants in another form: splits, transposes, folds.
+
+A row says which source tensors and what becomes of them; the converter and the referee each carry it out in
+their own way.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hubbot.moves import TRANSPOSE, Step, take
+
+Config = Mapping[str, Any]
+
+
+def _no_steps(_config: Config) -> tuple[Step, ...]:
+    return ()
+
+
+def _no_groups(_config: Config) -> int | None:
+    return None
+
+
+def _always(_config: Config) -> bool:
+    return True
+
+
+def _everywhere(_found: re.Match[str], _config: Config) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One parameter made of a source tensor: `name` replaces the match of the row's pattern.
+
+    `groups` splits the source's first axis into so many units (None: each step is one), `steps` are applied to
+    every unit, `merge` joins the units' rows again into one axis. Groups and steps are worked out from the
+    resolved config (text part), e.g. the number of heads. `part` (k, n) takes the k-th of n equal parts of an
+    ungrouped source's first axis.
+    """
+
+    name: str
+    groups: Callable[[Config], int | None] = _no_groups
+    steps: Callable[[Config], tuple[Step, ...]] = _no_steps
+    merge: bool = False
+    part: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reshape:
+    """What becomes of the tensors whose runtime name matches `pattern` in whole, under configs where `when` holds.
+
+    `reason` cites the source; `where` may leave out some of the names, by what the config says of their layer.
+    """
+
+    pattern: str
+    pieces: tuple[Piece, ...]
+    reason: str
+    when: Callable[[Config], bool] = _always
+    where: Callable[[re.Match[str], Config], bool] = _everywhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reshaped:
+    """One parameter of the runtime's model as a row makes it of one source tensor."""
+
+    output: str
+    groups: int | None
+    view: tuple[Step, ...]
+    merge: bool
+    reason: str
+    part: tuple[int, int] | None = None
+
+
+def reshaped(name: str, rows: Sequence[Reshape], config: Config) -> tuple[Reshaped, ...]:
+    """Return what becomes of the tensor that the runtime would call `name`; itself where no row applies."""
+    text = config.get("text_config")
+    known = {**config, **text} if isinstance(text, Mapping) else config
+    for row in rows:
+        found = re.fullmatch(row.pattern, name)
+        if found and row.when(known) and row.where(found, known):
+            return tuple(
+                Reshaped(
+                    output=found.expand(piece.name),
+                    groups=piece.groups(known),
+                    view=piece.steps(known),
+                    merge=piece.merge,
+                    reason=row.reason,
+                    part=piece.part,
+                )
+                for piece in row.pieces
+            )
+    return (Reshaped(output=name, groups=None, view=(), merge=False, reason=""),)
+
+
+def _heads(config: Config) -> int:
+    return int(config["num_attention_heads"])
+
+
+def _keys(config: Config) -> tuple[Step, ...]:
+    return (take(0, int(config["qk_nope_head_dim"])), TRANSPOSE)
+
+
+def _values(config: Config) -> tuple[Step, ...]:
+    nope = int(config["qk_nope_head_dim"])
+    return (take(nope, nope + int(config["v_head_dim"])),)
+
+
+def _transposed(_config: Config) -> tuple[Step, ...]:
+    return (TRANSPOSE,)
+
+
+def _plus_one(_config: Config) -> tuple[Step, ...]:
+    return (Step(kind="add", value=1.0),)
+
+
+def _shifted(_config: Config) -> tuple[Step, ...]:
+    return (Step(kind="shift"),)
+
+
+def _has_groups(config: Config) -> bool:
+    return any(isinstance(config.get(key), int) and config[key] > 1 for key in ("n_group", "num_expert_group"))
+
+
+# Multi-head latent attention in mlx-lm: per head [nope + v, rank] -> keys [rank, nope] and values [v, rank].
+LATENT_HEADS = Reshape(
+    pattern=r"(.*)\.kv_b_proj\.weight",
+    pieces=(
+        Piece(name=r"\1.embed_q.weight", groups=_heads, steps=_keys),
+        Piece(name=r"\1.unembed_out.weight", groups=_heads, steps=_values),
+    ),
+    reason="mlx-lm absorbs kv_b_proj into the queries and the output (models/mla.py, MultiLinear)",
+)
+# torch keeps [channels, 1, width], MLX [channels, width, 1].
+CONVOLUTION = Reshape(
+    pattern=r"(.*conv(?:1d)?\.weight)",
+    pieces=(Piece(name=r"\1", steps=_transposed),),
+    reason="torch stores convolutions [out, in, width], MLX [out, width, in]",
+)
+# transformers 5 joins the convolutions of queries, keys and values, one after the other.
+JOINED_CONVOLUTIONS = Reshape(
+    pattern=r"(.*)\.conv1d\.weight",
+    pieces=tuple(
+        Piece(name=rf"\1.{part}_conv1d.weight", steps=_transposed, part=(number, 3))
+        for number, part in enumerate("qkv")
+    ),
+    reason="transformers 5.23 conversion_mapping: q_conv1d, k_conv1d, v_conv1d -> conv1d, Concatenate(dim=0)",
+)
+# Kimi-Linear's class has each of them in a module of its own.
+KIMI_CONVOLUTIONS = (
+    Reshape(
+        pattern=r"(.*\.[qkv]_conv)1d\.weight",
+        pieces=(Piece(name=r"\1.conv.weight", steps=_transposed),),
+        reason="torch stores convolutions [out, in, width], MLX [out, width, in] (models/kimi_linear.py)",
+    ),
+    Reshape(
+        pattern=r"(.*)\.conv1d\.weight",
+        pieces=tuple(
+            Piece(name=rf"\1.{part}_conv.conv.weight", steps=_transposed, part=(number, 3))
+            for number, part in enumerate("qkv")
+        ),
+        reason=JOINED_CONVOLUTIONS.reason,
+    ),
+)
+# And the gate and up projections of a dense MLP, gate first.
+JOINED_GATE_UP = Reshape(
+    pattern=r"(.*)\.gate_up_proj\.weight",
+    pieces=(
+        Piece(name=r"\1.gate_proj.weight", part=(0, 2)),
+        Piece(name=r"\1.up_proj.weight", part=(1, 2)),
+    ),
+    reason="transformers 5.23 conversion_mapping: gate_proj, up_proj -> gate_up_proj, Concatenate(dim=0)",
+)
+
+
+def _is_linear_layer(found: re.Match[str], config: Config) -> bool:
+    return (int(found["layer"]) + 1) % int(config["layer_group_size"]) != 0
+
+
+# transformers saves the output projection of Bailing's linear attention under the name that full attention has.
+BAILING_OUTPUT = Reshape(
+    pattern=r"(?P<head>.*\.layers\.(?P<layer>\d+)\.attention)\.(?:dense|o_proj)\.weight",
+    pieces=(Piece(name=r"\g<head>.o_proj.weight"),),
+    reason="mlx-lm's BailingKDA calls it o_proj (models/bailing_moe_v3.py)",
+    where=_is_linear_layer,
+)
+BAILING_DENSE = Reshape(
+    pattern=r"(.*\.attention)\.o_proj\.weight",
+    pieces=(Piece(name=r"\1.dense.weight"),),
+    reason="mlx-lm's BailingMLA calls it dense (models/bailing_moe_v3.py)",
+)
+# The class masks the experts of excluded groups with 0, transformers with minus infinity: the same choice as soon
+# as no biased score is negative, and one constant on all biases of a layer changes no choice and no weight.
+GROUPED_BIAS = Reshape(
+    pattern=r"(.*\.e_score_correction_bias)",
+    pieces=(Piece(name=r"\1", steps=_shifted),),
+    reason="mlx-lm masks excluded groups with 0; a constant added to all of a layer's biases keeps them below",
+    when=_has_groups,
+)
+
+
+def plus_one(pattern: str, reason: str) -> Reshape:
+    """Return the row for norms stored around zero that the class multiplies as they are: 1 is added in float32."""
+    return Reshape(pattern=pattern, pieces=(Piece(name=r"\g<0>", steps=_plus_one),), reason=reason)

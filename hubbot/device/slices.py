@@ -1,0 +1,97 @@
+"""Which rows and columns of which sources one slice of a move needs, and how a move is cut into slices.
+
+Selections are followed back through a move's view, so that no source byte is read that is not used. It reads
+nothing.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hubbot.moves import Move
+
+MATRICES = 3  # axes of a stack of matrices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """Rows and columns of a unit [..., rows, columns] in the source's own orientation; `transpose` comes after."""
+
+    rows: range
+    columns: range
+    transpose: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """Units [start, stop) of a move, of a single unit perhaps only output rows `rows`; `nbytes` of source."""
+
+    move: Move
+    start: int
+    stop: int
+    nbytes: int
+    rows: tuple[int, int] | None = None
+
+    @property
+    def source(self) -> str:
+        """Return the source tensor that an error about this slice should name."""
+        return self.move.sources[self.start if self.move.stacked else 0]
+
+
+def region(move: Move, unit: tuple[int, ...], rows: tuple[int, int] | None) -> Region:
+    """Return what output `rows` (None: all) of a unit of shape `unit` are made from."""
+    height = unit[-2] if len(unit) > 1 else 1
+    selected = {-2: range(height), -1: range(unit[-1] if unit else 1)}
+    transposed = False
+    for step in move.view:
+        if step.kind == "transpose":
+            transposed = not transposed
+        elif step.kind == "take":
+            _narrow(selected, transposed, step.axis, slice(step.start, step.stop, step.step))
+    if rows is not None:
+        _narrow(selected, transposed, -2, slice(*rows))
+    return Region(rows=selected[-2], columns=selected[-1], transpose=transposed)
+
+
+def _narrow(selected: dict[int, range], transposed: bool, axis: int, part: slice) -> None:
+    side = -3 - axis if transposed else axis
+    selected[side] = selected[side][part]
+
+
+def slices_of(
+    move: Move, source: tuple[int, ...], nbytes: int, limit: int, *, whole_units: bool = False
+) -> Iterator[Slice]:
+    """Yield `move` in slices of about `limit` bytes; `nbytes` of all its sources, `source` the shape of one.
+
+    A unit larger than `limit` is cut along its rows, where it has rows and `whole_units` does not forbid it.
+    """
+    count, unit = move.unit_shape(source)
+    made = move.made_shape(source)
+    share = math.prod(made) / max(1, count * math.prod(unit))
+    used = count / max(1, _units(move, source))
+    per_unit = max(1, int(nbytes * used * share / max(1, count)))
+    is_matrix = len(made) == MATRICES and len(move.shape) == MATRICES
+    if per_unit > limit and is_matrix and not (whole_units or move.is_arithmetic):
+        yield from _rows(move, count, made[-2], per_unit, limit)
+        return
+    step = max(1, limit // per_unit)
+    if any(view.kind == "shift" for view in move.view):
+        step = count  # the constant is one for the whole vector
+    for start in range(0, count, step):
+        stop = min(count, start + step)
+        yield Slice(move=move, start=start, stop=stop, nbytes=(stop - start) * per_unit)
+
+
+def _units(move: Move, source: tuple[int, ...]) -> int:
+    if move.stacked:
+        return len(move.sources)
+    return move.groups or (source[0] if source else 1)
+
+
+def _rows(move: Move, count: int, height: int, per_unit: int, limit: int) -> Iterator[Slice]:
+    step = max(1, height * limit // per_unit)
+    for unit in range(count):
+        for start in range(0, height, step):
+            stop = min(height, start + step)
+            nbytes = per_unit * (stop - start) // height
+            yield Slice(move=move, start=unit, stop=unit + 1, nbytes=nbytes, rows=(start, stop))
