@@ -77,7 +77,7 @@ def convert_command(
         bool | None,
         typer.Option(
             "--extensions/--no-extensions",
-            help="Convert what runs only with a model file of hubbot's own; without, refuse it. Default: the settings'.",
+            help="Convert what runs only with a model file of hubbot's own, or refuse it. Default: the settings'.",
             show_default=False,
         ),
     ] = None,

@@ -153,7 +153,7 @@ def _context(
 
 
 def _extension(checkpoint: Checkpoint, plan: Plan) -> dict[str, Any] | None:
-    """Return what a reader has to know of the model file that loading the repo runs, or None where there is none."""
+    """Return what a reader has to know of the model file that loading runs, or None where there is none."""
     name, family = plan.config.get("model_file"), BY_MODEL_TYPE.get(checkpoint.model_type)
     if name is None or family is None or family.extension is None:
         return None

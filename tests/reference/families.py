@@ -98,6 +98,13 @@ SIGMOID_ROUTER: dict[str, Any] = {
 # With these the biased scores of half the experts are negative, which a mask of 0 gets wrong.
 NEGATIVE = (-0.6, 0.2)
 
+GROUPS = Model(
+    name="groups",
+    forms=("orig", "hub"),
+    changes={"n_group": 4, "topk_group": 2},
+    router_bias=NEGATIVE,
+    remarks=("group-limited routing; most biased scores are negative",),
+)
 TIED = Model(name="tied", forms=("orig", "hub"), changes={"tie_word_embeddings": True})
 
 
@@ -260,7 +267,7 @@ FAMILIES = (
         added={"scoring_func": "noaux_tc"},
         dropped=("layer_types",),
         matters={"rope_parameters": DEFAULT_ROPE, "norm_topk_prob": False, "routed_scaling_factor": 1.0},
-        models=(Model(name="base", forms=("orig", "v5", "hub", "bf16")),),
+        models=(Model(name="base", forms=("orig", "v5", "hub", "bf16")), GROUPS),
     ),
     Family(
         model_type="glm4_moe",
@@ -277,7 +284,7 @@ FAMILIES = (
             "norm_topk_prob": False,
             "routed_scaling_factor": 1.0,
         },
-        models=(Model(name="base", forms=("orig", "v5", "hub", "bf16")),),
+        models=(Model(name="base", forms=("orig", "v5", "hub", "bf16")), GROUPS),
     ),
     Family(
         model_type="deepseek_v3",
@@ -338,8 +345,25 @@ FAMILIES = (
             "moe_layer_start_index": 1,
         },
         matters={"rope_parameters": DEFAULT_ROPE},
-        expected="refuse",
         remarks=("stock mlx-lm deletes e_score_correction_bias and routes without it",),
-        models=(Model(name="base", forms=LAYOUT_FORMS),),
+        models=(
+            Model(name="base", forms=(*LAYOUT_FORMS, "bf16")),
+            Model(
+                name="interval",
+                forms=("orig",),
+                changes={
+                    "num_hidden_layers": 5,
+                    "moe_layer_interval": 2,
+                    "moe_layer_end_index": 3,
+                    "moe_num_shared_experts": 0,
+                    "tie_word_embeddings": True,
+                    "hidden_size": 64,
+                    "num_attention_heads": 2,
+                    "num_key_value_heads": 1,
+                    "intermediate_size": 128,
+                },
+                remarks=("layers 1 and 3 hold experts, none is shared",),
+            ),
+        ),
     ),
 )

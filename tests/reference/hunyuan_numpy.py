@@ -41,7 +41,8 @@ def logits(config: Mapping[str, Any], tensors: Tensors, ids: Sequence[int]) -> N
 
 def norm(config: Mapping[str, Any], x: Array, weight: Array) -> Array:
     """RMSNorm over the last axis."""
-    return weight * x / np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + config["rms_norm_eps"])
+    y: Array = weight * x / np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + config["rms_norm_eps"])
+    return y
 
 
 def attention(
@@ -100,14 +101,15 @@ def mlp(part: Mapping[str, Array], name: str, x: Array) -> Array:
 
 def linear(part: Mapping[str, Array], name: str, x: Array) -> Array:
     """X times the transposed weight, plus the bias where there is one."""
-    y = x @ part[f"{name}.weight"].T
+    y: Array = x @ part[f"{name}.weight"].T
     return y + part[f"{name}.bias"] if f"{name}.bias" in part else y
 
 
 def softmax(x: Array) -> Array:
     """Softmax over the last axis."""
     e: Array = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+    probabilities: Array = e / e.sum(axis=-1, keepdims=True)
+    return probabilities
 
 
 def split_heads(x: Array, heads: int) -> Array:

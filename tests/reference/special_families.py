@@ -3,9 +3,19 @@
 Split from families.py for length only; the same rules hold.
 """
 
+from dataclasses import replace
 from typing import Any
 
-from tests.reference.families import COMMON, DEFAULT_ROPE, LAYOUT_FORMS, SIGMOID_ROUTER, Family, Model, rope
+from tests.reference.families import (
+    COMMON,
+    DEFAULT_ROPE,
+    GROUPS,
+    LAYOUT_FORMS,
+    SIGMOID_ROUTER,
+    Family,
+    Model,
+    rope,
+)
 
 YARN: dict[str, Any] = {
     "rope_type": "yarn",
@@ -70,7 +80,7 @@ SPECIAL_FAMILIES = (
         | {"head_dim": 32, "num_hidden_layers": 2, "rope_parameters": rope(partial_rotary_factor=1.0)},
         added={"first_k_dense_replace": 0},
         matters={"rope_parameters": DEFAULT_ROPE, "routed_scaling_factor": 1.0},
-        models=(Model(name="base", forms=LAYOUT_FORMS),),
+        models=(Model(name="base", forms=LAYOUT_FORMS), GROUPS),
     ),
     Family(
         model_type="lfm2_moe",
@@ -158,7 +168,10 @@ SPECIAL_FAMILIES = (
         added={"is_moe_layer": [False, True, True], "scoring_func": "sigmoid", "topk_method": "noaux_tc"},
         dropped=("mlp_layer_types",),
         matters={"rope_parameters": DEFAULT_ROPE, "routed_scaling_factor": 1.0, "sliding_window": 128},
-        models=(Model(name="base", forms=LAYOUT_FORMS),),
+        models=(
+            Model(name="base", forms=LAYOUT_FORMS),
+            replace(GROUPS, changes={**GROUPS.changes, "num_experts": 8}, forms=("orig",)),
+        ),
     ),
     Family(
         model_type="jamba",
@@ -175,16 +188,65 @@ SPECIAL_FAMILIES = (
             "use_mamba_kernels": False,
         },
         matters={"num_experts_per_tok": 1},
-        expected="refuse",
         remarks=("stock mlx-lm renormalises the top-k weights; Jamba does not",),
-        models=(Model(name="base", forms=("orig", "v5")),),
+        models=(
+            Model(name="base", forms=("orig", "v5", "bf16")),
+            Model(
+                name="periods",
+                forms=("orig",),
+                changes={
+                    "hidden_size": 64,
+                    "num_attention_heads": 2,
+                    "num_key_value_heads": 1,
+                    "intermediate_size": 64,
+                    "num_hidden_layers": 6,
+                    "num_experts": 4,
+                    "expert_layer_period": 3,
+                    "attn_layer_period": 4,
+                    "attn_layer_offset": 2,
+                    "tie_word_embeddings": True,
+                },
+                remarks=("stock mlx-lm counts a period of three from its other end: layers 2 and 5 for 1 and 4",),
+            ),
+        ),
     ),
     Family(
         model_type="hunyuan_v1_moe",
         config=COMMON | {"head_dim": 32, "intermediate_size": 192, "num_experts": 6, "moe_topk": 2},
+        # As Tencent's own config has them: some values once a layer, and switches that transformers does not read.
+        added={
+            "moe_intermediate_size": [192, 192],
+            "num_shared_expert": [1, 1],
+            "attention_head_dim": 64,
+            "use_cla": False,
+            "cla_share_factor": 2,
+            "use_qk_norm": True,
+            "use_mixed_mlp_moe": True,
+            "norm_topk_prob": True,
+            "norm_type": "rms",
+            "moe_layer_num_skipped": 0,
+        },
+        rope_kind="type",
         matters={"rope_parameters": DEFAULT_ROPE},
-        expected="refuse",
         remarks=("stock mlx-lm routes without renormalising the top-k weights",),
-        models=(Model(name="base", forms=("orig", "v5")),),
+        models=(
+            Model(name="base", forms=("orig", "v5", "bf16")),
+            Model(
+                name="alpha",
+                forms=("orig", "hub"),
+                changes={
+                    "head_dim": 64,
+                    "moe_topk": [3, 3],
+                    "tie_word_embeddings": True,
+                    "rope_parameters": {
+                        "rope_type": "dynamic",
+                        "rope_theta": 10000.0,
+                        "alpha": 50.0,
+                        "factor": 1.0,
+                    },
+                },
+                remarks=("NTK-alpha rope, tied, heads wider than hidden size / heads",),
+            ),
+        ),
     ),
 )

@@ -69,7 +69,7 @@ class MoeBlock(nn.Module):
         self.norm_min = args.moe_norm_min
         self.gate = nn.Linear(args.hidden_size, count, bias=False)
         self.expert_bias = mx.zeros((1, count))
-        self.switch_mlp = SwitchGLU(args.hidden_size, width, count, bias=args.use_bias)
+        self.switch_mlp = SwitchGLU(args.hidden_size, width, count)
         if args.moe_num_shared_experts > 0:
             self.shared_experts = Ernie4_5_MLP(
                 args.hidden_size, width * args.moe_num_shared_experts, args.use_bias
