@@ -68,6 +68,14 @@ ROWS: tuple[LayoutRow, ...] = (
         source="Qwen/Qwen3-30B-A3B and most families; transformers conversion_mapping",
     ),
     LayoutRow(
+        key="A'",
+        naming="per-expert gate_and_up_proj/down_proj, the up rows first",
+        stacking="per-expert",
+        parts={"gate_up": "experts.{e}.gate_and_up_proj.weight", "down": "experts.{e}.down_proj.weight"},
+        example="model.layers.3.mlp.experts.7.gate_and_up_proj.weight",
+        source="Tencent's HunYuan models as they were trained; mlx-lm's hunyuan.py, sanitize",
+    ),
+    LayoutRow(
         key="B",
         naming="per-expert w1/w3/w2",
         stacking="per-expert",
@@ -239,8 +247,9 @@ def rows_of(tensors: Iterable[ExpertTensor]) -> tuple[LayoutRow, ...]:
     found: dict[str, set[str]] = defaultdict(set)
     for tensor in tensors:
         found[tensor.row.key].add(tensor.projection)
-    if {"D", "E"} <= found.keys() and found["E"] == {"down"}:
-        del found["E"]  # both call the last projection experts.down_proj
+    for key, other in (("D", "E"), ("A'", "A")):
+        if key in found and found.get(other) == {"down"}:
+            found[key] |= found.pop(other)  # both rows call the last projection the same
     keys = [GATELESS[key] if key in GATELESS and "gate" not in found[key] else key for key in found]
     return tuple(BY_KEY[key] for key in keys)
 

@@ -121,14 +121,15 @@ class Expectations:
             return 0
         if tensor.expert is None:
             return self._sources.shape(tensor.name)[0]
-        wanted = (place.prefix, place.projection, place.is_bias)
+        wanted = (place.prefix, self._projection(place), place.is_bias)
         return sum(1 for prefix, projection, _, bias in self._experts if (prefix, projection, bias) == wanted)
 
     def _half(self, fused: Floats, projection: str) -> Floats:
         width = fused.shape[0] // 2
         if self._order == "interleaved":
             return np.ascontiguousarray(fused[(0 if projection == "gate" else 1) :: 2])
-        return fused[:width] if projection == "gate" else fused[width:]
+        first = "up" if self._order == "up-first" else "gate"
+        return fused[:width] if projection == first else fused[width:]
 
     def _tensor(self, place: ExpertPlace, expert: int) -> ExpertTensor | None:
         number = None if self._stacked else expert

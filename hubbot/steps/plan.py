@@ -165,6 +165,8 @@ def _expert_view(part: str, width: int, tensor: ExpertTensor, layout: Layout) ->
     axis = -1 if tensor.is_bias else -2
     if layout.order == "concatenated":
         yield take(0, width, axis=axis) if part == "gate" else take(width, 2 * width, axis=axis)
+    elif layout.order == "up-first":
+        yield take(width, 2 * width, axis=axis) if part == "gate" else take(0, width, axis=axis)
     elif layout.order == "interleaved":
         yield take(0 if part == "gate" else 1, 2 * width, 2, axis=axis)
     else:
