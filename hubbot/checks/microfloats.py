@@ -32,6 +32,9 @@ SATURATED: Final = np.float32(1.07)
 SMALLEST: Final = np.float32(2.0**-100)
 
 
+_POWERS: Final = np.append(np.exp2(np.arange(255, dtype=np.float64) - E8M0_BIAS), np.nan).astype(np.float32)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
     """A small float format: its largest value, the code bit of its sign, and two look-ups by a float's top bits.
@@ -135,7 +138,7 @@ class _Scales:
         with np.errstate(divide="ignore", over="ignore"):
             whole = groups.global_scales
             factor = one if whole is None else np.where(whole > 0, NVFP4_FULL_SCALE / whole, np.float32(1))
-        stored = E4M3[groups.scales] if name == "e4m3" else np.exp2(groups.scales.astype(np.float32) - E8M0_BIAS)
+        stored = E4M3[groups.scales] if name == "e4m3" else _POWERS[groups.scales]
         return cls(
             name=name,
             codes=groups.scales,
