@@ -5,64 +5,29 @@ config is read, known to have no effect on inference, or a problem by name. It n
 silently: that is how most silently wrong conversions happen.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hubbot.catalogue import ropes, runtimes
+from hubbot.catalogue.derivations import DERIVED, plain_head_dim
 from hubbot.catalogue.families import Family
+from hubbot.catalogue.nesting import TEXT, decoder, found_under, uniform
 from hubbot.catalogue.ranges import value_problem
 from hubbot.catalogue.runtimes import ArgField
+from hubbot.catalogue.spellings import (
+    EXPERTS,
+    HIDDEN,
+    INERT,
+    INERT_PATTERN,
+    KEPT,
+    LAYERS,
+    NEUTRAL,
+    NULLABLE,
+    SYNONYMS,
+    TOP_K,
+)
 from hubbot.plans import Origin
-
-_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-_TOP_K = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "top_k_experts")
-# Runtime field -> the keys a config may hold it under; "a.b" reads a nested key (transformers 5).
-SYNONYMS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(_EXPERTS, _EXPERTS),
-    **dict.fromkeys(_TOP_K, _TOP_K),
-    "rope_theta": ("rope_parameters.rope_theta", "rope_theta"),
-    "partial_rotary_factor": ("rope_parameters.partial_rotary_factor", "partial_rotary_factor"),
-}
-# Keys without effect on the function that a text decoder computes at inference.
-INERT = frozenset(
-    {
-        "architectures", "auto_map", "dtype", "torch_dtype", "model_type", "transformers_version", "use_cache",
-        "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "unk_token_id", "decoder_start_token_id",
-        "initializer_range", "initializer_factor", "attention_dropout", "hidden_dropout", "resid_pdrop",
-        "embd_pdrop", "attn_pdrop", "classifier_dropout", "router_aux_loss_coef", "router_jitter_noise",
-        "input_jitter_noise", "output_router_logits", "output_attentions", "output_hidden_states", "return_dict",
-        "is_encoder_decoder", "is_decoder", "id2label", "label2id", "problem_type", "chunk_size_feed_forward",
-        "pretraining_tp", "max_position_embeddings", "max_window_layers", "use_sliding_window",
-        "task_specific_params", "gradient_checkpointing", "attn_implementation", "tokenizer_class",
-        "finetuning_task", "language",
-        "model_max_length", "quantization", "quantization_config", "experts_implementation",
-    }
-)  # fmt: skip
-_INERT_PATTERN = re.compile(r"_.*|.*_version|unsloth_.*|.*_name_or_path")
-# Keys that change the function unless they hold one of these values, where the runtime does not read them.
-NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "hidden_act": ("silu", "swish"),
-    "attention_bias": (False,),
-    "mlp_bias": (False,),
-    "qkv_bias": (False,),
-    "lm_head_bias": (False,),
-    "rope_traditional": (False,),
-    "rope_interleave": (False,),
-    "clip_qkv": (),
-    "logit_softcapping": (),
-    "n_group": (1,),
-    "topk_group": (1,),
-    "routed_scaling_factor": (1.0,),
-    "scoring_func": ("softmax",),
-    "norm_topk_prob": (),
-}
-# Keys of the source that the written config keeps, beside the runtime's own fields.
-KEPT = (
-    "architectures", "bos_token_id", "eos_token_id", "pad_token_id", "hidden_act", "max_position_embeddings",
-    "initializer_range", "attention_dropout", "attention_bias", "router_aux_loss_coef", "use_cache",
-    "transformers_version",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,42 +44,70 @@ class Resolution:
 
 
 def expert_count(config: Mapping[str, Any]) -> tuple[str, int] | None:
-    """Return (key, count) of the routed experts a config declares, top level or in text_config, or None."""
-    return _first_int(config, _EXPERTS)
+    """Return (key, count) of the routed experts a config declares, wherever it keeps them, or None."""
+    return _first_int(config, EXPERTS)
 
 
 def experts_per_token(config: Mapping[str, Any]) -> int | None:
     """Return the top-k a config declares, or None."""
-    found = _first_int(config, _TOP_K)
+    found = _first_int(config, TOP_K)
     return found[1] if found else None
+
+
+def zero_experts(config: Mapping[str, Any]) -> int:
+    """Return how many experts a config declares that have no weights: they return what they are given."""
+    found = _first_int(config, ("zero_expert_num",))
+    return found[1] if found else 0
 
 
 def layer_count(config: Mapping[str, Any]) -> int | None:
-    """Return num_hidden_layers, or None where the config does not say."""
-    found = _first_int(config, ("num_hidden_layers",))
+    """Return how many decoder layers a config declares, as a number or as a list of them, or None."""
+    found = _first_int(config, LAYERS)
+    if found:
+        return found[1]
+    kinds = decoder(config).get("layers_block_type") or decoder(config).get("hybrid_override_pattern")
+    return len(kinds) if isinstance(kinds, list | str) else None
+
+
+def hidden_size(config: Mapping[str, Any]) -> int | None:
+    """Return the width of the residual stream, top level or in text_config, or None."""
+    found = _first_int(config, HIDDEN)
     return found[1] if found else None
 
 
+def expert_input_size(config: Mapping[str, Any]) -> int | None:
+    """Return the width of what the routed experts are given: that of the stream, or of a latent beside it."""
+    found = _first_int(config, ("moe_latent_size",))
+    return found[1] if found else hidden_size(config)
+
+
 def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, ...]) -> Resolution:
-    """Return every ModelArgs field of `family`'s runtime with its value and origin, and every problem found."""
+    """Return every ModelArgs field of `family`'s runtime with its value and origin, and every problem found.
+
+    `fields` are those of the class itself; where it keeps a config of the text decoder inside, that one's
+    fields are resolved and written there.
+    """
+    inner = runtimes.fields(family.text_args) if family.text_args else None
+    source = decoder(config)
     problems: list[str] = []
     origins: list[Origin] = []
     consumed: set[str] = set()
-    for field in fields:
-        origin, keys = _origin(field, config, family, problems)
+    for field in inner or fields:
+        origin, keys = _origin(field, source, family, problems)
         if origin:
             origins.append(origin)
             if field.is_read:
                 consumed |= keys
-    problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, config))]
+    problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, source))]
     problems += list(_beyond_limits(origins, family))
-    unread = [f"{key} = {value!r}" for key, value in _acting(config, consumed, family)]
+    problems += list(_rope_problems(origins, source, family, consumed))
+    unread = [f"{key} = {value!r}" for key, value in _acting(source, consumed, family)]
     problems += [f"the config says {text}, which mlx-lm's {family.runtime} class does not read" for text in unread]
     return Resolution(
         origins=tuple(origins),
-        config=_written(config, family, origins),
+        config=_written(source, family, origins, fields if inner else ()),
         problems=tuple(problems),
-        notes=tuple(_without_effect(config)),
+        notes=(*_without_effect(source), *_noted(source, family)),
     )
 
 
@@ -122,77 +115,80 @@ def _origin(
     field: ArgField, config: Mapping[str, Any], family: Family, problems: list[str]
 ) -> tuple[Origin | None, set[str]]:
     name = field.name
+    if name in family.fixed:
+        value, reason = family.fixed[name]
+        return Origin(field=name, value=value, origin=reason), {name}
     if name in {"model_type", "rope_scaling", "rope_parameters"}:
-        return _rewritten(name, config, family, problems)
-    found = _values(config, SYNONYMS.get(name, (name,)))
-    derived = DERIVED[name](config) if name in DERIVED else None
-    if derived is not None:
-        found[", ".join(derived.keys)] = derived.value
+        return _rewritten(name, config, family)
+    if name == "rope_theta" and family.keeps_rope_parameters:
+        return _rope_theta(config), {name}
+    found, keys = _found(name, config, family)
     if len({repr(value) for value in found.values()}) > 1:
         problems.append(f"{name} has two values: {', '.join(f'{k} = {v!r}' for k, v in found.items())}")
     if found:
         key, value = next(iter(found.items()))
-        keys = {*found, *(derived.keys if derived else ())}
         return Origin(field=name, value=value, origin="config" if key == name else f"config: {key}"), keys
+    default = _default(name, config, family)
+    if default is None and (field.is_read or field.required):
+        problems.append(f"{name} is not in the config and transformers gives it no default")
+    return default, set()
+
+
+def _default(name: str, config: Mapping[str, Any], family: Family) -> Origin | None:
+    """Return what a field is where the config holds no value for it, or None where nothing says so."""
+    if name in NULLABLE and name in config:
+        return Origin(field=name, value=None, origin="config")
     if name == "head_dim" and family.derived_head_dim:
-        return Origin(field=name, value=_head_dim(config), origin=_DERIVED_WIDTH), set()
+        return Origin(field=name, value=plain_head_dim(config), origin=_DERIVED_WIDTH)
     if name in family.defaults:
         source = f"default of {family.default_source}'s {family.model_type} config"
-        return Origin(field=name, value=family.defaults[name], origin=source), set()
-    if field.is_read or field.required:
-        problems.append(f"{name} is not in the config and transformers gives it no default")
-    return None, set()
-
-
-def _rewritten(
-    name: str, config: Mapping[str, Any], family: Family, problems: list[str]
-) -> tuple[Origin, set[str]]:
-    """Return the origin of a field that is never taken over as it stands."""
-    if name == "rope_scaling":
-        return _rope_scaling(config, problems)
-    if name == "rope_parameters":
-        # A class that takes both spellings gets the values one by one, so that no two can disagree.
-        return Origin(field=name, value=None, origin="spelled out in rope_theta and rope_scaling"), set()
-    rewritten = "config" if family.runtime == family.model_type else "rewritten to mlx-lm's class"
-    return Origin(field=name, value=family.runtime, origin=rewritten), {name}
+        return Origin(field=name, value=family.defaults[name], origin=source)
+    return None
 
 
 _DERIVED_WIDTH = "hidden_size / num_attention_heads (transformers 5.23)"
 
 
-def _head_dim(config: Mapping[str, Any]) -> int:
-    hidden, heads = config.get("hidden_size"), config.get("num_attention_heads")
-    return hidden // heads if isinstance(hidden, int) and isinstance(heads, int) and heads > 0 else 0
+def _found(name: str, config: Mapping[str, Any], family: Family) -> tuple[dict[str, Any], set[str]]:
+    """Return the values that a config holds for a field by key, and all keys that it is spelled in."""
+    derivation = family.derived.get(name) or DERIVED.get(name)
+    derived = derivation(config) if derivation else None
+    # What a family derives is never taken over as it stands under the field's own name.
+    found = {} if name in family.derived else found_under(config, SYNONYMS.get(name, (name,)))
+    keys = set(found)
+    if derived is not None:
+        keys |= {*derived.keys, *(SYNONYMS.get(name, (name,)) if name in family.derived else ())}
+        if name not in derived.keys or name in family.derived:
+            found[", ".join(derived.keys)] = derived.value
+    return found, keys
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Derived:
-    """A field's value worked out from config keys that spell it in another form."""
-
-    value: Any
-    keys: tuple[str, ...]
-
-
-def _rotary_dim(config: Mapping[str, Any]) -> Derived | None:
-    found = _values(config, SYNONYMS["partial_rotary_factor"])
-    width, factor = config.get("head_dim") or _head_dim(config), next(iter(found.values()), None)
-    if not isinstance(width, int) or not isinstance(factor, int | float):
-        return None
-    return Derived(value=int(width * factor), keys=tuple(found))
-
-
-def _is_moe_layer(config: Mapping[str, Any]) -> Derived | None:
-    kinds = config.get("mlp_layer_types")
-    if not isinstance(kinds, list):
-        return None
-    return Derived(value=[kind == "sparse" for kind in kinds], keys=("mlp_layer_types",))
+def _rewritten(name: str, config: Mapping[str, Any], family: Family) -> tuple[Origin, set[str]]:
+    """Return the origin of a field that is never taken over as it stands."""
+    if name == "model_type":
+        return _model_type(config, family), {name}
+    if family.keeps_rope_parameters:
+        layers = ropes.by_layer_type(config)
+        kept = {key: dict(part) for key, part in layers.items()} if layers else ropes.flat(config)
+        return Origin(field=name, value=kept, origin="config: rope"), {"rope_parameters", "rope_scaling"}
+    if name == "rope_parameters":
+        # A class that takes both spellings gets the values one by one, so that no two can disagree.
+        return Origin(field=name, value=None, origin="spelled out in rope_theta and rope_scaling"), set()
+    value, origin = ropes.scaling(config)
+    keys = {"rope_scaling"} if value is None or origin == "config" else {"rope_parameters", "rope_scaling"}
+    if value is None and family.unscaled_rope is not None:
+        value = dict(family.unscaled_rope)
+    return Origin(field=name, value=value, origin=origin), keys
 
 
-# Fields that some configs spell in another form.
-DERIVED: Mapping[str, Callable[[Mapping[str, Any]], Derived | None]] = {
-    "rotary_dim": _rotary_dim,
-    "is_moe_layer": _is_moe_layer,
-}
+def _rope_theta(config: Mapping[str, Any]) -> Origin:
+    return Origin(field="rope_theta", value=ropes.flat(config).get("rope_theta"), origin="config: rope")
+
+
+def _model_type(config: Mapping[str, Any], family: Family) -> Origin:
+    value = family.text_type or family.written_type
+    origin = "config" if value == config.get("model_type") else "rewritten to mlx-lm's class"
+    return Origin(field="model_type", value=value, origin=origin)
 
 
 def _beyond_limits(origins: list[Origin], family: Family) -> Iterator[str]:
@@ -202,31 +198,31 @@ def _beyond_limits(origins: list[Origin], family: Family) -> Iterator[str]:
             yield f"the config says {origin.field} = {origin.value!r}: {limit.reason}"
 
 
-def _rope_scaling(config: Mapping[str, Any], problems: list[str]) -> tuple[Origin, set[str]]:
-    # transformers 5 folds rope_theta and rope_scaling into rope_parameters with rope_type "default" for none.
-    parameters = config.get("rope_parameters")
-    scaling = config.get("rope_scaling")
-    if isinstance(parameters, Mapping) and any(isinstance(value, Mapping) for value in parameters.values()):
-        problems.append(f"rope_parameters differ by layer type: {dict(parameters)!r}")
-    if isinstance(parameters, Mapping) and parameters.get("rope_type", "default") != "default":
-        value = {k: v for k, v in parameters.items() if k not in {"rope_theta", "partial_rotary_factor"}}
-        value["type"] = value["rope_type"]
-        return Origin(field="rope_scaling", value=value, origin="config: rope_parameters"), {
-            "rope_parameters",
-            "rope_scaling",
-        }
-    kind = (scaling.get("rope_type") or scaling.get("type")) if isinstance(scaling, Mapping) else None
-    if isinstance(scaling, Mapping) and kind != "default":
-        return Origin(field="rope_scaling", value=dict(scaling), origin="config"), {"rope_scaling"}
-    return Origin(field="rope_scaling", value=None, origin="no scaling in the config"), {"rope_scaling"}
+def _rope_problems(
+    origins: list[Origin], config: Mapping[str, Any], family: Family, consumed: set[str]
+) -> Iterator[str]:
+    """Yield what the rope that the class is given holds and does not read."""
+    values = {origin.field: origin.value for origin in origins}
+    layers = ropes.by_layer_type(config)
+    reads = frozenset(family.rope_reads)
+    if layers is not None:
+        if not family.keeps_rope_parameters and "rope_parameters" not in consumed:
+            yield f"rope_parameters differ by layer type: {dict(layers)!r}"
+        for name, parameters in layers.items():
+            yield from ropes.problems(f"rope_parameters.{name}", parameters, reads)
+        return
+    given = values.get("rope_parameters" if family.keeps_rope_parameters else "rope_scaling")
+    # A family's own limit says all that its class takes.
+    if isinstance(given, Mapping) and given != family.unscaled_rope and "rope_scaling" not in family.limits:
+        yield from ropes.problems("rope_scaling", given, reads)
 
 
 def _acting(config: Mapping[str, Any], consumed: set[str], family: Family) -> Iterator[tuple[str, Any]]:
     """Yield the keys that can change the function and that the runtime does not read."""
     for key, value in config.items():
-        if value is None or key in consumed or key in INERT or key in family.inert:
+        if value is None or key in consumed or key in INERT or key in family.inert or key in family.noted:
             continue
-        if _INERT_PATTERN.fullmatch(key):
+        if INERT_PATTERN.fullmatch(key):
             continue
         if value in family.neutral.get(key, ()) or value in NEUTRAL.get(key, ()):
             continue
@@ -239,17 +235,18 @@ def _acting(config: Mapping[str, Any], consumed: set[str], family: Family) -> It
 
 
 def _unread_rope(parameters: Mapping[str, Any], consumed: set[str]) -> Iterator[tuple[str, Any]]:
-    scaled = parameters.get("rope_type", "default") != "default"
+    scaled = ropes.kind_of(parameters) != "default"
     for key, value in parameters.items():
         name = f"rope_parameters.{key}"
-        neutral = key == "rope_type" and value == "default"
-        neutral = neutral or (key == "partial_rotary_factor" and value == 1.0)
+        neutral = key in {"rope_type", "type"} and not scaled
+        neutral = neutral or key in {"mrope_section", "mrope_interleaved"}  # all positions of a text are one
+        neutral = neutral or (key == "partial_rotary_factor" and value == 1.0) or isinstance(value, Mapping)
         if not neutral and name not in consumed and not (scaled and "rope_parameters" in consumed):
             yield name, value
 
 
 def _is_unscaled(value: Any, _config: Mapping[str, Any], _consumed: set[str]) -> bool:
-    return isinstance(value, Mapping) and (value.get("rope_type") or value.get("type")) == "default"
+    return isinstance(value, Mapping) and ropes.kind_of(value) == "default"
 
 
 def _is_superseded(_value: Any, _config: Mapping[str, Any], consumed: set[str]) -> bool:
@@ -263,13 +260,47 @@ def _is_wide(value: Any, config: Mapping[str, Any], _consumed: set[str]) -> bool
     return off or (isinstance(value, int) and isinstance(limit, int) and value >= limit)
 
 
-def _is_full_attention(value: Any, _config: Mapping[str, Any], _consumed: set[str]) -> bool:
-    return isinstance(value, list) and all(kind == "full_attention" for kind in value)
+def _is_attention_of_one_kind(value: Any, config: Mapping[str, Any], _consumed: set[str]) -> bool:
+    if not isinstance(value, list):
+        return False
+    # Llama 4: the layers with rope see in chunks, and mlx-lm's class takes every fourth for one without.
+    chunked = ["full_attention" if (layer + 1) % 4 == 0 else "chunked_attention" for layer in range(len(value))]
+    return all(kind == "full_attention" for kind in value) or (
+        "attention_chunk_size" in config and value == chunked
+    )
+
+
+def _is_every_fourth(value: Any, _config: Mapping[str, Any], _consumed: set[str]) -> bool:
+    return isinstance(value, list) and value == [int((layer + 1) % 4 != 0) for layer in range(len(value))]
+
+
+def _is_every_step(value: Any, config: Mapping[str, Any], _consumed: set[str]) -> bool:
+    step, layers = config.get("interleave_moe_layer_step"), config.get("num_hidden_layers")
+    if not isinstance(step, int) or not isinstance(layers, int) or step < 1:
+        return False
+    return isinstance(value, list) and value == list(range(step - 1, layers, step))
+
+
+def _is_sparse_everywhere(value: Any, _config: Mapping[str, Any], _consumed: set[str]) -> bool:
+    return isinstance(value, list) and all(kind == "sparse" for kind in value)
 
 
 def _is_derived_head_dim(value: Any, config: Mapping[str, Any], _consumed: set[str]) -> bool:
+    # Of a latent attention the class reads the parts that a head is made of.
+    nope, rope = config.get("qk_nope_head_dim"), config.get("qk_rope_head_dim")
+    if isinstance(nope, int) and isinstance(rope, int):
+        return value in {rope, nope + rope}
     heads = config.get("num_attention_heads")
-    return isinstance(value, int) and isinstance(heads, int) and value * heads == config.get("hidden_size")
+    return isinstance(value, int) and isinstance(heads, int) and value * heads == hidden_size(config)
+
+
+def _is_latent(value: Any, config: Mapping[str, Any], _consumed: set[str]) -> bool:
+    # Latent attention keeps one key and value for all heads; a count of them says nothing but that of the heads.
+    return "kv_lora_rank" in config and value == config.get("num_attention_heads")
+
+
+def _is_full_everywhere(value: Any, _config: Mapping[str, Any], _consumed: set[str]) -> bool:
+    return isinstance(value, list) and all(kind == "full" for kind in value)
 
 
 # Keys whose effect depends on more than their own value, and the question that says they have none.
@@ -277,8 +308,14 @@ _IDLE_WHEN: Mapping[str, Callable[[Any, Mapping[str, Any], set[str]], bool]] = {
     "rope_scaling": _is_unscaled,
     "rope_theta": _is_superseded,
     "sliding_window": _is_wide,
-    "layer_types": _is_full_attention,
+    "layer_types": _is_attention_of_one_kind,
+    "no_rope_layers": _is_every_fourth,
+    "moe_layers": _is_every_step,
+    "mlp_layer_types": _is_sparse_everywhere,
+    "num_key_value_heads": _is_latent,
+    "indexer_types": _is_full_everywhere,
     "head_dim": _is_derived_head_dim,
+    "qk_head_dim": _is_derived_head_dim,
 }
 
 
@@ -288,32 +325,37 @@ def _without_effect(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"sliding_window = {window!r} cannot act within {limit} positions and is left out"
 
 
-def _written(config: Mapping[str, Any], family: Family, origins: list[Origin]) -> dict[str, Any]:
+def _noted(config: Mapping[str, Any], family: Family) -> Iterator[str]:
+    for key, reason in family.noted.items():
+        if config.get(key) is not None:
+            yield f"{key} = {config[key]!r}: {reason}"
+
+
+def _written(
+    config: Mapping[str, Any], family: Family, origins: list[Origin], outer: tuple[ArgField, ...]
+) -> dict[str, Any]:
+    """Return the config.json to write; `outer` are the class's own fields where the origins belong inside."""
     written = {key: config[key] for key in KEPT if config.get(key) is not None}
-    written.update({origin.field: origin.value for origin in origins})
-    written["model_type"] = family.runtime
+    values = {origin.field: origin.value for origin in origins}
+    if outer:
+        # What the outer class repeats of the inner config has the inner value.
+        written |= {field.name: values[field.name] for field in outer if field.name in values}
+        written[TEXT] = dict(sorted(values.items()))
+    else:
+        written |= values
+    written |= family.writes
+    written["model_type"] = family.written_type
     if family.model_file:
         written["model_file"] = family.model_file
     return dict(sorted(written.items()))
 
 
-def _values(config: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    found = {}
-    for key in keys:
-        part: Any = config
-        for name in key.split("."):
-            part = part.get(name) if isinstance(part, Mapping) else None
-        if part is not None:
-            found[key] = part
-    return found
-
-
 def _first_int(config: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, int] | None:
-    for prefix, part in (("", config), ("text_config.", config.get("text_config"))):
+    for prefix, part in (("", config), *((f"{key}.", config.get(key)) for key in (TEXT, "ffn_config"))):
         if not isinstance(part, Mapping):
             continue
         for key in keys:
-            value = part.get(key)
+            value = uniform(key, part.get(key))
             if isinstance(value, int) and not isinstance(value, bool):
                 return prefix + key, value
     return None

@@ -12,23 +12,27 @@ _COUNTS = frozenset(
         "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
         "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_experts_per_tok",
         "moe_intermediate_size", "decoder_sparse_step", "max_position_embeddings", "rotary_dim", "n_group",
-        "topk_group",
+        "topk_group", "moe_topk", "moe_k", "cla_share_factor", "moe_layer_interval", "attn_layer_period",
+        "expert_layer_period", "mamba_d_conv", "mamba_d_state", "mamba_expand",
     }
 )  # fmt: skip
 # These may be zero: a model without dense layers or without shared experts.
 _WIDTHS = frozenset(
     {
         "intermediate_size", "shared_expert_intermediate_size", "shared_intermediate_size", "n_shared_experts",
-        "num_shared_experts", "first_k_dense_replace", "num_dense_layers",
+        "num_shared_experts", "first_k_dense_replace", "num_dense_layers", "num_shared_expert",
+        "moe_num_shared_experts", "moe_layer_num_skipped", "moe_layer_start_index", "attn_layer_offset",
+        "expert_layer_offset",
     }
 )  # fmt: skip
 _FACTORS = frozenset(
-    {"rope_theta", "rms_norm_eps", "partial_rotary_factor", "routed_scaling_factor", "route_scale"}
+    {"rope_theta", "rms_norm_eps", "partial_rotary_factor", "routed_scaling_factor", "route_scale", "moe_norm_min"}
 )
 _SWITCHES = frozenset(
     {
         "norm_topk_prob", "tie_word_embeddings", "attention_bias", "mlp_bias", "use_qk_norm", "rope_traditional",
-        "route_norm", "mup_enabled",
+        "route_norm", "mup_enabled", "use_bias", "use_cla", "use_mixed_mlp_moe", "renormalise_top_k",
+        "mamba_conv_bias", "mamba_proj_bias",
     }
 )  # fmt: skip
 LARGEST_COUNT = 100_000_000
@@ -43,9 +47,14 @@ def value_problem(field: str, value: Any, config: Mapping[str, Any]) -> str | No
     if wanted is not None:
         return f"the config says {field} = {repr(value)[:60]}, which is no {wanted}"
     experts = next(
-        (config[key] for key in ("num_experts", "num_local_experts", "n_routed_experts") if key in config), 0
+        (
+            config[key]
+            for key in ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+            if key in config
+        ),
+        0,
     )
-    if field == "num_experts_per_tok" and isinstance(experts, int) and value > experts > 0:
+    if field in {"num_experts_per_tok", "moe_topk", "moe_k"} and isinstance(experts, int) and value > experts > 0:
         return f"the config says {field} = {value}, but there are {experts} experts"
     return None
 

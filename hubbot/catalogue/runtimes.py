@@ -41,22 +41,37 @@ def version() -> str | None:
 def fields(runtime: str, extension: str | None = None) -> tuple[ArgField, ...] | None:
     """Return the ModelArgs fields of mlx_lm.models.`runtime`, or of hubbot's own model file `extension`.
 
+    "module.Class" names another class of arguments in that module, such as a text decoder's.
+
     None where the installed mlx-lm has no such class, or lacks a part that the extension takes from it.
     """
-    source = _source(runtime) if extension is None else extensions.FOLDER / extension
+    module, _, name = runtime.partition(".")
+    source = _source(module) if extension is None else extensions.FOLDER / extension
     if source is None:
         return None
     tree = ast.parse(source.read_text(encoding="utf-8"))
     if extension is not None and any(_source(name) is None for name in _neighbours(tree)):
         return None
-    args = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "ModelArgs"), None)
+    args = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == (name or "ModelArgs")), None)
     if args is None:
         return None
     read = _fields_read(node for node in tree.body if node is not args) | _read_by_neighbours(tree)
+    read |= _read_by_methods(args)
     declared = [
         node for node in args.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     ]
     return tuple(_field(node, read) for node in declared)
+
+
+def _read_by_methods(args: ast.ClassDef) -> set[str]:
+    """Return the fields that methods of the arguments' own class read; __post_init__ only rewrites them."""
+    methods = [node for node in args.body if isinstance(node, ast.FunctionDef) and node.name != "__post_init__"]
+    return {
+        node.attr
+        for method in methods
+        for node in ast.walk(method)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
 
 
 def _neighbours(tree: ast.Module) -> Iterator[str]:

@@ -22,13 +22,13 @@ def check_configuration(
     assert fields is not None, "the caller found the runtime"
     expected = {origin.field: origin for origin in dialects.resolve(source, family, fields).origins}
     try:
-        effective = runtime.effective_args(artifact)
+        effective = _effective(artifact, family)
     except (HubbotError, TypeError, ValueError, KeyError, ArithmeticError) as error:
         yield _finding("all fields", str(error)[:200], "accepted", "fail", "mlx-lm does not take this config")
         return
     differing = 0
     for name, origin in expected.items():
-        if not _equal(effective.get(name), origin.value):
+        if not _equal(effective.get(name), runtime.untagged(origin.value)):
             differing += 1
             yield _finding(
                 name, effective.get(name), origin.value, "fail",
@@ -37,6 +37,13 @@ def check_configuration(
     if not differing:
         reason = "every field the class reads has the source's value"
         yield _finding("all fields", len(expected), len(expected), "pass", reason)
+
+
+def _effective(artifact: Mapping[str, Any], family: Family) -> dict[str, Any]:
+    if family.text_args is None:
+        return runtime.effective_args(artifact)
+    runtime.effective_args(artifact)  # the outer class must take it too
+    return runtime.effective_text_args(artifact, family.text_args)
 
 
 def _equal(found: Any, expected: Any) -> bool:

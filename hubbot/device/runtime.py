@@ -17,7 +17,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 from mlx.utils import tree_flatten
-from mlx_lm.utils import load_model, load_tokenizer
+from mlx_lm.utils import MODEL_ARCHITECTURE_REMAPPING, load_model, load_tokenizer
 
 import hubbot
 from hubbot.catalogue import extensions
@@ -89,7 +89,15 @@ def skeleton(config: Mapping[str, Any]) -> tuple[Parameter, ...]:
 
 def effective_args(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return every ModelArgs field as the class sees it after its defaults and __post_init__."""
-    args = _classes(config).ModelArgs.from_dict(dict(config))
+    args = _classes(config).ModelArgs.from_dict(untagged(config))
+    return {field.name: getattr(args, field.name) for field in fields(args)}
+
+
+def effective_text_args(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return every field of the text decoder's arguments as the class "module.Class" sees text_config."""
+    module, _, kind = name.partition(".")
+    made = getattr(importlib.import_module(f"mlx_lm.models.{module}"), kind)
+    args = made.from_dict(untagged(config.get("text_config") or {}))
     return {field.name: getattr(args, field.name) for field in fields(args)}
 
 
@@ -222,7 +230,7 @@ def _float32(array: Any, dtype: str) -> Any:
 def _classes(config: Mapping[str, Any]) -> Any:
     if config.get("model_file") is not None:
         return _own_classes(config["model_file"])
-    name = str(config.get("model_type") or "")
+    name = _module_name(config)
     if not name.isidentifier():
         raise NoRuntime(f"{name!r} is not a model type")
     try:
@@ -234,6 +242,24 @@ def _classes(config: Mapping[str, Any]) -> Any:
             f"mlx-lm {version('mlx-lm')} has no class for model type {name}",
             hint="a newer mlx-lm may have one; the job is tried again when one is installed",
         ) from error
+
+
+def _module_name(config: Mapping[str, Any]) -> str:
+    """Return the module that stock mlx-lm takes for a config: by model type, or by type and architecture."""
+    kind = str(config.get("model_type") or "")
+    for architecture in config.get("architectures") or ():
+        if (kind, architecture) in MODEL_ARCHITECTURE_REMAPPING:
+            return str(MODEL_ARCHITECTURE_REMAPPING[kind, architecture])
+    return kind
+
+
+def untagged(value: Any) -> Any:
+    """Return a config with floats that JSON cannot hold as transformers tags them: {"__float__": "Infinity"}."""
+    if isinstance(value, Mapping):
+        if set(value) == {"__float__"}:
+            return float(value["__float__"])
+        return {key: untagged(part) for key, part in value.items()}
+    return [untagged(part) for part in value] if isinstance(value, list) else value
 
 
 def _own_classes(model_file: object) -> Any:
@@ -258,7 +284,7 @@ def build(config: Mapping[str, Any]) -> Any:
     """
     module = _classes(config)
     try:
-        return module.Model(module.ModelArgs.from_dict(dict(config)))
+        return module.Model(module.ModelArgs.from_dict(untagged(config)))
     except _REJECTIONS as error:
         raise ConfigUnresolved(
             f"mlx-lm's {config['model_type']} class does not take the config: {error}",

@@ -3,9 +3,19 @@
 Split from families.py for length only; the same rules hold.
 """
 
+from dataclasses import replace
 from typing import Any
 
-from tests.reference.families import COMMON, DEFAULT_ROPE, LAYOUT_FORMS, SIGMOID_ROUTER, Family, Model, rope
+from tests.reference.families import (
+    COMMON,
+    DEFAULT_ROPE,
+    GROUPS,
+    LAYOUT_FORMS,
+    SIGMOID_ROUTER,
+    Family,
+    Model,
+    rope,
+)
 from tests.reference.latent_families import LATENT
 
 GRANITE: dict[str, Any] = {
@@ -20,7 +30,7 @@ GRANITE: dict[str, Any] = {
 }
 MAMBA: dict[str, Any] = {
     "mamba_n_heads": 8,
-    "mamba_n_groups": 2,
+    "mamba_n_groups": 1,
     "mamba_d_state": 32,
     "mamba_d_head": 32,
     "mamba_d_conv": 4,
@@ -83,6 +93,7 @@ HYBRID_FAMILIES = (
                 remarks=("time steps below time_step_min are raised to it, in the prompt if not in decoding",),
             ),
             Model(name="latent", forms=("orig", "v5"), changes={"moe_latent_size": 64}),
+            replace(GROUPS, changes={**GROUPS.changes, "n_routed_experts": 8}),
         ),
     ),
     Family(
@@ -99,6 +110,13 @@ HYBRID_FAMILIES = (
         models=(
             Model(name="base", forms=(*LAYOUT_FORMS, "bf16")),
             Model(name="no_rope", forms=("orig",), changes={"position_embedding_type": "nope"}),
+            Model(
+                name="groups",
+                forms=("hub",),
+                changes={"mamba_n_groups": 2},
+                expected="refuse",
+                remarks=("transformers norms each group by itself, mlx-lm's class all of them together",),
+            ),
         ),
     ),
     Family(
@@ -123,7 +141,7 @@ HYBRID_FAMILIES = (
             "pad_token_id": 0,
         },
         matters={"rope_parameters": DEFAULT_ROPE, "routed_scaling_factor": 1.0, "kda_lower_bound": -2.0},
-        models=(Model(name="base", forms=("orig", "v5")),),
+        models=(Model(name="base", forms=("orig", "v5")), replace(GROUPS, forms=("orig",))),
     ),
     Family(
         model_type="kimi_linear",
@@ -140,6 +158,6 @@ HYBRID_FAMILIES = (
             "pad_token_id": 0,
         },
         matters={"routed_scaling_factor": 1.0, "norm_topk_prob": False},
-        models=(Model(name="base", forms=("orig", "v5")),),
+        models=(Model(name="base", forms=("orig", "v5")), replace(GROUPS, forms=("orig",))),
     ),
 )

@@ -8,8 +8,8 @@ from typing import Any
 from tests.reference.families import (
     COMMON,
     DEFAULT_ROPE,
+    GROUPS,
     LAYOUT_FORMS,
-    NEGATIVE,
     SIGMOID_ROUTER,
     Family,
     Model,
@@ -34,14 +34,6 @@ DECIDED: dict[str, Any] = {
     "norm_topk_prob": False,
     "routed_scaling_factor": 1.0,
 }
-GROUPS = Model(
-    name="groups",
-    forms=("orig", "hub"),
-    changes={"n_group": 4, "topk_group": 2},
-    router_bias=NEGATIVE,
-    remarks=("group-limited routing; most biased scores are negative",),
-)
-
 LATENT_FAMILIES = (
     Family(
         model_type="deepseek_v2",
@@ -128,7 +120,7 @@ LATENT_FAMILIES = (
             "moe_topk": 3,
             "n_routed_experts": 6,
             "zero_expert_num": 3,
-            "routed_scaling_factor": 5.5,
+            "routed_scaling_factor": 3.5,
             "head_dim": 64,
         },
         added={

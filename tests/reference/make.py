@@ -43,7 +43,7 @@ Arrays = dict[str, np.ndarray]
 
 ROUTER = re.compile(r"(mlp\.gate|router|router\.layer)\.weight$")
 EMBEDDING = re.compile(r"embed_tokens|embeddings|\bwte\b")
-NORM = re.compile(r"norm(_?\d|_f)?\.weight$")
+NORM = re.compile(r"norm(_?\d|_f|\.\d)?\.weight$")
 KEPT_FLOAT32 = "e_score_correction_bias"  # published bf16 checkpoints store it in float32
 
 

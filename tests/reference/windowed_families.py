@@ -3,9 +3,10 @@
 Split from families.py for length only; the same rules hold.
 """
 
+from dataclasses import replace
 from typing import Any
 
-from tests.reference.families import COMMON, DEFAULT_ROPE, LAYOUT_FORMS, Family, Model, rope
+from tests.reference.families import COMMON, DEFAULT_ROPE, GROUPS, LAYOUT_FORMS, Family, Model, rope
 
 # Two kinds of layer with rotary settings of their own, both away from the class defaults.
 TWO_ROPES: dict[str, Any] = {
@@ -32,8 +33,6 @@ YARN_LAYER: dict[str, Any] = {
     "beta_fast": 32.0,
     "beta_slow": 1.0,
     "original_max_position_embeddings": 64,
-    "attention_factor": 1.3,
-    "partial_rotary_factor": 0.5,
 }
 
 WINDOWED_FAMILIES = (
@@ -48,10 +47,19 @@ WINDOWED_FAMILIES = (
                 forms=("orig",),
                 changes={
                     "max_position_embeddings": 2048,
-                    "rope_parameters": TWO_ROPES
-                    | {"full_attention": {k: v for k, v in YARN_LAYER.items() if k != "partial_rotary_factor"}},
+                    "rope_parameters": TWO_ROPES | {"full_attention": YARN_LAYER},
                 },
                 remarks=("full attention is scaled by yarn, sliding attention is not",),
+            ),
+            Model(
+                name="attention_factor",
+                forms=("orig",),
+                changes={
+                    "max_position_embeddings": 2048,
+                    "rope_parameters": TWO_ROPES | {"full_attention": {**YARN_LAYER, "attention_factor": 1.3}},
+                },
+                expected="refuse",
+                remarks=("mlx-lm's yarn works out the factor by itself, and gets another",),
             ),
         ),
     ),
@@ -123,7 +131,10 @@ WINDOWED_FAMILIES = (
         renamed={"rms_norm_eps": "layernorm_epsilon"},
         dropped=("layer_types", "mlp_layer_types", "rope_parameters"),
         unread=("layer_types", "layernorm_epsilon", "rms_norm_eps", "rope_parameters"),
-        models=(Model(name="base", forms=LAYOUT_FORMS),),
+        models=(
+            Model(name="base", forms=LAYOUT_FORMS),
+            replace(GROUPS, changes={**GROUPS.changes, "n_routed_experts": 8}),
+        ),
     ),
     Family(
         model_type="llama4_text",

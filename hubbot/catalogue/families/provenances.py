@@ -22,6 +22,32 @@ MIXTRAL_FUSED = Provenance(
 GRANITE = Provenance(
     order="concatenated", source="transformers 5.23 conversion_mapping: input_linear is gate_up_proj, renamed only"
 )
+NATIVE_FUSED = Provenance(
+    order="concatenated",
+    source="transformers 5.23: no conversion, the checkpoint is the module, gate_up_proj = gate then up (chunk)",
+)
+GATELESS = Provenance(
+    order=None, source="transformers 5.23 conversion_mapping: up_proj and down_proj -> MergeModulelist, no gate"
+)
+GATELESS_STACKED = Provenance(
+    order=None, source="transformers 5.23 NemotronHExperts: up_proj [E, I, H] and down_proj [E, H, I], no gate"
+)
+LLAMA4 = Provenance(
+    order="concatenated",
+    source="transformers 5.23 Llama4TextExperts: bmm with [E, H, 2I], chunked into gate and up",
+)
+GPT_OSS = Provenance(
+    order="interleaved",
+    source="transformers 5.23 GptOssExperts: [E, H, 2I], gate = [..., ::2], up = [..., 1::2]",
+)
+MLX_EXPERTS = Provenance(order=None, source="mlx-lm's own SwitchGLU parameters, called experts")
+QWEN3_VL = Provenance(
+    order="concatenated", source="transformers 5.23 save_pretrained of Qwen3VLMoe: gate_up_proj [E, 2I, H]"
+)
+QWEN3_VL_TRANSPOSED = Provenance(
+    order="concatenated",
+    source="transformers 5.23 conversion_mapping: Transpose(1, 2, check_dims) of gate_up_proj [E, H, 2I]",
+)
 ONE_GROUP = Limit(
     values=(None, 1),
     reason="mlx-lm masks the experts of excluded groups with 0 where transformers uses minus infinity",

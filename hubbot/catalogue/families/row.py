@@ -7,6 +7,12 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hubbot.catalogue.derivations import Derivation
+from hubbot.catalogue.reshapes import Reshape
+
+# Projection -> module, as mlx-lm's SwitchGLU calls them.
+EXPERT_NAMES: Mapping[str, str] = {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
@@ -20,7 +26,16 @@ class Family:
     that the class reads but computes otherwise beyond certain values. `renames` are (pattern, replacement) for
     tensors beside the experts, `expert_module` is what the class calls its stacked experts. `reference` names
     the committed transformers reference. `extension` is hubbot's own class where mlx-lm's computes something
-    else. `default_source` names whose config class `defaults` quotes.
+    else. `expert_names` says what the class calls each projection. `reshapes` are the tensors beside the experts
+    that are not taken over as they stand. `default_source` names whose config class `defaults` quotes.
+
+    How its config is read: `text_args` is the class ("module.Class") of the text decoder's fields where the
+    model keeps them in text_config, `text_type` the model type written there. `derived` are fields worked out
+    of other keys and never taken over as they stand, `fixed` those with one value and the reason. With
+    `keeps_rope_parameters` the class reads that dictionary itself, and in it the keys `rope_reads` beside those
+    of mlx-lm's rope; `unscaled_rope` is what stands for no scaling. `noted` are keys that the class does not
+    read and that are recorded all the same, with the reason. `writes` are keys of the written config beside
+    the fields; `runtime_type` is the model type it is loaded by, where that is not the class's own name.
     """
 
     model_type: str
@@ -35,9 +50,26 @@ class Family:
     limits: Mapping[str, "Limit"] = field(default_factory=dict)
     renames: tuple[tuple[str, str], ...] = ()
     expert_module: str = "switch_mlp"
+    expert_names: Mapping[str, str] = field(default_factory=lambda: EXPERT_NAMES)
+    reshapes: tuple[Reshape, ...] = ()
     reference: str
     extension: "Extension | None" = None
     default_source: str = "transformers 5.23"
+    text_args: str | None = None
+    text_type: str | None = None
+    derived: Mapping[str, Derivation] = field(default_factory=dict)
+    fixed: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    keeps_rope_parameters: bool = False
+    rope_reads: tuple[str, ...] = ()
+    unscaled_rope: Mapping[str, Any] | None = None
+    noted: Mapping[str, str] = field(default_factory=dict)
+    writes: Mapping[str, Any] = field(default_factory=dict)
+    runtime_type: str | None = None
+
+    @property
+    def written_type(self) -> str:
+        """Return the model type that the written config is loaded by."""
+        return self.runtime_type or self.runtime
 
     @property
     def model_file(self) -> str | None:

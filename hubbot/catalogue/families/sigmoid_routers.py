@@ -13,6 +13,7 @@ from hubbot.catalogue.families.provenances import (
     QWEN_FUSED,
 )
 from hubbot.catalogue.families.row import Family
+from hubbot.catalogue.reshapes import GROUPED_BIAS
 
 SIGMOID_ROUTERS: tuple[Family, ...] = (
     Family(
@@ -32,7 +33,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
             "rope_theta": 10000.0,
         },
         derived_head_dim=True,
-        limits={"n_group": ONE_GROUP},
+        reshapes=(GROUPED_BIAS,),
         expert_module="experts",
         neutral={"scoring_func": ("noaux_tc", "sigmoid")},  # the class always takes the sigmoid
         reference="dots1",
@@ -52,7 +53,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
             "partial_rotary_factor": 0.5,
         },
         derived_head_dim=True,
-        limits={"n_group": ONE_GROUP},
+        reshapes=(GROUPED_BIAS,),
         # Fine-tunes saved by transformers say so without holding a head; a head's tensors would fail the cover.
         neutral={"num_nextn_predict_layers": (1,)},
         reference="glm4_moe",
@@ -74,7 +75,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
             "norm_topk_prob": True,
             "routed_scaling_factor": 1.0,
         },
-        limits={"n_group": ONE_GROUP},
+        reshapes=(GROUPED_BIAS,),
         reference="solar_open",
     ),
     Family(
@@ -110,7 +111,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
             "rope_theta": 1000000.0,
             "rope_parameters": None,
         },
-        limits={"n_group": ONE_GROUP},
+        reshapes=(GROUPED_BIAS,),
         renames=((r"\.mlp\.e_score_correction_bias$", ".mlp.gate.e_score_correction_bias"),),
         neutral={"scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
         # layer_types and is_moe_layer say the same layer by layer, and the class reads those.

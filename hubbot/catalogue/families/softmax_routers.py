@@ -113,7 +113,7 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
         runtime="granitemoe",
         blocks=("block_sparse_moe", "mlp"),
         runtime_block="block_sparse_moe",
-        layouts={"G": GRANITE, "E": GRANITE, "M": MLX},
+        layouts={"E'": GRANITE, "E": GRANITE, "M": MLX},
         defaults={
             **COMMON,
             "num_key_value_heads": 32,

@@ -1,0 +1,127 @@
+"""Families whose attention compresses keys and values into a latent (MLA).
+
+A row knows one model type; it never reads a checkpoint.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hubbot.catalogue.families.defaults import COMMON, GROUPED
+from hubbot.catalogue.families.provenances import MLX, NATIVE_FUSED, PER_EXPERT, QWEN_FUSED
+from hubbot.catalogue.families.row import Family, Provenance
+from hubbot.catalogue.reshapes import GROUPED_BIAS, LATENT_HEADS
+
+_LAYOUTS: Mapping[str, Provenance] = {"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX}
+_DEFAULTS: Mapping[str, Any] = {
+    **COMMON,
+    **GROUPED,
+    "attention_bias": False,
+    "norm_topk_prob": True,
+    "moe_layer_freq": 1,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10000.0,
+}
+# mlx-lm's own dialect of the selection that transformers calls by another name; both are the plain top k.
+_CHOICE: Mapping[str, tuple[Any, ...]] = {"scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)}
+# The heads of indexed attention, which every layer has.
+_INDEXED_INERT = ("layer_types",)
+
+
+def _deepseek(model_type: str, **changes: Any) -> Family:
+    row: dict[str, Any] = {
+        "model_type": model_type,
+        "runtime": "deepseek_v3",
+        "blocks": ("mlp",),
+        "runtime_block": "mlp",
+        "layouts": _LAYOUTS,
+        "defaults": _DEFAULTS,
+        "reshapes": (LATENT_HEADS, GROUPED_BIAS),
+        # Pairs of neighbours are rotated, which the class does whatever the key says.
+        "neutral": {"rope_interleave": (True,), **_CHOICE},
+        "reference": model_type,
+    }
+    return Family(**{**row, **changes})
+
+
+LATENT_ATTENTION: tuple[Family, ...] = (
+    _deepseek("deepseek_v3"),
+    # Kimi K2 is DeepSeek-V3's class with other numbers; its own name would hide the tokenizer's class.
+    _deepseek("kimi_k2"),
+    Family(
+        model_type="deepseek_v2",
+        runtime="deepseek_v2",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts=_LAYOUTS,
+        defaults={
+            **_DEFAULTS,
+            "topk_method": "greedy",
+            "n_group": None,
+            "topk_group": None,
+            "routed_scaling_factor": 1.0,
+            "first_k_dense_replace": 0,
+        },
+        neutral={"norm_topk_prob": (False,), "scoring_func": ("softmax",)},
+        # The class reads a scaling in every case: by factor 1 it is none.
+        unscaled_rope={"type": "yarn", "factor": 1.0, "mscale": 0.0, "mscale_all_dim": 0.0},
+        reference="deepseek_v2",
+    ),
+    _deepseek(
+        "deepseek_v32",
+        runtime="deepseek_v32",
+        defaults={**_DEFAULTS, "indexer_rope_interleave": False},
+        inert=_INDEXED_INERT,
+    ),
+    _deepseek(
+        "glm_moe_dsa",
+        runtime="glm_moe_dsa",
+        defaults={**_DEFAULTS, "rms_norm_eps": 1e-5, "indexer_rope_interleave": True},
+        inert=_INDEXED_INERT,
+        keeps_rope_parameters=True,
+    ),
+    _deepseek(
+        "glm4_moe_lite",
+        runtime="glm4_moe_lite",
+        defaults={**_DEFAULTS, "rms_norm_eps": 1e-5, "first_k_dense_replace": 1, "partial_rotary_factor": 1.0},
+    ),
+    Family(
+        model_type="mistral4",
+        runtime="mistral4",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"E": NATIVE_FUSED, "A": PER_EXPERT, "M": MLX},
+        defaults={
+            **_DEFAULTS,
+            "routed_scaling_factor": 1.0,
+            "first_k_dense_replace": 0,
+            "rope_interleave": True,
+            "n_group": 1,
+            "topk_group": 1,
+        },
+        keeps_rope_parameters=True,
+        rope_reads=("llama_4_scaling_beta", "partial_rotary_factor"),
+        reshapes=(LATENT_HEADS,),
+        reference="mistral4",
+    ),
+    Family(
+        model_type="longcat_flash",
+        runtime="longcat_flash",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts=_LAYOUTS,
+        defaults={
+            "attention_method": "MLA",
+            "zero_expert_type": "identity",
+            "mla_scale_q_lora": True,
+            "mla_scale_kv_lora": True,
+            "attention_bias": False,
+            "norm_topk_prob": False,
+            "router_bias": False,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 10000000.0,
+        },
+        neutral={"attention_method": ("MLA",)},
+        reshapes=(LATENT_HEADS,),
+        reference="longcat_flash",
+    ),
+)

@@ -1,0 +1,304 @@
+"""Families that mix attention with recurrent layers: convolutions, Mamba, gated delta rules.
+
+A row knows one model type; it never reads a checkpoint.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hubbot.catalogue.derivations import (
+    block_count,
+    block_pattern,
+    clamped_time_steps,
+    copied,
+    every_layer,
+    first,
+    full_attention_interval,
+    full_attention_layers,
+    linear_attention,
+    listed,
+    mamba_head_width,
+)
+from hubbot.catalogue.families.defaults import COMMON, GROUPED
+from hubbot.catalogue.families.provenances import (
+    GATELESS,
+    GATELESS_STACKED,
+    GRANITE,
+    MIXTRAL_FUSED,
+    MIXTRAL_PER_EXPERT,
+    MLX,
+    NATIVE_FUSED,
+    PER_EXPERT,
+    QWEN_FUSED,
+)
+from hubbot.catalogue.families.row import Family, Limit, Provenance
+from hubbot.catalogue.reshapes import (
+    BAILING_DENSE,
+    BAILING_OUTPUT,
+    CONVOLUTION,
+    GROUPED_BIAS,
+    JOINED_CONVOLUTIONS,
+    KIMI_CONVOLUTIONS,
+    LATENT_HEADS,
+    plus_one,
+)
+
+_INFINITE = [0.0, {"__float__": "Infinity"}]
+_AROUND_ZERO = plus_one(
+    r".*(?:input_layernorm|post_attention_layernorm|model\.norm|\.q_norm|\.k_norm)\.weight",
+    "Qwen3-Next stores its norms less one (transformers 5.23, Qwen3NextRMSNorm); mlx-lm's class multiplies them",
+)
+_QWEN_DEFAULTS: Mapping[str, Any] = {
+    **COMMON,
+    "norm_topk_prob": True,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+    "linear_conv_kernel_dim": 4,
+    "full_attention_interval": 4,
+    "partial_rotary_factor": 0.25,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10000.0,
+}
+_DELTA_NET: dict[str, Any] = {
+    "blocks": ("mlp",),
+    "runtime_block": "mlp",
+    "derived_head_dim": True,
+    "reshapes": (CONVOLUTION, _AROUND_ZERO),
+    "neutral": {"attn_output_gate": (True,), "mamba_ssm_dtype": ("float32",)},
+}
+_QWEN_35: dict[str, Any] = {
+    **_DELTA_NET,
+    "runtime": "qwen3_5_moe",
+    "layouts": {"A": PER_EXPERT, "E": NATIVE_FUSED, "M": MLX},
+    "defaults": {**_QWEN_DEFAULTS, "intermediate_size": 0},
+    "text_args": "qwen3_5.TextModelArgs",
+    "text_type": "qwen3_5_moe_text",
+}
+_KINDS: Mapping[str, str] = {
+    "linear_attention": "mamba", "mamba": "mamba", "full_attention": "attention", "attention": "attention",
+}  # fmt: skip
+_GRANITE_DEFAULTS: Mapping[str, Any] = {
+    **COMMON,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10000.0,
+    "logits_scaling": 1.0,
+    "attention_multiplier": 1.0,
+    "embedding_multiplier": 1.0,
+    "residual_multiplier": 1.0,
+    "time_step_limit": _INFINITE,
+}
+_GRANITE_LAYOUTS: Mapping[str, Provenance] = {"E'": GRANITE, "E": GRANITE, "M": MLX}
+
+RECURRENT_LAYERS: tuple[Family, ...] = (
+    Family(
+        model_type="lfm2_moe",
+        runtime="lfm2_moe",
+        blocks=("feed_forward",),
+        runtime_block="feed_forward",
+        layouts={"B": MIXTRAL_PER_EXPERT, "E": MIXTRAL_FUSED, "M": MLX},
+        defaults={
+            **COMMON,
+            "norm_topk_prob": True,
+            "use_expert_bias": True,
+            "conv_bias": False,
+            "norm_eps": 1e-5,
+            "rope_theta": 1000000.0,
+            "tie_word_embeddings": True,
+        },
+        neutral={"routed_scaling_factor": (1.0,), "tie_word_embeddings": (True,), "tie_embedding": (True,)},
+        renames=(
+            (r"\.w1\.weight$", ".gate_proj.weight"),
+            (r"\.w2\.weight$", ".down_proj.weight"),
+            (r"\.w3\.weight$", ".up_proj.weight"),
+        ),
+        derived={"full_attn_idxs": full_attention_layers},
+        reshapes=(CONVOLUTION,),
+        reference="lfm2_moe",
+    ),
+    Family(
+        model_type="qwen3_next",
+        runtime="qwen3_next",
+        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        defaults=_QWEN_DEFAULTS,
+        reference="qwen3_next",
+        **_DELTA_NET,
+    ),
+    Family(
+        model_type="qwen3_5_moe",
+        renames=(
+            (r"^model\.language_model\.", "language_model.model."),
+            (r"^lm_head\.", "language_model.lm_head."),
+        ),
+        reference="qwen3_5_moe",
+        **_QWEN_35,
+    ),
+    Family(
+        model_type="qwen3_5_moe_text",
+        renames=((r"^", "language_model."),),
+        reference="qwen3_5_moe_text",
+        **_QWEN_35,
+    ),
+    Family(
+        model_type="nemotron_h",
+        runtime="nemotron_h",
+        blocks=("mixer",),
+        runtime_block="mixer",
+        layouts={"C": GATELESS, "C'": GATELESS_STACKED},
+        expert_names={"up": "fc1", "down": "fc2"},
+        defaults={
+            **COMMON,
+            **GROUPED,
+            "norm_topk_prob": True,
+            "routed_scaling_factor": 1.0,
+            "layer_norm_epsilon": 1e-5,
+            "use_bias": False,
+            "use_conv_bias": True,
+            "mamba_proj_bias": False,
+            "n_shared_experts": 1,
+            "moe_latent_size": None,
+            "time_step_min": 0.001,
+            "time_step_max": 0.1,
+        },
+        derived={
+            "hybrid_override_pattern": block_pattern,
+            "num_hidden_layers": block_count,
+            # The class clamps at this alone; in transformers time_step_min is the lower bound (parity, item 4).
+            "time_step_limit": clamped_time_steps,
+        },
+        fixed={
+            "layers_block_type": (None, "spelled out in hybrid_override_pattern"),
+            "layer_types": (None, "spelled out in hybrid_override_pattern"),
+        },
+        neutral={"mlp_hidden_act": ("relu2",), "mamba_hidden_act": ("silu",), "sliding_window": ()},
+        # Scans in chunks give the same sums; this attention has no rotary embedding at all.
+        inert=(
+            "chunk_size",
+            "expand",
+            "rescale_prenorm_residual",
+            "residual_in_fp32",
+            "mamba_ssm_cache_dtype",
+            "moe_shared_expert_overlap",
+            "use_mamba_kernels",
+            "rope_theta",
+            "partial_rotary_factor",
+        ),
+        renames=((r"^model\.", "backbone."),),
+        reshapes=(CONVOLUTION, GROUPED_BIAS),
+        reference="nemotron_h",
+    ),
+    Family(
+        model_type="granitemoehybrid",
+        runtime="granitemoehybrid",
+        blocks=("block_sparse_moe", "mlp"),
+        runtime_block="block_sparse_moe",
+        layouts=_GRANITE_LAYOUTS,
+        defaults={**_GRANITE_DEFAULTS, "position_embedding_type": "nope"},
+        derived={"layer_types": listed("layer_types", _KINDS), "mamba_d_head": mamba_head_width},
+        limits={
+            "mamba_n_groups": Limit(
+                values=(None, 1), reason="mlx-lm's class norms all groups together, transformers each by itself"
+            )
+        },
+        inert=("mamba_chunk_size", "mamba_expand"),
+        renames=((r"\.router\.weight$", ".router.layer.weight"),),
+        reshapes=(CONVOLUTION,),
+        reference="granitemoehybrid",
+    ),
+    Family(
+        model_type="granitemoeshared",
+        runtime="granitemoehybrid",
+        blocks=("block_sparse_moe", "mlp"),
+        runtime_block="block_sparse_moe",
+        layouts=_GRANITE_LAYOUTS,
+        defaults={
+            **_GRANITE_DEFAULTS,
+            **dict.fromkeys(
+                (
+                    "mamba_n_heads",
+                    "mamba_d_head",
+                    "mamba_proj_bias",
+                    "mamba_d_state",
+                    "mamba_d_conv",
+                    "mamba_n_groups",
+                    "mamba_conv_bias",
+                )
+            ),
+            "position_embedding_type": "rope",
+        },
+        derived={"layer_types": every_layer("attention")},
+        renames=((r"\.router\.weight$", ".router.layer.weight"),),
+        reference="granitemoeshared",
+    ),
+    Family(
+        model_type="kimi_linear",
+        runtime="kimi_linear",
+        blocks=("block_sparse_moe", "mlp"),
+        runtime_block="mlp",
+        layouts={"B": MIXTRAL_PER_EXPERT, "E": MIXTRAL_FUSED, "M": MLX},
+        defaults={
+            **COMMON,
+            "rope_theta": 10000.0,
+            "mla_use_nope": True,
+            "moe_router_activation_func": "sigmoid",
+            "moe_renormalize": True,
+            "moe_layer_freq": 1,
+            "use_grouped_topk": True,
+            "num_expert_group": 1,
+            "topk_group": 1,
+            "first_k_dense_replace": 1,
+            "rms_norm_eps": 1e-5,
+        },
+        derived={"linear_attn_config": linear_attention},
+        neutral={"mla_use_nope": (True,)},
+        renames=(
+            (r"\.block_sparse_moe\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),
+            (r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),
+            (r"\.forget_gate\.", "."),
+        ),
+        reshapes=(LATENT_HEADS, *KIMI_CONVOLUTIONS, GROUPED_BIAS),
+        reference="kimi_linear",
+    ),
+    Family(
+        model_type="bailing_hybrid",
+        runtime="bailing_moe_v3",
+        runtime_type="bailing_hybrid",
+        writes={"architectures": ["BailingMoeV3ForCausalLM"]},  # by which mlx-lm chooses the class
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        defaults={
+            **COMMON,
+            "q_lora_rank": None,
+            "first_k_dense_replace": 2,
+            "layer_group_size": 6,
+            "short_conv_kernel_size": 4,
+            "kda_safe_gate": True,
+            "kda_lower_bound": -5.0,
+            "no_kda_lora": True,
+            "n_group": 8,
+            "topk_group": 4,
+            "rope_interleave": True,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 6000000.0,
+        },
+        derived={
+            "layer_group_size": first(full_attention_interval, copied("layer_group_size")),
+            # transformers overwrites head_dim with the rotary width and keeps it as linear_head_dim.
+            "head_dim": copied("linear_head_dim", "head_dim"),
+            "rope_theta": first(copied("rope_parameters.rope_theta"), copied("rope_theta")),
+            "moe_shared_expert_intermediate_size": copied(
+                "moe_shared_expert_intermediate_size", "moe_intermediate_size"
+            ),
+        },
+        neutral={"norm_topk_prob": (True,), "moe_renormalize": (True,)},
+        inert=("linear_num_heads", "linear_conv_kernel_dim", "mtp_loss_scaling_factor", "num_key_value_heads"),
+        renames=(
+            (r"\.self_attn\.forget_gate\.", ".attention."),
+            (r"\.self_attn\.", ".attention."),
+            (r"\.gate\.e_score_correction_bias$", ".gate.expert_bias"),
+            (r"^model\.embed_tokens\.", "model.word_embeddings."),
+        ),
+        reshapes=(LATENT_HEADS, JOINED_CONVOLUTIONS, CONVOLUTION, BAILING_OUTPUT, BAILING_DENSE),
+        reference="bailing_hybrid",
+    ),
+)

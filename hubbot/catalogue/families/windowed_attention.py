@@ -1,0 +1,216 @@
+"""Families whose layers differ in attention: windows, chunks, rotary settings by kind of layer.
+
+A row knows one model type; it never reads a checkpoint.
+"""
+
+from typing import Any
+
+from hubbot.catalogue.derivations import (
+    common_partial_rotary_factor,
+    copied,
+    every_layer,
+    first,
+    listed,
+    of_full_layers,
+    repeated,
+    theta,
+    window_size,
+)
+from hubbot.catalogue.families.defaults import COMMON, GROUPED
+from hubbot.catalogue.families.provenances import (
+    GPT_OSS,
+    LLAMA4,
+    MLX,
+    MLX_EXPERTS,
+    NATIVE_FUSED,
+    PER_EXPERT,
+    QWEN_FUSED,
+)
+from hubbot.catalogue.families.row import Family
+from hubbot.catalogue.reshapes import GROUPED_BIAS
+
+_LLAMA4: dict[str, Any] = {
+    "runtime": "llama4",
+    "blocks": ("feed_forward",),
+    "runtime_block": "feed_forward",
+    "layouts": {"F": LLAMA4, "M'": MLX_EXPERTS},
+    "expert_module": "experts",
+    "text_args": "llama4.TextArgs",
+    "text_type": "llama4_text",
+    "defaults": {
+        **COMMON,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0,
+        "use_qk_norm": True,
+        "interleave_moe_layer_step": 1,
+        "attn_temperature_tuning": True,
+        "floor_scale": 8192,
+        "attn_scale": 0.1,
+        "attention_chunk_size": 8192,
+    },
+    # The class has rope in three layers out of four and experts at every step, whatever the lists say.
+    "neutral": {"no_rope_layer_interval": (4,)},
+}
+_GEMMA4: dict[str, Any] = {
+    "blocks": ("",),
+    "runtime_block": "",
+    "layouts": {"E": NATIVE_FUSED},
+    "expert_module": "experts.switch_glu",
+    "defaults": {
+        **COMMON,
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": True,
+        "global_head_dim": 512,
+        "num_global_key_value_heads": None,
+        "final_logit_softcapping": None,
+        "use_double_wide_mlp": False,
+        "enable_moe_block": False,
+        "attention_k_eq_v": False,
+        "num_kv_shared_layers": 0,
+        "hidden_size_per_layer_input": 256,
+        "pad_token_id": 0,
+        "sliding_window": 512,
+        "sliding_window_pattern": 6,
+        "partial_rotary_factor": 1.0,
+        "global_partial_rotary_factor": 0.25,
+    },
+    "derived": {
+        "global_head_dim": first(of_full_layers("head_dim"), copied("global_head_dim")),
+        "num_global_key_value_heads": first(
+            of_full_layers("num_key_value_heads"), copied("num_global_key_value_heads")
+        ),
+    },
+    "keeps_rope_parameters": True,
+    # Images see both ways in "vision"; a text never does.
+    "neutral": {"hidden_activation": ("gelu_pytorch_tanh",), "use_bidirectional_attention": ("vision",)},
+    "reference": "gemma4_text",
+}
+
+WINDOWED_ATTENTION: tuple[Family, ...] = (
+    Family(
+        model_type="gpt_oss",
+        runtime="gpt_oss",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"F": GPT_OSS, "M'": MLX_EXPERTS},
+        expert_module="experts",
+        defaults={**COMMON, "rms_norm_eps": 1e-5, "rope_theta": 150000.0, "sliding_window": 128},
+        # The class always has biases in attention, and clamps at 7 with a slope of 1.702.
+        neutral={"attention_bias": (True,), "swiglu_limit": (7.0,), "swiglu_alpha": (1.702,)},
+        inert=(
+            "initial_context_length",
+            "experts_per_token",
+            "rope_ntk_alpha",
+            "rope_ntk_beta",
+            "rope_scaling_factor",
+        ),
+        reference="gpt_oss",
+    ),
+    Family(
+        model_type="mellum",
+        runtime="mellum",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        defaults={**COMMON, "norm_topk_prob": True, "rms_norm_eps": 1e-6, "sliding_window": 1024},
+        inert=("intermediate_size",),  # of dense layers, which this class has none of
+        keeps_rope_parameters=True,
+        reference="mellum",
+    ),
+    Family(
+        model_type="laguna",
+        runtime="laguna",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        defaults={
+            **COMMON,
+            "qkv_bias": False,
+            "gating": True,
+            "partial_rotary_factor": None,
+            "moe_routed_scaling_factor": 1.0,
+            "moe_router_logit_softcapping": 0.0,
+            "moe_router_score_func": "sigmoid",
+            "rms_norm_eps": 1e-6,
+            "sliding_window": 512,
+        },
+        derived={
+            "num_attention_heads_per_layer": first(
+                copied("num_attention_heads_per_layer"), repeated("num_attention_heads")
+            ),
+            "layer_types": first(copied("layer_types"), every_layer("full_attention")),
+        },
+        inert=("num_attention_heads",),  # said layer by layer
+        keeps_rope_parameters=True,
+        rope_reads=("partial_rotary_factor",),
+        renames=(
+            (r"\.mlp\.gate\.weight$", ".mlp.gate.proj.weight"),
+            (r"\.mlp\.experts\.e_score_correction_bias$", ".mlp.gate.e_score_correction_bias"),
+            (r"\.mlp\.shared_experts\.", ".mlp.shared_expert."),
+        ),
+        reference="laguna",
+    ),
+    Family(
+        model_type="mimo_v2_flash",
+        runtime="mimo_v2_flash",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        defaults={
+            **COMMON,
+            **GROUPED,
+            "n_shared_experts": None,
+            "norm_topk_prob": True,
+            "routed_scaling_factor": 1.0,
+            "layernorm_epsilon": 1e-5,
+            "add_swa_attention_sink_bias": True,
+            "add_full_attention_sink_bias": False,
+        },
+        derived={
+            "hybrid_layer_pattern": first(
+                listed("layer_types", {"full_attention": 0, "sliding_attention": 1}),
+                copied("hybrid_layer_pattern"),
+            ),
+            "moe_layer_freq": first(
+                listed("mlp_layer_types", {"dense": 0, "sparse": 1}), copied("moe_layer_freq")
+            ),
+            # The class counts the query itself, the published key does not.
+            "sliding_window_size": window_size,
+            "rope_theta": theta("full_attention", "rope_theta"),
+            "swa_rope_theta": theta("sliding_attention", "swa_rope_theta"),
+            "partial_rotary_factor": common_partial_rotary_factor,
+            "swa_num_attention_heads": copied("swa_num_attention_heads", "num_attention_heads"),
+            "swa_num_key_value_heads": first(
+                copied("swa_num_key_value_heads"), copied("num_key_value_heads", times=2)
+            ),
+            "swa_head_dim": copied("swa_head_dim", "head_dim"),
+            "swa_v_head_dim": copied("swa_v_head_dim", "v_head_dim"),
+        },
+        neutral={"scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
+        rope_reads=("partial_rotary_factor",),
+        renames=((r"\.self_attn\.sinks$", ".self_attn.attention_sink_bias"),),
+        reshapes=(GROUPED_BIAS,),
+        reference="mimo_v2_flash",
+    ),
+    Family(
+        model_type="llama4",
+        renames=(),
+        reference="llama4",
+        **_LLAMA4,
+    ),
+    Family(
+        model_type="llama4_text",
+        renames=((r"^", "language_model."),),
+        reference="llama4_text",
+        **_LLAMA4,
+    ),
+    Family(
+        model_type="gemma4",
+        runtime="gemma4",
+        text_args="gemma4_text.ModelArgs",
+        text_type="gemma4_text",
+        renames=((r"^model\.language_model\.", "language_model.model."),),
+        **_GEMMA4,
+    ),
+    Family(model_type="gemma4_text", runtime="gemma4_text", **_GEMMA4),
+)

@@ -1,0 +1,102 @@
+"""Rotary embeddings: how configs spell them, and what mlx-lm's rope_utils reads of each kind of scaling.
+
+transformers 5 keeps all in rope_parameters, flat or by layer type; transformers 4 in rope_theta and rope_scaling.
+A key that mlx-lm does not read is a problem unless its value is what mlx-lm computes anyway.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hubbot.catalogue.nesting import look_up
+
+# Kind of scaling -> the keys that mlx-lm 0.32.2 reads (models/rope_utils.py, initialize_rope). "dynamic" and
+# "longrope" are missing with intent: no committed reference proves them.
+READ: Mapping[str, frozenset[str]] = {
+    "default": frozenset(),
+    "linear": frozenset({"factor"}),
+    "llama3": frozenset({"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}),
+    "yarn": frozenset(
+        {"factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "mscale", "mscale_all_dim"}
+    ),
+    "proportional": frozenset({"partial_rotary_factor", "factor"}),
+}
+# Keys that say which kind it is, or the context, or how positions of images interleave.
+_SAYS_NOTHING = frozenset(
+    {"rope_theta", "rope_type", "type", "max_position_embeddings", "mrope_section", "mrope_interleaved"}
+)
+
+
+def kind_of(parameters: Mapping[str, Any]) -> str:
+    """Return the kind of scaling that a rope dictionary names."""
+    kind = str(parameters.get("rope_type") or parameters.get("type") or "default")
+    # Sections of a rotary embedding for images: all positions of a text are one, so it is the plain kind.
+    return "default" if kind == "mrope" else kind
+
+
+def by_layer_type(config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]] | None:
+    """Return rope_parameters where they hold a dictionary per layer type, else None."""
+    parameters = config.get("rope_parameters")
+    if isinstance(parameters, Mapping) and any(isinstance(value, Mapping) for value in parameters.values()):
+        return {key: value for key, value in parameters.items() if isinstance(value, Mapping)}
+    return None
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return rope_parameters as transformers 5 would write them, from either dialect; kind under both keys."""
+    parameters, scaling = config.get("rope_parameters"), config.get("rope_scaling")
+    source = parameters if isinstance(parameters, Mapping) else scaling if isinstance(scaling, Mapping) else {}
+    value = dict(source)
+    if "rope_theta" not in value and config.get("rope_theta") is not None:
+        value["rope_theta"] = config["rope_theta"]
+    value["rope_type"] = value["type"] = kind_of(value)
+    return value
+
+
+def scaling(config: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """Return (rope_scaling in transformers' old spelling or None, where it comes from)."""
+    parameters, old = config.get("rope_parameters"), config.get("rope_scaling")
+    if isinstance(parameters, Mapping) and kind_of(parameters) != "default":
+        value = {k: v for k, v in parameters.items() if k not in {"rope_theta", "partial_rotary_factor"}}
+        value["type"] = kind_of(parameters)
+        return value, "config: rope_parameters"
+    if isinstance(old, Mapping) and kind_of(old) != "default":
+        return dict(old), "config"
+    return None, "no scaling in the config"
+
+
+def problems(name: str, parameters: Mapping[str, Any], reads: frozenset[str]) -> Iterator[str]:
+    """Yield a sentence for each thing in a rope dictionary that mlx-lm would compute otherwise.
+
+    `reads` are keys that the family's class reads itself.
+    """
+    kind = kind_of(parameters)
+    if kind not in READ:
+        yield f"the config says {name}.rope_type = {kind!r}, which no reference proves for mlx-lm"
+        return
+    for key, value in parameters.items():
+        if key not in READ[kind] | _SAYS_NOTHING | reads and not _is_computed(key, value, parameters):
+            yield f"the config says {name}.{key} = {value!r}, which mlx-lm's rope does not read"
+
+
+def _is_computed(key: str, value: Any, parameters: Mapping[str, Any]) -> bool:
+    if value is None:
+        return True
+    if key == "partial_rotary_factor":
+        return bool(value == 1.0)
+    if key == "truncate":
+        return value is True
+    if key == "attention_factor":
+        factor = parameters.get("factor")
+        if not isinstance(factor, int | float) or factor <= 1 or "mscale" in parameters:
+            return False
+        return isinstance(value, int | float) and math.isclose(value, 0.1 * math.log(factor) + 1.0)
+    return False
+
+
+def theta_of(config: Mapping[str, Any], layer_type: str, key: str) -> Any:
+    """Return rope_theta of one layer type where it is plain, else the value under the old `key`."""
+    parameters = (by_layer_type(config) or {}).get(layer_type)
+    if parameters is None:
+        return config.get(key)
+    return look_up(parameters, "rope_theta") if kind_of(parameters) == "default" else None
