@@ -14,7 +14,8 @@ def rows(sources: SourceTensors, name: str, made: Reshaped, start: int, stop: in
     per_unit = lead // (made.groups or lead)
     if made.part is not None:
         number, count = made.part
-        start, stop = start + number * lead // count, stop + number * lead // count
+        first, end = number * lead // count, (number + 1) * lead // count
+        start, stop = min(start + first, end), min(stop + first, end)
     if any(step.kind == "shift" for step in made.view):
         return _shifted(sources.floats(name, 0, lead))[start:stop]
     if not made.merge:

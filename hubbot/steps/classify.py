@@ -22,6 +22,13 @@ from hubbot.errors import (
 from hubbot.plans import Layout
 
 
+_ORDERS = {
+    "concatenated": "concatenated, gate first",
+    "interleaved": "interleaved, gate first",
+    "up-first": "concatenated, up first",
+}
+
+
 def classify(checkpoint: Checkpoint) -> Layout:
     """Return the layout of `checkpoint`, or raise one of the verdicts of errors.py naming what is in the way."""
     packing, checkpoint, experts = _unpacked(checkpoint)
@@ -170,6 +177,6 @@ def _evidence(
     ]
     if provenance.order:
         lines.append(
-            f"gate and up are {provenance.order}, gate first; known from the source cited, not from shapes"
+            f"gate and up are {_ORDERS[provenance.order]}; known from the source cited, not from shapes"
         )
     return tuple(lines)
