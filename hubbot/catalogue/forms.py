@@ -41,7 +41,7 @@ class Form:
     """One way to keep experts: `parts` maps a projection, fused pair or bias to its name below the block.
 
     "{e}" stands for the expert's number where each has a tensor of its own. `order` says how gate and up share
-    a tensor, gate first: "concatenated" or "interleaved"; None where they do not.
+    a tensor: "concatenated" or "interleaved", gate first, or "up-first"; None where they do not.
     """
 
     parts: Mapping[str, str]
@@ -64,7 +64,8 @@ class Form:
         is_gate = projection.startswith("gate")
         if self.order == "interleaved":
             return (0 if is_gate else 1, 2 * width, 2)
-        return (0, width, 1) if is_gate else (width, 2 * width, 1)
+        is_first = is_gate != (self.order == "up-first")
+        return (0, width, 1) if is_first else (width, 2 * width, 1)
 
 
 def pair_of(projection: str) -> str:
@@ -114,7 +115,8 @@ def target(name: str, naming: Naming | None, projections: frozenset[str]) -> For
     if name == STACKED or not gated:
         return _form(_STACKED, projections, transposed=False)
     parts = {key: part for key, part in _FUSED.items() if set(halves(key)) <= projections}
-    return Form(parts=parts, transposed=name == FUSED_TRANSPOSED, order=order_of(naming))
+    order = proven(naming.order if naming else None, parts["gate_up"])
+    return Form(parts=parts, transposed=name == FUSED_TRANSPOSED, order=order)
 
 
 def _form(parts: Mapping[str, str], projections: frozenset[str], *, transposed: bool) -> Form:
@@ -122,14 +124,14 @@ def _form(parts: Mapping[str, str], projections: frozenset[str], *, transposed: 
     return Form(parts=kept, transposed=transposed, order=None)
 
 
-def order_of(naming: Naming | None) -> str:
-    """Return how gate and up share a tensor, or raise AmbiguousLayout where nothing proves it."""
-    if naming is None or naming.order is None:
+def proven(order: str | None, part: str) -> str:
+    """Return the order of gate and up in a tensor called `part`, or raise AmbiguousLayout where none is known."""
+    if order is None:
         raise AmbiguousLayout(
-            "nothing proves how gate and up share one tensor in this model type",
+            f"nothing proves how gate and up share {part!r} in this model type",
             hint="the forms per-expert and stacked keep them apart; a row in catalogue/namings.py decides it",
         )
-    return naming.order
+    return order
 
 
 def has_hub_names(name: str, naming: Naming | None) -> bool:
@@ -167,7 +169,7 @@ def read(name: str) -> ExpertName | None:
                 expert=None if expert is None else int(expert),
             )
     known = read_name(name)
-    if known is None:
+    if known is None or known.is_bias:
         return None
     return ExpertName(
         name=name,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from hubbot.catalogue import dialects, forms, packings
 from hubbot.catalogue.forms import BIAS, ExpertName, Form
-from hubbot.catalogue.layouts import looks_like_expert
-from hubbot.catalogue.namings import naming_of
+from hubbot.catalogue.layouts import BY_KEY, looks_like_expert
+from hubbot.catalogue.namings import naming_of, order_in
 from hubbot.catalogue.roles import role_of
 from hubbot.checkpoints import Checkpoint, TensorInfo
 from hubbot.errors import (
@@ -23,6 +23,8 @@ from hubbot.errors import (
 )
 
 Shape = tuple[int, ...]
+# What mlx-lm's own repos call their experts.
+_MLX = frozenset(part for key in ("M", "M'") for part in BY_KEY[key].parts.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,7 @@ def _parts(group: Sequence[ExpertName]) -> dict[str, str]:
     stacked = {"{e}" not in part for part in parts.values()}
     if len(stacked) > 1 or {"gate_up", "gate"} <= set(parts):
         raise AmbiguousLayout(told, where=first.name)
-    if any(part.startswith("switch_mlp.") for part in parts.values()):
+    if any(part in _MLX for part in parts.values()):
         raise AmbiguousLayout(
             "the checkpoint is in MLX's own form, whose other tensors may be folded or renamed",
             where=first.name,
@@ -136,7 +138,9 @@ def _parts(group: Sequence[ExpertName]) -> dict[str, str]:
 
 
 def _order(checkpoint: Checkpoint, parts: Mapping[str, str]) -> str | None:
-    return forms.order_of(naming_of(checkpoint.model_type)) if "gate_up" in parts else None
+    if "gate_up" not in parts:
+        return None
+    return forms.proven(order_in(checkpoint.model_type, parts["gate_up"]), parts["gate_up"])
 
 
 def _check_complete(

@@ -95,9 +95,18 @@ def naming_of(model_type: str) -> Naming | None:
     family = BY_MODEL_TYPE.get(model_type)
     if family is None:
         return None
-    orders = [known.order for known in family.layouts.values() if known.order]
-    rows = [key for key in family.layouts if "{e}" in BY_KEY[key].parts["down"]]
-    return Naming(row=rows[0] if rows else None, order=orders[0] if orders else None)
+    order = next((family.layouts[key].order for key in ("E", "F", "E'") if key in family.layouts), None)
+    return Naming(row=next((key for key in ("A", "B") if key in family.layouts), None), order=order)
+
+
+def order_in(model_type: str, part: str) -> str | None:
+    """Return how gate and up share a tensor called `part` in checkpoints of a model type, if that is known."""
+    family = BY_MODEL_TYPE.get(model_type)
+    for key, known in family.layouts.items() if family else ():
+        if BY_KEY[key].parts.get("gate_up") == part:
+            return known.order
+    naming = NAMINGS.get(model_type)
+    return naming.order if naming and any(BY_KEY[key].parts["gate_up"] == part for key in ("E", "E'")) else None
 
 
 def renamed(naming: Naming | None, name: str, *, on_hub: bool) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from hubbot.catalogue.forms import TARGETS, Form, Place, halves, has_hub_names, order_of, pair_of, read, target
+from hubbot.catalogue.forms import TARGETS, Form, Place, halves, has_hub_names, pair_of, proven, read, target
 from hubbot.catalogue.namings import Naming
 from hubbot.errors import AmbiguousLayout, WrongUsage
 
@@ -98,10 +98,18 @@ def test_without_a_gate_fused_is_stacked() -> None:
         target("fused-transposed", Naming(row="A", order=None), frozenset({"up", "down"}))
 
 
-@pytest.mark.parametrize("naming", [None, Naming(row="A", order=None)])
-def test_an_order_that_nothing_proves_is_ambiguous(naming: Naming | None) -> None:
-    with pytest.raises(AmbiguousLayout, match="nothing proves"):
-        order_of(naming)
+def test_an_order_that_nothing_proves_is_ambiguous() -> None:
+    assert proven("interleaved", "x") == "interleaved"
+    with pytest.raises(AmbiguousLayout, match="nothing proves how gate and up share 'x'"):
+        proven(None, "x")
+    with pytest.raises(AmbiguousLayout):
+        target("fused", None, GATED)
+
+
+def test_up_may_come_first() -> None:
+    form = Form(parts={"gate_up": "x", "down": "y"}, transposed=False, order="up-first")
+    assert form.place("h", "gate", 0, 3).rows == (3, 6, 1)
+    assert form.place("h", "up", 0, 3).rows == (0, 3, 1)
 
 
 def test_only_single_experts_have_the_hubs_names() -> None:

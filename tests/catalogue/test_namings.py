@@ -2,7 +2,7 @@ import pytest
 
 from hubbot.catalogue.families import FAMILIES
 from hubbot.catalogue.layouts import BY_KEY
-from hubbot.catalogue.namings import NAMINGS, naming_of, renamed
+from hubbot.catalogue.namings import NAMINGS, naming_of, order_in, renamed
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
@@ -45,3 +45,19 @@ def test_a_fragment_is_whole_words() -> None:
 def test_a_model_type_that_nobody_knows_keeps_its_names() -> None:
     assert naming_of("never_heard_of") is None
     assert renamed(None, "model.layers.0.mlp.gate.weight", on_hub=False) == "model.layers.0.mlp.gate.weight"
+
+
+@pytest.mark.parametrize(
+    ("model_type", "part", "order"),
+    [
+        ("qwen3_moe", "experts.gate_up_proj", "concatenated"),
+        ("gpt_oss", "experts.gate_up_proj", "interleaved"),
+        ("granitemoe", "input_linear.weight", "concatenated"),
+        ("hunyuan", "experts.{e}.gate_and_up_proj.weight", "up-first"),
+        ("hunyuan", "experts.gate_up_proj", None),
+        ("cohere2_moe", "experts.gate_up_proj", "concatenated"),
+        ("never_heard_of", "experts.gate_up_proj", None),
+    ],
+)
+def test_an_order_belongs_to_a_name_in_a_model_type(model_type: str, part: str, order: str | None) -> None:
+    assert order_in(model_type, part) == order

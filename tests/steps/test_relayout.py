@@ -160,9 +160,23 @@ def test_large_checkpoints_are_written_in_shards_with_an_index(apart: Path, tmp_
 def test_experts_without_a_known_order_may_be_stacked_but_not_fused(tmp_path: Path) -> None:
     source = written(tmp_path / "source", "per-expert", "never_heard_of")
     relaid(source, "stacked", tmp_path / "out")
-    with pytest.raises(AmbiguousLayout, match="nothing proves how gate and up share one tensor"):
+    with pytest.raises(AmbiguousLayout, match="nothing proves how gate and up share"):
         relaid(source, "fused", tmp_path / "no")
     assert not (tmp_path / "no").exists()
+
+
+def test_hunyuans_experts_come_apart_with_up_first(apart: Path, tmp_path: Path) -> None:
+    plain = read_folder(apart)
+    fused = {name: value for name, value in plain.items() if "gate_proj" not in name and "up_proj" not in name}
+    for layer, expert in [(layer, expert) for layer in range(2) for expert in range(4)]:
+        home = f"model.layers.{layer}.mlp.experts.{expert}"
+        up, gate = (plain[f"{home}.{part}_proj.weight"][1] for part in ("up", "gate"))
+        fused[f"{home}.gate_and_up_proj.weight"] = ("BF16", np.concatenate([up, gate]))
+    source = write_checkpoint(tmp_path / "hunyuan", fused, model_type="hunyuan", experts=4)
+    relaid(source, "per-expert", tmp_path / "out")
+    assert same(read_folder(tmp_path / "out"), plain)
+    with pytest.raises(AmbiguousLayout):
+        relaid(source, "fused", tmp_path / "no")
 
 
 GONE = "model.layers.1.mlp.experts.2.up_proj.weight"
