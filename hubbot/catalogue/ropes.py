@@ -61,7 +61,7 @@ def scaling(config: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
         value["type"] = kind_of(parameters)
         return value, "config: rope_parameters"
     if isinstance(old, Mapping) and kind_of(old) != "default":
-        return dict(old), "config"
+        return {**old, "rope_type": kind_of(old), "type": kind_of(old)}, "config"
     return None, "no scaling in the config"
 
 

@@ -5,7 +5,8 @@ import pytest
 from hubbot.catalogue import layouts, runtimes
 from hubbot.catalogue.families import BY_MODEL_TYPE, FAMILIES, Family
 from hubbot.catalogue.families.defaults import COMMON, GROUPED
-from tests.reference.checkpoints import case, cases, tensors
+from tests.checkpoints_on_disk import Workshop
+from tests.reference.checkpoints import case, cases
 
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
 
@@ -16,15 +17,15 @@ def test_model_types_are_unique() -> None:
 
 @every_family
 def test_the_installed_mlx_lm_has_the_class_that_a_family_names(family: Family) -> None:
-    assert runtimes.fields(family.runtime) is not None
+    assert runtimes.fields(family.runtime, family.model_file) is not None
 
 
 @every_family
-def test_a_reference_made_by_transformers_proves_each_familys_own_layouts(family: Family) -> None:
-    forms = [made for made in cases() if made.model_type == family.reference and made.expected == "convert"]
-    proven = {found.row.key for made in forms for name in tensors(made) if (found := layouts.read_name(name))}
-    # M is mlx-lm's own spelling, which transformers never writes.
-    assert set(family.layouts) - {"M"} == proven
+def test_a_reference_proves_each_of_a_familys_own_layouts(family: Family, workshop: Workshop) -> None:
+    made = [made for made in cases() if made.model_type == family.reference and made.expected == "convert"]
+    proven = {workshop.source(one.name).layout.row for one in made}
+    # M and M' are mlx-lm's own spelling, which transformers never writes.
+    assert set(family.layouts) - {"M", "M'"} == proven - {"M", "M'"}
 
 
 @every_family
@@ -32,14 +33,14 @@ def test_a_provenance_cites_its_source_and_gives_an_order_exactly_where_gate_and
     family: Family,
 ) -> None:
     for key, provenance in family.layouts.items():
-        assert "transformers" in provenance.source or "mlx-lm" in provenance.source
+        assert any(name in provenance.source for name in ("transformers", "mlx-lm", "Tencent"))
         assert (provenance.order is not None) == layouts.BY_KEY[key].is_fused
-        assert provenance.order in {None, "concatenated", "interleaved"}
+        assert provenance.order in {None, "concatenated", "interleaved", "up-first"}
 
 
 @every_family
 def test_defaults_name_only_fields_of_the_runtimes_class(family: Family) -> None:
-    fields = runtimes.fields(family.runtime)
+    fields = runtimes.fields(family.text_args or family.runtime, family.model_file)
     assert fields
     shared = set(COMMON) | set(GROUPED)
     assert set(family.defaults) - shared <= {field.name for field in fields}

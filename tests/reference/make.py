@@ -26,6 +26,7 @@ from tests.reference import checkpoints
 from tests.reference.families import FAMILIES, Family, Model
 from tests.reference.hybrid_families import HYBRID_FAMILIES
 from tests.reference.latent_families import LATENT_FAMILIES
+from tests.reference.old_configs import hub_dialect
 from tests.reference.special_families import SPECIAL_FAMILIES
 from tests.reference.vision_families import VISION_FAMILIES
 from tests.reference.windowed_families import WINDOWED_FAMILIES
@@ -44,6 +45,8 @@ Arrays = dict[str, np.ndarray]
 ROUTER = re.compile(r"(mlp\.gate|router|router\.layer)\.weight$")
 EMBEDDING = re.compile(r"embed_tokens|embeddings|\bwte\b")
 NORM = re.compile(r"norm(_?\d|_f|\.\d)?\.weight$")
+TRANSPOSED = "transposed"  # a form that transformers reads and no longer writes
+WEIGHTS = "model.safetensors"
 KEPT_FLOAT32 = "e_score_correction_bias"  # published bf16 checkpoints store it in float32
 
 
@@ -85,8 +88,11 @@ def record_model(family: Family, model: Model, arrays: Arrays) -> Record:
         "forms": {},
     }
     layouts = {"orig": True, "v5": False}
-    for layout in (name for name in layouts if name in {layout_of(form) for form in model.forms}):
+    wanted = {layout_of(form) for form in model.forms}
+    for layout in (name for name in layouts if name in wanted):
         record["layouts"][layout] = trace(network, record, original=layouts[layout])
+    if TRANSPOSED in wanted:
+        record["layouts"][TRANSPOSED] = transposed(record["layouts"]["orig"], record["parameters"])
     fill(network, checkpoints.parameter_values(record))
     arrays[f"{model.name}.logits"] = logits = answer(network, record["ids"])
     refuse_ties(network, record, logits)
@@ -103,8 +109,23 @@ def record_model(family: Family, model: Model, arrays: Arrays) -> Record:
 
 
 def layout_of(form: str) -> str:
-    """Only v5 stores the experts as transformers 5 holds them."""
-    return "v5" if form == "v5" else "orig"
+    """Only v5 stores the experts as transformers 5 holds them; transposed is what exporters wrote before."""
+    return form if form in {"v5", TRANSPOSED} else "orig"
+
+
+def transposed(views: Record, parameters: Record) -> Record:
+    """The same tensors with the two axes of each expert exchanged: [E, in, out], as the Hub has Qwen3-VL's."""
+    turned = dict(views)
+    for name in views:
+        if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            experts, rows, columns = parameters[name]["shape"]
+            turned[name] = {
+                "from": name,
+                "shape": [experts, columns, rows],
+                "offset": 0,
+                "strides": [rows * columns, 1, columns],
+            }
+    return turned
 
 
 def build(family: Family, changes: Mapping[str, Any], omitted: Collection[str]) -> Any:
@@ -290,6 +311,8 @@ def record_form(network: Any, family: Family, model: Model, record: Record, form
         refuse_whole_layers(shards)
         for shard, names in shards.items():
             description["files"][shard]["tensors"] = names
+    if form == TRANSPOSED:
+        saved |= {WEIGHTS: checkpoints.render(record | {"forms": {form: description}}, form)[WEIGHTS]}
     compare(record | {"forms": {form: description}}, form, saved)
     return description
 
@@ -339,40 +362,6 @@ def compare(record: Record, form: str, saved: Mapping[str, bytes]) -> None:
         if rendered[name] != data:
             raise SystemExit(f"{record['model_type']}/{record['model']}/{form}: {name} differs")
         record["forms"][form]["files"][name]["sha256"] = hashlib.sha256(data).hexdigest()
-
-
-def hub_dialect(network: Any, family: Family, config: Record) -> Record:
-    """The same config as transformers 4 wrote it; transformers 5 must read it back as the same values."""
-    old = {family.renamed.get(key, key): value for key, value in config.items() if key not in family.dropped}
-    if "rope_parameters" in old and not family.keeps_rope_parameters:
-        old |= old_rope(dict(old.pop("rope_parameters")), family)
-    old["torch_dtype"] = old.pop("dtype")
-    old |= {"transformers_version": "4.51.3", **family.added, **family.replaced}
-    reread = reread_config(network, old)
-    # transformers 5 keeps the old key `type` beside `rope_type`.
-    reread.get("rope_parameters", {}).pop("type", None)
-    allowed = {"transformers_version", *family.unread} | (family.added.keys() - config.keys())
-    differing = {key for key in (reread.keys() | config.keys()) - allowed if reread.get(key) != config.get(key)}
-    if differing:
-        raise SystemExit(f"{family.model_type}: transformers reads {sorted(differing)} differently: {reread}")
-    return old
-
-
-def reread_config(network: Any, config: Record) -> Record:
-    """What transformers makes of a config.json, as it would write it again."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "config.json").write_text(json.dumps(config))
-        read = type(network.config).from_pretrained(folder)
-    return dict(json.loads(read.to_json_string(use_diff=True)))
-
-
-def old_rope(rope: Record, family: Family) -> Record:
-    """The three keys that transformers 4 had for rope_parameters."""
-    kind = rope.pop("rope_type")
-    old: Record = {"rope_theta": rope.pop("rope_theta")}
-    if "partial_rotary_factor" in rope:
-        old["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
-    return old | {"rope_scaling": None if kind == "default" else {family.rope_kind: kind, **rope}}
 
 
 def readable(value: Any, indent: int = 0) -> str:

@@ -40,16 +40,16 @@ VISION_FAMILIES = (
         },
         matters={"text_config": TEXT | QWEN_EXPERTS | {"rope_parameters": DEFAULT_ROPE}},
         models=(
-            Model(name="base", forms=("orig", "v5", "bf16")),
+            Model(name="base", forms=("orig", "v5", "bf16", "transposed")),
             Model(
                 name="half_square",
-                forms=("orig", "v5"),
+                forms=("orig", "v5", "transposed"),
                 changes={"text_config": TEXT | QWEN_EXPERTS | {"moe_intermediate_size": 64}},
                 remarks=("2I == H: gate_up_proj is square",),
             ),
             Model(
                 name="square",
-                forms=("orig", "v5"),
+                forms=("orig", "v5", "transposed"),
                 changes={"text_config": TEXT | QWEN_EXPERTS | {"moe_intermediate_size": 128}},
                 remarks=("I == H: down_proj is square",),
             ),

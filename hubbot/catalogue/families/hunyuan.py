@@ -6,6 +6,7 @@ A row knows one model type; it never reads a checkpoint.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hubbot.catalogue.derivations import copied
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import MLX, PER_EXPERT, QWEN_FUSED
 from hubbot.catalogue.families.row import Extension, Family, Limit, Provenance
@@ -52,9 +53,10 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 # Fields of hubbot's class that a config holds only where they are not the plain case.
 _DEFAULTS: Mapping[str, Any] = {
     **COMMON,
-    "moe_intermediate_size": None,
     "moe_layer_num_skipped": 0,
 }
+# Where a config gives the experts no width of their own, it is that of its MLPs.
+_DERIVED = {"moe_intermediate_size": copied("moe_intermediate_size", "intermediate_size")}
 _ROUTER = (r"\.mlp\.gate\.wg\.weight$", ".mlp.gate.weight")
 
 
@@ -130,6 +132,7 @@ HUNYUAN: tuple[Family, ...] = (
             "num_shared_expert": 1,
         },
         derived_head_dim=True,
+        derived=_DERIVED,
         renames=(_ROUTER,),
         neutral=_NEUTRAL,
         inert=_INERT,
@@ -153,6 +156,7 @@ HUNYUAN: tuple[Family, ...] = (
         defaults=_DEFAULTS,
         default_source="Tencent",
         derived_head_dim=True,
+        derived=_DERIVED,
         renames=(_ROUTER,),
         reshapes=(_qkv("weight", -2), _qkv("bias", -1), _GATE_AND_UP),
         neutral=_NEUTRAL,

@@ -15,9 +15,16 @@ _LAYOUTS: Mapping[str, Provenance] = {"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX
 _DEFAULTS: Mapping[str, Any] = {
     **COMMON,
     **GROUPED,
-    "attention_bias": False,
     "norm_topk_prob": True,
     "moe_layer_freq": 1,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10000.0,
+}
+_GREEDY: Mapping[str, Any] = {
+    "n_group": 1,
+    "topk_group": 1,
+    "routed_scaling_factor": 1.0,
+    "first_k_dense_replace": 0,
     "rms_norm_eps": 1e-6,
     "rope_theta": 10000.0,
 }
@@ -54,12 +61,10 @@ LATENT_ATTENTION: tuple[Family, ...] = (
         runtime_block="mlp",
         layouts=_LAYOUTS,
         defaults={
-            **_DEFAULTS,
+            **COMMON,
+            **_GREEDY,
             "topk_method": "greedy",
-            "n_group": None,
-            "topk_group": None,
-            "routed_scaling_factor": 1.0,
-            "first_k_dense_replace": 0,
+            "moe_layer_freq": 1,
         },
         neutral={"norm_topk_prob": (False,), "scoring_func": ("softmax",)},
         # The class reads a scaling in every case: by factor 1 it is none.
@@ -89,15 +94,8 @@ LATENT_ATTENTION: tuple[Family, ...] = (
         runtime="mistral4",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"E": NATIVE_FUSED, "A": PER_EXPERT, "M": MLX},
-        defaults={
-            **_DEFAULTS,
-            "routed_scaling_factor": 1.0,
-            "first_k_dense_replace": 0,
-            "rope_interleave": True,
-            "n_group": 1,
-            "topk_group": 1,
-        },
+        layouts={"E": NATIVE_FUSED, "M": MLX},
+        defaults={**COMMON, **_GREEDY, "norm_topk_prob": True, "rope_interleave": True},
         keeps_rope_parameters=True,
         rope_reads=("llama_4_scaling_beta", "partial_rotary_factor"),
         reshapes=(LATENT_HEADS,),

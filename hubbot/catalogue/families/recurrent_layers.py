@@ -70,7 +70,10 @@ _QWEN_35: dict[str, Any] = {
     **_DELTA_NET,
     "runtime": "qwen3_5_moe",
     "layouts": {"A": PER_EXPERT, "E": NATIVE_FUSED, "M": MLX},
-    "defaults": {**_QWEN_DEFAULTS, "intermediate_size": 0},
+    "defaults": {
+        **{key: value for key, value in _QWEN_DEFAULTS.items() if key != "mlp_only_layers"},
+        "intermediate_size": 0,
+    },
     "text_args": "qwen3_5.TextModelArgs",
     "text_type": "qwen3_5_moe_text",
 }
