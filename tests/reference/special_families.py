@@ -219,7 +219,7 @@ SPECIAL_FAMILIES = (
             "num_shared_expert": [1, 1],
             "attention_head_dim": 64,
             "use_cla": False,
-            "cla_share_factor": 2,
+            "cla_share_factor": 1,
             "use_qk_norm": True,
             "use_mixed_mlp_moe": True,
             "norm_topk_prob": True,
@@ -240,7 +240,7 @@ SPECIAL_FAMILIES = (
                     "tie_word_embeddings": True,
                     "rope_parameters": {
                         "rope_type": "dynamic",
-                        "rope_theta": 10000.0,
+                        "rope_theta": 51234.0,
                         "alpha": 50.0,
                         "factor": 1.0,
                     },

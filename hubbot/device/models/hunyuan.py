@@ -45,7 +45,7 @@ class ModelArgs(BaseModelArgs):
     vocab_size: int
     hidden_size: int
     intermediate_size: int
-    moe_intermediate_size: int | None
+    moe_intermediate_size: int
     num_hidden_layers: int
     num_attention_heads: int
     num_key_value_heads: int
@@ -147,7 +147,7 @@ class MixedMoe(nn.Module):
         super().__init__()
         self.top_k = args.moe_topk
         self.renormalise = args.renormalise_top_k
-        width = args.moe_intermediate_size or args.intermediate_size
+        width = args.moe_intermediate_size
         self.gate = nn.Linear(args.hidden_size, args.num_experts, bias=False)
         self.switch_mlp = SwitchGLU(args.hidden_size, width, args.num_experts, bias=args.mlp_bias)
         if args.use_mixed_mlp_moe:

@@ -17,7 +17,7 @@ from tests.reference.checkpoints import Floats, case, tensors
 HUNYUAN = {
     "mlp_bias": False, "use_qk_norm": True, "rope_theta": 51234.0, "rope_scaling": None, "use_cla": False,
     "cla_share_factor": 1, "renormalise_top_k": True, "use_mixed_mlp_moe": True, "num_shared_expert": 1,
-    "moe_layer_num_skipped": 0, "moe_intermediate_size": None,
+    "moe_layer_num_skipped": 0, "moe_intermediate_size": 192,
 }  # fmt: skip
 # Family, config values of the class that its reference's config.json does not hold, names on disk -> in the class.
 CASES: Mapping[str, tuple[str, dict[str, Any], dict[str, str]]] = {
