@@ -9,6 +9,7 @@ from typing import Any
 from hubbot.artifacts import Finding
 from hubbot.catalogue import dialects, runtimes
 from hubbot.catalogue.families import Family
+from hubbot.catalogue.nesting import decoder
 from hubbot.checks.structure import GATE
 from hubbot.device import runtime
 from hubbot.errors import HubbotError
@@ -28,10 +29,12 @@ def check_configuration(
         return
     differing = 0
     for name, origin in expected.items():
-        if not _equal(effective.get(name), runtime.untagged(origin.value)):
+        found = effective.get(name)
+        wanted = runtime.untagged(origin.value)
+        if not _equal(found, wanted) and not _is_same_thing(name, found, wanted, source):
             differing += 1
             yield _finding(
-                name, effective.get(name), origin.value, "fail",
+                name, found, origin.value, "fail",
                 f"the model would run with another {name} than the source ({origin.origin})",
             )  # fmt: skip
     if not differing:
@@ -52,6 +55,14 @@ def _equal(found: Any, expected: Any) -> bool:
     if isinstance(found, list | tuple) and isinstance(expected, list | tuple):
         return list(found) == list(expected)
     return bool(found == expected)
+
+
+def _is_same_thing(name: str, found: Any, expected: Any, source: Mapping[str, Any]) -> bool:
+    """Say whether another spelling means the same to mlx-lm."""
+    if name == "model_type":
+        return runtime.module_name({"model_type": found}) == runtime.module_name({"model_type": expected})
+    # Rope as the source has it: what a class reads out of it are fields of their own, and compared as such.
+    return name == "rope_parameters" and found is not None and found == decoder(source).get(name)
 
 
 def _finding(field: str, measured: Any, allowed: Any, status: Any, reason: str) -> Finding:

@@ -17,7 +17,7 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 from mlx.utils import tree_flatten
-from mlx_lm.utils import MODEL_ARCHITECTURE_REMAPPING, load_model, load_tokenizer
+from mlx_lm.utils import MODEL_ARCHITECTURE_REMAPPING, MODEL_REMAPPING, load_model, load_tokenizer
 
 import hubbot
 from hubbot.catalogue import extensions
@@ -230,7 +230,7 @@ def _float32(array: Any, dtype: str) -> Any:
 def _classes(config: Mapping[str, Any]) -> Any:
     if config.get("model_file") is not None:
         return _own_classes(config["model_file"])
-    name = _module_name(config)
+    name = module_name(config)
     if not name.isidentifier():
         raise NoRuntime(f"{name!r} is not a model type")
     try:
@@ -244,13 +244,13 @@ def _classes(config: Mapping[str, Any]) -> Any:
         ) from error
 
 
-def _module_name(config: Mapping[str, Any]) -> str:
+def module_name(config: Mapping[str, Any]) -> str:
     """Return the module that stock mlx-lm takes for a config: by model type, or by type and architecture."""
     kind = str(config.get("model_type") or "")
     for architecture in config.get("architectures") or ():
         if (kind, architecture) in MODEL_ARCHITECTURE_REMAPPING:
             return str(MODEL_ARCHITECTURE_REMAPPING[kind, architecture])
-    return kind
+    return str(MODEL_REMAPPING.get(kind, kind))
 
 
 def untagged(value: Any) -> Any:
