@@ -55,6 +55,8 @@ class Expectations:
             for tensor in known
             for projection, parameter in parameters_of(tensor, family)
         }
+        declared = dialects.expert_count(checkpoint.config)
+        self._declared, self._zeros = declared and declared[1], dialects.zero_experts(checkpoint.config)
         self.dropped = {**self._sources.dropped, **dropped}
         self._plain: dict[str, tuple[str, Reshaped]] = {
             made.output: (name, made)
@@ -120,9 +122,14 @@ class Expectations:
         if tensor is None:
             return 0
         if tensor.expert is None:
-            return self._sources.shape(tensor.name)[0]
+            # Behind the real experts a stack may hold weights of zero experts, which compute nothing.
+            return self._sources.shape(tensor.name)[0] - self._idle(tensor)
         wanted = (place.prefix, self._projection(place), place.is_bias)
         return sum(1 for prefix, projection, _, bias in self._experts if (prefix, projection, bias) == wanted)
+
+    def _idle(self, tensor: ExpertTensor) -> int:
+        stacked = self._sources.shape(tensor.name)[0]
+        return self._zeros if self._declared is not None and stacked == self._declared + self._zeros else 0
 
     def _half(self, fused: Floats, projection: str) -> Floats:
         width = fused.shape[0] // 2

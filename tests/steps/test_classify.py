@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from hubbot.errors import (
 from hubbot.folders import Folder
 from hubbot.steps.classify import classify
 from hubbot.steps.inspect import inspect
-from tests.checkpoints_on_disk import CONVERTIBLE, REFUSED, Workshop
-from tests.reference.checkpoints import Case, write
+from tests.checkpoints_on_disk import REFUSED, STOCK_CONVERTIBLE, Workshop
+from tests.reference.checkpoints import Case, tensors, write
 
 
 def changed(
@@ -42,26 +43,42 @@ def qwen(workshop: Workshop) -> Checkpoint:
     return workshop.source("qwen3_moe/hub").checkpoint
 
 
-@pytest.mark.parametrize("made", CONVERTIBLE, ids=lambda made: made.name)
+# What transformers writes for these; all others have per-expert gate, up and down projections.
+ORIGINAL_ROWS = {
+    "B": {"mixtral", "phimoe", "minimax_m2", "lfm2_moe", "kimi_linear", "minimax_m3_vl"},
+    "C": {"nemotron_h"},
+    "E": {"mistral4", "gemma4", "gemma4_text", "qwen3_vl_moe"},
+    "E'": {"granitemoe", "granitemoehybrid", "granitemoeshared"},
+    "F": {"gpt_oss", "llama4", "llama4_text"},
+}
+EXPERTS = re.compile(r"layers\.(\d+)\.(?:\w+\.)?(?:experts\.(?!e_score)|input_linear\.)")
+LAYER = re.compile(r"(?<!encoder\.)layers\.(\d+)\.")
+
+
+def row_of(made: Case) -> str:
+    if made.form == "transposed":
+        return "F"
+    if made.form == "v5":
+        return "C'" if made.model_type == "nemotron_h" else "E"
+    return next((row for row, types in ORIGINAL_ROWS.items() if made.model_type in types), "A")
+
+
+@pytest.mark.parametrize("made", STOCK_CONVERTIBLE, ids=lambda made: made.name)
 def test_what_transformers_wrote_is_recognised_with_its_numbers(made: Case, workshop: Workshop) -> None:
     layout = workshop.source(made.name).layout
-    of_original = {"mixtral": "B", "phimoe": "B", "minimax_m2": "B", "granitemoe": "G"}.get(made.model_type, "A")
-    expected = "E" if made.form == "v5" else of_original
-    config = made.config
-    assert layout.row == expected
+    config = made.config | made.config.get("text_config", {})
+    names = [name for name in tensors(made) if "vision" not in name]
+    assert layout.row == row_of(made)
     keys = ("num_experts", "num_local_experts", "n_routed_experts")
-    assert layout.num_experts == next(config[key] for key in keys if key in config)
-    assert layout.experts_per_token == config["num_experts_per_tok"]
-    assert layout.layers == config["num_hidden_layers"]
-    dense = config.get("first_k_dense_replace", config.get("num_dense_layers", 0))
-    assert layout.moe_layers == tuple(
-        layer
-        for layer in range(dense, layout.layers)
-        if layer not in config.get("mlp_only_layers", [])
-        and (layer + 1) % config.get("decoder_sparse_step", 1) == 0
-    )
-    assert (layout.orientation, layout.packing) == ("out,in", "none")
-    assert layout.order == ("concatenated" if expected in {"E", "G"} else None)
+    assert layout.num_experts == next(config[key] for key in keys if config.get(key))
+    chosen = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "top_k_experts")
+    assert layout.experts_per_token == next(config[key] for key in chosen if config.get(key))
+    assert layout.layers == len({found[1] for name in names if (found := LAYER.search(name))})
+    assert layout.moe_layers == tuple(sorted({int(found[1]) for name in names if (found := EXPERTS.search(name))}))
+    assert layout.orientation == ("in,out" if layout.row == "F" else "out,in")
+    assert layout.packing == "none"
+    fused = "interleaved" if made.model_type == "gpt_oss" else "concatenated"
+    assert layout.order == (fused if layout.row in {"E", "E'", "F"} else None)
     assert layout.evidence
 
 
@@ -85,9 +102,9 @@ def test_a_config_that_speaks_of_experts_without_expert_tensors_is_an_unknown_la
 
 def test_an_expert_tensor_that_no_row_knows_is_named_with_shape_and_dtype(qwen: Checkpoint) -> None:
     with pytest.raises(
-        UnknownLayout, match=r"'model.layers.0.mlp.experts.0.fc1.weight' \[128, 64\] F32 and 15 more"
+        UnknownLayout, match=r"'model.layers.0.mlp.experts.0.zeta.weight' \[128, 64\] F32 and 15 more"
     ):
-        classify(changed(qwen, renamed=("gate_proj", "fc1")))
+        classify(changed(qwen, renamed=("gate_proj", "zeta")))
 
 
 def test_two_layouts_at_once_are_ambiguous(qwen: Checkpoint) -> None:
@@ -101,8 +118,10 @@ def test_two_layouts_at_once_are_ambiguous(qwen: Checkpoint) -> None:
 @pytest.mark.parametrize(
     ("model_type", "kind", "told"),
     [
-        ("deepseek_v3", AmbiguousLayout, "nothing proves its meaning for model type deepseek_v3"),
-        ("hunyuan_v1_moe", NoRuntime, "has no class for model type hunyuan_v1_moe"),
+        ("bailing_moe", AmbiguousLayout, "nothing proves its meaning for model type bailing_moe"),
+        # MiniMax-01: mlx-lm's class of that name is MiniMax-M2.
+        ("minimax", AmbiguousLayout, "nothing proves its meaning for model type minimax"),
+        ("jetmoe", NoRuntime, "has no class for model type jetmoe"),
         ("", AmbiguousLayout, r"model type \(none\)"),
         ("../../etc/passwd", NoRuntime, "has no class"),
     ],
@@ -114,9 +133,11 @@ def test_a_known_layout_under_another_model_type_is_not_guessed(
         classify(changed(qwen, model_type=model_type))
 
 
-def test_a_row_that_is_not_listed_for_the_family_is_ambiguous(qwen: Checkpoint) -> None:
-    with pytest.raises(AmbiguousLayout, match=r"layout A .* not listed for model type mixtral"):
-        classify(changed(qwen, model_type="mixtral"))
+def test_a_row_that_is_not_listed_for_the_family_is_ambiguous(workshop: Workshop) -> None:
+    fused = workshop.source("mixtral/v5").checkpoint
+    renamed = changed(changed(fused, renamed=("gate_up_proj", "w13_weight")), renamed=("down_proj", "w2_weight"))
+    with pytest.raises(AmbiguousLayout, match=r"layout G .* not listed for model type mixtral"):
+        classify(renamed)
 
 
 def test_experts_under_another_block_than_the_familys_are_unknown(qwen: Checkpoint) -> None:

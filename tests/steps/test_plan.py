@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 from mlx.utils import tree_flatten
-from mlx_lm.utils import _get_classes
 
 from hubbot.catalogue.variants import VARIANTS
 from hubbot.checkpoints import Checkpoint, TensorInfo
@@ -49,9 +48,11 @@ def test_every_source_tensor_is_used_once_or_dropped_and_every_parameter_is_made
             used[name] += int(np.prod(move.shape)) // len(move.sources)
     dropped = {drop.name for drop in plan.drops}
     assert {name for name, count in used.items() if not count} == dropped
-    assert all(used[name] == elements[name] for name in elements.keys() - dropped)
-    model_class, args_class = _get_classes(dict(plan.config))
-    real = tree_flatten(model_class(args_class.from_dict(dict(plan.config))).parameters())
+    for name in elements.keys() - dropped:
+        stacked = made.model_type == "longcat_flash" and name.endswith("experts.gate_up_proj")
+        # Of nine stacked experts three are zero experts, which compute nothing.
+        assert used[name] == elements[name] * (6 if stacked else 9) // 9
+    real = tree_flatten(runtime.build(plan.config).parameters())
     assert [(move.output, move.shape) for move in plan.moves] == [(name, tuple(a.shape)) for name, a in real]
 
 
