@@ -20,23 +20,29 @@ from hubbot.errors import HubbotError, WrongUsage
 from hubbot.progress import Progress
 
 GATES = (parity.GATE, GATE)
+RELEASED = "the source's weights were released while converting; the values gate had judged every one of them"
 _FAULTS = (HubbotError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError)
 
 
 def check_computed(
     checkpoint: Checkpoint,
-    source: Path,
+    source: Path | None,
     artifact: Artifact,
     so_far: Sequence[Finding],
     examination: Examination,
     progress: Progress,
 ) -> Outcome:
-    """Return the findings of both gates on an artifact whose findings so far are `so_far`."""
+    """Return the findings of both gates on an artifact whose findings so far are `so_far`.
+
+    Without `source`, the folder of the source's weights, there is nothing to compare behaviour with.
+    """
     failed = next((finding for finding in so_far if finding.status == "fail"), None)
     if failed:
         reason = f"the artifact is refused already: {failed.gate}, {failed.check}"
         return Outcome(findings=tuple(_not_run(gate, reason) for gate in GATES), measurements=None)
-    findings = list(_guarded_parity(checkpoint, source, Path(artifact.path)))
+    findings = list(_guarded_parity(checkpoint, Path(artifact.path)))
+    if source is None:
+        return Outcome(findings=(*findings, _not_run(GATE, RELEASED)), measurements=None)
     try:
         outcome = check_behaviour(_examinee(checkpoint, source, artifact), examination, progress)
     except WrongUsage:
@@ -46,9 +52,9 @@ def check_computed(
     return Outcome(findings=(*findings, *outcome.findings), measurements=outcome.measurements)
 
 
-def _guarded_parity(checkpoint: Checkpoint, source: Path, folder: Path) -> list[Finding]:
+def _guarded_parity(checkpoint: Checkpoint, folder: Path) -> list[Finding]:
     try:
-        return list(parity.check_parity(checkpoint, source, folder))
+        return list(parity.check_parity(checkpoint, folder))
     except _FAULTS as error:
         return [_broken(parity.GATE, error)]
 

@@ -1,0 +1,31 @@
+"""How many of a model's first layers hold every kind of layer it has, by their tensors and the config's lists."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.(.+)")
+_NUMBER = re.compile(r"\.\d+\.")
+# A pattern that repeats is seen whole once, even where no tensor's name shows it (sliding windows).
+_PERIOD = re.compile(r".*(?:interval|period|pattern|_freq|every_n_layers|sparse_step)")
+MOST_LAYERS = 12
+
+
+def layers_to_keep(config: Mapping[str, Any], names: Iterable[str], count: int) -> int:
+    """Return the length of the shortest beginning of `count` layers in which every kind occurs."""
+    parts: dict[int, set[str]] = defaultdict(set)
+    for name in names:
+        found = _LAYER.search(name)
+        if found:
+            parts[int(found[1])].add(_NUMBER.sub(".", f".{found[2]}"))
+    lists = [value for value in config.values() if isinstance(value, list | str) and len(value) == count]
+    seen: set[Any] = set()
+    last = 0
+    for layer in range(count):
+        kind = (frozenset(parts[layer]), tuple(str(values[layer]) for values in lists))
+        if kind not in seen:
+            seen.add(kind)
+            last = layer
+    periods = [value for key, value in config.items() if _PERIOD.fullmatch(key) and isinstance(value, int)]
+    return min(count, MOST_LAYERS, max([last + 1, 2, *(p for p in periods if p <= MOST_LAYERS)]))

@@ -1,0 +1,151 @@
+"""A model's config made small enough to run at once, with every kind of layer and every switch kept.
+
+It knows which config keys are sizes and how far each may shrink; what a key does stands in no row here.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hubbot.catalogue.dialects import layer_count
+from hubbot.checks.reference.layer_kinds import layers_to_keep
+
+Config = dict[str, Any]
+LAYER_COUNTS = ("num_hidden_layers", "num_layers", "n_layers")
+# Lists of the numbers of layers, wherever they stand.
+LAYER_NUMBERS = ("mlp_only_layers", "kda_layers", "full_attn_layers", "no_rope_layers_at", "moe_layers")
+EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+TOP_KS = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
+# No key shrinks below what makes the feature that it belongs to act within 32 tokens.
+LIMITS: Mapping[str, int] = {
+    "vocab_size": 256, "vocab_size_per_layer_input": 256, "hidden_size": 128, "head_dim": 32,
+    "global_head_dim": 64, "swa_head_dim": 32, "swa_v_head_dim": 32, "v_head_dim": 64, "q_lora_rank": 64,
+    "kv_lora_rank": 64, "qk_rope_head_dim": 64, "qk_nope_head_dim": 64, "index_n_heads": 32,
+    "index_head_dim": 128, "index_topk": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+    "linear_key_head_dim": 32, "linear_value_head_dim": 32, "linear_head_dim": 64, "linear_num_heads": 4,
+    "intermediate_size": 192, "intermediate_size_mlp": 192, "moe_intermediate_size": 64,
+    "shared_expert_intermediate_size": 64, "shared_intermediate_size": 64, "dense_intermediate_size": 192,
+    "moe_shared_expert_intermediate_size": 64, "ffn_hidden_size": 192, "expert_ffn_hidden_size": 64,
+    "hidden_size_per_layer_input": 16, "moe_latent_size": 64, "sliding_window": 16, "sliding_window_size": 16,
+    "attention_chunk_size": 16, "mamba_d_head": 32, "mamba_n_heads": 8, "mamba_d_state": 32,
+    "mamba_n_groups": 2, "mamba_chunk_size": 16, "mamba_num_heads": 8, "mamba_head_dim": 32,
+    "ssm_state_size": 32, "chunk_size": 16, "num_nextn_predict_layers": 0, "zero_expert_num": 3,
+}  # fmt: skip
+VISION_LIMITS: Mapping[str, int] = {
+    "depth": 1, "num_hidden_layers": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2,
+    "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8, "patch_size": 2,
+    "num_position_embeddings": 4, "position_embedding_size": 4, "image_size": 8, "vision_output_dim": 16,
+    "projector_input_dim": 16, "projector_output_dim": 16,
+}  # fmt: skip
+HEADS, GROUPS, EXPERTS_PER_GROUP, EXPERTS, TOP_K = 4, 4, 3, 8, 3
+
+
+def shrink(config: Mapping[str, Any], names: Iterable[str]) -> Config:
+    """Return the config of a small twin; `names` are the source's tensors, by which layers are told apart."""
+    small = copy.deepcopy(dict(config))
+    text = small.get("text_config")
+    inner: Config = text if isinstance(text, dict) else small
+    count = layer_count(config) or max((inner[key] for key in LAYER_COUNTS if key in inner), default=0)
+    if count:
+        _cut(inner, count, layers_to_keep(inner, names, count))
+    width = _latent_head(inner)
+    _limit(inner, LIMITS)
+    if width is not None:
+        inner["head_dim"] = sum(inner[part] for part in width)
+    _shrink_heads(inner)
+    _shrink_experts(inner)
+    _fit_rope(inner)
+    _fit_token_ids(inner)
+    if isinstance(small.get("vision_config"), dict):
+        _limit(small["vision_config"], VISION_LIMITS)
+        small["vision_config"] |= {"out_hidden_size": inner["hidden_size"], "deepstack_visual_indexes": [0]}
+    if inner is not small:
+        _fit_token_ids(small)
+    return small
+
+
+def _cut(config: Config, count: int, kept: int) -> None:
+    for key, value in list(config.items()):
+        if isinstance(value, list | str) and len(value) == count and key != "model_type":
+            config[key] = value[:kept]
+        elif key in LAYER_NUMBERS and isinstance(value, list):
+            config[key] = [number for number in value if isinstance(number, int) and number <= kept]
+        elif isinstance(value, dict) and any(name in value for name in LAYER_NUMBERS):
+            _cut(value, count, kept)
+        elif key in LAYER_COUNTS:
+            config[key] = kept
+
+
+def _limit(config: Config, limits: Mapping[str, int]) -> None:
+    for key, limit in limits.items():
+        if _is_number(config.get(key)) and config[key] > limit:
+            config[key] = limit
+
+
+def _latent_head(config: Config) -> tuple[str, ...] | None:
+    """Return the parts of a latent attention's query that head_dim repeats, or None where it stands for itself."""
+    for parts in (("qk_rope_head_dim",), ("qk_nope_head_dim", "qk_rope_head_dim")):
+        if all(_is_number(config.get(part)) for part in parts) and config.get("head_dim") == sum(
+            config[part] for part in parts
+        ):
+            return parts
+    return None
+
+
+def _shrink_heads(config: Config) -> None:
+    """Bring heads to at most four with the kind of sharing kept: none, in groups, or one for all."""
+    for heads, shared in (
+        ("num_attention_heads", "num_key_value_heads"),
+        ("num_attention_heads", "num_global_key_value_heads"),
+        ("swa_num_attention_heads", "swa_num_key_value_heads"),
+    ):
+        if not _is_number(config.get(heads)):
+            continue
+        before, pairs = config[heads], config.get(shared)
+        if _is_number(pairs):
+            config[shared] = min(HEADS if pairs == before else 2, config[heads], config[shared])
+    for heads in ("num_attention_heads", "swa_num_attention_heads"):
+        if _is_number(config.get(heads)):
+            config[heads] = min(HEADS, config[heads])
+
+
+def _shrink_experts(config: Config) -> None:
+    grouped = _is_number(config.get("n_group")) and config["n_group"] > 1
+    if grouped:
+        config["n_group"] = min(config["n_group"], GROUPS)
+        if _is_number(config.get("topk_group")):
+            config["topk_group"] = min(config["topk_group"], GROUPS // 2)
+    experts = config["n_group"] * EXPERTS_PER_GROUP if grouped else EXPERTS
+    for key in EXPERT_COUNTS:
+        if _is_number(config.get(key)):
+            config[key] = min(config[key], experts)
+    for key in TOP_KS:
+        if _is_number(config.get(key)):
+            config[key] = min(config[key], TOP_K)
+
+
+def _fit_rope(config: Config) -> None:
+    """Cut what a rotary setting says of single frequencies to the width that is left."""
+    width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    for rope in (config.get("rope_parameters"), config.get("rope_scaling")):
+        if not isinstance(rope, dict):
+            continue
+        factor = rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))
+        pairs = int(width * factor) // 2
+        if isinstance(rope.get("mrope_section"), list):
+            rope["mrope_section"] = [pairs - 2 * (pairs // 4), pairs // 4, pairs // 4]
+        for key in ("long_factor", "short_factor"):
+            if isinstance(rope.get(key), list):
+                rope[key] = rope[key][:pairs]
+    if _is_number(config.get("rotary_dim")):
+        config["rotary_dim"] = min(config["rotary_dim"], width)
+
+
+def _fit_token_ids(config: Config) -> None:
+    for key in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        if config.get(key) is not None:
+            config[key] = 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
