@@ -1,7 +1,8 @@
 """The role of a parameter in the runtime's model, read from its name; recipes go by role.
 
-Roles: expert, router, shared_expert_gate, shared_expert, attention, dense_mlp, embedding, lm_head, norm, bias,
-other. It never looks at values.
+Roles: expert, router, shared_expert_gate, shared_expert, attention (and what stands in its place: recurrences,
+convolutions), dense_mlp, embedding, lm_head, norm, bias, state (decays, time steps, sinks), other.
+It never looks at values.
 """
 
 import re
@@ -9,21 +10,23 @@ from typing import Final
 
 # First match wins; names are those of mlx-lm's modules.
 _RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
-    ("expert", re.compile(r"\.(?:switch_mlp|experts)\.\w+\.\w+$")),
-    ("router", re.compile(r"\.(?:gate|router|router\.gate|router\.layer)(?:\.weight|\.bias)$")),
+    ("expert", re.compile(r"\.(?:switch_mlp|switch_glu|experts)\.\w+\.(?:weight|bias)$")),
+    ("router", re.compile(r"\.(?:gate|gate\.proj)\.(?:weight|bias)$|\.router\.(?:\w+\.)?\w+$")),
     ("router", re.compile(r"\.(?:e_score_correction_bias|expert_bias)$")),
     ("shared_expert_gate", re.compile(r"\.shared_expert_gate\.\w+$")),
     ("shared_expert", re.compile(r"\.(?:shared_experts?|shared_mlp)\.\w+\.\w+$")),
-    ("norm", re.compile(r"(?:^|[._])(?:\w*norm\w*)\.(?:weight|bias)$")),
+    ("norm", re.compile(r"(?:^|[._])(?:\w*norm\w*)(?:\.\d+)?\.(?:weight|bias)$")),
+    ("state", re.compile(r"\.(?:A_log|D|dt_bias|sinks|attention_sink_bias)$")),
     ("bias", re.compile(r"\.bias$")),
-    ("attention", re.compile(r"\.(?:self_attn|attention|linear_attn|mixer)\.")),
-    ("dense_mlp", re.compile(r"\.(?:mlp|feed_forward|block_sparse_moe)\.\w+\.weight$")),
-    ("embedding", re.compile(r"embed_tokens\.weight$|(?:^|\.)wte\.weight$")),
+    ("dense_mlp", re.compile(r"\.(?:mlp|feed_forward|block_sparse_moe|mlps\.\d+)\.\w+\.weight$")),
+    ("dense_mlp", re.compile(r"\.mixer\.(?:up|down)_proj\.weight$")),  # a Nemotron-H layer that is one
+    ("attention", re.compile(r"\.(?:self_attn|attention|linear_attn|mixer|mamba|conv)\.")),
+    ("embedding", re.compile(r"embed_tokens\.weight$|embeddings\.weight$|(?:^|\.)wte\.weight$")),
     ("lm_head", re.compile(r"(?:^|\.)lm_head\.weight$")),
 )
 ROLES: Final = frozenset({role for role, _ in _RULES} | {"other"})
 # Kept in their own dtype where the source holds them in float32 (the design, section 3.6).
-PROTECTED: Final = frozenset({"router"})
+PROTECTED: Final = frozenset({"router", "state"})
 
 
 def role_of(parameter: str) -> str:
