@@ -10,7 +10,7 @@
     |                                             ConfigUnresolved RecipeIneffective NoRuntime TokenRejected
     |                                             HubRefused NotOurs
     `- Disproved   -> fail                exit 1  CorruptHeader CorruptConfig StructureMismatch ValueMismatch
-                                                  SmokeFailed
+                                                  SmokeFailed UnsafePickle
 It never decides when to retry; that is jobs/retry.py.
 """
 
@@ -189,6 +189,10 @@ class ValueMismatch(Disproved):
 
 class SmokeFailed(Disproved):
     """The artifact loads but does not speak."""
+
+
+class UnsafePickle(Disproved):
+    """A pickled weight file wants more than to be read as tensors."""
 
 
 def kinds() -> Iterator[type[HubbotError]]:

@@ -18,7 +18,7 @@ TREE = {
         "RecipeIneffective", "NoRuntime", "TokenRejected", "HubRefused", "NotOurs",
     ],
     ("Disproved", 1, "failed"): [
-        "CorruptHeader", "CorruptConfig", "StructureMismatch", "ValueMismatch", "SmokeFailed",
+        "CorruptHeader", "CorruptConfig", "StructureMismatch", "ValueMismatch", "SmokeFailed", "UnsafePickle",
     ],
 }  # fmt: skip
 

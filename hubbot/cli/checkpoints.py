@@ -136,7 +136,7 @@ def verify_command(
         checkpoint = staged.checkpoint()
         with bar("fetch") as tell:
             folder = artifact_folder(artifact, root / "artifact", tell)
-            source_folder = staged.fetch(checkpoint, tell)
+        checkpoint, source_folder = staged.bring(checkpoint, chosen)
         with bar("verify") as tell:
             trial = Trial(source=source_folder, artifact=folder, root=root / "judge", answers=root / "answers")
             report = judge_in_child(chosen, checkpoint, trial, tell)

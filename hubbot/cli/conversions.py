@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hubbot.artifacts import Artifact, Report
 from hubbot.catalogue.variants import Variant
@@ -13,6 +14,7 @@ from hubbot.cli.bars import bar
 from hubbot.cli.sources import is_folder, open_source
 from hubbot.jobs import child
 from hubbot.jobs.workspace import Workspace
+from hubbot.pickles.names import has_pickles, is_pickled
 from hubbot.plans import Plan
 from hubbot.progress import Progress
 from hubbot.settings import Settings
@@ -37,7 +39,32 @@ class Staging:
             return Path(self.source).expanduser().resolve()
         from hubbot.hub.client import default_hub
 
-        return fetch.fetch(checkpoint, default_hub(), self.folder, room_for=0, progress=progress)
+        room = checkpoint.weight_bytes if has_pickles(checkpoint) else 0
+        return fetch.fetch(checkpoint, default_hub(), self.folder, room_for=room, progress=progress)
+
+    def bring(self, checkpoint: Checkpoint, settings: Settings) -> tuple[Checkpoint, Path]:
+        """Return the checkpoint with a folder that holds its weights as safetensors; pickled ones are staged."""
+        with bar("fetch") as tell:
+            source = self.fetch(checkpoint, tell)
+        if not has_pickles(checkpoint):
+            return checkpoint, source
+        staged = unpickled_in_child(checkpoint, source, self.folder, settings)
+        for file in fetch.wanted(checkpoint):
+            if not is_pickled(file.path):
+                shutil.copyfile(source / file.path, staged[1] / file.path)
+        return staged
+
+
+def unpickled_in_child(
+    checkpoint: Checkpoint, source: Path, folder: Path, settings: Settings
+) -> tuple[Checkpoint, Path]:
+    """Stage the pickled weights of folder `source` under `folder`; return the checkpoint they are and where."""
+    workspace = Workspace(root=folder / ".stage")
+    workspace.save("checkpoint", checkpoint.to_json())
+    request = {"root": str(workspace.root), "source": str(source), "shard_bytes": settings.shard_bytes}
+    with bar("stage") as tell:
+        in_child("stage", request, settings, tell)
+    return workspace.checkpoint(), workspace.source
 
 
 class Conversion:
@@ -49,6 +76,7 @@ class Conversion:
         # Kept until the conversion is done, so that an interrupted download goes on.
         self._staging = Staging(source=source, revision=revision, folder=self._out / ".source")
         self._checkpoint = self._staging.checkpoint()
+        self._source: Path | None = None
 
     def plan(self, variants: Sequence[str | Variant]) -> Plan:
         """Return the plan for `variants`."""
@@ -66,8 +94,8 @@ class Conversion:
         """Fetch what is not here, and convert."""
         from hubbot.steps import convert
 
-        with bar("fetch") as tell:
-            source = self._staging.fetch(self._checkpoint, tell)
+        self._checkpoint, source = self._staging.bring(self._checkpoint, self._settings)
+        self._source = source
         bounds = convert.Bounds(working_bytes=self._settings.working_bytes, shard_bytes=self._settings.shard_bytes)
         with bar("convert") as tell:
             return convert.convert(
@@ -77,12 +105,12 @@ class Conversion:
     def verify(self, artifacts: Sequence[Artifact]) -> list[Report]:
         """Judge every artifact, each in a child process."""
         reports = []
-        source = self._staging.fetch(self._checkpoint, lambda *_: None)
+        assert self._source is not None, "artifacts are made before they are judged"
         answers = self._out / ".judge-answers"
         for artifact in artifacts:
             root = self._out / f".judge-{artifact.variant}"
             with bar(f"verify {artifact.variant}") as tell:
-                trial = Trial(source=source, artifact=Path(artifact.path), root=root, answers=answers)
+                trial = Trial(source=self._source, artifact=Path(artifact.path), root=root, answers=answers)
                 report = judge_in_child(self._settings, self._checkpoint, trial, tell)
             shutil.rmtree(root, ignore_errors=True)
             if report.verdict == "approved":
@@ -116,17 +144,22 @@ class Trial:
 def judge_in_child(settings: Settings, checkpoint: Checkpoint, trial: Trial, progress: Progress) -> Report:
     """Return the referee's report, made in a child process that has no token and no network."""
     Workspace(root=trial.root).save("checkpoint", checkpoint.to_json())
-    answer = child.run(
-        ["verify_folder"],
-        {
-            "root": str(trial.root),
-            "source": str(trial.source),
-            "artifact": str(trial.artifact),
-            "examination": {**settings.examination, "answers": str(trial.answers)},
-        },
+    request = {
+        "root": str(trial.root),
+        "source": str(trial.source),
+        "artifact": str(trial.artifact),
+        "examination": {**settings.examination, "answers": str(trial.answers)},
+    }
+    return Report.from_json(in_child("verify_folder", request, settings, progress))
+
+
+def in_child(stage: str, request: dict[str, Any], settings: Settings, progress: Progress) -> dict[str, Any]:
+    """Return the answer of a heavy stage, run in a child process that has no token and no network."""
+    return child.run(
+        [stage],
+        request,
         timeout_seconds=settings.stage_hours * 3600,
         cancelled=threading.Event(),
         on_progress=lambda fields: progress(fields["done"], fields["total"], fields["what"]),
         **child.child_settings(settings),
     )
-    return Report.from_json(answer)

@@ -76,7 +76,7 @@ def _relayout(source: str, checkpoint: "Checkpoint", made: "Rearrangement", out:
     from hubbot.steps.relayout import relayout
 
     staging = out.parent / f".{out.name}.source"
-    folder = _fetched(source, checkpoint, staging)
+    checkpoint, folder = _brought(source, checkpoint, staging, chosen)
     with bar("relayout") as tell:
         files = relayout(
             checkpoint,
@@ -91,6 +91,22 @@ def _relayout(source: str, checkpoint: "Checkpoint", made: "Rearrangement", out:
     return files
 
 
+def _brought(source: str, checkpoint: "Checkpoint", staging: Path, chosen: Any) -> "tuple[Checkpoint, Path]":
+    """Return the checkpoint and the folder with its files; pickled weights as safetensors in `staging`."""
+    from hubbot.pickles.names import has_pickles
+
+    folder = _fetched(source, checkpoint, staging)
+    if not has_pickles(checkpoint):
+        return checkpoint, folder
+    from hubbot.cli.conversions import unpickled_in_child
+    from hubbot.steps.relayout import side_files
+
+    found, staged = unpickled_in_child(checkpoint, folder, staging, chosen)
+    for file in side_files(checkpoint):
+        shutil.copyfile(folder / file.path, staged / file.path)
+    return found, staged
+
+
 def _fetched(source: str, checkpoint: "Checkpoint", staging: Path) -> Path:
     """Return the folder with the weights; a repo's stay in `staging` until the work is done."""
     from hubbot.cli.sources import is_folder
@@ -99,13 +115,15 @@ def _fetched(source: str, checkpoint: "Checkpoint", staging: Path) -> Path:
         return Path(source).expanduser().resolve()
     from hubbot.asides import check_room
     from hubbot.hub.client import default_hub
+    from hubbot.pickles.names import has_pickles
     from hubbot.steps.relayout import side_files
 
     names = {*checkpoint.shards, *(file.path for file in side_files(checkpoint))}
     files = tuple(file for file in checkpoint.files if file.path in names)
     staging.mkdir(parents=True, exist_ok=True)
     here = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
-    check_room(staging, sum(file.size for file in files) - here + checkpoint.weight_bytes)
+    copies = 2 if has_pickles(checkpoint) else 1
+    check_room(staging, sum(file.size for file in files) - here + copies * checkpoint.weight_bytes)
     with bar("fetch") as tell:
         default_hub().fetch(checkpoint.repo, files, staging, tell)
     return staging

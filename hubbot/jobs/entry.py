@@ -23,6 +23,7 @@ from hubbot.errors import HubbotError, OutOfRoom, TryLater, WrongUsage
 STAGES: Mapping[str, str] = MappingProxyType(
     {
         "plan": "hubbot.jobs.heavy:plan",
+        "stage": "hubbot.jobs.heavy:stage",
         "convert": "hubbot.jobs.heavy:convert",
         "verify": "hubbot.jobs.heavy:verify",
         "verify_folder": "hubbot.jobs.heavy:verify_folder",

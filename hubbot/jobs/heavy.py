@@ -8,6 +8,7 @@ from typing import Any
 
 from hubbot.checks.behaviour.examination import Examination
 from hubbot.jobs.workspace import Workspace
+from hubbot.pickles.staging import unpickled
 from hubbot.steps import convert as converting
 from hubbot.steps import plan as planning
 from hubbot.steps import smoke as smoking
@@ -32,6 +33,20 @@ def plan(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     )
     workspace.save("plan", made.to_json())
     return {"memory_bytes": made.memory_bytes, "disk_bytes": made.disk_bytes, "versions": dict(made.versions)}
+
+
+def stage(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Write pickled weights as safetensors beside them and save the checkpoint that they are."""
+    workspace = Workspace(root=Path(request["root"]))
+    checkpoint = unpickled(
+        workspace.checkpoint(),
+        source=Path(request["source"]),
+        folder=workspace.source,
+        shard_bytes=request["shard_bytes"],
+        progress=_told(progress),
+    )
+    workspace.save("checkpoint", checkpoint.to_json())
+    return {"tensors": len(checkpoint.tensors)}
 
 
 def convert(request: dict[str, Any], progress: Progress) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from hubbot.hub.client import Hub
 from hubbot.jobs import child
 from hubbot.jobs.states import Job, Outcome, Published, Refused, Stage, StageDone
 from hubbot.jobs.workspace import Workspace
+from hubbot.pickles.names import has_pickles
 from hubbot.progress import Progress
 from hubbot.settings import Settings
 from hubbot.steps import card, classify, fetch, inspect, publish, verify
@@ -114,13 +115,16 @@ class Pipeline:
                 raise child.Interrupted("fetch was stopped")
             note(done, total, what)
 
-        fetch.fetch(
-            workspace.checkpoint(),
-            self.hub,
-            workspace.source,
-            room_for=workspace.plan().disk_bytes,
-            progress=tell,
-        )
+        checkpoint = workspace.checkpoint()
+        staging = has_pickles(checkpoint)
+        room = workspace.plan().disk_bytes + (checkpoint.weight_bytes if staging else 0)
+        fetch.fetch(checkpoint, self.hub, workspace.source, room_for=room, progress=tell)
+        if staging:
+            request = {"source": str(workspace.source), "shard_bytes": self.settings.shard_bytes}
+            self._child(job, cancelled, "stage", request)
+            for shard in checkpoint.shards:
+                (workspace.source / shard).unlink(missing_ok=True)
+        workspace.check_weights()
         return StageDone()
 
     def _convert(self, job: Job, cancelled: threading.Event) -> Outcome:

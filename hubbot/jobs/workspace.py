@@ -67,6 +67,12 @@ class Workspace:
         """Return what inspect saved."""
         return Checkpoint.from_json(self.load("checkpoint"))
 
+    def check_weights(self) -> None:
+        """Raise WorkLost unless every weight file of the checkpoint is here, fetched or staged."""
+        lost = next((shard for shard in self.checkpoint().shards if not (self.source / shard).is_file()), None)
+        if lost is not None:
+            raise WorkLost(f"{lost} of the job's source is gone", where=str(self.source))
+
     def layout(self) -> Layout:
         """Return what classify saved."""
         return Layout.from_json(self.load("layout"))

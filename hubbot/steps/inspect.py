@@ -1,19 +1,22 @@
-"""Look at a checkpoint without its weights: config.json, the card's front matter, and safetensors headers.
+"""Look at a checkpoint without its weights: config.json, the card's front matter, and its files' headers.
 
-A few small reads per shard, whether the files are in a folder or on the Hub. It judges nothing but format.
+Two small reads per shard at most, whether the files are in a folder or on the Hub. It judges nothing but format.
 """
 
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from hubbot.checkpoints import Checkpoint, RepoFiles, TensorInfo
-from hubbot.errors import CorruptConfig, CorruptHeader, NotMixtureOfExperts, UnknownPacking
+from hubbot.errors import CorruptConfig, CorruptHeader, NotMixtureOfExperts
 from hubbot.finishing import CARD, CONFIG, INDEX
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
+from hubbot.pickles import names as pickles
+from hubbot.pickles.outlines import outline
 
 MAX_JSON_BYTES = 64 << 20
 MAX_CARD_BYTES = 1 << 20
@@ -28,10 +31,10 @@ def inspect(files: RepoFiles) -> Checkpoint:
     if CONFIG not in sizes:
         raise NotMixtureOfExperts("there is no config.json, so this is no checkpoint", where=files.repo.id)
     config = _object(files, CONFIG, sizes[CONFIG])
-    shards, weight_map = _shards(files, sizes)
+    index, shards = _shards(files, sizes)
     tensors = _tensors(files, sizes, shards)
-    if weight_map is not None:
-        _check_index(weight_map, tensors)
+    if index is not None:
+        _check_index(index, tensors)
     return Checkpoint(
         repo=files.repo,
         config=config,
@@ -58,37 +61,41 @@ def _object(files: RepoFiles, path: str, size: int) -> dict[str, Any]:
     return value
 
 
-def _shards(files: RepoFiles, sizes: Mapping[str, int]) -> tuple[list[str], dict[str, str] | None]:
-    if INDEX in sizes:
-        weight_map = _object(files, INDEX, sizes[INDEX]).get("weight_map")
-        if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
-            raise CorruptConfig("weight_map is not a map from tensor to file name", where=INDEX)
-        names = sorted(set(weight_map.values()))
-        missing = [name for name in names if name not in sizes]
-        if missing:
-            raise CorruptHeader(
-                f"the index names {missing[0]!r}, which is not in the repo ({len(missing)} shards missing)",
-                where=INDEX,
-                hint="the upload is incomplete; look again when the repo has a new commit",
-            )
-        return names, weight_map
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Index:
+    """What an index file says: which tensor is in which weight file."""
+
+    file: str
+    weight_map: Mapping[str, str]
+
+
+def _shards(files: RepoFiles, sizes: Mapping[str, int]) -> tuple[_Index | None, list[str]]:
+    """Return the index, if there is one, and the weight files that a loader would read."""
+    pickled = pickles.pickled(files.files)
+    file = INDEX if INDEX in sizes else pickles.INDEX if pickled and pickles.INDEX in sizes else None
+    if file is not None:
+        index = _index(files, file, sizes)
+        return index, sorted(set(index.weight_map.values()))
     names = sorted(name for name in sizes if name.endswith(".safetensors") and "/" not in name)
     if "model.safetensors" in names:
         names = ["model.safetensors"]
-    if not names:
-        _refuse_without_weights(files, sizes)
-    return names, None
+    if not names and not pickled:
+        raise NotMixtureOfExperts("the repo holds no safetensors weights", where=files.repo.id)
+    return None, names or list(pickled)
 
 
-def _refuse_without_weights(files: RepoFiles, sizes: Mapping[str, int]) -> None:
-    pickled = sorted(name for name in sizes if name.endswith(".bin") and "pytorch_model" in name)
-    if pickled:
-        raise UnknownPacking(
-            "the weights exist only as pickled pytorch_model files, which this version does not read",
-            where=f"{files.repo.id}, {pickled[0]}",
-            hint="ask the owner for safetensors, or convert them with transformers first",
+def _index(files: RepoFiles, file: str, sizes: Mapping[str, int]) -> _Index:
+    weight_map = _object(files, file, sizes[file]).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
+        raise CorruptConfig("weight_map is not a map from tensor to file name", where=file)
+    missing = sorted(name for name in set(weight_map.values()) if name not in sizes)
+    if missing:
+        raise CorruptHeader(
+            f"the index names {missing[0]!r}, which is not in the repo ({len(missing)} shards missing)",
+            where=file,
+            hint="the upload is incomplete; look again when the repo has a new commit",
         )
-    raise NotMixtureOfExperts("the repo holds no safetensors weights", where=files.repo.id)
+    return _Index(file=file, weight_map=weight_map)
 
 
 def _tensors(files: RepoFiles, sizes: Mapping[str, int], shards: list[str]) -> dict[str, TensorInfo]:
@@ -108,6 +115,8 @@ def _tensors(files: RepoFiles, sizes: Mapping[str, int], shards: list[str]) -> d
 
 
 def _header(files: RepoFiles, shard: str, size: int) -> dict[str, TensorInfo]:
+    if pickles.is_pickled(shard):
+        return outline(files, shard, size)
     first = files.read(shard, 0, min(size, FIRST_READ))
     length = header_length(first, file_size=size, shard=shard)
     header = first[LENGTH_BYTES : LENGTH_BYTES + length]
@@ -118,15 +127,16 @@ def _header(files: RepoFiles, shard: str, size: int) -> dict[str, TensorInfo]:
     return parse_header(header, file_size=size, shard=shard)
 
 
-def _check_index(weight_map: Mapping[str, str], tensors: Mapping[str, TensorInfo]) -> None:
-    for name, shard in weight_map.items():
+def _check_index(index: _Index, tensors: Mapping[str, TensorInfo]) -> None:
+    for name, shard in index.weight_map.items():
         found = tensors.get(name)
         if found is None or found.shard != shard:
             place = f"it is in {found.shard}" if found else "no shard holds it"
-            raise CorruptHeader(f"the index puts {name!r} into {shard}, but {place}", where=INDEX)
-    extra = next((name for name in tensors if name not in weight_map), None)
+            raise CorruptHeader(f"the index puts {name!r} into {shard}, but {place}", where=index.file)
+    extra = next((name for name in tensors if name not in index.weight_map), None)
     if extra is not None:
-        raise CorruptHeader(f"{tensors[extra].shard} holds {extra!r}, which the index does not name", where=INDEX)
+        told = f"{tensors[extra].shard} holds {extra!r}, which the index does not name"
+        raise CorruptHeader(told, where=index.file)
 
 
 def _front_matter(files: RepoFiles, sizes: Mapping[str, int]) -> dict[str, Any]:
