@@ -26,12 +26,13 @@ def outline(files: RepoFiles, name: str, size: int) -> dict[str, TensorInfo]:
     Raises as `door.load` does, and UnknownPacking for a file of torch before 1.6 that is not on this machine.
     """
     door.require_torch(f"{files.repo.id}, {name}")
-    if files.read(name, 0, len(door.ZIP_MAGIC)) != door.ZIP_MAGIC:
+    source = _Ranges(files, name, size)
+    if source.span(0, len(door.ZIP_MAGIC)) != door.ZIP_MAGIC:
         found = door.load(_here(files, name))
     else:
         with tempfile.TemporaryDirectory(prefix="hubbot-") as folder:
             hollow = Path(folder) / name
-            _lay_out(_Ranges(files, name, size), hollow)
+            _lay_out(source, hollow)
             found = door.load(hollow)
     return {
         tensor.name: TensorInfo(

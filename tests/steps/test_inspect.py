@@ -9,6 +9,7 @@ import pytest
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import CorruptConfig, CorruptHeader, NotMixtureOfExperts, UnknownPacking
 from hubbot.folders import Folder
+from hubbot.pickles import door
 from hubbot.steps.inspect import FIRST_READ, inspect
 from tests.checkpoints_on_disk import edit_json, read_stored, safetensors
 from tests.reference.checkpoints import case, tensors, write
@@ -159,7 +160,10 @@ def test_a_folder_without_a_config_is_no_checkpoint(whole: Path) -> None:
         looked(whole)
 
 
-def test_pickled_weights_are_an_unknown_packing_and_named(whole: Path) -> None:
+def test_pickled_weights_without_torch_are_an_unknown_packing_and_named(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "is_available", lambda: False)
     (whole / "model.safetensors").unlink()
     with pytest.raises(NotMixtureOfExperts, match="holds no safetensors"):
         looked(whole)
