@@ -104,6 +104,13 @@ class Expectations:
             return self._sources.floats(name, start, stop)
         return regrouping.rows(self._sources, name, made, start, stop)
 
+    def length(self, parameter: str) -> int | None:
+        """Return how many rows the source has for a plain parameter, or None where they are made of others."""
+        name, made = self._plain[parameter]
+        if made.groups is not None or made.view or made.merge:
+            return None
+        return next(iter(self._sources.shape(name)), 1)
+
     def expert(self, place: ExpertPlace, expert: int) -> Floats:
         """Return one expert's projection [out, in], or its bias [out], as float32."""
         tensor = self._tensor(place, expert)

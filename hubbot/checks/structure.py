@@ -4,6 +4,7 @@ Names, shapes, files, hashes, bits and foreign code; never the numbers inside th
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,17 @@ def check_index(folder: Path, stored: StoredParameters) -> Iterator[Finding]:
         "index", differ[0] if differ else INDEX, len(differ), 0, ok=not differ,
         reason="index and headers disagree" if differ else "index and headers name the same tensors",
     )  # fmt: skip
+    total, held = _total(folder), sum(tensor.nbytes for tensor in stored.files.tensors.values())
+    if total is not None and total != held:
+        yield _finding(
+            "index", f"{INDEX}, total_size", total, held, ok=False, reason="not the bytes of the tensors"
+        )  # fmt: skip
+
+
+def _total(folder: Path) -> int | None:
+    metadata = json.loads((folder / INDEX).read_text(encoding="utf-8")).get("metadata")
+    total = metadata.get("total_size") if isinstance(metadata, dict) else None
+    return total if isinstance(total, int) else None
 
 
 def check_tensors(
@@ -186,17 +198,19 @@ def check_load(folder: Path) -> Iterator[Finding]:
     )  # fmt: skip
 
 
+_OTHERS = re.compile(r"\.(?:gitattributes|gitignore)$|\.(?:cache|git)/|(?:.*/)?(?:\.DS_Store$|\._)")
+
+
 def hash_files(folder: Path) -> dict[str, str]:
     """Return the sha256 of every file of the folder, by path.
 
-    Dot files are not the repo's: the Hub adds .gitattributes, its client .cache, a Mac .DS_Store. Nor is what
-    Python compiled when somebody loaded the repo here; see `_is_leftover`.
+    Some dot files are not the repo's: the Hub adds .gitattributes, its client .cache, a Mac .DS_Store. Nor is
+    what Python compiled when somebody loaded the repo here; see `_is_leftover`.
     """
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        hidden = any(part.startswith(".") for part in name.split("/"))
-        if path.is_file() and not hidden and not _is_leftover(path):
+        if path.is_file() and not _OTHERS.match(name) and not _is_leftover(path):
             found[name] = digest(path, name).sha256 or ""
     return found
 
