@@ -1,8 +1,18 @@
-"""Peak memory of this process, in bytes, as the operating system counted it since the program started."""
+"""Memory in bytes as the operating system counts it: the machine's, and the peak of this process so far."""
 
+import os
 import resource
 import sys
 from pathlib import Path
+
+
+def physical_bytes() -> int | None:
+    """Return the machine's memory, or None where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return None
+
 
 _STATUS = Path("/proc/self/status")
 

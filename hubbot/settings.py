@@ -93,6 +93,8 @@ class Settings(BaseSettings):
     """Memory that a conversion works in, beyond the runtime's own 300 MB, whatever the number of variants."""
     shard_gigabytes: float = Field(default=5.0, gt=0)
     """Largest weight file written."""
+    free_source: bool = False
+    """Release each downloaded shard as soon as the values gate has judged every output that was made from it."""
     extensions: bool = True
     """Convert families that run only with a model file of hubbot's own, which is published beside the weights."""
     stage_hours: float = Field(default=12.0, gt=0)

@@ -44,7 +44,7 @@ def check_computed(
     if source is None:
         return Outcome(findings=(*findings, _not_run(GATE, RELEASED)), measurements=None)
     try:
-        outcome = check_behaviour(_examinee(checkpoint, source, artifact), examination, progress)
+        outcome = check_behaviour(examinee_of(checkpoint, source, artifact), examination, progress)
     except WrongUsage:
         raise
     except _FAULTS as error:
@@ -59,7 +59,8 @@ def _guarded_parity(checkpoint: Checkpoint, folder: Path) -> list[Finding]:
         return [_broken(parity.GATE, error)]
 
 
-def _examinee(checkpoint: Checkpoint, source: Path, artifact: Artifact) -> Examinee:
+def examinee_of(checkpoint: Checkpoint, source: Path, artifact: Artifact) -> Examinee:
+    """Return the artifact as the behaviour gate takes it."""
     folder = Path(artifact.path)
     config = read_config(folder)
     shapes = {parameter.name: parameter.shape for parameter in runtime.skeleton(config)}

@@ -4,6 +4,7 @@ An alternative counts only where the source under it differs from the true sourc
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -61,12 +62,18 @@ def objection(
     limit = 2 * bound.max(initial=0.0)
     error = _distance(actual, source)
     best: tuple[float, str] | None = None
-    for what, other in wrong:
+    for what, other in _readable(wrong):
         differs = np.abs(other.astype(np.float64) - source).max(initial=0.0) > limit
         distance = _distance(actual, other) if differs else np.inf
         if distance <= error and (best is None or distance < best[0]):
             best = (distance, what)
     return best[1] if best else None
+
+
+def _readable(wrong: Iterator[Alternative]) -> Iterator[Alternative]:
+    """Yield the alternatives, as far as the source's files are here: some may come later or be released."""
+    with suppress(FileNotFoundError):
+        yield from wrong
 
 
 def _at(place: ExpertPlace, projection: str) -> ExpertPlace:

@@ -8,15 +8,18 @@ from pathlib import Path
 
 from hubbot.artifacts import Artifact, Finding, Report
 from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.nesting import decoder
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks import structure
 from hubbot.checks.behaviour.examination import Examination
 from hubbot.checks.computed import check_computed
 from hubbot.checks.configuration import check_configuration
+from hubbot.checks.dtypes import check_dtypes
 from hubbot.checks.expectations import Expectations
+from hubbot.checks.partial import Judged
 from hubbot.checks.sidefiles import check_side_files, check_token_ids
 from hubbot.checks.stored import StoredParameters
-from hubbot.checks.values import check_values
+from hubbot.checks.values import check_used, check_values
 from hubbot.device import runtime
 from hubbot.errors import AmbiguousLayout, HubbotError
 from hubbot.marks import measure, read_mark, recorded
@@ -28,10 +31,17 @@ WHOLE = Examination()
 
 
 def judge(
-    checkpoint: Checkpoint, source: Path, folder: Path, *, progress: Progress, examination: Examination = WHOLE
+    checkpoint: Checkpoint,
+    source: Path,
+    folder: Path,
+    *,
+    progress: Progress,
+    examination: Examination = WHOLE,
+    judged: Judged | None = None,
 ) -> Report:
     """Return the report on the artifact in `folder` against `checkpoint`, whose weights lie in `source`.
 
+    `judged` is what the values gate found while the weights were here, where they have been released since.
     Faults of the artifact become findings; faults of the source raise (AmbiguousLayout, CorruptHeader...).
     """
     if checkpoint.model_type not in BY_MODEL_TYPE:
@@ -40,9 +50,12 @@ def judge(
         )
     digests = structure.hash_files(folder)
     artifact = described(checkpoint, folder)
-    findings = list(_findings(checkpoint, source, artifact, digests, progress))
+    findings = list(_findings(checkpoint, source, artifact, digests, progress, judged))
     findings += [_absent(gate, reason) for gate, reason in ABSENT.items()]
-    computed = check_computed(checkpoint, source, artifact, findings, examination, progress)
+    weights_are_here = judged is None
+    computed = check_computed(
+        checkpoint, source if weights_are_here else None, artifact, findings, examination, progress
+    )
     return Report(
         artifact=artifact,
         findings=(*findings, *computed.findings),
@@ -65,7 +78,12 @@ def described(checkpoint: Checkpoint, folder: Path) -> Artifact:
 
 
 def _findings(
-    checkpoint: Checkpoint, source: Path, artifact: Artifact, digests: Mapping[str, str], progress: Progress
+    checkpoint: Checkpoint,
+    source: Path,
+    artifact: Artifact,
+    digests: Mapping[str, str],
+    progress: Progress,
+    judged: Judged | None,
 ) -> Iterator[Finding]:
     folder = Path(artifact.path)
     family = BY_MODEL_TYPE[checkpoint.model_type]
@@ -74,7 +92,7 @@ def _findings(
         config = structure.read_config(folder)
         yield from structure.check_config(config, family)
         yield from check_configuration(checkpoint.config, config, family)
-        yield from check_token_ids(source, checkpoint.config, config)
+        yield from check_token_ids(source, decoder(checkpoint.config), config)
         yield from check_side_files(source, artifact)
         shapes = {parameter.name: parameter.shape for parameter in runtime.skeleton(config)}
         stored = StoredParameters(folder, shapes)
@@ -82,7 +100,12 @@ def _findings(
         yield from structure.check_tensors(stored, shapes, config)
         yield from structure.check_load(folder)
         expected = Expectations(source, checkpoint, family, config)
-        yield from check_values(expected, stored, progress)
+        yield from check_dtypes(expected, stored, is_own=bool(artifact.files))
+        if judged is None:
+            yield from check_values(expected, stored, progress)
+        else:
+            yield from judged.findings_on(stored, digests)
+        yield from check_used(expected, stored)
     except (HubbotError, OSError, ValueError, KeyError, IndexError) as error:
         yield Finding(
             gate=structure.GATE, check="readable", subject=str(getattr(error, "where", None) or folder.name),

@@ -18,7 +18,7 @@ class SourceTensors:
 
     def __init__(self, folder: Path, checkpoint: Checkpoint) -> None:
         found = packings.unpacked(checkpoint)
-        self._files = TensorFiles(folder, checkpoint.shards)
+        self._files = TensorFiles(folder, checkpoint.shards, checkpoint.tensors)
         self._packed = found.packed
         self.infos = found.checkpoint.tensors
         self.dropped = dict(found.dropped)

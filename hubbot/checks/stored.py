@@ -51,6 +51,10 @@ class StoredParameters:
         """Return the raw stored parts of rows [start, stop) of a parameter's first axis."""
         return {part: self.files.raw(_part(parameter.name, part), start, stop) for part in parameter.parts}
 
+    def stored_names(self, name: str) -> tuple[str, ...]:
+        """Return the stored tensors of a parameter."""
+        return tuple(_part(name, part) for part in self.by_name[name].parts)
+
     def _read(self, name: str, shape: tuple[int, ...]) -> StoredParameter:
         info = self.files.tensors[name]
         scales = self.files.tensors.get(_part(name, "scales"))

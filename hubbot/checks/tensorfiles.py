@@ -21,13 +21,21 @@ _NUMPY: Mapping[str, Any] = {
 
 
 class TensorFiles:
-    """The tensors of the named safetensors files of one folder, by name."""
+    """The tensors of the named safetensors files of one folder, by name.
 
-    def __init__(self, folder: Path, shards: tuple[str, ...]) -> None:
+    `elsewhere` describes tensors of files that may not be here: their names count, their numbers cannot be read.
+    """
+
+    def __init__(
+        self, folder: Path, shards: tuple[str, ...], elsewhere: Mapping[str, TensorInfo] | None = None
+    ) -> None:
         self._folder = folder
         self.tensors: dict[str, TensorInfo] = {}
         self.doubled: list[str] = []
         for shard in shards:
+            if elsewhere is not None and not (folder / shard).exists():
+                self.tensors.update({n: tensor for n, tensor in elsewhere.items() if tensor.shard == shard})
+                continue
             for name, tensor in _header(folder / shard, shard).items():
                 if name in self.tensors:
                     self.doubled.append(name)

@@ -82,6 +82,10 @@ def convert_command(
         ),
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Run the referee on every variant.")] = False,
+    free_source: Annotated[
+        bool,
+        typer.Option("--free-source", help="Release each downloaded shard once nothing needs it; for repo ids."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and predict, write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -92,15 +96,22 @@ def convert_command(
     from hubbot import settings
     from hubbot.catalogue.recipes import read_recipe
     from hubbot.cli.conversions import Conversion
+    from hubbot.cli.freed import FreedConversion
+    from hubbot.targets import check_memory
 
     chosen = settings.load(**({} if extensions is None else {"extensions": extensions}))
-    conversion = Conversion(settings=chosen, source=source, revision=revision, out=out)
+    conversion = (
+        FreedConversion(settings=chosen, source=source, revision=revision, out=out, judged=verify)
+        if free_source
+        else Conversion(settings=chosen, source=source, revision=revision, out=out)
+    )
     own = tuple(read_recipe(path) for path in recipe or ())
     named = tuple(dict.fromkeys(variant or (() if own else chosen.variants)))
     plan = conversion.plan((*named, *own))
     if dry_run:
         _print_plan(plan.to_json(), as_json=as_json)
         return
+    check_memory(plan)
     started = time.monotonic()
     artifacts = conversion.convert(plan)
     reports = conversion.verify(artifacts) if verify else []

@@ -18,15 +18,22 @@ NAME = ".journal.json"
 
 
 class Journal:
-    """The complete files of one variant's folder; opening it keeps those that are as recorded."""
+    """The complete files of one variant's folder; opening it keeps those that are as recorded.
 
-    def __init__(self, folder: Path, identity: str) -> None:
+    Files are hashed to see that they are, unless the journal was last written by the same `run`: a run is one
+    undisturbed series of calls, and a run that was killed never comes back under its name.
+    """
+
+    def __init__(self, folder: Path, identity: str, *, run: str | None = None) -> None:
         self.folder = folder
         self._identity = identity
+        self._run = run
         self._writing = threading.Lock()
         self.files: dict[str, FileInfo] = {}
-        for file in self._recorded():
-            if (folder / file.path).is_file() and digest(folder / file.path, file.path) == file:
+        trusted, recorded = self._recorded()
+        for file in recorded:
+            path = folder / file.path
+            if path.is_file() and (trusted or digest(path, file.path) == file):
                 self.files[file.path] = file
         if not self.files:
             shutil.rmtree(folder, ignore_errors=True)
@@ -53,15 +60,17 @@ class Journal:
         """Remove the journal: what it spoke of is finished."""
         (self.folder / NAME).unlink(missing_ok=True)
 
-    def _recorded(self) -> list[FileInfo]:
+    def _recorded(self) -> tuple[bool, list[FileInfo]]:
         with suppress(OSError, ValueError, TypeError, KeyError):
             record = json.loads((self.folder / NAME).read_text(encoding="utf-8"))
             if record["identity"] == self._identity:
-                return [FileInfo(**file) for file in record["files"]]
-        return []
+                trusted = self._run is not None and record.get("run") == self._run
+                return trusted, [FileInfo(**file) for file in record["files"]]
+        return False, []
 
     def _save(self) -> None:
-        record = {"identity": self._identity, "files": [asdict(file) for file in self.files.values()]}
+        files = [asdict(file) for file in self.files.values()]
+        record = {"identity": self._identity, "run": self._run, "files": files}
         aside = self.folder / f"{NAME}.partial"
         with aside.open("w", encoding="utf-8") as file:
             json.dump(record, file)

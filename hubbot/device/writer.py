@@ -1,8 +1,9 @@
 """safetensors files written by offset: shapes are known first, so the header is, and bytes follow in any order."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +35,8 @@ class WeightWriter:
     `tensors` are (name, dtype, shape) in the order they will stand in the files; shards hold at most
     `shard_bytes` unless a single tensor is larger. Files that `journal` knows as complete are left as they
     are; every other is hashed as it grows and recorded there when its last byte is written. `form` is the
-    format that the files' metadata names: "mlx", or "pt" for what transformers is to load.
+    format that the files' metadata names: "mlx", or "pt" for what transformers is to load. Tensors named in
+    `begin` begin a new file. All files are opened on entering, or with `begin` those of one `window` at a time.
     """
 
     def __init__(
@@ -45,33 +47,62 @@ class WeightWriter:
         shard_bytes: int,
         journal: Journal,
         form: str = "mlx",
+        begin: Collection[str] = (),
     ) -> None:
         self._folder = folder
         self._form = form
-        self._groups = _shards(tensors, shard_bytes)
+        self._groups = _shards(tensors, shard_bytes, begin)
+        self._in_windows = bool(begin)
         self._journal = journal
         self._files: dict[str, GrowingFile] = {}
         self._recording: list[Future[None]] = []
         self._recorder = ThreadPoolExecutor(1)
         self.slots: dict[str, Slot] = {}
+        for number, group in enumerate(self._groups, start=1):
+            self._place(_file_name(number, len(self._groups)), group)
 
     def __enter__(self) -> Self:
-        for number, group in enumerate(self._groups, start=1):
-            self._open(_file_name(number, len(self._groups)), group)
+        if not self._in_windows:
+            self._open({name for group in self._groups for name, _, _ in group})
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._recorder.shutdown(wait=True, cancel_futures=kind is not None)
+        self._settle(failed=kind is not None)
+
+    @contextmanager
+    def window(self, names: Collection[str]) -> Iterator[None]:
+        """Hold the files of tensors `names` open, and see at the end that every byte of them is written."""
+        self._open(names)
+        try:
+            yield
+        except BaseException:
+            self._settle(failed=True)
+            raise
+        self._settle(failed=False)
+
+    def _open(self, names: Collection[str]) -> None:
+        for number, group in enumerate(self._groups, start=1):
+            file = _file_name(number, len(self._groups))
+            if file not in self._journal.files and any(name in names for name, _, _ in group):
+                header, offsets = _header(group, self._form)
+                spans = [(len(header) + start, stop - start) for start, stop in offsets]
+                self._files[file] = GrowingFile(self._folder / file, header, spans)
+
+    def _settle(self, *, failed: bool) -> None:
+        recordings, self._recording = self._recording, []
         files, self._files = self._files, {}
+        for recording in recordings:
+            if not failed:
+                recording.result()
+            elif not recording.cancel():
+                recording.exception()
         for file in files.values():
             file.close()
-        if kind is None:
-            for recording in self._recording:
-                recording.result()
-            unwritten = [name for name, file in files.items() if not file.is_complete]
-            assert not unwritten, f"bytes never written: {unwritten}"
+        unwritten = [name for name, file in files.items() if not file.is_complete]
+        assert failed or not unwritten, f"bytes never written: {unwritten}"
 
     def wants(self, name: str) -> bool:
         """Say whether tensor `name` stands in a file that is still to be written."""
@@ -108,22 +139,19 @@ class WeightWriter:
             "weight_map": {name: self.slots[name].file for name in sorted(self.slots)},
         }
 
-    def _open(self, file: str, group: Sequence[Stored]) -> None:
+    def _place(self, file: str, group: Sequence[Stored]) -> None:
         header, offsets = _header(group, self._form)
         for (name, _, shape), (start, stop) in zip(group, offsets, strict=True):
             stride = (stop - start) // shape[0] if shape and shape[0] else stop - start
             self.slots[name] = Slot(file=file, start=len(header) + start, nbytes=stop - start, stride=stride)
-        if file not in self._journal.files:
-            spans = [(len(header) + start, stop - start) for start, stop in offsets]
-            self._files[file] = GrowingFile(self._folder / file, header, spans)
 
 
-def _shards(tensors: Sequence[Stored], limit: int) -> list[list[Stored]]:
+def _shards(tensors: Sequence[Stored], limit: int, begin: Collection[str]) -> list[list[Stored]]:
     groups: list[list[Stored]] = []
     size = 0
     for tensor in tensors:
         nbytes = stored_bytes(tensor[1], tensor[2])
-        if not groups or size + nbytes > limit:
+        if not groups or size + nbytes > limit or tensor[0] in begin:
             groups.append([])
             size = 0
         groups[-1].append(tensor)

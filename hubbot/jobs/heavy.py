@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.checks.behaviour.examination import Examination
+from hubbot.jobs.windowed import judged
 from hubbot.jobs.workspace import Workspace
 from hubbot.pickles.staging import unpickled
 from hubbot.steps import convert as converting
@@ -77,6 +78,7 @@ def verify(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
             source=workspace.source,
             artifact=workspace.variant(variant),
             examination=examination,
+            judged=judged(workspace, variant),
             progress=_told(progress),
         )
         workspace.save(f"report-{variant}", report.to_json())

@@ -7,7 +7,7 @@ again (states.py, retry.py) and never judges an artifact itself.
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from hubbot.checkpoints import Checkpoint
 from hubbot.errors import AlreadyPublished, HubbotError, LicenceForbids, TooLarge, WorkLost
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
+from hubbot.jobs.freeing import Freeing
 from hubbot.jobs.states import Job, Outcome, Published, Refused, Stage, StageDone
 from hubbot.jobs.workspace import Workspace
 from hubbot.pickles.names import has_pickles
@@ -116,6 +117,10 @@ class Pipeline:
             note(done, total, what)
 
         checkpoint = workspace.checkpoint()
+        if self._frees(checkpoint):
+            # The shards come with their windows; all else is small.
+            fetch.fetch(checkpoint, self.hub, workspace.source, room_for=0, progress=tell, shards=())
+            return StageDone()
         staging = has_pickles(checkpoint)
         room = workspace.plan().disk_bytes + (checkpoint.weight_bytes if staging else 0)
         fetch.fetch(checkpoint, self.hub, workspace.source, room_for=room, progress=tell)
@@ -128,11 +133,42 @@ class Pipeline:
         return StageDone()
 
     def _convert(self, job: Job, cancelled: threading.Event) -> Outcome:
-        request = {"working_bytes": self.settings.working_bytes, "shard_bytes": self.settings.shard_bytes}
-        answer = self._child(job, cancelled, "convert", request)
+        bounds = {"working_bytes": self.settings.working_bytes, "shard_bytes": self.settings.shard_bytes}
+        workspace = self.workspace(job)
+        if self._frees(workspace.checkpoint()):
+            answer = self._freeing(job, cancelled, workspace, bounds).run()
+        else:
+            workspace.check_weights()
+            answer = self._child(job, cancelled, "convert", bounds)
         for made in answer["variants"]:
             self.results.put(job.id, "artifact", made, made["variant"])
         return StageDone()
+
+    def _frees(self, checkpoint: Checkpoint) -> bool:
+        return self.settings.free_source and not has_pickles(checkpoint)
+
+    def _freeing(
+        self, job: Job, cancelled: threading.Event, workspace: Workspace, bounds: Mapping[str, int]
+    ) -> Freeing:
+        note = self._noted(job)
+
+        def tell(done: int, total: int, what: str) -> None:
+            if cancelled.is_set():
+                raise child.Interrupted("fetch was stopped")
+            note(done, total, what)
+
+        def bring(shards: Sequence[str]) -> None:
+            checkpoint = workspace.checkpoint()
+            fetch.fetch(checkpoint, self.hub, workspace.source, room_for=0, progress=tell, shards=shards)
+
+        return Freeing(
+            workspace=workspace,
+            working_bytes=bounds["working_bytes"],
+            shard_bytes=bounds["shard_bytes"],
+            judged=True,
+            fetch=bring,
+            child=lambda stage, request: self._child(job, cancelled, stage, request),
+        )
 
     def _verify(self, job: Job, cancelled: threading.Event) -> Outcome:
         workspace = self.workspace(job)

@@ -55,6 +55,10 @@ class Workspace:
         aside.write_text(json.dumps(data), encoding="utf-8")
         aside.replace(self.root / f"{name}.json")
 
+    def has(self, name: str) -> bool:
+        """Say whether something was saved as `name`."""
+        return (self.root / f"{name}.json").is_file()
+
     def load(self, name: str) -> Any:
         """Return what was saved as `name`, or raise WorkLost where it is gone."""
         path = self.root / f"{name}.json"
@@ -92,3 +96,8 @@ class Workspace:
     def remove(self) -> None:
         """Delete the whole folder."""
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def judged_name(variant: str, window: int) -> str:
+    """Return the name under which a workspace keeps what was found on one window of one variant."""
+    return f"judged-{variant}-{window}"

@@ -1,13 +1,12 @@
 """Stream a checkpoint through its plan: one read of the source, every variant written, a few slices in memory.
 
-Files are made aside, fsynced and renamed. What is complete aside survives a kill and is not made again; what
-fails leaves nothing behind. It proves nothing about the result: that is the referee's work.
+Files are made aside, fsynced and renamed, window by window. What is complete aside survives a kill and is not
+made again; what fails leaves nothing behind. It proves nothing about the result: that is the referee's work.
 """
 
-import errno
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +17,14 @@ from hubbot.device.journal import Journal
 from hubbot.device.reader import Shards, Sources
 from hubbot.device.slices import Slice, slices_of
 from hubbot.device.writer import Stored, WeightWriter
-from hubbot.errors import CorruptHeader, HubbotError, OutOfRoom, WrongUsage
-from hubbot.finishing import INDEX, finish, write_json
-from hubbot.marks import MARK, fingerprint, read_mark, same_origin
+from hubbot.errors import HubbotError
+from hubbot.finishing import CONFIG, INDEX, config_of, finish, write_json
+from hubbot.marks import fingerprint
 from hubbot.moves import Move
 from hubbot.plans import Plan, PlannedVariant
 from hubbot.progress import Progress
-from hubbot.sizes import readable
+from hubbot.targets import aside, check_room, explained, move_into_place, prepare
+from hubbot.windows import Window, windows_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,32 @@ class Bounds:
     shard_bytes: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """One conversion: `source` is the folder with the weights, `out` where DIR/<variant>/ will be.
+
+    `run` names one undisturbed run of several calls: files that it made or checked before are not hashed again.
+    """
+
+    checkpoint: Checkpoint
+    plan: Plan
+    source: Path
+    out: Path
+    bounds: Bounds
+    windows: tuple[Window, ...]
+    run: str | None = None
+
+    @classmethod
+    def of(
+        cls, checkpoint: Checkpoint, plan: Plan, *, source: Path, out: Path, bounds: Bounds, run: str | None = None
+    ) -> "Conversion":
+        """Return the conversion with its windows, in the order in which they must be made."""
+        windows = windows_of(plan, checkpoint.tensors, bounds.shard_bytes)
+        return cls(
+            checkpoint=checkpoint, plan=plan, source=source, out=out, bounds=bounds, windows=windows, run=run
+        )
+
+
 def convert(
     checkpoint: Checkpoint, plan: Plan, *, source: Path, out: Path, bounds: Bounds, progress: Progress
 ) -> tuple[Artifact, ...]:
@@ -43,153 +69,178 @@ def convert(
     Raises WrongUsage where a folder in the way is not hubbot's own for this source and recipe, OutOfRoom on a
     full disk, ValueMismatch for NaN or infinity in the source or an overflow of fp16.
     """
-    for variant in plan.variants:
-        _refuse_foreign(out / variant.name, plan, variant)
-    _make(out)
+    conversion = Conversion.of(checkpoint, plan, source=source, out=out, bounds=bounds)
+    prepare(out, plan)
+    with _journals(conversion) as journals:
+        check_room(out, plan.disk_bytes - sum(journal.nbytes for journal in journals))
+        _make(conversion, conversion.windows, journals, progress)
+        return _finish(conversion, journals)
+
+
+def made_windows(conversion: Conversion) -> list[int]:
+    """Return the numbers of the windows whose weight files are complete aside, for every variant."""
+    prepare(conversion.out, conversion.plan)
+    with _journals(conversion) as journals:
+        made = []
+        writers = [
+            _writer(conversion, variant, journal)
+            for variant, journal in zip(conversion.plan.variants, journals, strict=True)
+        ]
+        for window in conversion.windows:
+            files = [
+                (writer.slots[name].file, journal)
+                for writer, variant, journal in zip(writers, conversion.plan.variants, journals, strict=True)
+                for name, _, _ in _stored(window, variant)
+            ]
+            if all(file in journal.files for file, journal in files):
+                made.append(window.number)
+        return made
+
+
+def convert_window(conversion: Conversion, window: Window, progress: Progress) -> None:
+    """Make the weight files of one window aside, for every variant; raises as `convert` does."""
+    prepare(conversion.out, conversion.plan)
+    with _journals(conversion) as journals:
+        _make(conversion, [window], journals, progress)
+        for variant, journal in zip(conversion.plan.variants, journals, strict=True):
+            write_json(journal.folder / CONFIG, config_of(conversion.plan, variant))
+
+
+def finish_windows(conversion: Conversion) -> tuple[Artifact, ...]:
+    """Complete the repos whose windows are all made, and move them into place."""
+    with _journals(conversion) as journals:
+        return _finish(conversion, journals)
+
+
+@contextmanager
+def _journals(conversion: Conversion) -> Iterator[list[Journal]]:
+    """Open what is made of every variant; on an error nothing is left behind."""
     journals: list[Journal] = []
     try:
-        shards = _stamps(checkpoint, source)
-        journals += [
-            Journal(_aside(out, variant), _identity(plan, variant, bounds, shards)) for variant in plan.variants
-        ]
-        _check_room(out, plan.disk_bytes - sum(journal.nbytes for journal in journals))
-        _stream(checkpoint, plan, journals, source=source, bounds=bounds, progress=progress)
-        artifacts = [
-            finish(checkpoint, plan, variant, source=source, folder=journal.folder, known=journal.files)
-            for variant, journal in zip(plan.variants, journals, strict=True)
-        ]
-        for journal in journals:
-            journal.close()
-        return tuple(_move_into_place(artifact, out) for artifact in artifacts)
+        stamps = _stamps(conversion)
+        for variant in conversion.plan.variants:
+            identity = _identity(conversion, variant, stamps)
+            journals.append(Journal(aside(conversion.out, variant.name), identity, run=conversion.run))
+        yield journals
     except HubbotError:
         _clear(journals)
         raise
     except OSError as error:
         _clear(journals)
-        raise _explained(error, out) from error
+        raise explained(error, conversion.out) from error
 
 
-def _stream(
-    checkpoint: Checkpoint,
-    plan: Plan,
-    journals: list[Journal],
-    *,
-    source: Path,
-    bounds: Bounds,
-    progress: Progress,
-) -> None:
-    done = 0
-
-    def tell(part: Slice) -> None:
-        nonlocal done
-        done += part.nbytes
-        progress(done, total, part.move.output)
-
-    sources = Sources(tensors=checkpoint.tensors, packed={packed.name: packed for packed in plan.packed})
-    with ExitStack() as stack:
-        shards = stack.enter_context(Shards(source, sources))
-        variants = [
-            conveyor.Lane(
-                writer=stack.enter_context(_writer(plan, variant, journal, bounds.shard_bytes)),
-                encodings=variant.encodings,
-            )
-            for variant, journal in zip(plan.variants, journals, strict=True)
-        ]
-        limit = conveyor.slice_limit(
-            bounds.working_bytes, source_bytes=checkpoint.weight_bytes, output_bytes=plan.disk_bytes
-        )
-        slices = [
-            part
-            for move in plan.moves
-            if any(_is_wanted(variant, move) for variant in variants)
-            for part in _slices(move, sources, limit, variants)
-        ]
-        total = sum(part.nbytes for part in slices)
-        conveyor.run(slices, conveyor.Belt(shards=shards, sources=sources, variants=variants), tell)
-    for variant, journal in zip(variants, journals, strict=True):
-        write_json(journal.folder / INDEX, variant.writer.index())
-
-
-def _slices(move: Move, sources: Sources, limit: int, variants: Sequence[conveyor.Lane]) -> Iterator[Slice]:
-    nbytes = sum(sources.nbytes(name) for name in move.sources)
-    # One scale for a whole expert needs the whole expert.
-    whole = any(variant.encodings[move.output].global_scale for variant in variants)
-    return slices_of(move, sources.shape(move.sources[0]), nbytes, limit, whole_units=whole)
-
-
-def _is_wanted(variant: conveyor.Lane, move: Move) -> bool:
-    parts = variant.encodings[move.output].parts(move.output, move.shape)
-    return any(variant.writer.wants(name) for name, _, _ in parts)
-
-
-def _writer(plan: Plan, variant: PlannedVariant, journal: Journal, shard_bytes: int) -> WeightWriter:
-    stored: list[Stored] = [
-        part for move in plan.moves for part in variant.encodings[move.output].parts(move.output, move.shape)
-    ]
-    return WeightWriter(journal.folder, stored, shard_bytes=shard_bytes, journal=journal)
-
-
-def _identity(plan: Plan, variant: PlannedVariant, bounds: Bounds, shards: list[tuple[str, int, int]]) -> str:
-    """Return what must be unchanged for files left by an interrupted conversion to be used again."""
-    planned = {**plan.to_json(), "variants": [variant.to_json()]}
-    return fingerprint({"plan": planned, "shard": bounds.shard_bytes, "source": shards})
-
-
-def _stamps(checkpoint: Checkpoint, source: Path) -> list[tuple[str, int, int]]:
-    """Return name, size and time of change of every shard: weights may change under the same headers."""
-    paths = [(shard, source / shard) for shard in checkpoint.shards]
-    return [(shard, path.stat().st_size, path.stat().st_mtime_ns) for shard, path in paths if path.exists()]
-
-
-def _aside(out: Path, variant: PlannedVariant) -> Path:
-    return out / f".{variant.name}.partial"
-
-
-def _clear(journals: list[Journal]) -> None:
+def _clear(journals: Sequence[Journal]) -> None:
     for journal in journals:
         shutil.rmtree(journal.folder, ignore_errors=True)
 
 
-def _refuse_foreign(folder: Path, plan: Plan, variant: PlannedVariant) -> None:
-    if not folder.exists():
-        return
-    mark = read_mark(folder)
-    same = mark is not None and same_origin(mark, plan.source, variant.name)
-    if mark is None or not same or mark.get("recipe") != variant.recipe:
-        raise WrongUsage(
-            f"the folder exists and its {MARK} does not mark the same source and recipe",
-            where=str(folder),
-            hint="choose another --out, or move the folder away",
+def _make(
+    conversion: Conversion, windows: Sequence[Window], journals: Sequence[Journal], progress: Progress
+) -> None:
+    done, total = 0, max(1, sum(window.nbytes for window in windows))
+    plan, checkpoint = conversion.plan, conversion.checkpoint
+    sources = Sources(tensors=checkpoint.tensors, packed={packed.name: packed for packed in plan.packed})
+
+    def tell(part: Slice) -> None:
+        nonlocal done
+        done += part.nbytes
+        progress(min(done, total), total, part.move.output)
+
+    with Shards(conversion.source, sources) as shards, ExitStack() as stack:
+        lanes = [
+            conveyor.Lane(
+                writer=stack.enter_context(_writer(conversion, variant, journal)), encodings=variant.encodings
+            )
+            for variant, journal in zip(plan.variants, journals, strict=True)
+        ]
+        belt = conveyor.Belt(shards=shards, sources=sources, variants=lanes)
+        for window in windows:
+            _make_window(conversion, window, belt, tell)
+
+
+def _make_window(
+    conversion: Conversion, window: Window, belt: conveyor.Belt, tell: Callable[[Slice], None]
+) -> None:
+    with ExitStack() as stack:
+        for lane, variant in zip(belt.variants, conversion.plan.variants, strict=True):
+            stack.enter_context(lane.writer.window({name for name, _, _ in _stored(window, variant)}))
+        conveyor.run(list(_slices(conversion, window, belt)), belt, tell)
+    for shard in window.released:
+        belt.shards.release(shard)
+
+
+def _slices(conversion: Conversion, window: Window, belt: conveyor.Belt) -> Iterator[Slice]:
+    limit = conveyor.slice_limit(
+        conversion.bounds.working_bytes,
+        source_bytes=conversion.checkpoint.weight_bytes,
+        output_bytes=conversion.plan.disk_bytes,
+    )
+    sources = belt.sources
+    for move in window.moves:
+        if not any(_is_wanted(lane, move) for lane in belt.variants):
+            continue
+        nbytes = sum(sources.nbytes(name) for name in move.sources)
+        # One scale for a whole expert needs the whole expert.
+        whole = any(lane.encodings[move.output].global_scale for lane in belt.variants)
+        yield from slices_of(move, sources.shape(move.sources[0]), nbytes, limit, whole_units=whole)
+
+
+def _is_wanted(lane: conveyor.Lane, move: Move) -> bool:
+    parts = lane.encodings[move.output].parts(move.output, move.shape)
+    return any(lane.writer.wants(name) for name, _, _ in parts)
+
+
+def _writer(conversion: Conversion, variant: PlannedVariant, journal: Journal) -> WeightWriter:
+    groups = [_stored(window, variant) for window in conversion.windows]
+    return WeightWriter(
+        journal.folder,
+        [part for group in groups for part in group],
+        shard_bytes=conversion.bounds.shard_bytes,
+        journal=journal,
+        begin=frozenset(group[0][0] for group in groups),
+    )
+
+
+def _stored(window: Window, variant: PlannedVariant) -> list[Stored]:
+    return [
+        part for move in window.moves for part in variant.encodings[move.output].parts(move.output, move.shape)
+    ]
+
+
+def _finish(conversion: Conversion, journals: Sequence[Journal]) -> tuple[Artifact, ...]:
+    plan = conversion.plan
+    artifacts = []
+    for variant, journal in zip(plan.variants, journals, strict=True):
+        write_json(journal.folder / INDEX, _writer(conversion, variant, journal).index())
+        artifacts.append(
+            finish(
+                conversion.checkpoint,
+                plan,
+                variant,
+                source=conversion.source,
+                folder=journal.folder,
+                known=journal.files,
+            )
         )
+    for journal in journals:
+        journal.close()
+    return tuple(move_into_place(artifact, conversion.out) for artifact in artifacts)
 
 
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise WrongUsage("the place for the variants is a file, not a folder", where=str(out)) from error
+def _identity(conversion: Conversion, variant: PlannedVariant, stamps: Sequence[object]) -> str:
+    """Return what must be unchanged for files left by an interrupted conversion to be used again."""
+    planned = {**conversion.plan.to_json(), "variants": [variant.to_json()]}
+    return fingerprint({"plan": planned, "shard": conversion.bounds.shard_bytes, "source": list(stamps)})
 
 
-def _check_room(out: Path, wanted: int) -> None:
-    free = shutil.disk_usage(out).free
-    if free < wanted:
-        raise OutOfRoom(
-            f"the variants need {readable(wanted)}, the disk has {readable(free)} free",
-            where=str(out),
-            hint="free some space or ask for fewer variants",
-        )
+def _stamps(conversion: Conversion) -> list[tuple[str, int, int]]:
+    """Return name, size and time of change of every shard of a local source, which may change under its headers.
 
-
-def _move_into_place(artifact: Artifact, out: Path) -> Artifact:
-    final = out / artifact.variant
-    shutil.rmtree(final, ignore_errors=True)
-    Path(artifact.path).replace(final)
-    return Artifact.from_json({**artifact.to_json(), "path": str(final)})
-
-
-def _explained(error: OSError, out: Path) -> HubbotError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return OutOfRoom("the disk is full", where=str(out), hint="free some space; nothing was left half-written")
-    if isinstance(error, FileNotFoundError):
-        return CorruptHeader("a file of the source is gone", where=str(error.filename))
-    return HubbotError(f"a file could not be read or written: {error}", where=str(out))
+    Shards of the Hub are named by their commit, and need not all be here at once.
+    """
+    checkpoint = conversion.checkpoint
+    if not checkpoint.repo.is_local:
+        return []
+    paths = [(shard, conversion.source / shard) for shard in checkpoint.shards]
+    return [(shard, path.stat().st_size, path.stat().st_mtime_ns) for shard, path in paths if path.exists()]

@@ -1,6 +1,7 @@
 """Bring a checkpoint's weights and side files to this machine, resumably, every known sha256 checked."""
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from hubbot.checkpoints import Checkpoint, FileInfo
@@ -11,13 +12,23 @@ from hubbot.progress import Progress
 from hubbot.sizes import readable
 
 
-def fetch(checkpoint: Checkpoint, hub: Hub, folder: Path, *, room_for: int, progress: Progress) -> Path:
+def fetch(
+    checkpoint: Checkpoint,
+    hub: Hub,
+    folder: Path,
+    *,
+    room_for: int,
+    progress: Progress,
+    shards: Collection[str] | None = None,
+) -> Path:
     """Download what a conversion needs into `folder` and return it; `room_for` more bytes must fit afterwards.
 
+    With `shards` only those weight files are fetched, beside everything that is no weight file.
     Raises OutOfRoom before the first byte where disk is short, HubUnavailable where the network fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = wanted(checkpoint)
+    left_out = set() if shards is None else set(checkpoint.shards) - set(shards)
+    files = tuple(file for file in wanted(checkpoint) if file.path not in left_out)
     here = sum((folder / file.path).stat().st_size for file in files if (folder / file.path).is_file())
     needed = sum(file.size for file in files) - here + room_for
     free = shutil.disk_usage(folder).free

@@ -20,7 +20,9 @@ from hubbot.catalogue.roles import role_of
 from hubbot.catalogue.tensors import runtime_name, without_drops
 from hubbot.catalogue.variants import VARIANTS, Subject, Variant, encode
 from hubbot.checkpoints import Checkpoint
-from hubbot.device import runtime
+from hubbot.device import keeping, runtime
+from hubbot.device.footprint import slice_bytes
+from hubbot.device.reader import Sources
 from hubbot.device.runtime import Parameter
 from hubbot.device.streams import CACHE_BYTES
 from hubbot.errors import IncompleteCover, RecipeIneffective, UnknownLayout, WrongUsage
@@ -41,11 +43,16 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
     config = dict(resolution.config)
     check_layers(without_drops(checkpoint, family)[0], dialects.layer_count(config) or 0)
     parameters = runtime.skeleton(config)
-    stored, checkpoint = packings.unpacked(checkpoint), packings.unpacked(checkpoint).checkpoint
+    physical, stored = checkpoint, packings.unpacked(checkpoint)
+    checkpoint = stored.checkpoint
     moves, drops = _cover(checkpoint, layout, family, config, parameters)
     drops += [Drop(name=name, reason=reason) for name, reason in stored.dropped.items()]
     moves = [_as_stored(move, stored.packed.get(move.sources[0])) for move in moves]
-    planned = tuple(_variant(recipe, checkpoint, moves, parameters) for recipe in recipes)
+    sources = Sources(tensors=physical.tensors, packed=stored.packed)
+    planned = tuple(
+        keeping.marked(_variant(recipe, checkpoint, moves, parameters), moves, sources) for recipe in recipes
+    )
+    slices = slice_bytes(moves, planned, sources, working_bytes=working_bytes)
     return Plan(
         source=checkpoint.repo,
         layout=layout,
@@ -56,7 +63,7 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
         packed=tuple(stored.packed.values()),
         variants=planned,
         disk_bytes=sum(variant.nbytes for variant in planned),
-        memory_bytes=RUNTIME_BYTES + CACHE_BYTES + working_bytes,
+        memory_bytes=RUNTIME_BYTES + CACHE_BYTES + slices,
         versions=runtime.versions(),
     )
 

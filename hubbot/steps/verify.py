@@ -3,12 +3,14 @@
 It never changes the artifact's weights, config or side files.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 from hubbot.artifacts import Report
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.behaviour.examination import Examination
 from hubbot.checks.judge import WHOLE, judge
+from hubbot.checks.partial import Judged, judge_part
 from hubbot.finishing import write_json
 from hubbot.marks import MARK, read_mark
 from hubbot.progress import Progress
@@ -21,9 +23,20 @@ def verify(
     artifact: Path,
     progress: Progress,
     examination: Examination = WHOLE,
+    judged: Judged | None = None,
 ) -> Report:
-    """Return the report on the artifact in folder `artifact`; it may come from anybody."""
-    return judge(checkpoint, source, artifact, progress=progress, examination=examination)
+    """Return the report on the artifact in folder `artifact`; it may come from anybody.
+
+    `judged` are the findings of `verify_part` on all of it, where the source's weights have been released.
+    """
+    return judge(checkpoint, source, artifact, progress=progress, examination=examination, judged=judged)
+
+
+def verify_part(
+    checkpoint: Checkpoint, *, source: Path, artifact: Path, names: Collection[str], progress: Progress
+) -> Judged:
+    """Return what the values gate finds on parameters `names` of an unfinished artifact."""
+    return judge_part(checkpoint, source, artifact, names, progress)
 
 
 def record(report: Report) -> None:

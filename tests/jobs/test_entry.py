@@ -9,10 +9,12 @@ from hubbot.jobs.entry import STAGES, stage_function
 from hubbot.jobs.states import Stage
 
 
-def test_the_allowed_stages_are_stages_of_a_job_in_one_module() -> None:
+def test_the_allowed_stages_are_stages_of_a_job_or_their_windows() -> None:
     # `hubbot verify` judges folders beside any job; pickled weights are staged as part of the fetch.
-    assert set(STAGES) - {"verify_folder", "stage"} <= set(Stage)
-    assert {place.partition(":")[0] for place in STAGES.values()} == {"hubbot.jobs.heavy"}
+    windows = {"open_windows", "convert_window", "judge_window", "finish_windows"}
+    assert set(STAGES) - {"verify_folder", "stage"} - windows <= set(Stage)
+    assert {name for name, place in STAGES.items() if place.startswith("hubbot.jobs.windowed:")} == windows
+    assert {place.partition(":")[0] for place in STAGES.values()} == {"hubbot.jobs.heavy", "hubbot.jobs.windowed"}
 
 
 def test_another_allow_list_is_taken_by_its_module(monkeypatch: pytest.MonkeyPatch) -> None:

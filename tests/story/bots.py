@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hubbot.hub.client import Hub
-from hubbot.jobs import child, heavy
+from hubbot.jobs import child, entry
 from hubbot.jobs.bot import Bot, open_bot
 from hubbot.jobs.pipeline import recipe_key
 from hubbot.jobs.states import Job
@@ -66,7 +66,8 @@ def in_process(monkeypatch: pytest.MonkeyPatch, *, speaks: bool = False) -> Stag
         stages.ran.append(stage)
         if stage == "smoke" and not speaks and Path(request["folder"]).is_dir():
             return SMOKED.to_json()
-        answer: Mapping[str, Any] = getattr(heavy, stage)(dict(request), lambda fields: on_progress(dict(fields)))
+        function = entry.stage_function([stage])
+        answer: Mapping[str, Any] = function(dict(request), lambda fields: on_progress(dict(fields)))
         return dict(answer)
 
     monkeypatch.setattr(child, "run", run)
