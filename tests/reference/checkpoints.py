@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tests.reference.packing import PACKINGS, Stored, parts, unpacked
 
 RECORDS = Path(__file__).parent / "cases"
 
@@ -123,13 +126,30 @@ def round_bf16(values: Floats) -> Floats:
 
 
 def layout_tensors(record: Mapping[str, Any], form: str) -> dict[str, Floats]:
-    """The form's tensors: each is a strided view of one parameter, or (an empty view) the one of its name."""
+    """The form's tensors: each is a strided view of one parameter, or (an empty view) the one of its name.
+
+    Packed ones hold what their codes and scales stand for; extra ones belong to no parameter of the model.
+    """
+    description = record["forms"][form]
+    packing = PACKINGS.get(form)
+    result = _plain_tensors(record, form)
+    for name, value in result.items():
+        if packing is not None and re.fullmatch(packing.pattern, name):
+            result[name] = unpacked(packing, name, value)
+        elif dtype_of(description, name) != "F32":
+            result[name] = round_bf16(value)
+    return result
+
+
+def _plain_tensors(record: Mapping[str, Any], form: str) -> dict[str, Floats]:
+    """The form's tensors as they are before any rounding or packing."""
     description = record["forms"][form]
     parameters = parameter_values(record)
     result: dict[str, Floats] = {}
     for name, view in record["layouts"][description["layout"]].items():
-        value = _cut(parameters[view["from"]], view) if view else parameters[name]
-        result[name] = value if dtype_of(description, name) == "F32" else round_bf16(value)
+        result[name] = _cut(parameters[view["from"]], view) if view else parameters[name]
+    for name, shape in description.get("extra", {}).items():
+        result[name] = draw(record["seed"], name, shape, 0.0, 0.1)
     return result
 
 
@@ -141,8 +161,7 @@ def dtype_of(description: Mapping[str, Any], name: str) -> str:
 def render(record: Mapping[str, Any], form: str) -> dict[str, bytes]:
     """Every file of a form: safetensors, the index where there are several, config.json."""
     description = record["forms"][form]
-    values = layout_tensors(record, form)
-    stored = {name: (dtype_of(description, name), value) for name, value in values.items()}
+    stored = stored_tensors(record, form)
     shards = {
         name: file.get("tensors", sorted(stored))
         for name, file in description["files"].items()
@@ -153,10 +172,10 @@ def render(record: Mapping[str, Any], form: str) -> dict[str, bytes]:
     }
     rendered["config.json"] = _json_bytes(description["config"])
     if len(shards) > 1:
-        sizes = {name: value.size * (4 if dtype == "F32" else 2) for name, (dtype, value) in stored.items()}
+        sizes = {name: value.nbytes for name, (_, value) in stored.items()}
         index = {
             "metadata": {
-                "total_parameters": sum(value.size for value in values.values()),
+                "total_parameters": sum(value.size for _, value in stored.values()),
                 "total_size": sum(sizes.values()),
             },
             "weight_map": {name: shard for shard, names in shards.items() for name in names},
@@ -165,16 +184,31 @@ def render(record: Mapping[str, Any], form: str) -> dict[str, bytes]:
     return rendered
 
 
-def safetensors_bytes(stored: Mapping[str, tuple[str, Floats]]) -> bytes:
+def stored_tensors(record: Mapping[str, Any], form: str) -> dict[str, Stored]:
+    """Every tensor of a form as its safetensors dtype and the numbers to write."""
+    description, packing = record["forms"][form], PACKINGS.get(form)
+    stored: dict[str, Stored] = {}
+    for name, value in _plain_tensors(record, form).items():
+        dtype = dtype_of(description, name)
+        if packing is not None and re.fullmatch(packing.pattern, name):
+            stored |= parts(packing, name, value)
+        elif dtype == "F32":
+            stored[name] = ("F32", value)
+        else:
+            stored[name] = ("BF16", (round_bf16(value).view(np.uint32) >> np.uint32(16)).astype("<u2"))
+    return stored
+
+
+def safetensors_bytes(stored: Mapping[str, Stored]) -> bytes:
     """A safetensors file with the bytes that the safetensors library itself would write."""
     # The library orders tensors by dtype alignment (descending), then by name, and pads the header to 8 bytes.
-    names = sorted(stored, key=lambda name: (stored[name][0] != "F32", name))
+    names = sorted(stored, key=lambda name: (-stored[name][1].itemsize, name))
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     chunks: list[bytes] = []
     position = 0
     for name in names:
         dtype, value = stored[name]
-        data = _little_endian(dtype, value)
+        data = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes()
         header[name] = {
             "dtype": dtype,
             "shape": list(value.shape),
@@ -187,16 +221,20 @@ def safetensors_bytes(stored: Mapping[str, tuple[str, Floats]]) -> bytes:
     return len(text).to_bytes(8, "little") + text + b"".join(chunks)
 
 
+def put(parameters: dict[str, Floats], name: str, view: Mapping[str, Any], value: Floats) -> None:
+    """Put a tensor's values back into the parameter that it was cut from."""
+    if not view:
+        parameters[name] = value
+        return
+    flat = parameters[view["from"]].reshape(-1)[view["offset"] :]
+    steps = [4 * step for step in view["strides"]]
+    np.lib.stride_tricks.as_strided(flat, view["shape"], steps)[...] = value
+
+
 def _cut(parameter: Floats, view: Mapping[str, Any]) -> Floats:
     flat = np.ascontiguousarray(parameter).reshape(-1)[view["offset"] :]
     steps = [4 * step for step in view["strides"]]  # recorded in elements
     return np.ascontiguousarray(np.lib.stride_tricks.as_strided(flat, view["shape"], steps))
-
-
-def _little_endian(dtype: str, value: Floats) -> bytes:
-    if dtype == "F32":
-        return value.astype("<f4").tobytes()
-    return (value.view(np.uint32) >> np.uint32(16)).astype("<u2").tobytes()
 
 
 def _json_bytes(content: Mapping[str, Any]) -> bytes:

@@ -126,7 +126,7 @@ FAMILIES = (
         matters={"rope_parameters": DEFAULT_ROPE, "norm_topk_prob": False, "num_experts_per_tok": 2},
         remarks=("head_dim * heads differs from hidden_size",),
         models=(
-            Model(name="base", forms=ALL_FORMS),
+            Model(name="base", forms=(*ALL_FORMS, "fp8", "fp8_ragged", "fp8_fused", "fp8_channel", "int4")),
             TIED,
             Model(
                 name="raw_top_k",
@@ -284,7 +284,7 @@ FAMILIES = (
             "norm_topk_prob": False,
             "routed_scaling_factor": 1.0,
         },
-        models=(Model(name="base", forms=("orig", "v5", "hub", "bf16")), GROUPS),
+        models=(Model(name="base", forms=("orig", "v5", "hub", "bf16", "fp8", "mtp")), GROUPS),
     ),
     Family(
         model_type="deepseek_v3",
@@ -303,7 +303,7 @@ FAMILIES = (
         rope_kind="type",
         matters={"rope_parameters": DEFAULT_ROPE, "norm_topk_prob": False, "routed_scaling_factor": 1.0},
         models=(
-            Model(name="base", forms=("orig", "v5", "hub", "bf16")),
+            Model(name="base", forms=("orig", "v5", "hub", "bf16", "fp8", "fp8_ue8m0", "int4", "mtp")),
             Model(
                 name="yarn",
                 forms=("orig", "hub"),

@@ -59,7 +59,7 @@ HYBRID_FAMILIES = (
         dropped=("layer_types",),
         matters={"rope_parameters": rope(partial_rotary_factor=1.0), "num_experts_per_tok": 3},
         remarks=("norms are stored less one: 1 is added once, in float32",),
-        models=(Model(name="base", forms=("orig", "v5", "bf16")),),
+        models=(Model(name="base", forms=("orig", "v5", "bf16", "fp8")),),
     ),
     Family(
         model_type="nemotron_h",

@@ -59,7 +59,7 @@ LATENT_FAMILIES = (
         rope_kind="type",
         matters=DECIDED,
         remarks=("the same class as deepseek_v3 under another name",),
-        models=(Model(name="base", forms=("orig", "v5", "hub")),),
+        models=(Model(name="base", forms=("orig", "v5", "hub", "int4")),),
     ),
     Family(
         model_type="deepseek_v32",
@@ -68,7 +68,7 @@ LATENT_FAMILIES = (
         dropped=("mlp_layer_types", "layer_types"),
         rope_kind="type",
         matters={**DECIDED, "index_topk": 64},
-        models=(Model(name="base", forms=("orig", "v5", "hub", "bf16")), GROUPS),
+        models=(Model(name="base", forms=("orig", "v5", "hub", "bf16", "fp8_ue8m0", "mtp")), GROUPS),
     ),
     Family(
         model_type="glm_moe_dsa",
@@ -77,7 +77,7 @@ LATENT_FAMILIES = (
         dropped=("mlp_layer_types", "layer_types", "indexer_types"),
         keeps_rope_parameters=True,
         matters={**DECIDED, "index_topk": 64},
-        models=(Model(name="base", forms=LAYOUT_FORMS), GROUPS),
+        models=(Model(name="base", forms=(*LAYOUT_FORMS, "fp8")), GROUPS),
     ),
     Family(
         model_type="glm4_moe_lite",
@@ -85,7 +85,7 @@ LATENT_FAMILIES = (
         added={**SIGMOID_CHOICE, "first_k_dense_replace": 1},
         dropped=("mlp_layer_types",),
         matters=DECIDED,
-        models=(Model(name="base", forms=("orig", "v5", "hub", "bf16")), GROUPS),
+        models=(Model(name="base", forms=("orig", "v5", "hub", "bf16", "mtp")), GROUPS),
     ),
     Family(
         model_type="mistral4",

@@ -23,10 +23,12 @@ from safetensors.numpy import load_file
 from transformers import AutoConfig
 
 from tests.reference import checkpoints
+from tests.reference.added_forms import ADDED_FORMS, TRANSPOSED, WEIGHTS, Record, added_form, transposed
 from tests.reference.families import FAMILIES, Family, Model
 from tests.reference.hybrid_families import HYBRID_FAMILIES
 from tests.reference.latent_families import LATENT_FAMILIES
 from tests.reference.old_configs import hub_dialect
+from tests.reference.packing import PACKINGS
 from tests.reference.special_families import SPECIAL_FAMILIES
 from tests.reference.vision_families import VISION_FAMILIES
 from tests.reference.windowed_families import WINDOWED_FAMILIES
@@ -39,14 +41,11 @@ ROWS = (
     *FAMILIES, *SPECIAL_FAMILIES, *LATENT_FAMILIES, *WINDOWED_FAMILIES, *HYBRID_FAMILIES, *VISION_FAMILIES,
 )  # fmt: skip
 
-Record = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 
 ROUTER = re.compile(r"(mlp\.gate|router|router\.layer)\.weight$")
 EMBEDDING = re.compile(r"embed_tokens|embeddings|\bwte\b")
 NORM = re.compile(r"norm(_?\d|_f|\.\d)?\.weight$")
-TRANSPOSED = "transposed"  # a form that transformers reads and no longer writes
-WEIGHTS = "model.safetensors"
 KEPT_FLOAT32 = "e_score_correction_bias"  # published bf16 checkpoints store it in float32
 
 
@@ -100,32 +99,23 @@ def record_model(family: Family, model: Model, arrays: Arrays) -> Record:
         refuse_idle_values(family, record, logits)
         decode_ids, decode_logits = decode(network, record["ids"])
         arrays |= {"base.decode_ids": decode_ids, "base.decode_logits": decode_logits}
-    for form in model.forms:
+    for form in (form for form in model.forms if form not in ADDED_FORMS):
         stored = halved(network) if form == "bf16" else network
         record["forms"][form] = record_form(stored, family, model, record, form)
         if form == "bf16":
             arrays[f"{model.name}-bf16.logits"] = answer_rounded(network, stored, record)
+    for form in (form for form in model.forms if form in ADDED_FORMS):
+        record["forms"][form] = added_form(record, form)
+        if form in PACKINGS:
+            arrays[f"{model.name}-{form}.logits"] = answer_unpacked(network, record, form)
     return record
 
 
 def layout_of(form: str) -> str:
     """Only v5 stores the experts as transformers 5 holds them; transposed is what exporters wrote before."""
+    if form in PACKINGS:
+        return PACKINGS[form].layout
     return form if form in {"v5", TRANSPOSED} else "orig"
-
-
-def transposed(views: Record, parameters: Record) -> Record:
-    """The same tensors with the two axes of each expert exchanged: [E, in, out], as the Hub has Qwen3-VL's."""
-    turned = dict(views)
-    for name in views:
-        if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
-            experts, rows, columns = parameters[name]["shape"]
-            turned[name] = {
-                "from": name,
-                "shape": [experts, columns, rows],
-                "offset": 0,
-                "strides": [rows * columns, 1, columns],
-            }
-    return turned
 
 
 def build(family: Family, changes: Mapping[str, Any], omitted: Collection[str]) -> Any:
@@ -330,6 +320,18 @@ def halved(network: Any) -> Any:
 def answer_rounded(network: Any, rounded: Any, record: Record) -> np.ndarray:
     """Float32 logits on the rounded weights; rotary frequencies must stay as float32 computed them."""
     fill(network, {name: value.detach().float().numpy() for name, value in stored_tensors(rounded).items()})
+    logits = answer(network, record["ids"])
+    fill(network, checkpoints.parameter_values(record))
+    return logits
+
+
+def answer_unpacked(network: Any, record: Record, form: str) -> np.ndarray:
+    """Float32 logits on the values that the codes and scales of a packed form stand for."""
+    values = checkpoints.parameter_values(record)
+    views = record["layouts"][record["forms"][form]["layout"]]
+    for name, value in checkpoints.layout_tensors(record, form).items():
+        checkpoints.put(values, name, views[name], value)
+    fill(network, values)
     logits = answer(network, record["ids"])
     fill(network, checkpoints.parameter_values(record))
     return logits

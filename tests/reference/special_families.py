@@ -44,7 +44,7 @@ SPECIAL_FAMILIES = (
         matters={"rope_parameters": rope(), "swiglu_limit": 1.0, "sliding_window": 128},
         remarks=("experts are [E, in, out] with interleaved gate and up rows, and biases",),
         models=(
-            Model(name="base", forms=("orig", "hub", "bf16")),
+            Model(name="base", forms=("orig", "hub", "bf16", "mxfp4")),
             Model(
                 name="square",
                 forms=("orig", "hub"),
@@ -71,7 +71,7 @@ SPECIAL_FAMILIES = (
             "use_routing_bias": True,
         },
         matters={"rope_parameters": rope(partial_rotary_factor=1.0)},
-        models=(Model(name="base", forms=LAYOUT_FORMS),),
+        models=(Model(name="base", forms=(*LAYOUT_FORMS, "fp8")),),
     ),
     Family(
         model_type="solar_open",
@@ -121,7 +121,7 @@ SPECIAL_FAMILIES = (
         dropped=("layer_types",),
         matters={"rope_parameters": rope(partial_rotary_factor=1.0), "norm_topk_prob": False},
         remarks=("norms are stored less one: 1 is added once, in float32",),
-        models=(Model(name="base", forms=(*LAYOUT_FORMS, "bf16")),),
+        models=(Model(name="base", forms=(*LAYOUT_FORMS, "bf16", "fp8")),),
     ),
     Family(
         model_type="afmoe",

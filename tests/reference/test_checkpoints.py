@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from tests.reference.checkpoints import RECORDS, Case, Floats, case, cases, files, tensors, write
+from tests.reference.packing import PACKINGS
 
 every_case = pytest.mark.parametrize("made", cases(), ids=lambda made: made.name)
 
@@ -68,7 +69,7 @@ def test_logits_are_finite_and_not_flat(made: Case) -> None:
 @every_case
 def test_decode_steps_follow_greedily_from_the_prompt(made: Case) -> None:
     if made.decode_ids is None or made.decode_logits is None:
-        assert made.model != "base" or made.form == "bf16"
+        assert made.model != "base" or made.form == "bf16" or made.form in PACKINGS
         return
     assert np.isfinite(made.decode_logits).all()
     chosen = [made.logits[-1].argmax(), *made.decode_logits[:-1].argmax(axis=-1)]

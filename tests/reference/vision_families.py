@@ -40,7 +40,7 @@ VISION_FAMILIES = (
         },
         matters={"text_config": TEXT | QWEN_EXPERTS | {"rope_parameters": DEFAULT_ROPE}},
         models=(
-            Model(name="base", forms=("orig", "v5", "bf16", "transposed")),
+            Model(name="base", forms=("orig", "v5", "bf16", "transposed", "fp8")),
             Model(
                 name="half_square",
                 forms=("orig", "v5", "transposed"),
@@ -65,7 +65,7 @@ VISION_FAMILIES = (
         },
         matters={"text_config": TEXT | GATED_DELTA | {"num_experts_per_tok": 3}},
         remarks=("norms are stored less one: 1 is added once, in float32",),
-        models=(Model(name="base", forms=("orig", "v5", "bf16")),),
+        models=(Model(name="base", forms=("orig", "v5", "bf16", "fp8", "fp8_fused")),),
     ),
     Family(
         model_type="llama4",

@@ -132,7 +132,7 @@ WINDOWED_FAMILIES = (
         dropped=("layer_types", "mlp_layer_types", "rope_parameters"),
         unread=("layer_types", "layernorm_epsilon", "rms_norm_eps", "rope_parameters"),
         models=(
-            Model(name="base", forms=LAYOUT_FORMS),
+            Model(name="base", forms=(*LAYOUT_FORMS, "fp8")),
             replace(GROUPS, changes={**GROUPS.changes, "n_routed_experts": 8}),
         ),
     ),
