@@ -1,6 +1,7 @@
-"""One weight file as it grows: written at any offset, hashed from the front as far as it is complete.
+"""One weight file as it grows: written at any offset, hashed from the front while its bytes are still in memory.
 
-Hashing behind the writer costs no second pass at the end. One thread writes, one other may digest.
+Pieces wait for the hash until those before them are there, as far as HELD_BYTES go; what had to be let go is read
+again. One thread writes, one other digests.
 """
 
 import hashlib
@@ -9,8 +10,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-# How much must be complete before it is worth a turn of the hashing thread.
-TURN_BYTES = 64 << 20
+# What waits for the pieces before it: the scales of a tensor whose codes are still to come.
+HELD_BYTES = 16 << 20
 BLOCK = 1 << 20
 
 
@@ -24,9 +25,10 @@ class GrowingFile:
         self._missing = {start: nbytes for start, nbytes in spans if nbytes}
         self._next = 0
         self._lock = threading.Lock()
-        self._sha = hashlib.sha256()
-        self._hashed = 0
-        self._announced = 0
+        self._sha = hashlib.sha256(header)
+        self._hashed = len(header)
+        self._held: dict[int, memoryview] = {}
+        self._held_bytes = 0
         os.pwrite(self._descriptor, header, 0)
         os.ftruncate(self._descriptor, self.size)
 
@@ -35,8 +37,8 @@ class GrowingFile:
         """Say whether every byte is written."""
         return not self._missing
 
-    def write(self, offset: int, span: int, data: memoryview) -> bool:
-        """Write `data` of the tensor that starts at `span`; return whether `digest` has work enough for a turn."""
+    def write(self, offset: int, span: int, data: memoryview) -> None:
+        """Write `data` of the tensor that starts at `span`; it must not change afterwards."""
         done = 0
         while done < len(data):
             done += os.pwrite(self._descriptor, data[done:], offset + done)
@@ -44,19 +46,21 @@ class GrowingFile:
             self._missing[span] -= len(data)
             if not self._missing[span]:
                 del self._missing[span]
-            turn = self.is_complete or self._complete_up_to() - self._announced >= TURN_BYTES
-            if turn:
-                self._announced = self._complete_up_to()
-            return turn
+            if offset == self._hashed or self._held_bytes + len(data) <= HELD_BYTES:
+                self._held[offset] = data
+                self._held_bytes += len(data)
 
     def digest(self) -> str | None:
-        """Hash what is complete; return the sha256 once all is, with the bytes safely on the disk."""
-        with self._lock:
-            stop = self._complete_up_to()
-        while self._hashed < stop:
-            block = os.pread(self._descriptor, min(BLOCK, stop - self._hashed), self._hashed)
-            self._sha.update(block)
-            self._hashed += len(block)
+        """Hash what is here; return the sha256 once that is all, with the bytes safely on the disk."""
+        while True:
+            data, stop = self._ready()
+            if data is not None:
+                self._sha.update(data)
+            elif stop > self._hashed:
+                self._read_again(stop)
+            else:
+                break
+            self._hashed = stop
         if self._hashed < self.size:
             return None
         os.fsync(self._descriptor)
@@ -64,7 +68,25 @@ class GrowingFile:
 
     def close(self) -> None:
         """Close the file."""
+        self._held.clear()
         os.close(self._descriptor)
+
+    def _ready(self) -> tuple[memoryview | None, int]:
+        """Return the piece that comes next with its end, or (None, up to where the file can be read)."""
+        with self._lock:
+            data = self._held.pop(self._hashed, None)
+            if data is not None:
+                self._held_bytes -= len(data)
+                return data, self._hashed + len(data)
+            following = min((at for at in self._held if at > self._hashed), default=self.size)
+            return None, min(self._complete_up_to(), following)
+
+    def _read_again(self, stop: int) -> None:
+        at = self._hashed
+        while at < stop:
+            block = os.pread(self._descriptor, min(BLOCK, stop - at), at)
+            self._sha.update(block)
+            at += len(block)
 
     def _complete_up_to(self) -> int:
         while self._next < len(self._order) and self._order[self._next] not in self._missing:

@@ -1,6 +1,7 @@
 """safetensors files written by offset: shapes are known first, so the header is, and bytes follow in any order."""
 
 import json
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from hubbot.device.growing import GrowingFile
 from hubbot.device.journal import Journal
 
 ALIGNMENT = 8
+# Pieces written and not yet hashed, of one variant.
+UNHASHED = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ class WeightWriter:
         self._in_windows = bool(begin)
         self._journal = journal
         self._files: dict[str, GrowingFile] = {}
-        self._recording: list[Future[None]] = []
+        self._recording: deque[Future[None]] = deque()
         self._recorder = ThreadPoolExecutor(1)
         self.slots: dict[str, Slot] = {}
         for number, group in enumerate(self._groups, start=1):
@@ -92,7 +95,7 @@ class WeightWriter:
                 self._files[file] = GrowingFile(self._folder / file, header, spans)
 
     def _settle(self, *, failed: bool) -> None:
-        recordings, self._recording = self._recording, []
+        recordings, self._recording = self._recording, deque()
         files, self._files = self._files, {}
         for recording in recordings:
             if not failed:
@@ -123,8 +126,11 @@ class WeightWriter:
         if file is None:
             return
         assert offset + len(data) <= slot.nbytes, f"{name} would be written past its end"
-        if file.write(slot.start + offset, slot.start, data):
-            self._recording.append(self._recorder.submit(self._record, slot.file, file))
+        file.write(slot.start + offset, slot.start, data)
+        self._recording.append(self._recorder.submit(self._record, slot.file, file))
+        if len(self._recording) > UNHASHED:
+            # What waits to be hashed stays in memory: the writer must not run ahead.
+            self._recording.popleft().result()
 
     def _record(self, name: str, file: GrowingFile) -> None:
         sha256 = file.digest()

@@ -1,6 +1,7 @@
 """A weight file hashed as it grows has the sha256 of its bytes, in whatever order they were written."""
 
 import hashlib
+import os
 import random
 from pathlib import Path
 
@@ -20,11 +21,12 @@ def spans(sizes: list[int]) -> list[tuple[int, int]]:
     return found
 
 
+@pytest.mark.parametrize("held", [0, 120, 1 << 20])
 @pytest.mark.parametrize("seed", range(5))
 def test_pieces_in_any_order_give_the_sha256_of_the_file(
-    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seed: int, held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(growing, "TURN_BYTES", 100)
+    monkeypatch.setattr(growing, "HELD_BYTES", held)
     chance = random.Random(seed)
     content = {start: chance.randbytes(size) for start, size in spans([300, 7, 0, 512, 64])}
     file = GrowingFile(tmp_path / "x", HEADER, spans([300, 7, 0, 512, 64]))
@@ -37,8 +39,8 @@ def test_pieces_in_any_order_give_the_sha256_of_the_file(
     sha256 = None
     for offset, span, data in pieces:
         assert sha256 is None
-        if file.write(offset, span, memoryview(data)):
-            sha256 = file.digest()
+        file.write(offset, span, memoryview(data))
+        sha256 = file.digest()
     assert file.is_complete
     file.close()
     written = (tmp_path / "x").read_bytes()
@@ -58,3 +60,25 @@ def test_the_file_has_its_whole_size_from_the_beginning(tmp_path: Path) -> None:
     file = GrowingFile(tmp_path / "x", HEADER, spans([1000]))
     file.close()
     assert (tmp_path / "x").stat().st_size == file.size == len(HEADER) + 1000
+
+
+def test_pieces_in_order_are_hashed_without_being_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> bytes:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(os, "pread", unreadable)
+    file = GrowingFile(tmp_path / "x", HEADER, spans([100, 20]))
+    first, second = (start for start, _ in spans([100, 20]))
+    # As a quantized tensor comes: codes, scales, codes, scales.
+    for offset, span, size in [
+        (first, first, 50),
+        (second, second, 10),
+        (first + 50, first, 50),
+        (second + 10, second, 10),
+    ]:
+        file.write(offset, span, memoryview(bytes(size)))
+        sha256 = file.digest()
+    assert sha256 == hashlib.sha256(HEADER + bytes(120)).hexdigest()
+    file.close()
