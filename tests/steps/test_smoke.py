@@ -5,8 +5,8 @@ import pytest
 
 from hubbot.errors import SmokeFailed
 from hubbot.steps.smoke import PROMPTS, smoke
-from tests.checkpoints_on_disk import Workshop, converted, look, read_folder, rewrite
-from tests.sabotage.mutations import Broken, read_config
+from tests.checkpoints_on_disk import Workshop, converted, look, rewrite
+from tests.sabotage.bench import Broken
 
 SPEAKER = Path(__file__).parents[2] / "hubbot" / "devhub" / "speakers" / "owl"
 
@@ -31,7 +31,7 @@ def test_a_speaker_whose_logits_are_no_numbers_fails(spoken: dict[str, Path], tm
     folder.mkdir()
     for path in spoken["bf16"].iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
-    broken = Broken(folder, read_folder(folder), read_config(folder))
+    broken = Broken.of(folder)
     broken.tensors["model.norm.weight"][1][:] = 0x7FC0
     rewrite(folder, broken.tensors)
     with pytest.raises(SmokeFailed, match="NaN"):
