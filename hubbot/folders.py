@@ -7,11 +7,14 @@ from hubbot.checkpoints import FileInfo, Repo
 from hubbot.errors import RepoMissing
 
 IDENTITY_BYTES = 1 << 20
+# Of a weight file less is enough: its size and the beginning of its header, where a hundred are to be looked at.
+WEIGHT_IDENTITY_BYTES = 1 << 16
+WEIGHTS = (".safetensors", ".bin")
 HASH_BLOCK = 1 << 22
 
 
 class Folder:
-    """The files of one local folder; its revision is a digest of names, sizes and the first MiB of each."""
+    """The files of one local folder; its revision is a digest of names, sizes and the beginning of each."""
 
     def __init__(self, path: Path) -> None:
         if not path.is_dir():
@@ -29,8 +32,9 @@ class Folder:
             sha = hashlib.sha256()
             for file in self._files:
                 sha.update(f"{file.path}\0{file.size}\0".encode())
+                limit = WEIGHT_IDENTITY_BYTES if file.path.endswith(WEIGHTS) else IDENTITY_BYTES
                 with (self._root / file.path).open("rb") as opened:
-                    sha.update(opened.read(IDENTITY_BYTES))
+                    sha.update(opened.read(limit))
             self._repo = Repo(id=str(self._root), revision=f"local-{sha.hexdigest()[:40]}")
         return self._repo
 

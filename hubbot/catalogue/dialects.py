@@ -12,7 +12,7 @@ from typing import Any
 from hubbot.catalogue import ropes, runtimes
 from hubbot.catalogue.derivations import DERIVED, plain_head_dim
 from hubbot.catalogue.families import Family
-from hubbot.catalogue.nesting import TEXT, decoder, found_under, uniform
+from hubbot.catalogue.nesting import NESTED, TEXT, decoder, found_under, look_up, uniform
 from hubbot.catalogue.ranges import value_problem
 from hubbot.catalogue.runtimes import ArgField
 from hubbot.catalogue.spellings import (
@@ -351,7 +351,7 @@ def _written(
 
 
 def _first_int(config: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, int] | None:
-    for prefix, part in (("", config), *((f"{key}.", config.get(key)) for key in (TEXT, "ffn_config"))):
+    for prefix, part in (("", config), *((f"{path}.", look_up(config, path)) for path in NESTED)):
         if not isinstance(part, Mapping):
             continue
         for key in keys:

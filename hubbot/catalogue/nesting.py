@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 TEXT = "text_config"
+# Where else a config may keep the text decoder's counts: Qwen3-Omni in its thinker, others by names of their own.
+NESTED = (
+    TEXT, "ffn_config", "thinker_config.text_config", "thinker_config", "language_config", "llm_config",
+)  # fmt: skip
 # Keys that may hold a list with one value per layer; the same value for all layers is that value.
 PER_LAYER = frozenset({"moe_topk", "num_shared_expert", "moe_intermediate_size"})
 # transformers ties a model's embeddings by the outer config alone (modeling_utils, tie_weights).

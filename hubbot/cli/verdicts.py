@@ -6,6 +6,7 @@ from rich.markup import escape
 
 from hubbot.catalogue import dialects, packings, runtimes
 from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.portraits import portrait
 from hubbot.checkpoints import Checkpoint, RepoFiles
 from hubbot.cli.output import data
 from hubbot.errors import (
@@ -19,6 +20,7 @@ from hubbot.errors import (
     NotMixtureOfExperts,
     UnknownLayout,
     UnknownPacking,
+    UnsafePickle,
 )
 from hubbot.plans import Layout
 from hubbot.sizes import readable
@@ -35,8 +37,8 @@ VERDICTS: dict[type[HubbotError], str] = {
     ConfigUnresolved: "no-runtime",
     CorruptHeader: "corrupt",
     CorruptConfig: "corrupt",
+    UnsafePickle: "corrupt",
 }
-SHARED = ("n_shared_experts", "num_shared_experts", "shared_expert_intermediate_size")
 
 
 def verdict_of(files: RepoFiles, *, extensions: bool) -> dict[str, Any]:
@@ -76,6 +78,7 @@ def _record(
 ) -> dict[str, Any]:
     config = checkpoint.config
     declared = dialects.expert_count(config)
+    seen = portrait(checkpoint)
     return {
         "repo": checkpoint.repo.id,
         "revision": checkpoint.repo.revision,
@@ -87,13 +90,17 @@ def _record(
         "experts_per_token": dialects.experts_per_token(config),
         "moe_layers": len(layout.moe_layers) if layout else None,
         "layers": dialects.layer_count(config),
-        "shared_experts": next((config[key] for key in SHARED if config.get(key)), 0),
-        "mtp": bool(config.get("num_nextn_predict_layers")),
-        "vision": "vision_config" in config,
-        "tied": bool(config.get("tie_word_embeddings", False)),
-        "parameters": _parameters(checkpoint, layout),
+        "shared_experts": seen.shared_experts,
+        "mtp": seen.mtp,
+        "vision": seen.vision,
+        "tied": seen.tied,
+        "parameters": {"total": seen.total, "active": seen.active},
         "runtime": _runtime(checkpoint),
-        "evidence": [str(error)] if error else list(layout.evidence) if layout else [],
+        "evidence": [
+            _looked_at(checkpoint),
+            *(layout.evidence if layout else []),
+            *([str(error)] if error else []),
+        ],
         "hint": error.hint if error else None,
         "requests": files.requests,
         "bytes_read": files.bytes_read,
@@ -113,15 +120,12 @@ def _layout(checkpoint: Checkpoint, layout: Layout | None) -> dict[str, Any]:
     }
 
 
-def _parameters(checkpoint: Checkpoint, layout: Layout | None) -> dict[str, int | None]:
-    from hubbot.catalogue import layouts
-
-    total = sum(tensor.elements for tensor in checkpoint.tensors.values())
-    if layout is None or not layout.experts_per_token:
-        return {"total": total, "active": None}
-    known, _ = layouts.read_names(checkpoint.tensors)
-    routed = sum(checkpoint.tensors[tensor.name].elements for tensor in known)
-    return {"total": total, "active": total - routed + routed * layout.experts_per_token // layout.num_experts}
+def _looked_at(checkpoint: Checkpoint) -> str:
+    """Return what the evidence rests on: which files were looked into, and what they agree on."""
+    count = len(checkpoint.shards)
+    files = "1 weight file" if count == 1 else f"{count} weight files"
+    tensors = f"{len(checkpoint.tensors)} tensors, {readable(checkpoint.weight_bytes)}, in {files}"
+    return f"{tensors}: every header was read, no byte is claimed twice or by nobody"
 
 
 def _runtime(checkpoint: Checkpoint) -> str | None:

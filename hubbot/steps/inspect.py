@@ -4,6 +4,7 @@ Two small reads per shard at most, whether the files are in a folder or on the H
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,10 +19,14 @@ from hubbot.headers import LENGTH_BYTES, header_length, parse_header
 from hubbot.pickles import names as pickles
 from hubbot.pickles.outlines import outline
 
+MODELOPT = "hf_quant_config.json"
 MAX_JSON_BYTES = 64 << 20
 MAX_CARD_BYTES = 1 << 20
-# One read of this size holds the whole header of most shards (a header has some 130 bytes a tensor).
+# One read of this size holds the whole header of most shards. Where an index tells that a header is longer, the
+# first read is: beside its name a tensor takes dtype, shape and two offsets, in fewer bytes than these.
 FIRST_READ = 128 << 10
+ENTRY_BYTES = 128
+LARGEST_FIRST_READ = 4 << 20
 CONNECTIONS = 8
 
 
@@ -30,9 +35,9 @@ def inspect(files: RepoFiles) -> Checkpoint:
     sizes = {file.path: file.size for file in files.files}
     if CONFIG not in sizes:
         raise NotMixtureOfExperts("there is no config.json, so this is no checkpoint", where=files.repo.id)
-    config = _object(files, CONFIG, sizes[CONFIG])
+    config = _config(files, sizes)
     index, shards = _shards(files, sizes)
-    tensors = _tensors(files, sizes, shards)
+    tensors = _tensors(files, sizes, shards, _header_sizes(index))
     if index is not None:
         _check_index(index, tensors)
     return Checkpoint(
@@ -46,6 +51,15 @@ def inspect(files: RepoFiles) -> Checkpoint:
         requests=files.requests,
         bytes_read=files.bytes_read,
     )
+
+
+def _config(files: RepoFiles, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Return config.json, with the quantization that ModelOpt may describe in a file of its own."""
+    config = _object(files, CONFIG, sizes[CONFIG])
+    if MODELOPT not in sizes or any(config.get(key) for key in ("quantization_config", "compression_config")):
+        return config
+    described = _object(files, MODELOPT, sizes[MODELOPT])
+    return {**config, "quantization_config": {"quant_method": "modelopt", **described}}
 
 
 def _object(files: RepoFiles, path: str, size: int) -> dict[str, Any]:
@@ -98,9 +112,24 @@ def _index(files: RepoFiles, file: str, sizes: Mapping[str, int]) -> _Index:
     return _Index(file=file, weight_map=weight_map)
 
 
-def _tensors(files: RepoFiles, sizes: Mapping[str, int], shards: list[str]) -> dict[str, TensorInfo]:
+def _header_sizes(index: _Index | None) -> Mapping[str, int]:
+    """Return for each shard of the index about how many bytes its header takes, at most."""
+    found: dict[str, int] = defaultdict(int)
+    for name, shard in index.weight_map.items() if index else ():
+        found[shard] += len(name) + ENTRY_BYTES
+    return found
+
+
+def _tensors(
+    files: RepoFiles, sizes: Mapping[str, int], shards: list[str], expected: Mapping[str, int]
+) -> dict[str, TensorInfo]:
+    def look(shard: str) -> dict[str, TensorInfo]:
+        # Somebody's index may claim anything: it never makes hubbot read much in vain.
+        first = min(max(FIRST_READ, expected.get(shard, 0)), LARGEST_FIRST_READ)
+        return _header(files, shard, sizes[shard], first)
+
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        headers = list(pool.map(lambda shard: _header(files, shard, sizes[shard]), shards))
+        headers = list(pool.map(look, shards))
     tensors: dict[str, TensorInfo] = {}
     for header in headers:
         for name, tensor in header.items():
@@ -114,10 +143,10 @@ def _tensors(files: RepoFiles, sizes: Mapping[str, int], shards: list[str]) -> d
     return tensors
 
 
-def _header(files: RepoFiles, shard: str, size: int) -> dict[str, TensorInfo]:
+def _header(files: RepoFiles, shard: str, size: int, first_read: int) -> dict[str, TensorInfo]:
     if pickles.is_pickled(shard):
         return outline(files, shard, size)
-    first = files.read(shard, 0, min(size, FIRST_READ))
+    first = files.read(shard, 0, min(size, first_read))
     length = header_length(first, file_size=size, shard=shard)
     header = first[LENGTH_BYTES : LENGTH_BYTES + length]
     if len(header) < length:

@@ -20,7 +20,7 @@ from tests.story.bots import bot, in_process, on_the_hub, run_job, settings
 __all__ = ["exhibits", "fox", "hubbot", "machine", "session_site", "site"]
 pytestmark = pytest.mark.filterwarnings(LFS_WARNING)
 needs_torch = pytest.mark.skipif(not door.is_available(), reason="torch is not installed")
-VERDICT = ("verdict", "layout", "num_experts", "moe_layers", "parameters", "evidence")
+VERDICT = ("verdict", "layout", "num_experts", "moe_layers", "parameters")
 
 
 @pytest.fixture
@@ -88,6 +88,7 @@ def test_the_verdict_is_that_of_the_same_safetensors(hubbot: Shell, fox: Path, t
     folder = pickled(fox, tmp_path / "pickled", files=files)
     one, other = (hubbot("inspect", str(path), "--json").json for path in (fox, folder))
     assert {key: one[key] for key in VERDICT} == {key: other[key] for key in VERDICT}
+    assert one["evidence"][1:] == other["evidence"][1:]
     assert other["verdict"] == "convertible"
 
 
