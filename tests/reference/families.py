@@ -95,6 +95,30 @@ SIGMOID_ROUTER: dict[str, Any] = {
     "topk_group": 1,
 }
 
+# Scalings of rope, each in a context longer than the one it was trained in.
+YARN_ROPE: dict[str, Any] = {
+    "max_position_embeddings": 2048,
+    "rope_parameters": {
+        "rope_type": "yarn",
+        "rope_theta": 51234.0,
+        "factor": 32.0,
+        "original_max_position_embeddings": 64,
+    },
+}
+LLAMA3_ROPE: dict[str, Any] = {
+    "max_position_embeddings": 2048,
+    "rope_parameters": {
+        "rope_type": "llama3",
+        "rope_theta": 51234.0,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    },
+}
+LINEAR_ROPE: dict[str, Any] = {
+    "rope_parameters": {"rope_type": "linear", "rope_theta": 51234.0, "factor": 4.0},
+}
 # With these the biased scores of half the experts are negative, which a mask of 0 gets wrong.
 NEGATIVE = (-0.6, 0.2)
 
@@ -228,7 +252,10 @@ FAMILIES = (
         config=COMMON
         | {"intermediate_size": 192, "num_experts": 6, "num_experts_per_tok": 2, "norm_topk_prob": False},
         matters={"rope_parameters": DEFAULT_ROPE, "norm_topk_prob": True},
-        models=(Model(name="base", forms=("orig", "v5", "hub", "bf16")),),
+        models=(
+            Model(name="base", forms=("orig", "v5", "hub", "bf16")),
+            Model(name="llama3", forms=("orig", "hub"), changes=LLAMA3_ROPE),
+        ),
     ),
     Family(
         model_type="phimoe",
@@ -257,7 +284,11 @@ FAMILIES = (
             "attention_multiplier": 0.3,
         },
         matters={"rope_parameters": DEFAULT_ROPE, "residual_multiplier": 1.0, "attention_multiplier": 0.25},
-        models=(Model(name="base", forms=LAYOUT_FORMS), TIED),
+        models=(
+            Model(name="base", forms=LAYOUT_FORMS),
+            TIED,
+            Model(name="linear", forms=("orig",), changes=LINEAR_ROPE),
+        ),
     ),
     Family(
         model_type="dots1",
@@ -267,7 +298,11 @@ FAMILIES = (
         added={"scoring_func": "noaux_tc"},
         dropped=("layer_types",),
         matters={"rope_parameters": DEFAULT_ROPE, "norm_topk_prob": False, "routed_scaling_factor": 1.0},
-        models=(Model(name="base", forms=("orig", "v5", "hub", "bf16")), GROUPS),
+        models=(
+            Model(name="base", forms=("orig", "v5", "hub", "bf16")),
+            GROUPS,
+            Model(name="yarn", forms=("orig", "hub"), changes=YARN_ROPE),
+        ),
     ),
     Family(
         model_type="glm4_moe",
@@ -284,7 +319,10 @@ FAMILIES = (
             "norm_topk_prob": False,
             "routed_scaling_factor": 1.0,
         },
-        models=(Model(name="base", forms=("orig", "v5", "hub", "bf16", "fp8", "mtp")), GROUPS),
+        models=(
+            Model(name="base", forms=("orig", "v5", "hub", "bf16", "fp8", "mtp")),
+            GROUPS,
+        ),
     ),
     Family(
         model_type="deepseek_v3",

@@ -12,6 +12,7 @@ from tests.reference.families import (
     GROUPS,
     LAYOUT_FORMS,
     SIGMOID_ROUTER,
+    YARN_ROPE,
     Family,
     Model,
     rope,
@@ -171,6 +172,7 @@ SPECIAL_FAMILIES = (
         models=(
             Model(name="base", forms=LAYOUT_FORMS),
             replace(GROUPS, changes={**GROUPS.changes, "num_experts": 8}, forms=("orig",)),
+            Model(name="yarn", forms=("orig",), changes=YARN_ROPE),
         ),
     ),
     Family(

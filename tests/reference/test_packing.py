@@ -30,8 +30,8 @@ def dequantized(form: str, name: str, stored: dict[str, Stored]) -> Floats:
         return values
     if packing.kind == "mxfp4":
         blocks, powers = mx.array(stored[f"{name}_blocks"][1]), mx.array(stored[f"{name}_scales"][1])
-        words = blocks.view(mx.uint32).flatten(-2)
-        wide = mx.dequantize(words, powers, group_size=32, bits=4, mode="mxfp4", dtype=mx.float32)
+        rows = blocks.view(mx.uint32).flatten(-2)
+        wide = mx.dequantize(rows, powers, group_size=32, bits=4, mode="mxfp4", dtype=mx.float32)
         return np.array(wide.swapaxes(-1, -2))
     codes = np.array(mx.from_fp8(mx.array(stored[name][1]), dtype=mx.float32))
     scales = of_mlx(stored[name + ("_scale" if packing.kind == "fp8_channel" else "_scale_inv")])

@@ -24,6 +24,7 @@ from hubbot.steps.classify import classify
 from hubbot.steps.inspect import inspect
 from tests.checkpoints_on_disk import REFUSED, STOCK_CONVERTIBLE, Workshop
 from tests.reference.checkpoints import Case, tensors, write
+from tests.reference.packing import PACKINGS
 
 
 def changed(
@@ -58,7 +59,9 @@ LAYER = re.compile(r"(?<!encoder\.)layers\.(\d+)\.")
 def row_of(made: Case) -> str:
     if made.form == "transposed":
         return "F"
-    if made.form == "v5":
+    if made.form == "mxfp4":
+        return "E"
+    if made.form in {"v5", "fp8_fused"}:
         return "C'" if made.model_type == "nemotron_h" else "E"
     return next((row for row, types in ORIGINAL_ROWS.items() if made.model_type in types), "A")
 
@@ -76,7 +79,7 @@ def test_what_transformers_wrote_is_recognised_with_its_numbers(made: Case, work
     assert layout.layers == len({found[1] for name in names if (found := LAYER.search(name))})
     assert layout.moe_layers == tuple(sorted({int(found[1]) for name in names if (found := EXPERTS.search(name))}))
     assert layout.orientation == ("in,out" if layout.row == "F" else "out,in")
-    assert layout.packing == "none"
+    assert (layout.packing == "none") == (made.form not in PACKINGS)
     fused = "interleaved" if made.model_type == "gpt_oss" else "concatenated"
     assert layout.order == (fused if layout.row in {"E", "E'", "F"} else None)
     assert layout.evidence

@@ -40,6 +40,10 @@ GPT_OSS = Provenance(
     order="interleaved",
     source="transformers 5.23 GptOssExperts: [E, H, 2I], gate = [..., ::2], up = [..., 1::2]",
 )
+GPT_OSS_PACKED = Provenance(
+    order="interleaved",
+    source="transformers 5.23 integrations/mxfp4: blocks [E, 2I, H / 32, 16] are the transpose of gate_up_proj",
+)
 MLX_EXPERTS = Provenance(order=None, source="mlx-lm's own SwitchGLU parameters, called experts")
 QWEN3_VL = Provenance(
     order="concatenated", source="transformers 5.23 save_pretrained of Qwen3VLMoe: gate_up_proj [E, 2I, H]"

@@ -19,6 +19,7 @@ from hubbot.catalogue.derivations import (
 from hubbot.catalogue.families.defaults import COMMON, GROUPED
 from hubbot.catalogue.families.provenances import (
     GPT_OSS,
+    GPT_OSS_PACKED,
     LLAMA4,
     MLX,
     MLX_EXPERTS,
@@ -92,7 +93,7 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
         runtime="gpt_oss",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"F": GPT_OSS, "M'": MLX_EXPERTS},
+        layouts={"F": GPT_OSS, "E": GPT_OSS_PACKED, "M'": MLX_EXPERTS},
         expert_module="experts",
         defaults={**COMMON, "rms_norm_eps": 1e-5, "rope_theta": 150000.0, "sliding_window": 128},
         # The class always has biases in attention, and clamps at 7 with a slope of 1.702.
