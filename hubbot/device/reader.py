@@ -181,7 +181,7 @@ class Shards:
             self._fill(out, info, base * out.itemsize)
             return out, np.zeros(len(rows), np.int64)
         wanted = np.asarray(rows, np.int64) // part.rows
-        low, high = int(wanted.min(initial=0)), int(wanted.max(initial=-1)) + 1
+        low, high = (int(wanted.min()), int(wanted.max()) + 1) if len(wanted) else (0, 0)
         tail = shape[1:]
         line = int(np.prod(tail, dtype=np.int64))
         if part.rows == 1 and abs(rows.step) != 1:
