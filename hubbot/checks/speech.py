@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 LOOP_REPEATS = 8
 LOOP_LONGEST = 24
+# A row of dots or dashes is shorter.
+LOOP_SIGNS = 40
 NON_TEXT_SHARE = 0.2
+# Words beside the prompt that make an echo no answer.
+ECHO_LEFT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,7 @@ def problems(text: str, *, prompt: str, tokens: int, finite: bool) -> Iterator[P
     if loop is not None:
         # A base model loops on its own under greedy decoding, so a loop alone does not prove damage.
         yield Problem(what=f"it repeats {loop!r} until the end", fatal=False)
-    if prompt.strip() and text.strip() == prompt.strip():
+    if _echoes(text.strip(), prompt.strip()):
         yield Problem(what="it only says the prompt back", fatal=False)
 
 
@@ -53,4 +57,15 @@ def _loop(text: str) -> str | None:
         unit = words[-length:]
         if words[-length * LOOP_REPEATS :] == unit * LOOP_REPEATS:
             return " ".join(unit)
+    # Without spaces between: "-fore-fore-fore", or the same sign for ever.
+    end = text.rstrip()[-LOOP_LONGEST * LOOP_REPEATS :]
+    for length in range(1, len(end) // LOOP_REPEATS + 1):
+        repeats = max(LOOP_REPEATS, LOOP_SIGNS // length)
+        if end.endswith(end[-length:] * repeats):
+            return end[-length:]
     return None
+
+
+def _echoes(text: str, prompt: str) -> bool:
+    """Say whether a text is the prompt, once or over and over, and little else."""
+    return bool(prompt) and text.startswith(prompt) and len(text.replace(prompt, "").split()) <= ECHO_LEFT

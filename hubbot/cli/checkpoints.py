@@ -188,7 +188,11 @@ def smoke_command(
     for sample in record["samples"]:
         data.print(f"[bold]> {sample['prompt']}[/bold]")
         data.print(sample["text"].strip(), markup=False)
-        data.print(f"[dim]{sample['tokens']} tokens, {sample['tokens_per_second']} tokens/s[/dim]\n")
+        how = f"sampled at {sample['temperature']}" if sample["temperature"] else "greedy"
+        data.print(
+            f"[dim]{how}: first of {sample['tokens']} tokens after {sample['first_token_seconds']} s, prompt "
+            f"{sample['prompt_tokens_per_second']} tokens/s, then {sample['tokens_per_second']} tokens/s[/dim]\n"
+        )
     for warning in record["warnings"]:
         talk.print(f"[yellow]warning[/yellow]: {warning}")
     data.print(f"[green]it speaks[/green]; peak memory {readable(record['peak_memory_bytes'])}")
@@ -260,6 +264,8 @@ def _print_report(report: dict[str, Any]) -> None:
     colour = "green" if report["verdict"] == "approved" else "red"
     data.print(f"[bold {colour}]{report['verdict']}[/bold {colour}]")
     data.print("  ".join(f"{gate}: {status}" for gate, status in report["gates"].items()))
+    for tier in (f for f in report["findings"] if f["check"] == "tier" and f["status"] == "pass"):
+        data.print(f"behaviour is {tier['reason']}")
     order = {"fail": 0, "not-run": 1, "not-applicable": 2, "pass": 3}
     findings = sorted(report["findings"], key=lambda finding: order[finding["status"]])
     made = table("Findings, worst first", "status", "check", "subject", "what was found")

@@ -3,36 +3,50 @@
 It runs in the calling process; jobs and CLI call it in a child with limits. It proves nothing about numbers.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hubbot.checks import speech
+from hubbot.checks import routing, speech
+from hubbot.checks.routing import LayerUse
 from hubbot.device import generation
 from hubbot.errors import SmokeFailed
 
-PROMPTS = ("Tell me a short story.", "Once upon a time")
+# The last one asks for an answer that ends soon.
+PROMPTS = ("Tell me a short story.", "Once upon a time", "Answer with one word: is water wet?")
+TEMPERATURE = 0.7
+SEED = 20_26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One prompt and what the artifact said to it; rates are tokens per second."""
+    """One prompt and what the artifact said to it; rates are tokens per second, `temperature` 0 is greedy."""
 
     prompt: str
     chat: bool
+    temperature: float
     text: str
     tokens: int
     finished: bool
+    first_token_seconds: float
     prompt_tokens_per_second: float
     tokens_per_second: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmokeRecord:
-    """What a smoke test saw: samples, warnings, peak memory of the process in bytes, device."""
+    """What a smoke test saw: samples, warnings, peak memory of the process in bytes, device.
+
+    `kind` is "instruct" where there is a chat template, else "base"; `utilisation` says how often each expert of
+    each layer was chosen; `seed` is that of the sampled texts.
+    """
 
     samples: tuple[Sample, ...]
     warnings: tuple[str, ...]
+    kind: str
+    seed: int
+    utilisation: tuple[LayerUse, ...]
     peak_memory_bytes: int
     upcast_to_float32: bool
     device: dict[str, str]
@@ -43,36 +57,66 @@ class SmokeRecord:
 
 
 def smoke(folder: Path, *, max_tokens: int) -> SmokeRecord:
-    """Generate from every prompt and return the record, or raise SmokeFailed naming what is wrong."""
+    """Generate from every prompt, greedy and sampled, and return the record; SmokeFailed names what is wrong."""
     speaker = generation.Speaker(folder)
     samples = []
     warnings: list[str] = []
-    for prompt in PROMPTS:
-        said = speaker.say(prompt, max_tokens=max_tokens)
-        sample = Sample(
-            prompt=prompt,
-            chat=said.chat,
-            text=said.text,
-            tokens=said.tokens,
-            finished=said.finished,
-            prompt_tokens_per_second=round(said.prompt_tokens_per_second, 1),
-            tokens_per_second=round(said.tokens_per_second, 1),
-        )
-        samples.append(sample)
-        for problem in speech.problems(said.text, prompt=prompt, tokens=said.tokens, finite=said.finite):
-            if problem.fatal:
-                raise SmokeFailed(
-                    f"asked {prompt!r}, {problem.what}: {said.text[:80]!r}",
-                    where=str(folder),
-                    hint="the artifact loads but does not speak; it is not published",
-                )
-            warnings.append(f"{prompt!r}: {problem.what}")
-    if not any(sample.finished for sample in samples):
-        warnings.append(f"no answer ended within {max_tokens} tokens")
+    for prompt, temperature in _tries():
+        said = speaker.say(prompt, max_tokens=max_tokens, temperature=temperature, seed=SEED)
+        samples.append(_sample(prompt, temperature, said))
+        warnings += _problems(prompt, temperature, said, folder)
+    warnings += _together(samples, max_tokens)
+    uses = tuple(
+        LayerUse(layer=layer, tokens=speaker.uses.tokens[layer], counts=tuple(int(count) for count in counts))
+        for layer, counts in speaker.uses.counts.items()
+    )
     return SmokeRecord(
         samples=tuple(samples),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *routing.warnings(uses)),
+        kind="instruct" if speaker.has_chat_template else "base",
+        seed=SEED,
+        utilisation=uses,
         peak_memory_bytes=generation.peak_memory_bytes(),
         upcast_to_float32=speaker.upcast,
         device=speaker.device,
     )
+
+
+def _tries() -> Iterator[tuple[str, float]]:
+    for prompt in PROMPTS:
+        yield prompt, 0.0
+    yield PROMPTS[0], TEMPERATURE
+
+
+def _sample(prompt: str, temperature: float, said: generation.Said) -> Sample:
+    return Sample(
+        prompt=prompt,
+        chat=said.chat,
+        temperature=temperature,
+        text=said.text,
+        tokens=said.tokens,
+        finished=said.finished,
+        first_token_seconds=round(said.first_token_seconds, 3),
+        prompt_tokens_per_second=round(said.prompt_tokens_per_second, 1),
+        tokens_per_second=round(said.tokens_per_second, 1),
+    )
+
+
+def _problems(prompt: str, temperature: float, said: generation.Said, folder: Path) -> Iterator[str]:
+    how = f", at temperature {temperature}" if temperature else ""
+    for problem in speech.problems(said.text, prompt=prompt, tokens=said.tokens, finite=said.finite):
+        if problem.fatal:
+            raise SmokeFailed(
+                f"asked {prompt!r}{how}, {problem.what}: {said.text[:80]!r}",
+                where=str(folder),
+                hint="the artifact loads but does not speak; it is not published",
+            )
+        yield f"{prompt!r}{how}: {problem.what}"
+
+
+def _together(samples: list[Sample], max_tokens: int) -> Iterator[str]:
+    """Yield what only all samples together show."""
+    if not any(sample.finished for sample in samples):
+        yield f"no answer ended within {max_tokens} tokens"
+    if len({sample.text.strip() for sample in samples}) == 1:
+        yield "it says the same to every prompt"

@@ -40,5 +40,20 @@ def test_a_phrase_that_comes_back_a_few_times_is_no_loop() -> None:
     assert found("ha " * 8 + "and then it stopped.") == []
 
 
+@pytest.mark.parametrize("text", ["So" + "-fore" * 12, "Once " + "a" * 60, "\u5f88\u591a" * 30])
+def test_a_loop_without_spaces_is_a_warning_too(text: str) -> None:
+    assert [what.startswith("it repeats") for what, _ in found(text)] == [True]
+
+
+@pytest.mark.parametrize("text", ["And then ...........", "Title\n--------\nThe fox", "no no no no"])
+def test_a_row_of_dots_or_dashes_is_no_loop(text: str) -> None:
+    assert found(text) == []
+
+
+def test_a_prompt_said_over_and_over_is_an_echo_and_an_answer_that_begins_with_it_is_not() -> None:
+    assert [what for what, _ in found("Tell me Tell me Tell me more")] == ["it only says the prompt back"]
+    assert found("Tell me why the fox ran away.") == []
+
+
 def test_a_parrot_is_a_warning() -> None:
     assert found("Tell me ") == [("it only says the prompt back", False)]

@@ -1,3 +1,5 @@
+import json
+import shutil
 from pathlib import Path
 
 import mlx.core as mx
@@ -19,11 +21,37 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("variant", ["bf16", "8bit"])
 def test_a_trained_speaker_answers_every_prompt_in_text(variant: str, spoken: dict[str, Path]) -> None:
     record = smoke(spoken[variant], max_tokens=12)
-    assert [sample.prompt for sample in record.samples] == list(PROMPTS)
+    assert [(sample.prompt, sample.temperature > 0) for sample in record.samples] == [
+        *((prompt, False) for prompt in PROMPTS),
+        (PROMPTS[0], True),
+    ]
+    assert all(sample.first_token_seconds >= 0 for sample in record.samples)
+    assert record.kind in {"instruct", "base"}
     assert all(sample.text.strip() and 0 < sample.tokens <= 12 for sample in record.samples)
     assert record.peak_memory_bytes > 1 << 20
     assert record.device["device"] in {"CPU", "GPU"}
     assert record.to_json()["samples"][0]["tokens_per_second"] > 0
+
+
+def test_every_expert_layer_is_counted_token_by_token(spoken: dict[str, Path]) -> None:
+    record = smoke(spoken["8bit"], max_tokens=8)
+    config = json.loads((spoken["8bit"] / "config.json").read_text())
+    assert len(record.utilisation) == config["num_hidden_layers"]
+    for use in record.utilisation:
+        assert len(use.counts) == config["num_local_experts"]
+        assert sum(use.counts) == use.tokens * config["num_experts_per_tok"]
+        assert use.tokens > sum(sample.tokens for sample in record.samples)
+
+
+def test_a_router_that_always_chooses_the_same_is_told(spoken: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "stuck"
+    shutil.copytree(spoken["bf16"], folder)
+    broken = Broken.of(folder)
+    # With no numbers to go by, every token takes the same experts.
+    broken.tensors["model.layers.1.block_sparse_moe.gate.weight"][1][:] = 0
+    rewrite(folder, broken.tensors)
+    record = smoke(folder, max_tokens=40)
+    assert any("layers.1" in warning and "collapsed" in warning for warning in record.warnings)
 
 
 def test_a_speaker_whose_logits_are_no_numbers_fails(spoken: dict[str, Path], tmp_path: Path) -> None:
