@@ -34,6 +34,7 @@ def mark(plan: Plan, variant: PlannedVariant, files: tuple[FileInfo, ...], *, ve
         "config_origins": [asdict(origin) for origin in plan.origins],
         "dropped": [asdict(drop) for drop in plan.drops],
         "unquantized": [asdict(item) for item in variant.unquantized],
+        **({"source_codes": plan.source_codes(variant)} if plan.packed else {}),
         "files": [asdict(file) for file in files],
     }
 

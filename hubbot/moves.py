@@ -125,8 +125,10 @@ class Part:
 class Packed:
     """A tensor that is stored as several: codes and scales.
 
-    `shape` is logical, [..., rows, columns] as stored: with `transposed` the checkpoint's own [out, in] is its
-    transpose. `packing` is a row of the catalogue; `columns` says how many columns share a scale (0: all).
+    `shape` is logical, [..., rows, columns] as stored: with `transposed` (matrices only) the checkpoint's own
+    [out, in] is its transpose. `packing` is a row of the catalogue; `columns` says how many columns share a scale
+    (0: all). Integer codes have `bits` and stand for (code - zero point) * scale: `zero` is that zero point, or
+    what is added to the stored ones.
     """
 
     name: str
@@ -136,6 +138,8 @@ class Packed:
     columns: int = 0
     rows: int = 1
     transposed: bool = False
+    bits: int = 0
+    zero: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that `from_json` takes back."""

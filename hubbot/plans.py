@@ -47,7 +47,8 @@ class Encoding:
     """How one output tensor is stored: `mode` "none" keeps `dtype`, any other mode quantizes.
 
     For affine quantization `dtype` is that of scales and biases (mlx.core.quantize). The mx and nv modes have
-    one-byte scales and no biases; `global_scale` adds one float32 per expert (nvfp4 on switch layers).
+    one-byte scales and no biases; `global_scale` adds one float32 per expert (nvfp4 on switch layers). `kept` says
+    that a packed source has this very format: its codes are taken over instead of rounded again.
     """
 
     mode: str
@@ -55,6 +56,7 @@ class Encoding:
     bits: int | None = None
     group_size: int | None = None
     global_scale: bool = False
+    kept: bool = False
 
     @property
     def is_quantized(self) -> bool:
@@ -164,6 +166,17 @@ class Plan:
     disk_bytes: int
     memory_bytes: int
     versions: Mapping[str, str]
+
+    def source_codes(self, variant: PlannedVariant) -> dict[str, list[str]]:
+        """Return what became of a packed source's weights: outputs "kept", "requantized" or "dequantized"."""
+        packed = {packed.name for packed in self.packed}
+        made: dict[str, list[str]] = {"kept": [], "requantized": [], "dequantized": []}
+        for move in self.moves:
+            if move.sources[0] in packed:
+                encoding = variant.encodings[move.output]
+                became = "kept" if encoding.kept else "requantized" if encoding.is_quantized else "dequantized"
+                made[became].append(move.output)
+        return made
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that `from_json` takes back."""

@@ -56,7 +56,7 @@ def unexplained(groups: Groups, *, bits: int, dtype: str) -> tuple[Mask, int]:
         scales=groups.scales[suspects],
         biases=groups.biases[suspects],
     )
-    explained = _is_exact(some)
+    explained = is_exact(some)
     for fit in _other_fits(low[suspects], high[suspects], steps):
         explained |= _fits(some, fit, steps, dtype, at_ties=True)
     wrong[suspects] = ~explained
@@ -133,7 +133,7 @@ def _rounded(exact: Floats, dtype: str) -> Floats:
     return widen(raw.view(np.float16) if dtype == "F16" else raw, dtype)
 
 
-def _is_exact(groups: Groups) -> Mask:
+def is_exact(groups: Groups) -> Mask:
     """Say which groups decode to the very weights, as codes do that a packed source held already."""
     with np.errstate(invalid="ignore", over="ignore"):
         decoded = groups.codes * groups.scales[:, None] + groups.biases[:, None]

@@ -5,7 +5,7 @@ cache, and knows neither where the slices come from nor what a difference means.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,9 @@ Parts = Mapping[str, npt.NDArray[Any]]
 class Match:
     """A slice against its source: what differs, [units] (a unit is a group, or an element of a plain slice).
 
-    `ties` units differ only as a device may round; `zeroed` groups lost weights to a scale of zero, `saturated`
-    ones to the largest scale there is; `finite` says whether source and slice hold numbers only.
+    `ties` units differ only as a device may round, or are a packed source's own codes; `zeroed` groups lost
+    weights to a scale of zero, `saturated` ones to the largest scale there is; `finite` says whether source and
+    slice hold numbers only.
     """
 
     wrong: Mask
@@ -53,7 +54,9 @@ def match(parameter: StoredParameter, source: Floats, parts: Parts, *, also_dtyp
     if not _is_finite(source):
         return Match(wrong=np.zeros(1, np.bool_), ties=0, zeroed=0, saturated=0, finite=False)
     if parameter.mode == "affine":
-        return joined(list(_affine(parameter, source if exact else _as(source, parameter.dtype), parts)))
+        rounded = source if exact else _as(source, parameter.dtype)
+        fitting = joined(list(_affine(parameter, rounded, parts)))
+        return fitting if rounded is source else _but_kept(fitting, parameter, source, parts)
     found = joined(list(_micro(parameter, source, parts)))
     if found.wrong.any() and not exact and also_dtype in {"BF16", "F16"}:
         again = joined(list(_micro(parameter, _as(source, also_dtype), parts)))
@@ -70,19 +73,32 @@ def _plain(source: Floats, raw: npt.NDArray[Any], dtype: str) -> Match:
     return Match(wrong=wrong.reshape(-1), ties=0, zeroed=0, saturated=0, finite=_is_finite(source))
 
 
+def _but_kept(found: Match, parameter: StoredParameter, source: Floats, parts: Parts) -> Match:
+    """Take back what decodes to the very source, before it was rounded: codes that a packed source had."""
+    if not found.wrong.any():
+        return found
+    exact = np.concatenate([affine.is_exact(groups) for groups in _affine_groups(parameter, source, parts)])
+    kept = int((found.wrong & exact).sum())
+    return replace(found, wrong=found.wrong & ~exact, ties=found.ties + kept)
+
+
 def _affine(parameter: StoredParameter, source: Floats, parts: Parts) -> Iterator[Match]:
+    for groups in _affine_groups(parameter, source, parts):
+        wrong, ties = affine.unexplained(groups, bits=parameter.bits, dtype=parameter.dtype)
+        yield Match(wrong=wrong, ties=ties, zeroed=0, saturated=0, finite=True)
+
+
+def _affine_groups(parameter: StoredParameter, source: Floats, parts: Parts) -> Iterator[affine.Groups]:
     size = parameter.group_size
     scales = widen(parts["scales"], parameter.dtype).reshape(-1)
     biases = widen(parts["biases"], parameter.dtype).reshape(-1)
     for rows, weights, codes in _blocks(parameter, source, parts["weight"]):
-        groups = affine.Groups(
+        yield affine.Groups(
             weights=weights.reshape(-1, size),
             codes=codes.reshape(-1, size),
             scales=scales[rows],
             biases=biases[rows],
         )
-        wrong, ties = affine.unexplained(groups, bits=parameter.bits, dtype=parameter.dtype)
-        yield Match(wrong=wrong, ties=ties, zeroed=0, saturated=0, finite=True)
 
 
 def _micro(parameter: StoredParameter, source: Floats, parts: Parts) -> Iterator[Match]:

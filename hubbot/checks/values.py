@@ -146,7 +146,7 @@ def _verdict(parameter: StoredParameter, worst: Worst) -> Finding:
         reason = f"{what} within the bound, but not what its source makes; the first at {worst.first}"
         return _finding("values", name, worst.units, 0, "fail", reason)
     encoding = parameter.dtype if parameter.mode == "none" else f"{parameter.mode} {parameter.bits} bits"
-    ties = f", {worst.ties} groups rounded otherwise at a tie" if worst.ties else ""
+    ties = f", {worst.ties} groups rounded otherwise at a tie or kept" if worst.ties else ""
     reason = f"{encoding}, every element is what its source makes{ties}; the error is that of seeded rows"
     return _finding("values", name, worst.error, worst.bound, "pass", reason)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hubbot.device import ops, quantize, streams
+from hubbot.device import keeping, ops, quantize, streams
 from hubbot.device.floats import fits_half, is_finite
 from hubbot.device.reader import Block, Raw, Shards, Sources
 from hubbot.device.slices import Region, Slice
@@ -70,7 +70,12 @@ class Belt:
                 where=_culprit(part, [not fits_half(row, dtype) for row in raw]),
                 hint="use bf16 instead of fp16 for this checkpoint",
             )
-        return quantize.encode(raw, dtype, encodings)
+        computed, kept = keeping.split(encodings)
+        made = quantize.encode(raw, dtype, computed)
+        blocks = read[0]
+        if not kept or not isinstance(blocks, list):
+            return made
+        return keeping.merged(encodings, made, [keeping.keep(blocks, part, self.sources, one) for one in kept])
 
     def write(self, part: Slice, results: Sequence[quantize.Parts]) -> None:
         """Put a computed slice where it belongs in every variant's files."""

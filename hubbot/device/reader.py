@@ -27,10 +27,14 @@ _NUMPY: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Rows of one packed matrix: its stored `parts` and, for each, which of its rows each logical row uses."""
+    """Rows `lines` and `columns` of one packed matrix as it is stored, all columns of these rows being read.
+
+    `rows` says which rows of a part each of the lines uses.
+    """
 
     parts: Mapping[str, Raw]
     rows: Mapping[str, npt.NDArray[np.int64]]
+    lines: range
     columns: range
 
 
@@ -42,8 +46,11 @@ class Sources:
     packed: Mapping[str, Packed]
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Return the logical shape of a source."""
-        return self.packed[name].shape if name in self.packed else self.tensors[name].shape
+        """Return the logical shape of a source, [..., out, in] whichever way a packing stores it."""
+        if name not in self.packed:
+            return self.tensors[name].shape
+        packed = self.packed[name]
+        return packed.shape[::-1] if packed.transposed else packed.shape
 
     def nbytes(self, name: str) -> int:
         """Return the stored bytes of a source."""
@@ -165,10 +172,12 @@ class Shards:
             yield packed, 0, range(first + part.start, first + part.stop), area.columns
 
     def _block(self, packed: Packed, matrix: int, rows: range, columns: range) -> Block:
+        if packed.transposed:
+            rows, columns = columns, rows
         parts, index = {}, {}
         for role, part in packed.parts.items():
             parts[role], index[role] = self._part(packed, part, matrix, rows)
-        return Block(parts=parts, rows=index, columns=columns)
+        return Block(parts=parts, rows=index, lines=rows, columns=columns)
 
     def _part(self, packed: Packed, part: Part, matrix: int, rows: range) -> tuple[Raw, npt.NDArray[np.int64]]:
         info = self._sources.tensors[part.tensor]

@@ -7,7 +7,6 @@ is made once. It never reads weights.
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from hubbot.catalogue import dialects, layouts, packings, runtimes
@@ -26,7 +25,7 @@ from hubbot.device.reader import Sources
 from hubbot.device.runtime import Parameter
 from hubbot.device.streams import CACHE_BYTES
 from hubbot.errors import IncompleteCover, RecipeIneffective, UnknownLayout, WrongUsage
-from hubbot.moves import TRANSPOSE, Move, Packed, Step, take
+from hubbot.moves import TRANSPOSE, Move, Step, take
 from hubbot.plans import Drop, Layout, Plan, PlannedVariant
 
 # Importing mlx-lm and transformers takes this much by itself (measured on Linux x86-64).
@@ -47,7 +46,6 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
     checkpoint = stored.checkpoint
     moves, drops = _cover(checkpoint, layout, family, config, parameters)
     drops += [Drop(name=name, reason=reason) for name, reason in stored.dropped.items()]
-    moves = [_as_stored(move, stored.packed.get(move.sources[0])) for move in moves]
     sources = Sources(tensors=physical.tensors, packed=stored.packed)
     planned = tuple(
         keeping.marked(_variant(recipe, checkpoint, moves, parameters), moves, sources) for recipe in recipes
@@ -178,15 +176,6 @@ def _expert_view(part: str, width: int, tensor: ExpertTensor, layout: Layout) ->
         yield take(0 if part == "gate" else 1, 2 * width, 2, axis=axis)
     else:
         raise UnknownLayout(f"the order of gate and up in row {layout.row} is {layout.order!r}")
-
-
-def _as_stored(move: Move, packed: Packed | None) -> Move:
-    """Return a move that begins with the stored orientation of a source whose packing keeps the transpose."""
-    if packed is None or not packed.transposed:
-        return move
-    # A matrix beside the experts is one unit then: its rows are columns on disk.
-    groups = move.groups if move.stacked or len(packed.shape) > 2 else (move.groups or 1)
-    return replace(move, groups=groups, view=(TRANSPOSE, *move.view))
 
 
 def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move], wanted: Mapping[str, Parameter]) -> None:

@@ -8,15 +8,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hubbot.catalogue.packings import fp8, mxfp4
-from hubbot.catalogue.packings.rule import Found, Method
+from hubbot.catalogue.packings import compressed, fp8, gptq, mlx, modelopt, mxfp4
+from hubbot.catalogue.packings.rule import Found, Method, Packing
 from hubbot.checkpoints import FLOAT_DTYPES, Checkpoint, TensorInfo
 from hubbot.errors import IncompleteCover, UnknownPacking
 from hubbot.moves import Packed
 
 UNPACKED = "none"
 # quant_method, as config.json or hf_quant_config.json declares it -> the rules that read such checkpoints.
-METHODS: Mapping[str, Method] = {"fp8": fp8.METHOD, "mxfp4": mxfp4.METHOD}
+METHODS: Mapping[str, Method] = {
+    "fp8": fp8.method,
+    "fbgemm_fp8": fp8.method,
+    "mxfp4": mxfp4.method,
+    "compressed-tensors": compressed.method,
+    "modelopt": modelopt.method,
+    "gptq": gptq.gptq,
+    "awq": gptq.awq,
+    mlx.METHOD: mlx.method,
+}
+# What those rules read, row by row.
+PACKINGS: tuple[Packing, ...] = (*fp8.ROWS, *mxfp4.ROWS, *compressed.ROWS, *modelopt.ROWS, *gptq.ROWS)
 # Endings of tensors that only exist beside packed weights, and what they are a sign of.
 SIGNS: Mapping[str, str] = {
     ".weight_scale_inv": "fp8 block",
@@ -78,6 +89,9 @@ def unpacked(checkpoint: Checkpoint) -> Unpacked:
             f"the config declares quant_method {method}, but no tensor is packed that way",
             where=checkpoint.repo.id,
         )
+    twice = next((packed.name for packed in found.packed if packed.name in rest), None)
+    if twice is not None:
+        raise IncompleteCover(f"{twice!r} is stored both packed and as it is", where=rest[twice].shard)
     logical = {packed.name: _logical(checkpoint, packed) for packed in found.packed}
     return Unpacked(
         checkpoint=replace(checkpoint, tensors={**rest, **logical}),
@@ -91,7 +105,7 @@ def quantization(config: Mapping[str, Any]) -> Mapping[str, Any]:
     for part in (config, config.get("text_config")):
         if not isinstance(part, Mapping):
             continue
-        for key in ("quantization_config", "quantization"):
+        for key in ("quantization_config", "quantization", "compression_config"):
             block = part.get(key)
             if isinstance(block, Mapping) and block:
                 return block
@@ -101,7 +115,9 @@ def quantization(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def quant_method(config: Mapping[str, Any]) -> str | None:
     """Return the quantization method that a config declares, or None."""
     block = quantization(config)
-    return str(block.get("quant_method") or block.get("mode") or "unnamed") if block else None
+    if not block:
+        return None
+    return mlx.METHOD if mlx.is_mlx(block) else str(block.get("quant_method") or "unnamed")
 
 
 def signs(tensors: Iterable[TensorInfo]) -> dict[str, str]:

@@ -1,51 +1,62 @@
-"""fp8 weights (e4m3) with a scale per block, per output channel or per tensor; also fused experts.
+"""fp8 weights (e4m3) with a scale per block, channel, expert or tensor; also fused experts.
 
 Sources: deepseek-ai/DeepSeek-V3's fp8 weights README (weight_scale_inv multiplies, 128 x 128 blocks, ragged
-edges), transformers 5.23 quantizers/quantizer_finegrained_fp8 (`gate_up_proj_scale_inv` for fused experts).
+edges); transformers 5.23 integrations/finegrained_fp8 (fused `_scale_inv`, `.scale`, `.qscale_weight`, block
+sizes told by the grid, e8m0 scales, two e2m1 codes a byte) and integrations/fbgemm_fp8 (`_scale` per channel).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hubbot.catalogue.packings.rule import Found
+from hubbot.catalogue.packings import mxfp4
+from hubbot.catalogue.packings.rule import FLOAT_SCALES, Found, Packing, activations
 from hubbot.checkpoints import Checkpoint, TensorInfo
 from hubbot.errors import IncompleteCover, UnknownPacking
 from hubbot.moves import Packed, Part
 
-PACKING = "fp8"
+KEY = "fp8"
 CODES = "F8_E4M3"
-SCALE_DTYPES = frozenset({"F32", "BF16", "F16", "F8_E8M0"})
-# Scales of what is computed at inference, not of weights.
-ACTIVATIONS = (".activation_scale", ".input_scale", ".k_scale", ".v_scale", ".k_proj.output_scale")
-ACTIVATION_REASON = "a scale of activations for arithmetic in fp8; the converted model computes in its own dtype"
+E8M0 = frozenset({"F8_E8M0", "U8"})
+ROWS = (
+    Packing(
+        key=KEY,
+        method="fp8",
+        naming="e4m3 `weight` with `weight_scale_inv` per block, channel or tensor; fused `*_scale_inv`; `.scale`",
+        example="model.layers.3.mlp.experts.0.gate_proj.weight_scale_inv",
+        source="transformers 5.23 integrations/finegrained_fp8.py, Fp8Dequantize; deepseek-ai/DeepSeek-V3",
+    ),
+    Packing(
+        key=KEY,
+        method="fbgemm_fp8",
+        naming="e4m3 `weight` with `weight_scale` per channel; fused `*_proj_scale`",
+        example="model.layers.1.feed_forward.experts.gate_up_proj_scale",
+        source="transformers 5.23 integrations/fbgemm_fp8.py",
+    ),
+)
 
 
-def METHOD(checkpoint: Checkpoint, block: Mapping[str, Any]) -> Found:  # noqa: N802  a row of METHODS
-    """Return the fp8 tensors of a checkpoint."""
+def method(checkpoint: Checkpoint, block: Mapping[str, Any]) -> Found:
+    """Return the fp8 tensors of a checkpoint, and experts in fp4 beside them."""
     tensors = checkpoint.tensors
-    dropped = {name: ACTIVATION_REASON for name in tensors if name.endswith(ACTIVATIONS)}
-    packed = tuple(pair(tensor, tensors, block) for tensor in tensors.values() if tensor.dtype == CODES)
-    return Found(packed=packed, dropped=dropped)
+    size = block.get("weight_block_size")
+    packed = [pair(tensor, tensors, size, KEY) for tensor in tensors.values() if tensor.dtype == CODES]
+    packed += [_fp4(tensor, tensors) for tensor in tensors.values() if tensor.dtype == "I8"]
+    return Found(packed=tuple(packed), dropped=activations(checkpoint))
 
 
-def pair(weight: TensorInfo, tensors: Mapping[str, TensorInfo], block: Mapping[str, Any]) -> Packed:
-    """Return an fp8 weight with its scale; IncompleteCover where there is none or it does not fit."""
-    stem = weight.name.removesuffix(".weight")
-    names = (f"{weight.name}_scale_inv", f"{weight.name}_scale", f"{stem}.scale_inv", f"{stem}.scale")
-    scale = next((tensors[name] for name in names if name in tensors), None)
-    if scale is None:
-        raise IncompleteCover(
-            f"fp8 weight {weight.name!r} has no scale",
-            where=weight.shard,
-            hint=f"expected {names[0]!r}; without it the weights would be off by a factor",
-        )
-    if scale.dtype not in SCALE_DTYPES:
+def pair(weight: TensorInfo, tensors: Mapping[str, TensorInfo], block: object, key: str) -> Packed:
+    """Return an fp8 weight with its scale in blocks of [rows, columns] `block` (None: the grid tells).
+
+    IncompleteCover where there is no scale or it does not fit.
+    """
+    scale = _scale_of(weight, tensors)
+    if scale.dtype not in FLOAT_SCALES | E8M0:
         raise UnknownPacking(f"{scale.name!r} is stored as {scale.dtype}", where=scale.shard)
     rows, columns = _blocks(weight, scale, block)
     return Packed(
         name=weight.name,
-        packing=PACKING,
+        packing=key,
         shape=weight.shape,
         parts={"weight": Part(tensor=weight.name, rows=1), "scale": Part(tensor=scale.name, rows=rows)},
         rows=rows,
@@ -53,23 +64,53 @@ def pair(weight: TensorInfo, tensors: Mapping[str, TensorInfo], block: Mapping[s
     )
 
 
-def _blocks(weight: TensorInfo, scale: TensorInfo, block: Mapping[str, Any]) -> tuple[int, int]:
+def _scale_of(weight: TensorInfo, tensors: Mapping[str, TensorInfo]) -> TensorInfo:
+    stem = weight.name.removesuffix(".weight")
+    names = [f"{weight.name}_scale_inv", f"{weight.name}_scale"]
+    names += [f"{stem}.{ending}" for ending in ("scale_inv", "scale", "qscale_weight")]
+    found = [tensors[name] for name in names if name in tensors]
+    if not found:
+        raise IncompleteCover(
+            f"fp8 weight {weight.name!r} has no scale",
+            where=weight.shard,
+            hint=f"expected {names[0]!r}; without it the weights would be off by a factor",
+        )
+    return found[0]
+
+
+def _blocks(weight: TensorInfo, scale: TensorInfo, block: object) -> tuple[int, int]:
     """Return (rows, columns) that share a scale; 0 stands for all of a matrix."""
-    *lead, height, width = weight.shape if len(weight.shape) > 1 else (1, *weight.shape)
+    if len(weight.shape) < 2:
+        raise UnknownPacking(f"{weight.name!r} {list(weight.shape)} is no matrix, but stored as {weight.dtype}")
+    *lead, height, width = weight.shape
     shape = scale.shape
     if math.prod(shape) == 1 or (lead and math.prod(shape) == math.prod(lead) and shape[0] == lead[0]):
         return 0, 0
-    own = shape[len(lead) :] if shape[: len(lead)] == tuple(lead) else None
-    if own is not None and own in {(height,), (height, 1)}:
+    grid = shape[len(lead) :] if shape[: len(lead)] == tuple(lead) else None
+    if grid in {(height,), (height, 1)}:
         return 1, 0
-    said = block.get("weight_block_size")
-    sizes = [int(size) for size in said] if isinstance(said, list | tuple) and len(said) == 2 else []
-    fits = own is not None and len(sizes) == 2 and min(sizes) > 0
-    if not fits or own != (math.ceil(height / sizes[0]), math.ceil(width / sizes[1])):
+    if grid == (1, width):
+        return 0, 1
+    sizes = _sizes(block, (height, width), grid)
+    if grid is None or sizes is None or grid != (math.ceil(height / sizes[0]), math.ceil(width / sizes[1])):
         raise IncompleteCover(
             f"scale {scale.name!r} {list(shape)} does not fit {weight.name!r} {list(weight.shape)} "
-            f"in blocks of {said}",
+            f"in blocks of {block}",
             where=scale.shard,
-            hint="quantization_config.weight_block_size says how many rows and columns share a scale",
+            hint="the quantization config says how many rows and columns share a scale",
         )
-    return sizes[0], sizes[1]
+    return sizes
+
+
+def _sizes(block: object, matrix: tuple[int, int], grid: Sequence[int] | None) -> tuple[int, int] | None:
+    if isinstance(block, list | tuple) and len(block) == 2 and all(isinstance(n, int) and n > 0 for n in block):
+        return block[0], block[1]
+    if block is None and grid is not None and len(grid) == 2 and min(grid) > 0:
+        # transformers works block sizes out from the grid; a ragged one is not unique.
+        rows, columns = matrix[0] // grid[0], matrix[1] // grid[1]
+        return (rows, columns) if (rows * grid[0], columns * grid[1]) == matrix else None
+    return None
+
+
+def _fp4(weight: TensorInfo, tensors: Mapping[str, TensorInfo]) -> Packed:
+    return mxfp4.pair(weight, _scale_of(weight, tensors), weight.name, mxfp4.KEY)
