@@ -29,6 +29,14 @@ def test_the_environment_stands_over_the_file(elsewhere: Path, monkeypatch: pyte
     assert (settings.org, settings.working_bytes) == ("environment", 2 << 20)
 
 
+def test_how_far_behaviour_is_examined_reaches_a_child_as_plain_data(elsewhere: Path) -> None:
+    elsewhere.write_text('corpus = "/texts/own.txt"\nbehaviour_tokens = 512\nbehaviour_minutes = 2\n')
+    expected = {"corpus": "/texts/own.txt", "tokens": 512, "seconds": 120.0, "memory_bytes": None}
+    assert load().examination == expected
+    elsewhere.write_text("memory_gigabytes = 1.5\n")
+    assert load().examination == {"corpus": None, "tokens": None, "seconds": 7200.0, "memory_bytes": 1_500_000_000}
+
+
 def test_a_watch_rule_is_read_from_the_file(elsewhere: Path) -> None:
     elsewhere.write_text('[[watch]]\nname = "q"\nauthors = ["Qwen"]\ndeny = ["*-GGUF"]\n')
     (rule,) = load().watch

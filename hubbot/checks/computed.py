@@ -47,6 +47,9 @@ def check_computed(
         outcome = check_behaviour(examinee_of(checkpoint, source, artifact), examination, progress)
     except WrongUsage:
         raise
+    except RuntimeError as error:  # MLX: no kernel, no memory; a broken artifact fails in structure and smoke
+        told = f"this device cannot run it: {str(error)[:200]}"
+        return Outcome(findings=(*findings, _not_run(GATE, told)), measurements=None)
     except _FAULTS as error:
         return Outcome(findings=(*findings, _broken(GATE, error)), measurements=None)
     return Outcome(findings=(*findings, *outcome.findings), measurements=outcome.measurements)

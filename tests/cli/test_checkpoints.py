@@ -223,6 +223,18 @@ def test_a_faithful_artifact_is_approved(hubbot: Shell, converted: Path) -> None
     assert ended.json["verdict"] == "approved"
 
 
+def test_behaviour_is_measured_on_a_text_of_ones_own(hubbot: Shell, converted: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "stories.txt"
+    corpus.write_text("Once upon a time there was a shy fox named Fenn. He lived under an old oak tree. " * 60)
+    words = ("verify", str(converted / "source"), str(converted / "out" / "4bit"), "--corpus", str(corpus))
+    ended = hubbot(*words, "--json")
+    assert ended.json["gates"]["behaviour"] == "pass"
+    (tier,) = [finding for finding in ended.json["findings"] if finding["check"] == "tier"]
+    assert tier["measured"]["kl_mean"] > 0
+    assert "behaviour is good" in hubbot(*words).out or "behaviour is marginal" in hubbot(*words).out
+    assert hubbot(*words[:-1], str(tmp_path / "missing.txt")).code == 2
+
+
 def test_a_false_artifact_is_refused_with_exit_1_and_still_one_json_document(
     hubbot: Shell, converted: Path, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hubbot.checks.behaviour import measuring
 from hubbot.errors import SmokeFailed, WorkLost
 from hubbot.folders import Folder
 from hubbot.jobs import heavy
@@ -52,6 +53,27 @@ def test_plan_convert_and_verify_hand_over_through_the_folder(workspace: Workspa
     assert verified == {"bf16": "approved", "8bit": "approved"}
     assert workspace.report("bf16").verdict == "approved"
     assert told
+
+
+def test_the_unquantized_models_answers_serve_all_variants_and_are_dropped(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("plan", workspace, variants=["bf16", "8bit"], working_bytes=1 << 16)
+    run("convert", workspace, **BOUNDS)
+    asked: list[Path] = []
+    real = measuring.answer
+
+    def counted(*args: Any) -> Any:
+        asked.append(args[2])
+        return real(*args)
+
+    monkeypatch.setattr(measuring, "answer", counted)
+    bounds = {"corpus": None, "tokens": 64, "seconds": 600.0, "memory_bytes": None}
+    verified, _ = run("verify", workspace, variants=["bf16", "8bit"], examination=bounds)
+    assert verified == {"bf16": "approved", "8bit": "approved"}
+    assert asked == [workspace.answers]
+    assert not workspace.answers.exists()
+    assert workspace.report("8bit").measurements["divergence"]["kl_mean"]["value"] > 0
 
 
 def test_a_stage_without_its_input_says_that_the_work_is_lost(workspace: Workspace) -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from hubbot.artifacts import Artifact, Report
+from hubbot.artifacts import Artifact, Finding, Report
 from hubbot.checkpoints import Checkpoint, Repo
 from hubbot.plans import Drop, Plan
 from hubbot.steps.card import Made, render, write_card
@@ -186,6 +186,46 @@ def test_one_row_for_every_variant_and_nothing_measured_that_was_not(
     (row,) = [line for line in body.splitlines() if line.startswith("| 4bit |") and "bits" not in line]
     assert "5.00 MB" in row
     assert "| 12 |" in row
+
+
+DIVERGENCE = {
+    "tokens": 1024, "kl_p999": 0.25, "kl_mean": {"value": 0.0312, "error": 0.0021},
+    "same_top": {"value": 0.922, "error": 0.004}, "perplexity_ratio": {"value": 1.0312, "error": 0.0012},
+    "base_perplexity": {"value": 6.5, "error": 0.1},
+}  # fmt: skip
+
+
+def test_the_comparison_with_the_unquantized_model_is_shown_with_its_uncertainty(
+    hub: tuple[Checkpoint, Plan], workshop: Workshop
+) -> None:
+    item = made(workshop, "4bit")
+    assert item.report
+    tier = Finding(
+        gate="behaviour", check="tier", subject="4bit", measured={}, allowed={}, status="pass", reason="good: fine"
+    )
+    text = {"name": HOSTILE, "sha256": "ab" * 32, "windows": 4, "window": 512, "is_text": True}
+    measurements = {"text": text, "divergence": DIVERGENCE, "arithmetic": "float32"}
+    report = dataclasses.replace(
+        item.report, findings=(*item.report.findings[:-1], tier), measurements=measurements
+    )
+    body = parts(render(*hub, [dataclasses.replace(item, report=report)], "4bit", "me/x"))[1]
+    (row,) = [line for line in body.splitlines() if line.startswith("| 4bit |")]
+    assert "| 0.0312 ± 0.0021 | 0.250 | 92.2 ± 0.4 % | 1.0312 ± 0.0012 | good |" in row
+    assert "1024 tokens" in body
+    assert "<script>" not in body
+
+
+def test_a_comparison_that_does_not_apply_or_did_not_run_shows_no_number(
+    hub: tuple[Checkpoint, Plan], workshop: Workshop
+) -> None:
+    items = [made(workshop, "4bit"), made(workshop, "bf16", judged=False)]
+    rows = [
+        line
+        for line in parts(render(*hub, items, "4bit", "me/x"))[1].splitlines()
+        if line.startswith(("| 4bit |", "| bf16 |"))
+    ]
+    assert "| n/a | n/a | n/a | n/a | n/a |" in rows[0]
+    assert "| not run | not run | not run | not run | not run |" in rows[1]
 
 
 def test_card_and_report_are_written_beside_the_weights_without_a_path(

@@ -73,7 +73,7 @@ def check_behaviour(examinee: Examinee, examination: Examination, progress: Prog
     try:
         measured = _measure(examinee, examination, text, pace)
     except measuring.OutOfTime as error:
-        return _not_run(f"{error.message}; {examination.seconds:.0f} seconds are allowed")
+        return _not_run(f"{error}; {examination.seconds:.0f} seconds are allowed")
     changed = footing.first_changed(examinee.stored, examinee.expected) if measured.bit_equal else None
     return Outcome(
         findings=tuple(_judge(examinee, text, measured, changed)),

@@ -12,7 +12,6 @@ from hubbot.checks.behaviour import answers, divergence
 from hubbot.checks.behaviour.answers import EXACT_BYTES, Answers, Notebook
 from hubbot.checks.behaviour.text import Text
 from hubbot.device.layerwise import LayerwiseModel
-from hubbot.errors import HubbotError
 from hubbot.progress import Progress
 
 Floats = npt.NDArray[np.float32]
@@ -20,8 +19,8 @@ PROFILE_POSITIONS = 96
 SEED = 20_26
 
 
-class OutOfTime(HubbotError):
-    """The measurement would take longer than it may."""
+class OutOfTime(Exception):
+    """The measurement would take longer than it may; its text says where it stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
