@@ -13,8 +13,13 @@ from hubbot.errors import CorruptHeader
 LENGTH_BYTES = 8
 # "there is a limit on the size of the header of 100MB to prevent parsing extremely large JSON"
 MAX_HEADER_BYTES = 100_000_000
-MAX_TENSORS = 1_000_000
+# What no checkpoint comes near, and what a parser can take in without hundreds of megabytes.
+LARGEST_HEADER_BYTES = 25_000_000
+MAX_TENSORS = 100_000
 MAX_RANK = 8
+# How often a mark may stand in a header of that many tensors: an entry has one brace, two brackets, four colons
+# and as many commas as its rank and five more. Names and metadata may hold some too.
+_MARKS = {b"{": 2 * MAX_TENSORS, b"[": 3 * MAX_TENSORS, b":": 6 * MAX_TENSORS, b",": (MAX_RANK + 8) * MAX_TENSORS}
 
 
 def header_length(first: bytes, *, file_size: int, shard: str) -> int:
@@ -33,6 +38,12 @@ def header_length(first: bytes, *, file_size: int, shard: str) -> int:
             where=shard,
             hint="this is not a safetensors file, or it is damaged",
         )
+    if length > LARGEST_HEADER_BYTES:
+        raise CorruptHeader(
+            f"the header claims {length} bytes; {MAX_TENSORS} tensors need fewer than {LARGEST_HEADER_BYTES}",
+            where=shard,
+            hint="no checkpoint has such a header; it would only fill the memory",
+        )
     if LENGTH_BYTES + length > file_size:
         raise CorruptHeader(
             f"the header claims {length} bytes but the file has only {file_size}",
@@ -50,6 +61,7 @@ def parse_header(header: bytes, *, file_size: int, shard: str) -> dict[str, Tens
     # "The header data MUST begin with a { character (0x7B)"
     if not header.startswith(b"{"):
         raise CorruptHeader("the header does not begin with '{'", where=shard)
+    _check_marks(header, shard)
     entries = _load(header, shard)
     metadata = entries.pop("__metadata__", None)
     # "Arbitrary JSON is not allowed [in __metadata__], all values must be strings"
@@ -63,6 +75,13 @@ def parse_header(header: bytes, *, file_size: int, shard: str) -> dict[str, Tens
     tensors = [_tensor(name, entry, base=base, shard=shard) for name, entry in entries.items()]
     _check_cover(tensors, base=base, file_size=file_size, shard=shard)
     return {tensor.name: tensor for tensor in tensors}
+
+
+def _check_marks(header: bytes, shard: str) -> None:
+    """Raise CorruptHeader where a header holds more than a checkpoint can, before a parser makes objects of it."""
+    for mark, most in _MARKS.items():
+        if header.count(mark) > most:
+            raise CorruptHeader(f"the header declares more than {MAX_TENSORS} tensors can need", where=shard)
 
 
 def _load(header: bytes, shard: str) -> dict[str, Any]:

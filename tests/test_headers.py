@@ -9,7 +9,7 @@ from safetensors.numpy import save
 
 from hubbot.checkpoints import DTYPE_BITS, TensorInfo
 from hubbot.errors import CorruptHeader
-from hubbot.headers import header_length, parse_header
+from hubbot.headers import LARGEST_HEADER_BYTES, header_length, parse_header
 
 GOOD = {
     "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
@@ -65,8 +65,20 @@ def test_a_length_above_a_hundred_megabytes_is_refused_before_anything_is_read(c
         header_length(claimed.to_bytes(8, "little"), file_size=1 << 63, shard="x")
 
 
-def test_a_length_of_exactly_a_hundred_megabytes_is_within_the_rules() -> None:
-    assert header_length((100_000_000).to_bytes(8, "little"), file_size=1 << 40, shard="x") == 100_000_000
+def test_a_length_within_the_rules_that_no_checkpoint_needs_is_refused() -> None:
+    most = LARGEST_HEADER_BYTES
+    assert header_length(most.to_bytes(8, "little"), file_size=1 << 40, shard="x") == most
+    for claimed in (most + 1, 100_000_000):
+        with pytest.raises(CorruptHeader, match=f"claims {claimed} bytes; 100000 tensors need fewer"):
+            header_length(claimed.to_bytes(8, "little"), file_size=1 << 40, shard="x")
+
+
+@pytest.mark.parametrize(
+    "text", [b"{" * 200_001, b"{" + b"[" * 300_001, b'{"a"' + b":" * 600_001, b"{" + b"," * 1_700_000]
+)
+def test_more_than_a_checkpoint_can_hold_is_refused_before_it_is_parsed(text: bytes) -> None:
+    with pytest.raises(CorruptHeader, match="more than 100000 tensors"):
+        parse(text)
 
 
 def test_a_length_beyond_the_end_of_the_file_is_refused_with_both_numbers() -> None:
