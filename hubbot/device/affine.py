@@ -36,30 +36,49 @@ class Affine:
         self._shape = (*lead, width * bits // 32)
         self._groups = (*lead, width // group_size)
         elements = int(np.prod(shape, dtype=np.int64))
-        self._codes = np.empty(elements * bits // 8, np.uint8)
+        # Packing stores whole words, the last of which may reach beyond the codes.
+        self._codes = np.empty(elements * bits // 8 + 8, np.uint8)
         self._scales = np.empty(elements // group_size, np.float32)
         self._biases = np.empty(elements // group_size, np.float32)
 
-    def fill(self, first: int, groups: Floats, edges: tuple[Floats, Floats], work: Floats) -> None:
+    def fill(self, first: int, groups: Floats, edges: tuple[Floats, Floats], work: "_Work") -> None:
         """Quantize `groups` [n, group_size] as groups `first` and following; `edges` are (min, max) of each."""
         scales, biases = _scales(*edges, steps=np.float32(2**self.bits - 1))
         stop = first + len(groups)
         self._scales[first:stop], self._biases[first:stop] = scales, biases
-        np.subtract(groups, biases[:, None], out=work)
-        np.divide(work, scales[:, None], out=work)
-        np.rint(work, out=work)
-        # (w - bias) / scale is never negative: bias is the edge and scale points to the other one.
-        np.minimum(work, np.float32(2**self.bits - 1), out=work)
         per_group = groups.shape[1] * self.bits // 8
-        self._codes[first * per_group : stop * per_group] = pack(work.astype(np.uint8).reshape(-1), self.bits)
+        pack_into(self._codes[first * per_group :], work.codes(groups, scales, biases, self.bits), self.bits)
 
     def parts(self, dtype: str) -> dict[str, npt.NDArray[Any]]:
         """Return weight (uint32) and scales and biases as raw bits of `dtype`."""
         return {
-            "weight": self._codes.view(np.uint32).reshape(self._shape),
+            "weight": self._codes[:-8].view(np.uint32).reshape(self._shape),
             "scales": narrow(self._scales, dtype).reshape(self._groups),
             "biases": narrow(self._biases, dtype).reshape(self._groups),
         }
+
+
+class _Work:
+    """Arrays of one block that every block uses again, so that they stay in the cache."""
+
+    def __init__(self, step: int, group_size: int, widths: Sequence[int]) -> None:
+        self.groups = np.empty((step, group_size), np.float32)
+        self._quotients = np.empty_like(self.groups)
+        self._codes = np.empty((step, group_size), np.uint8)
+        # numpy compares two arrays six times as fast as an array and a number.
+        self._largest = {bits: np.full((step, group_size), 2**bits - 1, np.float32) for bits in widths}
+
+    def codes(self, groups: Floats, scales: Floats, biases: Floats, bits: int) -> npt.NDArray[np.uint8]:
+        """Return round((w - bias) / scale) of a block, one code per byte."""
+        count = len(groups)
+        found, codes = self._quotients[:count], self._codes[:count]
+        np.subtract(groups, biases[:, None], out=found)
+        np.divide(found, scales[:, None], out=found)
+        np.rint(found, out=found)
+        # Never negative: the bias is one edge and the scale points to the other.
+        np.minimum(found, self._largest[bits][:count], out=found)
+        np.copyto(codes, found, casting="unsafe")
+        return codes.reshape(-1)
 
 
 def quantize(
@@ -72,15 +91,16 @@ def quantize(
     made = [Affine(raw.shape, bits=bits, group_size=group_size) for bits in widths]
     flat = np.ascontiguousarray(raw).reshape(-1)
     step = BLOCK // group_size
-    groups = np.empty((step, group_size), np.float32)
-    work = np.empty_like(groups)
+    work = _Work(min(step, flat.size // group_size), group_size, widths)
     for first in range(0, flat.size // group_size, step):
         part = flat[first * group_size : (first + step) * group_size]
-        block = groups[: part.size // group_size]
+        block = work.groups[: part.size // group_size]
         widen_into(block.reshape(-1), part, dtype, rounded_to=scale_dtype)
-        edges = (block.min(axis=1), block.max(axis=1))
+        # Across the first axis numpy compares whole vectors; along the last one it is five times slower.
+        turned = np.ascontiguousarray(block.T)
+        edges = (turned.min(axis=0), turned.max(axis=0))
         for item in made:
-            item.fill(first, block, edges, work[: len(block)])
+            item.fill(first, block, edges, work)
     return [item.parts(scale_dtype) for item in made]
 
 
@@ -95,19 +115,33 @@ def _scales(lowest: Floats, highest: Floats, *, steps: np.float32) -> tuple[Floa
     return scales, np.where(moved, edges, np.float32(0))
 
 
-def pack(codes: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
-    """Return codes (one per byte, a multiple of 8) as one stream of `bits` each, least significant bit first."""
+def pack_into(out: npt.NDArray[np.uint8], codes: npt.NDArray[np.uint8], bits: int) -> None:
+    """Write codes (one per byte, a multiple of 8) as one stream of `bits` each, least significant bit first.
+
+    `out` needs room for 8 bytes beyond the stream, which are written too.
+    """
+    nbytes = codes.size * bits // 8
     if bits == 8:
-        return codes
+        out[:nbytes] = codes
+        return
     word, filled = _WORDS[bits]
-    words = codes.view(word)
-    width, space, size = bits, 8, words.dtype.itemsize
-    while space < 8 * size and width < 8 * filled:
-        # Neighbours move together: two fields of `width` bits become one of twice that.
-        even = word(sum(((1 << width) - 1) << at for at in range(0, 8 * size, 2 * space)))
-        words = (words & even) | ((words >> word(space - width)) & word(int(even) << width))
-        width, space = 2 * width, 2 * space
+    words = _joined(codes.view(word), bits, 8 * filled)
     if filled == 1:
-        whole: npt.NDArray[np.uint8] = words.astype(np.uint8)
-        return whole
-    return np.ascontiguousarray(words.view(np.uint8).reshape(-1, size)[:, :filled]).reshape(-1)
+        np.copyto(out[:nbytes], words, casting="unsafe")
+        return
+    # Whole words at every `filled` bytes, in order: each covers what the one before it wrote too much.
+    np.ndarray(shape=words.shape, dtype=word, buffer=out.data, strides=(filled,))[:] = words
+
+
+def _joined(words: npt.NDArray[Any], width: int, wanted: int) -> npt.NDArray[Any]:
+    """Return words in which fields of `width` bits, 8 apart, stand side by side up to `wanted` bits."""
+    space, size = 8, 8 * words.dtype.itemsize
+    while space < size and width < wanted:
+        # Neighbours move together: two fields become one of twice the width.
+        even = words.dtype.type(sum(((1 << width) - 1) << at for at in range(0, size, 2 * space)))
+        moved = words >> words.dtype.type(space - width)
+        moved &= words.dtype.type(int(even) << width)
+        words = words & even
+        words |= moved
+        width, space = 2 * width, 2 * space
+    return words
