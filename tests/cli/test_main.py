@@ -20,7 +20,7 @@ ROOT = Path(door.__file__).parents[2]
 COMMANDS = sorted(typer.main.get_command(door.app).commands)  # type: ignore[attr-defined]
 PROMISED = {
     "inspect", "convert", "verify", "smoke", "watch", "enqueue", "run", "jobs", "show", "retry", "cancel",
-    "published", "doctor", "demo", "devhub",
+    "published", "audit", "doctor", "demo", "devhub",
 }  # fmt: skip
 WITHOUT_JSON: set[str] = set()
 
@@ -162,8 +162,15 @@ def test_help_imports_nothing_heavy() -> None:
     assert not loaded & heavy
 
 
-def test_a_folder_is_inspected_without_the_hubs_client_or_the_database(fox: Path) -> None:
-    assert not loaded_by("inspect", str(fox), "--json") & {"huggingface_hub", "sqlalchemy", "starlette"}
+def test_a_folder_is_inspected_without_mlx_torch_the_hubs_client_or_the_database(fox: Path) -> None:
+    heavy = {"huggingface_hub", "sqlalchemy", "starlette", "mlx", "mlx_lm", "transformers", "torch", "numpy"}
+    assert not loaded_by("inspect", str(fox), "--json") & heavy
+
+
+def test_a_conversion_of_a_folder_imports_mlx_and_never_torch_or_the_database(fox: Path, tmp_path: Path) -> None:
+    loaded = loaded_by("convert", str(fox), "--out", str(tmp_path / "out"), "--variant", "bf16", "--json")
+    assert "mlx" in loaded
+    assert not loaded & {"torch", "sqlalchemy", "starlette"}
 
 
 def test_it_runs_as_a_module_and_reports_through_its_exit_code(tmp_path: Path) -> None:
