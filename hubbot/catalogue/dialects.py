@@ -107,7 +107,7 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
         origins=tuple(origins),
         config=_written(source, family, origins, fields if inner else ()),
         problems=tuple(problems),
-        notes=(*_without_effect(source), *_noted(source, family)),
+        notes=(*_without_effect(source), *_drifting(source, family)),
     )
 
 
@@ -205,6 +205,8 @@ def _rope_problems(
     values = {origin.field: origin.value for origin in origins}
     layers = ropes.by_layer_type(config)
     reads = frozenset(family.rope_reads)
+    if family.rope_drift and ropes.drift(*_rope(config)) <= family.rope_drift:
+        reads |= {"truncate"}
     if layers is not None:
         if not family.keeps_rope_parameters and "rope_parameters" not in consumed:
             yield f"rope_parameters differ by layer type: {dict(layers)!r}"
@@ -220,7 +222,7 @@ def _rope_problems(
 def _acting(config: Mapping[str, Any], consumed: set[str], family: Family) -> Iterator[tuple[str, Any]]:
     """Yield the keys that can change the function and that the runtime does not read."""
     for key, value in config.items():
-        if value is None or key in consumed or key in INERT or key in family.inert or key in family.noted:
+        if value is None or key in consumed or key in INERT or key in family.inert:
             continue
         if INERT_PATTERN.fullmatch(key):
             continue
@@ -303,6 +305,11 @@ def _is_full_everywhere(value: Any, _config: Mapping[str, Any], _consumed: set[s
     return isinstance(value, list) and all(kind == "full" for kind in value)
 
 
+def _is_softmax_everywhere(value: Any, _config: Mapping[str, Any], _consumed: set[str]) -> bool:
+    # MiniMax: 1 stands for softmax attention, 0 for the linear attention of earlier models.
+    return isinstance(value, list) and all(kind == 1 for kind in value)
+
+
 # Keys whose effect depends on more than their own value, and the question that says they have none.
 _IDLE_WHEN: Mapping[str, Callable[[Any, Mapping[str, Any], set[str]], bool]] = {
     "rope_scaling": _is_unscaled,
@@ -311,6 +318,7 @@ _IDLE_WHEN: Mapping[str, Callable[[Any, Mapping[str, Any], set[str]], bool]] = {
     "layer_types": _is_attention_of_one_kind,
     "no_rope_layers": _is_every_fourth,
     "moe_layers": _is_every_step,
+    "attn_type_list": _is_softmax_everywhere,
     "mlp_layer_types": _is_sparse_everywhere,
     "num_key_value_heads": _is_latent,
     "indexer_types": _is_full_everywhere,
@@ -325,10 +333,19 @@ def _without_effect(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"sliding_window = {window!r} cannot act within {limit} positions and is left out"
 
 
-def _noted(config: Mapping[str, Any], family: Family) -> Iterator[str]:
-    for key, reason in family.noted.items():
-        if config.get(key) is not None:
-            yield f"{key} = {config[key]!r}: {reason}"
+def _rope(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
+    """Return the rope's settings and how many dimensions of a head it rotates."""
+    width = config.get("head_dim")
+    return ropes.flat(config), width if isinstance(width, int) else plain_head_dim(config)
+
+
+def _drifting(config: Mapping[str, Any], family: Family) -> Iterator[str]:
+    found = found_under(config, ("rope_scaling.truncate", "rope_parameters.truncate"))
+    if family.rope_drift and False in found.values():
+        yield (
+            f"{next(iter(found))} = False: mlx-lm's yarn truncates its ramp all the same and rotates by up to "
+            f"{ropes.drift(*_rope(config)):.1e} radians a token otherwise"
+        )
 
 
 def _written(

@@ -94,6 +94,35 @@ def _is_computed(key: str, value: Any, parameters: Mapping[str, Any]) -> bool:
     return False
 
 
+def drift(parameters: Mapping[str, Any], dims: int) -> float:
+    """Return by how many radians a token yarn rotates otherwise where the bounds of its ramp are not truncated.
+
+    Infinite where the settings do not say. Source: transformers 5.23 modeling_rope_utils, yarn (arXiv:2309.00071).
+    """
+    names = ("rope_theta", "factor", "original_max_position_embeddings")
+    theta, factor, context = (parameters.get(name) for name in names)
+    fast, slow = parameters.get("beta_fast", 32.0), parameters.get("beta_slow", 1.0)
+    numbers = [number for number in (theta, factor, context, fast, slow) if isinstance(number, int | float)]
+    if len(numbers) < 5 or min(numbers) <= 0 or numbers[0] <= 1 or dims < 2:
+        return math.inf
+    low, high = (
+        dims * math.log(numbers[2] / (turns * 2 * math.pi)) / (2 * math.log(numbers[0])) for turns in numbers[3:]
+    )
+    exact = _frequencies(numbers[0], numbers[1], dims, low, high)
+    rounded = _frequencies(numbers[0], numbers[1], dims, math.floor(low), math.ceil(high))
+    return max(abs(one - other) for one, other in zip(exact, rounded, strict=True))
+
+
+def _frequencies(theta: float, factor: float, dims: int, low: float, high: float) -> list[float]:
+    low, high = max(low, 0.0), min(high, dims - 1.0)
+    found = []
+    for index in range(dims // 2):
+        plain = theta ** (-2 * index / dims)
+        ramp = min(max((index - low) / (high - low if high != low else 0.001), 0.0), 1.0)
+        found.append(plain * (1 - ramp) + plain / factor * ramp)
+    return found
+
+
 def theta_of(config: Mapping[str, Any], layer_type: str, key: str) -> Any:
     """Return rope_theta of one layer type where it is plain, else the value under the old `key`."""
     parameters = (by_layer_type(config) or {}).get(layer_type)

@@ -25,6 +25,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(_CONTEXT, _CONTEXT),
     **dict.fromkeys(_SHARED, _SHARED),
     **dict.fromkeys(_EPSILON, _EPSILON),
+    "layer_norm_epsilon": ("layer_norm_epsilon", "norm_eps"),
     "head_dim": ("head_dim", "attention_head_dim"),
     "rope_theta": ("rope_parameters.rope_theta", "rope_theta"),
     "partial_rotary_factor": ("rope_parameters.partial_rotary_factor", "partial_rotary_factor"),

@@ -50,6 +50,11 @@ class Case:
         return "/".join(part for part in (self.model_type, self.model, self.form) if part != "base")
 
     @property
+    def tolerance(self) -> float:
+        """The relative error of the logits that a conversion in float32 is allowed."""
+        return float(self.record.get("tolerance", 1e-4))
+
+    @property
     def config(self) -> dict[str, Any]:
         """config.json as this form has it."""
         config = self.record["forms"][self.form]["config"]

@@ -18,7 +18,8 @@ ALL_FORMS = ("orig", "v5", "hub", "bf16", "sharded")
 class Model:
     """One in-memory model: config values changed from or omitted of the base, and the forms to record.
 
-    `router_bias` are mean and scale of the router's correction biases.
+    `router_bias` are mean and scale of the router's correction biases. `tolerance` is the relative error that
+    a conversion is allowed, larger only where a remark says what mlx-lm computes otherwise.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Model:
     changes: Mapping[str, Any] = field(default_factory=dict)
     omitted: tuple[str, ...] = ()
     router_bias: tuple[float, float] = (0.0, 0.2)
+    tolerance: float = 1e-4
     expected: Expected = "convert"
     remarks: tuple[str, ...] = ()
 

@@ -80,6 +80,7 @@ def record_model(family: Family, model: Model, arrays: Arrays) -> Record:
         "model": model.name,
         "expected": "refuse" if "refuse" in {family.expected, model.expected} else "convert",
         "remarks": [*family.remarks, *model.remarks],
+        "tolerance": model.tolerance,
         "seed": SEED,
         "ids": draw_ids(network.config.get_text_config().vocab_size),
         "parameters": describe_parameters(network, model),

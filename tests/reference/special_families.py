@@ -28,6 +28,13 @@ YARN: dict[str, Any] = {
     "original_max_position_embeddings": 64,
 }
 
+# As the published gpt-oss models have it.
+PUBLISHED_YARN: dict[str, Any] = YARN | {
+    "rope_theta": 150000.0,
+    "truncate": False,
+    "original_max_position_embeddings": 4096,
+}
+
 SPECIAL_FAMILIES = (
     Family(
         model_type="gpt_oss",
@@ -51,6 +58,20 @@ SPECIAL_FAMILIES = (
                 forms=("orig", "hub"),
                 changes={"intermediate_size": 128, "num_local_experts": 4},
                 remarks=("I == H: the shapes cannot tell the orientation",),
+            ),
+            Model(
+                name="untruncated",
+                forms=("orig", "hub"),
+                changes={"max_position_embeddings": 131072, "rope_parameters": PUBLISHED_YARN},
+                tolerance=4e-3,
+                remarks=("mlx-lm's yarn truncates whatever the config says",),
+            ),
+            Model(
+                name="untruncated_early",
+                forms=("orig",),
+                changes={"rope_parameters": YARN | {"truncate": False}},
+                expected="refuse",
+                remarks=("in so short a context mlx-lm's truncation turns everything over",),
             ),
         ),
     ),

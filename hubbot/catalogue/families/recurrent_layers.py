@@ -202,7 +202,8 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
                 values=(None, 1), reason="mlx-lm's class norms all groups together, transformers each by itself"
             )
         },
-        inert=("mamba_chunk_size", "mamba_expand"),
+        neutral={"normalization_function": ("rmsnorm",)},
+        inert=("mamba_chunk_size", "mamba_expand", "init_method"),
         renames=((r"\.router\.weight$", ".router.layer.weight"),),
         reshapes=(CONVOLUTION,),
         reference="granitemoehybrid",
@@ -252,7 +253,7 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
             "rms_norm_eps": 1e-5,
         },
         derived={"linear_attn_config": linear_attention},
-        neutral={"mla_use_nope": (True,)},
+        neutral={"mla_use_nope": (True,), "topk_method": ("noaux_tc",), "scoring_func": ("sigmoid",)},
         renames=(
             (r"\.block_sparse_moe\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),
             (r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),

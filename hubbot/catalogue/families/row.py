@@ -33,9 +33,10 @@ class Family:
     model keeps them in text_config, `text_type` the model type written there. `derived` are fields worked out
     of other keys and never taken over as they stand, `fixed` those with one value and the reason. With
     `keeps_rope_parameters` the class reads that dictionary itself, and in it the keys `rope_reads` beside those
-    of mlx-lm's rope; `unscaled_rope` is what stands for no scaling. `noted` are keys that the class does not
-    read and that are recorded all the same, with the reason. `writes` are keys of the written config beside
-    the fields; `runtime_type` is the model type it is loaded by, where that is not the class's own name.
+    of mlx-lm's rope; `unscaled_rope` is what stands for no scaling. `rope_drift` is how many radians a token may
+    be rotated otherwise than by the source's yarn where that does not truncate its ramp; it is recorded.
+    `writes` are keys of the written config beside the fields; `runtime_type` is the model type it is loaded by,
+    where that is not the class's own name.
     """
 
     model_type: str
@@ -62,7 +63,7 @@ class Family:
     keeps_rope_parameters: bool = False
     rope_reads: tuple[str, ...] = ()
     unscaled_rope: Mapping[str, Any] | None = None
-    noted: Mapping[str, str] = field(default_factory=dict)
+    rope_drift: float = 0.0
     writes: Mapping[str, Any] = field(default_factory=dict)
     runtime_type: str | None = None
 

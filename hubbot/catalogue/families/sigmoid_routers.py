@@ -93,7 +93,17 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
             "rope_theta": 5000000.0,
         },
         renames=((r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),),
-        neutral={"scoring_func": ("sigmoid",), "use_routing_bias": (True,), "shared_intermediate_size": (0,)},
+        neutral={
+            "scoring_func": ("sigmoid",),
+            "use_routing_bias": (True,),
+            "shared_intermediate_size": (0,),
+            "qk_norm_type": ("per_layer",),
+        },
+        inert=(
+            "use_mtp",
+            "num_mtp_modules",
+            "shared_moe_mode",
+        ),  # heads that are dropped, experts there are none of
         reference="minimax_m2",
     ),
     Family(

@@ -105,6 +105,8 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
             "rope_ntk_beta",
             "rope_scaling_factor",
         ),
+        # The published models say `truncate: false`, which comes to 2.2e-4 radians a token.
+        rope_drift=3e-4,
         reference="gpt_oss",
     ),
     Family(
