@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from hubbot import __version__
-from hubbot.cli import checkpoints, demo, devhub, doctor, jobs, layouts, published, relayout, running
+from hubbot.cli import audit, checkpoints, demo, devhub, doctor, jobs, layouts, published, relayout, running
 from hubbot.cli.output import data, print_error, print_json, talk
 from hubbot.errors import HubbotError, WrongUsage
 
@@ -37,7 +37,7 @@ def _options(
         raise typer.Exit
 
 
-for noun in (checkpoints, relayout, layouts, jobs, running, published, doctor, demo, devhub):
+for noun in (checkpoints, relayout, layouts, jobs, running, published, audit, doctor, demo, devhub):
     noun.register(app)
 
 

@@ -60,6 +60,33 @@ class PublishedVariant:
     bytes: int
     report: dict[str, Any]
 
+    @property
+    def made_with(self) -> dict[str, str]:
+        """Return the versions that made it, by program."""
+        return dict(self.report.get("versions") or self.report.get("made_with") or {})
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data for --json."""
         return {**asdict(self), "published_at": self.published_at.isoformat()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What the gates said about a published repo; `verdict` is approved, refused or not-judged.
+
+    `versions` are those of whoever judged, `job_id` the job that is to repair it, if one was opened.
+    """
+
+    target_repo: str
+    target_revision: str
+    variant: str
+    verdict: str
+    reason: str
+    gates: dict[str, Any]
+    versions: dict[str, Any]
+    job_id: int | None
+    audited_at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for --json."""
+        return {**asdict(self), "audited_at": self.audited_at.isoformat()}

@@ -4,6 +4,7 @@ It never changes a job; queue.py does. Every method is one transaction and may b
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,8 +13,8 @@ from sqlmodel import col, select
 from hubbot.jobs.states import Stage
 from hubbot.store.database import reading, upsert, writing
 from hubbot.store.queue import Clock
-from hubbot.store.records import Attempt, PublishedVariant, Result, Sighting
-from hubbot.store.tables import AttemptRow, PublicationRow, ResultRow, SightingRow, WatermarkRow
+from hubbot.store.records import Attempt, Audit, PublishedVariant, Result, Sighting
+from hubbot.store.tables import AttemptRow, AuditRow, PublicationRow, ResultRow, SightingRow, WatermarkRow
 
 
 class Results:
@@ -159,3 +160,49 @@ class Results:
             query = query.where(col(PublicationRow.source_repo) == source_repo)
         with reading(self._engine) as session:
             return [PublishedVariant(**row.model_dump(exclude={"id"})) for row in session.exec(query).all()]
+
+    def record_audit(
+        self,
+        published: PublishedVariant,
+        *,
+        revision: str,
+        verdict: str,
+        reason: str,
+        gates: Mapping[str, Any],
+        versions: Mapping[str, str],
+        job_id: int | None,
+    ) -> Audit:
+        """Note what the gates said about `revision` of a published repo, and return the note.
+
+        What is refused no longer counts as published by the versions that made it, so that it is made again.
+        """
+        audit = Audit(
+            target_repo=published.target_repo,
+            target_revision=revision,
+            variant=published.variant,
+            verdict=verdict,
+            reason=reason,
+            gates=dict(gates),
+            versions=dict(versions),
+            job_id=job_id,
+            audited_at=self._clock(),
+        )
+        this = (
+            col(PublicationRow.target_repo) == published.target_repo,
+            col(PublicationRow.source_revision) == published.source_revision,
+            col(PublicationRow.variant) == published.variant,
+        )
+        refused = {**published.report, "verdict": verdict, "versions": {}, "made_with": published.made_with}
+        with writing(self._engine) as session:
+            session.add(AuditRow(**asdict(audit)))
+            if job_id is not None:
+                session.execute(sa.update(PublicationRow).where(*this).values(report=refused))
+        return audit
+
+    def audits(self, target_repo: str | None = None) -> list[Audit]:
+        """Return the audits, the newest first; of one published repo where it is named."""
+        query = select(AuditRow).order_by(col(AuditRow.id).desc())
+        if target_repo is not None:
+            query = query.where(col(AuditRow.target_repo) == target_repo)
+        with reading(self._engine) as session:
+            return [Audit(**row.model_dump(exclude={"id"})) for row in session.exec(query).all()]

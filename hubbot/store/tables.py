@@ -164,3 +164,20 @@ class PublicationRow(SQLModel, table=True):
     bits_per_weight: float
     bytes: int = Field(sa_type=sa.BigInteger, nullable=False)
     report: dict[str, Any] = Field(sa_column=sa.Column(_json(), nullable=False))
+
+
+class AuditRow(SQLModel, table=True):
+    """One run of the gates on what is published already; rows are added, never changed."""
+
+    __tablename__ = "audits"
+
+    id: int | None = Field(default=None, primary_key=True)
+    target_repo: str = Field(index=True)
+    target_revision: str
+    variant: str
+    verdict: str
+    reason: str
+    gates: dict[str, Any] = Field(sa_column=sa.Column(_json(), nullable=False))
+    versions: dict[str, Any] = Field(sa_column=sa.Column(_json(), nullable=False))
+    job_id: int | None = Field(default=None, foreign_key="jobs.id")
+    audited_at: datetime = _time(null=False)

@@ -1,7 +1,7 @@
 """What was found, tried, seen and published stays on record, once."""
 
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -105,3 +105,32 @@ def test_a_publication_recorded_twice_is_one_with_its_first_date(results: Result
     assert repeated.to_json()["published_at"] == "2026-03-01T12:00:00+00:00"
     assert results.publications("org/other") == []
     assert len(results.publications()) == 2
+
+
+def test_audits_are_kept_newest_first_and_a_repair_reopens_the_publication(
+    results: Results, job_id: int, clock: Clock
+) -> None:
+    publish(results)
+    results.record_publication(
+        source_repo="org/moe",
+        source_revision="a" * 40,
+        variant="8bit",
+        target_repo="me/moe-8bit",
+        target_revision="t1",
+        bits_per_weight=8.5,
+        size_bytes=1,
+        report={"verdict": "approved", "versions": {"mlx-lm": "0.32.1"}},
+    )
+    (eight,) = [item for item in results.publications() if item.variant == "8bit"]
+    assert eight.made_with == {"mlx-lm": "0.32.1"}
+    said: dict[str, Any] = {"reason": "", "gates": {"values": "pass"}, "versions": {"mlx-lm": "0.32.2"}}
+    results.record_audit(eight, revision="t1", verdict="approved", job_id=None, **said)
+    clock.forward(5)
+    made = results.record_audit(eight, revision="t2", verdict="refused", job_id=job_id, **said)
+    assert results.audits("me/moe-8bit")[0] == made
+    assert [audit.target_revision for audit in results.audits()] == ["t2", "t1"]
+    assert results.audits("me/moe-4bit") == []
+    by_variant = {item.variant: item for item in results.publications()}
+    assert by_variant["8bit"].report["versions"] == {}
+    assert by_variant["8bit"].made_with == {"mlx-lm": "0.32.1"}
+    assert by_variant["4bit"].report == {"kl": 0.01}

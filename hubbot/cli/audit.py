@@ -1,0 +1,98 @@
+"""The command that runs the gates again on what is published."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hubbot.cli.bars import bar
+from hubbot.cli.options import DryRun, Json
+from hubbot.cli.output import data, print_json, table, talk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hubbot.jobs.auditing import Audited
+    from hubbot.store.records import PublishedVariant
+
+COLOURS = {"approved": "green", "refused": "red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("audit", rich_help_panel="Jobs")(audit_command)
+
+
+def audit_command(
+    repo: Annotated[
+        list[str] | None,
+        typer.Argument(help="Published repos, or their sources. Default: all.", show_default=False),
+    ] = None,
+    hubbot_version: Annotated[
+        str | None, typer.Option("--hubbot", help="Only what this version of hubbot made.")
+    ] = None,
+    mlx_lm_version: Annotated[
+        str | None, typer.Option("--mlx-lm", help="Only what was made with this version of mlx-lm.")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Run the gates again on published repos, record the verdicts, and enqueue what must be made anew.
+
+    Exit 0 if all are approved, 1 if any is refused. The repairs run with `hubbot run`.
+
+    Example: hubbot audit --mlx-lm 0.32.1 --dry-run
+    """
+    from hubbot import settings
+    from hubbot.cli.running import stopping
+    from hubbot.hub.client import default_hub
+    from hubbot.jobs.auditing import Auditing
+    from hubbot.jobs.bot import open_records
+
+    wanted = {"hubbot": hubbot_version, "mlx-lm": mlx_lm_version}
+    with open_records(settings.load()) as records, stopping() as stop, bar("audit") as tell:
+        auditing = Auditing(
+            settings=settings.load(),
+            hub=default_hub(),
+            queue=records.queue,
+            results=records.results,
+            progress=tell,
+            cancelled=stop,
+        )
+        chosen = auditing.chosen({name: value for name, value in wanted.items() if value}, repo or ())
+        audited = [] if dry_run else list(auditing.run(chosen))
+    if as_json:
+        print_json({"chosen": [_chosen(item) for item in chosen], "audited": [item.to_json() for item in audited]})
+    elif dry_run:
+        _print_chosen(chosen)
+    else:
+        _print_audited(audited)
+    if any(item.verdict == "refused" for item in audited):
+        raise typer.Exit(1)
+
+
+def _chosen(item: "PublishedVariant") -> dict[str, object]:
+    return {
+        "repo": item.target_repo,
+        "source": f"{item.source_repo}@{item.source_revision}",
+        "variant": item.variant,
+        "made_with": item.made_with,
+    }
+
+
+def _print_chosen(chosen: "Sequence[PublishedVariant]") -> None:
+    made = table(f"{len(chosen)} would be audited", "repo", "source", "made with")
+    for item in chosen:
+        versions = ", ".join(f"{name} {version}" for name, version in item.made_with.items())
+        made.add_row(item.target_repo, f"{item.source_repo}@{item.source_revision[:8]}", versions)
+    data.print(made)
+
+
+def _print_audited(audited: "Sequence[Audited]") -> None:
+    made = table(f"{len(audited)} audited", "repo", "verdict", "why", "repair")
+    for item in sorted(audited, key=lambda item: item.verdict == "approved"):
+        colour = COLOURS.get(item.verdict, "yellow")
+        repair = f"job {item.job_id}" if item.job_id else ""
+        made.add_row(item.repo, f"[{colour}]{item.verdict}[/{colour}]", item.reason, repair)
+    data.print(made)
+    if any(item.job_id for item in audited):
+        talk.print("the repairs are in the queue; `hubbot run` works on them")

@@ -1,0 +1,115 @@
+"""A published repo goes bad: the audit says so and why, opens a job, and the job mends it."""
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from hubbot.jobs.auditing import NOT_JUDGED, Audited, Auditing
+from hubbot.jobs.bot import Bot
+from hubbot.jobs.states import State
+from tests.checkpoints_on_disk import read_folder, rewrite
+from tests.hub.embedded import LFS_WARNING, ORG, Site
+from tests.story.bots import Stages, bot, run_job, settings
+
+pytestmark = [pytest.mark.filterwarnings(LFS_WARNING), pytest.mark.usefixtures("stages")]
+TARGET = f"{ORG}/Fox-MLX-4bit"
+UP = "model.layers.0.mlp.switch_mlp.up_proj.weight"
+
+
+@pytest.fixture
+def seeded(site: Site, fox: Path) -> Site:
+    site.embedded.seed("fables/Fox", fox)
+    return site
+
+
+def auditing(opened: Bot) -> Auditing:
+    return Auditing(
+        settings=opened.settings,
+        hub=opened.hub,
+        queue=opened.queue,
+        results=opened.results,
+        progress=lambda *_: None,
+        cancelled=threading.Event(),
+    )
+
+
+def audited(opened: Bot) -> list[Audited]:
+    audit = auditing(opened)
+    return list(audit.run(audit.chosen({}, ())))
+
+
+def damage(site: Site, folder: Path) -> None:
+    """Exchange two experts of the published repo, with index and hashes that agree."""
+    site.api().snapshot_download(TARGET, local_dir=folder)
+    shutil.rmtree(folder / ".cache")
+    (folder / ".gitattributes").unlink()
+    stored = read_folder(folder)
+    stored[UP][1][[0, 1]] = stored[UP][1][[1, 0]]
+    rewrite(folder, stored)
+    site.api().upload_folder(repo_id=TARGET, folder_path=folder)
+
+
+def test_what_was_published_and_is_still_right_is_approved_and_recorded(
+    seeded: Site, tmp_path: Path, stages: Stages
+) -> None:
+    chosen = settings(tmp_path / "data", variants=("4bit", "bf16"))
+    with bot(seeded.client(), chosen) as opened:
+        run_job(opened, "fables/Fox")
+        stages.ran.clear()
+        found = audited(opened)
+        assert {(item.variant, item.verdict, item.job_id) for item in found} == {
+            ("4bit", "approved", None),
+            ("bf16", "approved", None),
+        }
+        assert stages.ran == ["verify_folder", "verify_folder"]
+        assert {audit.target_repo for audit in opened.results.audits()} == {item.repo for item in found}
+        assert opened.results.audits(TARGET)[0].gates["values"] == "pass"
+        assert not list((chosen.data_dir / "work").glob("audit-*"))
+        assert len(opened.queue.jobs()) == 1
+
+
+def test_what_went_bad_is_refused_and_the_job_that_it_opens_mends_it(seeded: Site, tmp_path: Path) -> None:
+    with bot(seeded.client(), settings(tmp_path / "data")) as opened:
+        run_job(opened, "fables/Fox")
+        good = opened.hub.tree(TARGET)
+        damage(seeded, tmp_path / "damaged")
+        (found,) = audited(opened)
+        assert found.verdict == "refused"
+        assert UP in found.reason
+        (again,) = audited(opened)
+        assert again.job_id == found.job_id, "one repair for one commit"
+        assert found.job_id is not None
+        opened.run_once(threading.Event(), 0)
+        assert opened.queue.job(found.job_id).state is State.PUBLISHED
+        mended = opened.hub.tree(TARGET)
+        assert good is not None
+        assert mended is not None
+        assert mended["model.safetensors"].sha256 == good["model.safetensors"].sha256
+        (last,) = audited(opened)
+        assert (last.verdict, last.job_id) == ("approved", None)
+        assert [audit.verdict for audit in opened.results.audits(TARGET)] == ["approved", "refused", "refused"]
+
+
+def test_a_source_that_is_gone_says_nothing_about_what_was_made_of_it(seeded: Site, tmp_path: Path) -> None:
+    with bot(seeded.client(), settings(tmp_path / "data")) as opened:
+        run_job(opened, "fables/Fox")
+        seeded.api().delete_repo(TARGET)
+        (found,) = audited(opened)
+        assert (found.verdict, found.job_id) == (NOT_JUDGED, None)
+        assert len(opened.queue.jobs()) == 1
+
+
+def test_versions_and_repos_choose_what_is_audited(seeded: Site, tmp_path: Path) -> None:
+    with bot(seeded.client(), settings(tmp_path / "data")) as opened:
+        run_job(opened, "fables/Fox")
+        audit = auditing(opened)
+        (made,) = opened.results.publications()
+        version = made.made_with["mlx-lm"]
+        assert audit.chosen({}, ()) == [made]
+        assert audit.chosen({"mlx-lm": version}, [TARGET]) == [made]
+        assert audit.chosen({"mlx-lm": version.rpartition(".")[0]}, ["fables/Fox"]) == [made]
+        assert audit.chosen({"mlx-lm": "0.1"}, ()) == []
+        assert audit.chosen({"hubbot": "9"}, ()) == []
+        assert audit.chosen({}, ["somebody/else"]) == []
