@@ -1,6 +1,8 @@
 """The command that prints the catalogue: `hubbot layouts`."""
 
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -13,56 +15,111 @@ def register(app: typer.Typer) -> None:
     app.command("layouts", rich_help_panel="Checkpoints")(layouts_command)
 
 
-def layouts_command(as_json: Json = False) -> None:
-    """Print the catalogue: how experts are stored, which model types are proven for it, what mlx-lm computes.
+def layouts_command(
+    as_json: Json = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the tables as the README shows them.")
+    ] = False,
+) -> None:
+    """Print the catalogue: how experts are stored and packed, and what the installed mlx-lm computes of it.
+
+    A model type is convertible, recognised without a runtime, or refused with the reason.
 
     Example: hubbot layouts
     """
-    record = catalogue()
+    from hubbot.catalogue.coverage import coverage
+
+    record = coverage()
     if as_json:
         print_json(record)
         return
-    made = table("Layouts", "key", "naming", "stacking", "example", "model types")
-    for row in record["layouts"]:
-        made.add_row(row["key"], row["naming"], row["stacking"], row["example"], ", ".join(row["model_types"]))
-    data.print(made)
-    made = table("Model types", "model type", "computed by", "layouts", "limits")
-    for family in record["model_types"]:
-        runtime = family["runtime"] or "no class in the installed mlx-lm"
-        made.add_row(family["model_type"], runtime, " ".join(family["layouts"]), "; ".join(family["limits"]))
-    data.print(made)
+    if markdown:
+        data.print(as_markdown(record), markup=False)
+        return
+    for title, columns, rows in _tables(record):
+        made = table(title, *columns)
+        for row in rows:
+            made.add_row(*row)
+        data.print(made)
     data.print("Any other model type, layout or packing is refused by name, with the reason.")
 
 
-def catalogue() -> dict[str, Any]:
-    """Return the catalogue as plain data; runtime coverage is that of the installed mlx-lm."""
-    from hubbot.catalogue import runtimes
-    from hubbot.catalogue.families import FAMILIES
-    from hubbot.catalogue.layouts import ROWS
+def as_markdown(record: Mapping[str, Any]) -> str:
+    """Return the tables that the README shows."""
+    return "\n\n".join(_markdown_table(columns, rows) for _, columns, rows in _readme_tables(record))
 
-    return {
-        "layouts": [
-            {
-                "key": row.key,
-                "naming": row.naming,
-                "stacking": row.stacking,
-                "example": row.example,
-                "source": row.source,
-                "model_types": [family.model_type for family in FAMILIES if row.key in family.layouts],
-            }
-            for row in ROWS
+
+Table = tuple[str, Sequence[str], list[Sequence[str]]]
+
+
+def _tables(record: Mapping[str, Any]) -> Iterator[Table]:
+    yield (
+        "Layouts",
+        ("key", "naming", "stacking", "example", "model types"),
+        [
+            (
+                row["key"],
+                row["naming"],
+                row["stacking"],
+                row["example"],
+                _several(row["model_types"], row["recognised"]),
+            )
+            for row in record["layouts"]
         ],
-        "model_types": [
-            {
-                "model_type": family.model_type,
-                "runtime": f"mlx-lm {runtimes.version()}: {family.runtime}"
-                + (f" with hubbot's {family.model_file}" if family.model_file else "")
-                if runtimes.fields(family.runtime, family.model_file)
-                else None,
-                "layouts": list(family.layouts),
-                "limits": [f"{field}: {limit.reason}" for field, limit in family.limits.items()],
-                "evidence": {key: provenance.source for key, provenance in family.layouts.items()},
-            }
-            for family in FAMILIES
+    )
+    yield (
+        "Packings",
+        ("key", "declared as", "what stands on disk", "example"),
+        [(row["key"], row["method"], row["naming"], row["example"]) for row in record["packings"]],
+    )
+    yield (
+        "Model types",
+        ("model type", "state", "computed by", "layouts", "limits"),
+        [
+            (kind["model_type"], kind["state"], kind["runtime"] or "", " ".join(kind["layouts"]), _limits(kind))
+            for kind in record["model_types"]
         ],
-    }
+    )
+
+
+def _readme_tables(record: Mapping[str, Any]) -> Iterator[Table]:
+    from hubbot.catalogue.coverage import CONVERTIBLE
+
+    yield (
+        "",
+        ("layout", "how experts are stored", "for example"),
+        [(row["key"], row["naming"], f"`{row['example']}`") for row in record["layouts"]],
+    )
+    yield (
+        "",
+        ("packing", "what stands on disk"),
+        [(f"`{row['key']}`", row["naming"]) for row in record["packings"]],
+    )
+    yield (
+        "",
+        ("model type", "layouts", "remarks"),
+        [
+            (f"`{kind['model_type']}`", " ".join(kind["layouts"]), _limits(kind))
+            for kind in record["model_types"]
+            if kind["state"] == CONVERTIBLE
+        ],
+    )
+    waiting: dict[str, list[str]] = defaultdict(list)
+    for kind in record["model_types"]:
+        if kind["state"] != CONVERTIBLE:
+            waiting[kind["state"]].append(f"`{kind['model_type']}`")
+    yield "", ("not converted", "model types"), [(state, ", ".join(kinds)) for state, kinds in waiting.items()]
+
+
+def _several(convertible: Sequence[str], recognised: Sequence[str]) -> str:
+    return ", ".join([*convertible, *(f"({name})" for name in recognised)])
+
+
+def _limits(kind: Mapping[str, Any]) -> str:
+    told = [*kind["limits"], *([kind["reason"]] if kind["reason"] else [])]
+    return "; ".join(told)
+
+
+def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)

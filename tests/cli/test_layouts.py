@@ -1,27 +1,109 @@
 """`hubbot layouts` prints what the catalogue holds, and the installed mlx-lm's coverage of it."""
 
 import importlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import pytest
+
+from hubbot.catalogue.families import FAMILIES
+from hubbot.catalogue.layouts import ROWS, read_name
+from hubbot.catalogue.recognised import RECOGNISED, Recognised
+from hubbot.errors import AmbiguousLayout, NoRuntime
+from hubbot.folders import Folder
+from hubbot.steps.classify import classify
+from hubbot.steps.inspect import inspect
+from tests.checkpoints_on_disk import edit_json
 from tests.cli.conftest import Shell
+from tests.readme import BEGIN, END, README, written
+from tests.reference.checkpoints import case, write
 
 
-def test_every_layout_has_an_example_that_its_row_reads(hubbot: Shell) -> None:
-    record = hubbot("layouts", "--json").json
-    assert {row["key"] for row in record["layouts"]} == {"A", "B", "E", "G", "M"}
+@pytest.fixture
+def record(hubbot: Shell) -> Any:
+    return hubbot("layouts", "--json").json
+
+
+def test_every_layout_has_an_example_that_the_catalogue_reads(record: Any) -> None:
+    assert {row["key"] for row in record["layouts"]} == {row.key for row in ROWS}
     for row in record["layouts"]:
-        assert row["example"].startswith("model.layers.3.")
-        assert row["model_types"]
+        assert read_name(row["example"]) is not None
 
 
-def test_every_model_type_names_the_class_that_mlx_lm_really_has(hubbot: Shell) -> None:
-    for family in hubbot("layouts", "--json").json["model_types"]:
-        name = family["runtime"].rpartition(": ")[2]
-        assert hasattr(importlib.import_module(f"mlx_lm.models.{name}"), "Model")
-        assert set(family["evidence"]) == set(family["layouts"])
+def test_every_layout_is_that_of_some_model_type(record: Any) -> None:
+    assert [row["key"] for row in record["layouts"] if not row["model_types"] and not row["recognised"]] in (
+        [],
+        ["D"],
+    )
 
 
-def test_people_read_it_as_two_tables(hubbot: Shell) -> None:
+def test_every_convertible_type_names_the_class_that_mlx_lm_really_has(record: Any) -> None:
+    convertible = [kind for kind in record["model_types"] if kind["state"] == "convertible"]
+    assert {kind["model_type"] for kind in convertible} == {family.model_type for family in FAMILIES}
+    for kind in convertible:
+        assert set(kind["evidence"]) == set(kind["layouts"])
+        if not kind["model_file"]:
+            name = kind["runtime"].rpartition(": ")[2]
+            assert hasattr(importlib.import_module(f"mlx_lm.models.{name}"), "Model")
+
+
+def test_what_is_not_convertible_says_why(record: Any) -> None:
+    others = [kind for kind in record["model_types"] if kind["state"] != "convertible"]
+    assert {kind["state"] for kind in others} == {"recognised, no runtime", "refused"}
+    assert all(kind["reason"] and kind["runtime"] is None for kind in others)
+
+
+def test_no_model_type_stands_twice(record: Any) -> None:
+    names = [kind["model_type"] for kind in record["model_types"]]
+    assert len(names) == len(set(names))
+
+
+def test_no_convertible_type_is_still_listed_as_merely_recognised() -> None:
+    assert not {entry.model_type for entry in RECOGNISED} & {family.model_type for family in FAMILIES}
+
+
+FORMS = {"A": "hub", "E": "v5"}
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in RECOGNISED if e.layouts[:1] in (("A",), ("E",))], ids=lambda entry: str(entry.model_type)
+)
+def test_classify_says_of_a_recognised_type_what_the_table_says(
+    record: Any, entry: Recognised, tmp_path: Path
+) -> None:
+    folder = write(case(f"qwen3_moe/{FORMS[entry.layouts[0]]}"), tmp_path)
+    edit_json(folder / "config.json", model_type=entry.model_type)
+    state = next(kind["state"] for kind in record["model_types"] if kind["model_type"] == entry.model_type)
+    expected = NoRuntime if state == "recognised, no runtime" else AmbiguousLayout
+    with pytest.raises(expected) as caught:
+        classify(inspect(Folder(folder)))
+    assert caught.value.exit_code == 4
+
+
+def test_every_packing_is_listed_with_an_example(record: Any) -> None:
+    assert len(record["packings"]) >= 5
+    assert all(set(row) == {"key", "method", "naming", "example", "source"} for row in record["packings"])
+
+
+def test_people_read_it_as_tables(hubbot: Shell) -> None:
     told = hubbot("layouts")
     assert told.code == 0
-    assert "Layouts" in told.out
-    assert "Model types" in told.out
+    for word in ("Layouts", "Packings", "Model types", "recognised, no runtime", "refused"):
+        assert word in told.out
+
+
+def test_the_readmes_tables_are_those_of_the_catalogue() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert text.count(BEGIN) == text.count(END) == 1
+    assert written(text) == text, "run `python -m tests.readme`"
+
+
+def test_the_command_prints_what_the_readme_shows(hubbot: Shell) -> None:
+    assert hubbot("layouts", "--markdown").out.strip() in README.read_text(encoding="utf-8")
+
+
+def test_a_family_without_its_class_waits_for_a_runtime(monkeypatch: pytest.MonkeyPatch, hubbot: Shell) -> None:
+    monkeypatch.setattr("hubbot.catalogue.coverage.FAMILIES", (replace(FAMILIES[0], runtime="not_there"),))
+    first = hubbot("layouts", "--json").json["model_types"][0]
+    assert (first["state"], first["runtime"]) == ("recognised, no runtime", None)
