@@ -112,7 +112,10 @@ def _affine(packed: Packed, block: Block, sources: Sources, encoding: Encoding) 
     if not fits_half(np.ascontiguousarray(biases).view(np.uint32), "F32") and encoding.dtype == "F16":
         raise ValueMismatch(f"{packed.name!r} has values beyond float16's range", where=packed.name)
     assert encoding.bits
-    stream = affine.pack(np.ascontiguousarray(codes).reshape(-1), encoding.bits)
+    flat = np.ascontiguousarray(codes).reshape(-1)
+    stream = np.empty(flat.size * encoding.bits // 8, np.uint8)
+    # Sources have 2, 4 or 8 bits, of which whole codes fill a byte: nothing is written beyond the stream.
+    affine.pack_into(stream, flat, encoding.bits)
     return {
         "weight": stream.view(np.uint32).reshape(len(codes), -1),
         "scales": narrow(np.ascontiguousarray(scales), encoding.dtype),

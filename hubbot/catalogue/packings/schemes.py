@@ -18,6 +18,7 @@ FORMATS = frozenset(
     }
 )  # fmt: skip
 STRATEGIES = frozenset({"tensor", "channel", "group", "tensor_group", "block"})
+_GROUPED = frozenset({"group", "tensor_group"})
 HINT = f"formats that are read: {', '.join(sorted(FORMATS))}"
 
 
@@ -73,10 +74,10 @@ def _scheme(checkpoint: Checkpoint, weights: object) -> Scheme:
     # Their own reading of a missing strategy: a group size of -1 is a whole row, none the whole tensor.
     implied = "tensor" if group is None else "channel" if group == -1 else "group"
     strategy = weights.get("strategy") or implied
-    size = group if isinstance(group, int) else 0
+    size = group if isinstance(group, int) and strategy in _GROUPED else 0
     told = f"{bits} bits {kind} per {strategy}, group size {group}"
     is_known = kind in {"int", "float"} and strategy in STRATEGIES and bits in {2, 4, 8}
-    if not is_known or (strategy in {"group", "tensor_group"} and size < 1):
+    if not is_known or (strategy in _GROUPED and size < 1):
         raise refused(checkpoint, f"compressed-tensors weights of {told[:120]} are not read")
     if kind == "float" and weights.get("symmetric", True) is not True:
         raise refused(checkpoint, f"compressed-tensors weights of {told[:120]} with zero points are not read")

@@ -51,8 +51,10 @@ def test_nothing_in_an_unpacked_checkpoint_looks_packed(name: str) -> None:
     [
         ({"quantization_config": {"quant_method": "fp8"}}, "fp8"),
         ({"text_config": {"quantization_config": {"quant_method": "mxfp4"}}}, "mxfp4"),
-        ({"quantization": {"mode": "affine", "bits": 4}}, "affine"),
-        ({"quantization": {"bits": 4}}, "quantization"),
+        ({"quantization": {"mode": "mxfp4", "bits": 4, "group_size": 32}}, "mlx"),
+        ({"quantization_config": {"bits": 4, "group_size": 64}}, "mlx"),
+        ({"compression_config": {"quant_method": "compressed-tensors"}}, "compressed-tensors"),
+        ({"quantization": {"bits": 4}}, "unnamed"),
         ({"quantization_config": {}}, None),
         ({"quantization_config": None, "text_config": None}, None),
         ({}, None),
