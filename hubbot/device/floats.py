@@ -20,8 +20,15 @@ _BEYOND_HALF: Final = 65520.0
 
 def is_finite(raw: npt.NDArray[Any], dtype: str) -> bool:
     """Say whether no element of raw bits of `dtype` is NaN or infinite; ten times MLX's speed on a CPU."""
+    if raw.size == 0:
+        return True
+    if dtype == "F32":
+        # The extremes of floats are NaN as soon as one of them is.
+        values = raw.view(np.float32)
+        with np.errstate(invalid="ignore"):
+            return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
     mask = _EXPONENT[dtype]
-    return raw.size == 0 or int(np.bitwise_and(raw, raw.dtype.type(mask)).max()) != mask
+    return int(np.bitwise_and(raw, raw.dtype.type(mask)).max()) != mask
 
 
 def fits_half(raw: npt.NDArray[Any], dtype: str) -> bool:
@@ -45,6 +52,9 @@ def widen(raw: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float32]:
 
 def widen_into(out: npt.NDArray[np.float32], raw: npt.NDArray[Any], dtype: str, *, rounded_to: str) -> None:
     """Write raw bits into float32 `out`, rounded to the values that `rounded_to` has."""
+    if dtype == "F32" and rounded_to == "BF16":
+        _round_bf16(out.view(np.uint32), raw)
+        return
     if rounded_to not in {dtype, "F32"}:
         raw, dtype = cast(raw, dtype, rounded_to), rounded_to
     if dtype == "BF16":
@@ -62,13 +72,19 @@ def narrow(values: npt.NDArray[np.float32], dtype: str) -> npt.NDArray[Any]:
     if dtype == "F16":
         with np.errstate(over="ignore"):
             return values.astype(np.float16).view(np.uint16)
-    bits = values.view(np.uint32)
-    odd = bits >> np.uint32(16)
-    odd &= np.uint32(1)
-    odd += np.uint32(0x7FFF)
-    odd += bits
-    odd >>= np.uint32(16)
-    return odd.astype(np.uint16)
+    bits = np.empty(values.shape, np.uint32)
+    _round_bf16(bits, values.view(np.uint32))
+    bits >>= np.uint32(16)
+    return bits.astype(np.uint16)
+
+
+def _round_bf16(out: npt.NDArray[np.uint32], bits: npt.NDArray[np.uint32]) -> None:
+    """Write float32 bits to `out`, rounded to nearest even at the sixteen bits that bfloat16 keeps."""
+    np.right_shift(bits, np.uint32(16), out=out)
+    np.bitwise_and(out, np.uint32(1), out=out)
+    np.add(out, np.uint32(0x7FFF), out=out)
+    np.add(out, bits, out=out)
+    np.bitwise_and(out, np.uint32(0xFFFF0000), out=out)
 
 
 def cast(raw: npt.NDArray[Any], dtype: str, wanted: str) -> npt.NDArray[Any]:

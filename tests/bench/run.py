@@ -2,7 +2,8 @@
 
     python -m tests.bench.run --work DIR [--repeats 3] [--write-readme]
 
-DIR needs some 40 GB. Both programs convert the same synthetic checkpoints in turn; ratios are of medians.
+DIR needs some 45 GB; the plot needs the extra `bench`. Both programs convert the same synthetic checkpoints in
+turn, and the figures are medians of what each turn gave.
 """
 
 import argparse
@@ -10,24 +11,19 @@ import json
 import os
 import platform
 import shutil
-import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from tests.bench import shapes
 from tests.bench.measuring import Measured, measure
+from tests.bench.report import BEGIN, END, FOUR, plot, render
 from tests.bench.synthetic import write
 
 ROOT = Path(__file__).parents[2]
-MLX_VARIANTS = {
-    "bf16": [],
-    "8bit": ["-q", "--q-bits", "8"],
-    "6bit": ["-q", "--q-bits", "6"],
-    "4bit": ["-q", "--q-bits", "4"],
-}
-FOUR = tuple(MLX_VARIANTS)
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+MLX_VARIANTS = {name: [] if name == "bf16" else ["-q", "--q-bits", name.removesuffix("bit")] for name in FOUR}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,18 +73,25 @@ def main() -> None:
     sys.stdout.write(section)
     if given.write_readme:
         rewrite(ROOT / "README.md", section)
+        plot(results, ROOT / "tests/bench/figures.svg")
 
 
-def run(bench: Bench) -> dict[str, object]:
+def run(bench: Bench) -> dict[str, Any]:
     """Return every measurement, run by run."""
-    small, large = bench.work / "qwen3-shape-3", bench.work / "qwen3-shape-6"
-    sizes = {"small": write(small, 3), "large": write(large, 6)}
+    small, large, fp8 = (bench.work / name for name in ("qwen3-shape-3", "qwen3-shape-6", "fp8-shape-6"))
+    sizes = {
+        "small": write(small, shapes.qwen_config(3), shapes.qwen_tensors(3)),
+        "large": write(large, shapes.qwen_config(6), shapes.qwen_tensors(6)),
+        "fp8": write(fp8, shapes.fp8_config(6), shapes.fp8_tensors(6)),
+    }
     plan: dict[str, Callable[[], Measured]] = {
         "cp small": lambda: bench.cp(small),
         "hubbot small 4bit": lambda: bench.hubbot(small, "4bit"),
         "mlx-lm small 4bit": lambda: bench.mlx_lm(small, "4bit"),
         "hubbot large 4bit": lambda: bench.hubbot(large, "4bit"),
         "mlx-lm large 4bit": lambda: bench.mlx_lm(large, "4bit"),
+        "hubbot fp8 4bit": lambda: bench.hubbot(fp8, "4bit"),
+        "mlx-lm fp8 4bit": lambda: bench.mlx_lm(fp8, "4bit"),
         "hubbot small four": lambda: bench.hubbot(small, *FOUR),
         **{f"mlx-lm small {v}": (lambda v=v: bench.mlx_lm(small, v)) for v in FOUR},  # type: ignore[misc]
     }
@@ -113,55 +116,6 @@ def machine() -> str:
         platform.processor() or platform.machine(),
     )
     return f"{os.cpu_count()} cores, {model}, {platform.system()}, Python {platform.python_version()}"
-
-
-def render(results: dict[str, object]) -> str:
-    """Return the README's section."""
-    runs: dict[str, list[dict[str, float]]] = results["runs"]  # type: ignore[assignment]
-    sizes: dict[str, int] = results["sizes"]  # type: ignore[assignment]
-
-    def median(name: str, field: str) -> float:
-        return statistics.median(run[field] for run in runs[name])
-
-    def spread(name: str) -> str:
-        walls = [run["wall_seconds"] for run in runs[name]]
-        return f"{statistics.median(walls):.1f} s ({min(walls):.1f} to {max(walls):.1f})"
-
-    four = sum(median(f"mlx-lm small {variant}", "wall_seconds") for variant in FOUR)
-    rows = [
-        ("cp of the source", "cp small", "small"),
-        ("hubbot, 4bit", "hubbot small 4bit", "small"),
-        ("mlx_lm.convert, 4bit", "mlx-lm small 4bit", "small"),
-        ("hubbot, 4bit", "hubbot large 4bit", "large"),
-        ("mlx_lm.convert, 4bit", "mlx-lm large 4bit", "large"),
-        ("hubbot, bf16 8bit 6bit 4bit in one pass", "hubbot small four", "small"),
-    ]
-    lines = [
-        BEGIN,
-        f"Measured on {results['machine']}, median of {len(runs['cp small'])} runs in turn:",
-        "",
-        "| what | source | wall (least to most) | CPU | peak memory | read | written |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for label, name, size in rows:
-        cells = [
-            label,
-            f"{sizes[size] / 1e9:.1f} GB",
-            spread(name),
-            f"{median(name, 'cpu_seconds'):.0f} s",
-            f"{median(name, 'peak_memory_bytes') / (1 << 20):.0f} MiB",
-            # The kernel copies for cp without read and write calls, so its counts would mislead.
-            "" if name.startswith("cp") else f"{median(name, 'bytes_read') / 1e9:.1f} GB",
-            "" if name.startswith("cp") else f"{median(name, 'bytes_written') / 1e9:.1f} GB",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    speed = median("mlx-lm large 4bit", "wall_seconds") / median("hubbot large 4bit", "wall_seconds")
-    memory = median("hubbot large 4bit", "peak_memory_bytes") / median("mlx-lm large 4bit", "peak_memory_bytes")
-    all_four = four / median("hubbot small four", "wall_seconds")
-    one = f"One variant: {speed:.1f} times as fast as `mlx_lm.convert`, in {memory:.2f} of its memory."
-    pass_ = f"Four variants in one pass: {all_four:.1f} times as fast as four runs of it ({four:.0f} s together)."
-    lines += ["", f"{one} {pass_}", END, ""]
-    return "\n".join(lines)
 
 
 def rewrite(readme: Path, section: str) -> None:
