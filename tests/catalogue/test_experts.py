@@ -109,7 +109,7 @@ def test_one_expert_of_another_dtype_is_refused() -> None:
     name = "model.layers.1.mlp.experts.0.up_proj.weight"
     found = checkpoint(separate(8, 4), {name: "F32"}, hidden_size=8)
     with pytest.raises(UnknownPacking, match="up tensors are stored in several dtypes: BF16, F32"):
-        orientation_of(found, experts(found))
+        geometry_of(found, experts(found), 8)
 
 
 @pytest.mark.parametrize(("hidden", "width"), [(8, 4), (8, 3), (4, 8), (8, 8), (8, 16)])

@@ -1,16 +1,17 @@
 import pytest
 
-from hubbot.catalogue.layouts import BY_KEY, ROWS, looks_like_expert, read_name, read_names
+from hubbot.catalogue.layouts import BY_KEY, ROWS, LayoutRow, looks_like_expert, read_name, read_names
 from tests.reference.checkpoints import case, tensors
 
 MOE = "block_sparse_moe"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
-def test_each_rows_example_is_read_by_that_row(row: object) -> None:
-    found = read_name(row.example)  # type: ignore[attr-defined]
+def test_each_rows_example_is_read_by_that_row(row: LayoutRow) -> None:
+    found = read_name(row.example)
     assert found is not None
-    assert found.row is row
+    # Where two rows have the same names, shapes or a missing gate tell them apart, not one name alone.
+    assert found.row.key == (row.same_names_as or row.key)
 
 
 def test_keys_are_unique() -> None:
@@ -64,13 +65,11 @@ def test_a_shared_expert_is_never_a_routed_one(name: str) -> None:
     [
         "xmodel.layers.3.mlp.experts.17.gate_proj.weight.extra",
         "model.layers.3.mlp.experts.17.gate_proj.weight_scale",
-        "model.layers.3.mlp.experts.17.gate_proj.bias",
         "model.layers.3.mlp.experts.17.gate_proj",
         "model.layers.3.mlp.experts.017.gate_proj.weight",
         "model.layers.3.mlp.experts.-1.gate_proj.weight",
         "model.layers.3.mlp.experts.1234567.gate_proj.weight",
         "model.layers.3.mlp.experts.gate_up_proj.weight",
-        "model.layers.3.mlp.experts.gate_up_proj_bias",
         "model.layers.3.attn.experts.17.gate_proj.weight",
         "model.layers.x.mlp.experts.17.gate_proj.weight",
         "model.layers.3.mlp.experts.17.gate_proj.weight\n",
