@@ -22,9 +22,9 @@ from hubbot.checkpoints import Checkpoint, Repo
 from hubbot.checks.behaviour.unquantized import unquantized_config, whole
 from hubbot.checks.expectations import Expectations
 from hubbot.checks.reference.comparing import ALLOWED, Comparison, compare
-from hubbot.checks.reference.shrinking import shrink
 from hubbot.checks.structure import read_config
 from hubbot.checks.tensorfiles import TensorFiles
+from hubbot.checks.twins.shrinking import shrink
 from hubbot.device import runtime, twins
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 from typing import Any
 
-from hubbot.checks.reference.shrinking import shrink
+from hubbot.checks.twins.shrinking import shrink
 
 DEEPSEEK: dict[str, Any] = {
     "model_type": "deepseek_v3", "first_k_dense_replace": 3, "hidden_size": 7168, "intermediate_size": 18432,

@@ -1,6 +1,6 @@
 import pytest
 
-from hubbot.checks.reference.layer_kinds import MOST_LAYERS, layers_to_keep
+from hubbot.checks.twins.layer_kinds import MOST_LAYERS, layers_to_keep
 
 
 def dense_then_sparse(dense: int, count: int) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hubbot.catalogue.dialects import layer_count
-from hubbot.checks.reference.layer_kinds import layers_to_keep
+from hubbot.checks.twins.layer_kinds import layers_to_keep
 
 Config = dict[str, Any]
 LAYER_COUNTS = ("num_hidden_layers", "num_layers", "n_layers")
