@@ -35,7 +35,8 @@ def to_e4m3(values: NDArray[Any]) -> NDArray[np.uint8]:
     size = np.minimum(np.abs(values), 448.0)
     above = np.clip(np.searchsorted(_MAGNITUDES, size), 1, 126)
     code = np.where(size - _MAGNITUDES[above - 1] < _MAGNITUDES[above] - size, above - 1, above)
-    return (code + np.where(np.signbit(values), 128, 0)).astype(np.uint8)
+    signed: NDArray[np.uint8] = (code + np.where(np.signbit(values), 128, 0)).astype(np.uint8)
+    return signed
 
 
 def to_e2m1(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -286,5 +287,21 @@ def awq(group: int) -> Pack:
             ".scales": ("F16", np.ascontiguousarray(scales.T).astype(np.float16)),
         }
         return PackedWeight(stored=stored, values=made)
+
+    return pack
+
+
+def fused(one: Pack) -> Pack:
+    """Every expert of a stack packed by itself, the parts stacked and their endings glued to the name."""
+
+    def pack(name: str, values: Floats, rng: np.random.Generator) -> PackedWeight:
+        if values.ndim < 3:
+            return one(name, values, rng)
+        made = [one(name, expert, rng) for expert in values]
+        stored = {
+            ending.replace(".weight", ""): (dtype, np.stack([part.stored[ending][1] for part in made]))
+            for ending, (dtype, _) in made[0].stored.items()
+        }
+        return PackedWeight(stored=stored, values=np.stack([part.values for part in made]))
 
     return pack

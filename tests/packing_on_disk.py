@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.packers import (
     awq,
     fp8_block,
     fp8_shared,
+    fused,
     gptq,
     int_quantized,
     mxfp4_blocks,
@@ -139,6 +140,17 @@ FORMS: Mapping[str, Form] = {
 }
 # Forms of experts that are stacked in one tensor.
 FUSED: Mapping[str, Form] = {
+    **{
+        name: replace(FORMS[name], pack=fused(FORMS[name].pack))
+        for name in (
+            "pack-quantized int4",
+            "pack-quantized int4 channel",
+            "pack-quantized int4 with zero points",
+            "nvfp4-pack-quantized",
+            "modelopt nvfp4",
+            "mxfp4-pack-quantized",
+        )
+    },
     "fp8 blocks": FORMS["fp8 blocks"],
     "fp8 ragged blocks": FORMS["fp8 ragged blocks"],
     "fp8 scale per expert": Form(config=_FP8, pack=fp8_shared("expert", ending=".weight_scale_inv", scale="BF16")),

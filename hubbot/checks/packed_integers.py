@@ -30,13 +30,11 @@ def pack_quantized(files: TensorFiles, packed: Packed, start: int, stop: int) ->
     codes = _fields(files.raw(packed.parts["codes"].tensor, start, stop), packed.bits)
     zeros: Ints = np.full((1, 1), packed.zero, np.int32)
     if "zeros" in packed.parts:
-        name = packed.parts["zeros"].tensor
-        if files.tensors[name].dtype == "I8":
-            zeros = whole(files, name).astype(np.int32) + (1 << (packed.bits - 1))
+        raw = _beside(files, packed, "zeros", start, stop)
+        if raw.dtype == np.int8:
+            zeros = raw.astype(np.int32) + (1 << (packed.bits - 1))
         else:
-            raw = whole(files, name)
-            along = _fields(raw.swapaxes(-1, -2), packed.bits).swapaxes(-1, -2)
-            zeros = along[..., : packed.shape[-2], :]
+            zeros = _fields(raw.swapaxes(-1, -2), packed.bits).swapaxes(-1, -2)[..., : packed.shape[-2], :]
     return _valued(files, packed, codes, zeros, start)
 
 
@@ -45,24 +43,34 @@ def int_quantized(files: TensorFiles, packed: Packed, start: int, stop: int) -> 
     codes = files.raw(packed.parts["codes"].tensor, start, stop).astype(np.int32)
     zeros: Ints = np.zeros((1, 1), np.int32)
     if "zeros" in packed.parts:
-        zeros = whole(files, packed.parts["zeros"].tensor).astype(np.int32)
+        zeros = _beside(files, packed, "zeros", start, stop).astype(np.int32)
     return _valued(files, packed, codes, zeros, start)
 
 
+def _beside(files: TensorFiles, packed: Packed, role: str, start: int, stop: int) -> npt.NDArray[Any]:
+    """Return a part: of a stack that of experts [start, stop), else all of it, since rows may share its rows."""
+    name = packed.parts[role].tensor
+    per_expert = len(packed.shape) == 3 and files.tensors[name].shape[:1] == packed.shape[:1]
+    return files.raw(name, start, stop) if per_expert else whole(files, name)
+
+
 def _valued(files: TensorFiles, packed: Packed, codes: Ints, zeros: Ints, start: int) -> Floats:
-    scales = _scales(files, packed)
+    scales = widen(_beside(files, packed, "scale", start, start + len(codes)), _dtype(files, packed))
     if "order" in packed.parts:
         order = whole(files, packed.parts["order"].tensor).astype(np.int64)
         if order.min(initial=0) >= 0:
             scales, zeros = (_ordered(packed, grid, order) for grid in (scales, zeros))
-    scale, zero = (_spread(grid, packed.shape)[start : start + len(codes)] for grid in (scales, zeros))
+    # A stack's parts are those of its experts already, a matrix's are whole.
+    is_stack = len(packed.shape) == 3
+    shape = (len(codes), *packed.shape[1:]) if is_stack else packed.shape
+    first = 0 if is_stack else start
+    scale, zero = (_spread(grid, shape)[first : first + len(codes)] for grid in (scales, zeros))
     values: Floats = (codes - zero).astype(np.float32) * scale
     return values
 
 
-def _scales(files: TensorFiles, packed: Packed) -> Floats:
-    name = packed.parts["scale"].tensor
-    return widen(whole(files, name), files.tensors[name].dtype)
+def _dtype(files: TensorFiles, packed: Packed) -> str:
+    return files.tensors[packed.parts["scale"].tensor].dtype
 
 
 def _ordered(packed: Packed, grid: npt.NDArray[Any], order: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
@@ -88,7 +96,7 @@ def gptq(files: TensorFiles, packed: Packed, start: int, stop: int) -> Floats:
     zeros = _fields(whole(files, packed.parts["zeros"].tensor), packed.bits)
     # A zero point of 0 less one is all ones in the code's own bits.
     zeros = (zeros + packed.zero) % (1 << packed.bits)
-    scales = _scales(files, packed)
+    scales = widen(whole(files, packed.parts["scale"].tensor), _dtype(files, packed))
     if "order" in packed.parts:
         groups = whole(files, packed.parts["order"].tensor).astype(np.int64)
         if groups.min(initial=0) < 0 or groups.max(initial=0) >= len(scales):
@@ -102,7 +110,8 @@ def awq(files: TensorFiles, packed: Packed, start: int, stop: int) -> Floats:
     """Return float32 rows [start, stop) of an awq matrix as stored, [in, out]."""
     codes, zeros = (_awq_fields(whole(files, packed.parts[role].tensor)) for role in ("codes", "zeros"))
     groups = np.arange(packed.shape[0]) // packed.rows
-    return _matrix(codes, zeros, _scales(files, packed), groups)[start:stop]
+    scales = widen(whole(files, packed.parts["scale"].tensor), _dtype(files, packed))
+    return _matrix(codes, zeros, scales, groups)[start:stop]
 
 
 def _matrix(codes: Ints, zeros: Ints, scales: Floats, groups: npt.NDArray[np.int64]) -> Floats:

@@ -66,7 +66,7 @@ def pair(weight: TensorInfo, tensors: Mapping[str, TensorInfo], block: object, k
 
 def _scale_of(weight: TensorInfo, tensors: Mapping[str, TensorInfo]) -> TensorInfo:
     stem = weight.name.removesuffix(".weight")
-    names = [f"{weight.name}_scale_inv", f"{weight.name}_scale"]
+    names = [f"{weight.name}{ending}" for ending in ("_scale_inv", "_scale", "_weight_scale")]
     names += [f"{stem}.{ending}" for ending in ("scale_inv", "scale", "qscale_weight")]
     found = [tensors[name] for name in names if name in tensors]
     if not found:

@@ -13,13 +13,12 @@ from hubbot.moves import Packed, Part
 
 GROUP = 16
 DIVIDED, MULTIPLIED = "nvfp4-pack-quantized", "modelopt-nvfp4"
-WHOLE: Mapping[str, str] = {DIVIDED: "weight_global_scale", MULTIPLIED: "weight_scale_2"}
+WHOLE: Mapping[str, str] = {DIVIDED: "_global_scale", MULTIPLIED: "_scale_2"}
 
 
 def pair(codes: TensorInfo, tensors: Mapping[str, TensorInfo], name: str, key: str) -> Packed:
     """Return the logical tensor `name` of `codes` [..., rows, columns / 2]; IncompleteCover where a part lacks."""
-    scales = needed(tensors, f"{name}_scale", codes)
-    whole = needed(tensors, name.removesuffix("weight") + WHOLE[key], codes)
+    scales, whole = (needed(tensors, _ending(tensors, name, end), codes) for end in ("_scale", WHOLE[key]))
     *lead, half = codes.shape
     fits = len(codes.shape) > 1 and scales.shape == (*lead, 2 * half // GROUP) and 2 * half % GROUP == 0
     if not fits or codes.dtype != "U8" or scales.dtype != "F8_E4M3":
@@ -40,3 +39,9 @@ def pair(codes: TensorInfo, tensors: Mapping[str, TensorInfo], name: str, key: s
         columns=GROUP,
         bits=4,
     )
+
+
+def _ending(tensors: Mapping[str, TensorInfo], name: str, ending: str) -> str:
+    """Return the name of a part; fused experts have no ".weight", which ModelOpt then puts into the ending."""
+    glued = f"{name}_weight{ending}"
+    return glued if glued in tensors else name + ending
