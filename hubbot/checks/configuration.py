@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hubbot.artifacts import Finding
-from hubbot.catalogue import dialects, runtimes
+from hubbot.catalogue import dialects, ropes, runtimes
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.nesting import decoder
 from hubbot.checks.structure import GATE
 from hubbot.device import runtime
 from hubbot.errors import HubbotError
+
+KINDS = ("type", "rope_type")
 
 
 def check_configuration(
@@ -31,7 +33,7 @@ def check_configuration(
     for name, origin in expected.items():
         found = effective.get(name)
         wanted = runtime.untagged(origin.value)
-        if not _equal(found, wanted) and not _is_same_thing(name, found, wanted, source):
+        if not _equal(found, wanted) and not _is_same_thing(name, found, wanted, source, artifact):
             differing += 1
             yield _finding(
                 name, found, origin.value, "fail",
@@ -57,12 +59,28 @@ def _equal(found: Any, expected: Any) -> bool:
     return bool(found == expected)
 
 
-def _is_same_thing(name: str, found: Any, expected: Any, source: Mapping[str, Any]) -> bool:
+def _is_same_thing(
+    name: str, found: Any, wanted: Any, source: Mapping[str, Any], artifact: Mapping[str, Any]
+) -> bool:
     """Say whether another spelling means the same to mlx-lm."""
     if name == "model_type":
-        return runtime.module_name({"model_type": found}) == runtime.module_name({"model_type": expected})
+        return runtime.module_name({"model_type": found}) == runtime.module_name({"model_type": wanted})
+    if name == "head_dim" and found is None:
+        # Without it every class takes the quotient; where it is another, the stored shapes say so.
+        heads = decoder(artifact).get("num_attention_heads")
+        return bool(heads) and wanted == decoder(artifact).get("hidden_size", 0) // heads
+    if name == "rope_scaling" and isinstance(found, dict) and isinstance(wanted, dict):
+        # mlx-lm's rope_utils read the kind under either key; a class that reads it by itself may not.
+        alone = any(runtime.mentions(artifact, key) for key in KINDS)
+        return (
+            not alone and ropes.kind_of(found) == ropes.kind_of(wanted) and _but_kind(found) == _but_kind(wanted)
+        )
     # Rope as the source has it: what a class reads out of it are fields of their own, and compared as such.
     return name == "rope_parameters" and found is not None and found == decoder(source).get(name)
+
+
+def _but_kind(scaling: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in scaling.items() if key not in KINDS}
 
 
 def _finding(field: str, measured: Any, allowed: Any, status: Any, reason: str) -> Finding:

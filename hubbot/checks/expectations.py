@@ -107,7 +107,7 @@ class Expectations:
     def length(self, parameter: str) -> int | None:
         """Return how many rows the source has for a plain parameter, or None where they are made of others."""
         name, made = self._plain[parameter]
-        if made.groups is not None or made.view or made.merge:
+        if made.groups is not None or made.view or made.merge or made.part is not None:
             return None
         return next(iter(self._sources.shape(name)), 1)
 

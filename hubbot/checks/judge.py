@@ -92,7 +92,7 @@ def _findings(
         config = structure.read_config(folder)
         yield from structure.check_config(config, family)
         yield from check_configuration(checkpoint.config, config, family)
-        yield from check_token_ids(source, decoder(checkpoint.config), config)
+        yield from check_token_ids(source, decoder(checkpoint.config), decoder(config))
         yield from check_side_files(source, artifact)
         shapes = {parameter.name: parameter.shape for parameter in runtime.skeleton(config)}
         stored = StoredParameters(folder, shapes)

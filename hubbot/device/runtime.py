@@ -227,6 +227,11 @@ def _float32(array: Any, dtype: str) -> Any:
     return array.astype(mx.float32)
 
 
+def mentions(config: Mapping[str, Any], word: str) -> bool:
+    """Say whether the module of the class that `config` names spells a word as a string of its own."""
+    return f'"{word}"' in inspect.getsource(_classes(config))
+
+
 def _classes(config: Mapping[str, Any]) -> Any:
     if config.get("model_file") is not None:
         return _own_classes(config["model_file"])
