@@ -18,14 +18,19 @@ def stock_source(folder: Path) -> Path:
     source = write(case("qwen3_moe/bf16"), folder / "source")
     config = case("qwen3_moe/hub").config | {"torch_dtype": "bfloat16"}
     (source / "config.json").write_text(json.dumps(config))
+    return borrow_tokenizer(source)
+
+
+def borrow_tokenizer(folder: Path) -> Path:
+    """Put a tokenizer into a checkpoint's folder, without which mlx_lm.convert does not begin."""
     for file in ("tokenizer.json", "tokenizer_config.json"):
-        (source / file).write_bytes((TOKENIZER / file).read_bytes())
-    return source
+        (folder / file).write_bytes((TOKENIZER / file).read_bytes())
+    return folder
 
 
-def stock_convert(source: Path, *, mode: str | None, bits: int, group_size: int) -> Path:
-    """Convert with mlx_lm.convert, quantized unless `mode` is None."""
-    out = source.parent / "stock"
+def stock_convert(source: Path, out: Path | None = None, *, mode: str | None, bits: int, group_size: int) -> Path:
+    """Convert with mlx_lm.convert, quantized unless `mode` is None, into a folder beside the source or `out`."""
+    out = out or source.parent / "stock"
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         convert(
