@@ -6,7 +6,6 @@ python -m tests.property.malformed NAME     one of the largest headers that are 
 
 import json
 import random
-import resource
 import struct
 import sys
 from collections import Counter
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, deserialize
 from hubbot.checkpoints import TensorInfo
 from hubbot.errors import CorruptHeader
 from hubbot.headers import LARGEST_HEADER_BYTES, header_length, parse_header
+from hubbot.memory import peak_resident_bytes
 
 DTYPES = {"F32": 4, "BF16": 2, "U8": 1, "I64": 8}
 WORDS = (
@@ -166,6 +166,4 @@ def take_in(name: str) -> Counter[str]:
 if __name__ == "__main__":
     asked = sys.argv[1]
     answer = refuse(int(asked)) if asked.isdigit() else take_in(asked)
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    sys.stdout.write(json.dumps({"told": answer, "peak_bytes": peak}))
+    sys.stdout.write(json.dumps({"told": answer, "peak_bytes": peak_resident_bytes()}))
