@@ -109,7 +109,7 @@ def convert_command(
     named = tuple(dict.fromkeys(variant or (() if own else chosen.variants)))
     plan = conversion.plan((*named, *own))
     if dry_run:
-        _print_plan(plan.to_json(), as_json=as_json)
+        _print_plan(plan.to_json(), conversion.peak_disk_bytes(plan), as_json=as_json)
         return
     check_memory(plan)
     started = time.monotonic()
@@ -218,7 +218,7 @@ def _conversion_record(
     return record
 
 
-def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
+def _print_plan(plan: dict[str, Any], peak_disk_bytes: int, *, as_json: bool) -> None:
     summary = {
         "source": plan["source"]["id"],
         "revision": plan["source"]["revision"],
@@ -230,6 +230,7 @@ def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
         "dropped": plan["drops"],
         "config_origins": plan["origins"],
         "disk_bytes": plan["disk_bytes"],
+        "peak_disk_bytes": peak_disk_bytes,
         "memory_bytes": plan["memory_bytes"],
     }
     if as_json:
@@ -239,7 +240,8 @@ def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
     for variant in summary["variants"]:
         made.add_row(variant["name"], f"{variant['bits_per_weight']:.2f}", readable(variant["bytes"]))
     data.print(made)
-    data.print(f"disk {readable(plan['disk_bytes'])}, memory at most {readable(plan['memory_bytes'])}")
+    disk, memory = readable(plan["disk_bytes"]), readable(plan["memory_bytes"])
+    data.print(f"variants {disk}, disk at most {readable(peak_disk_bytes)}, memory at most {memory}")
 
 
 def _print_conversion(record: dict[str, Any], plan: "Plan") -> None:

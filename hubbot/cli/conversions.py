@@ -33,19 +33,19 @@ class Staging:
         """Return the source without its weights."""
         return inspect.inspect(open_source(self.source, self.revision))
 
-    def fetch(self, checkpoint: Checkpoint, progress: Progress) -> Path:
-        """Return the folder with the weights, downloading them where SOURCE is a repo id."""
+    def fetch(self, checkpoint: Checkpoint, progress: Progress, *, room_for: int = 0) -> Path:
+        """Return the folder with the weights, downloading them (and room for more) from a repo id."""
         if is_folder(self.source):
             return Path(self.source).expanduser().resolve()
         from hubbot.hub.client import default_hub
 
-        room = checkpoint.weight_bytes if has_pickles(checkpoint) else 0
+        room = room_for + (checkpoint.weight_bytes if has_pickles(checkpoint) else 0)
         return fetch.fetch(checkpoint, default_hub(), self.folder, room_for=room, progress=progress)
 
-    def bring(self, checkpoint: Checkpoint, settings: Settings) -> tuple[Checkpoint, Path]:
+    def bring(self, checkpoint: Checkpoint, settings: Settings, *, room_for: int = 0) -> tuple[Checkpoint, Path]:
         """Return the checkpoint with a folder that holds its weights as safetensors; pickled ones are staged."""
         with bar("fetch") as tell:
-            source = self.fetch(checkpoint, tell)
+            source = self.fetch(checkpoint, tell, room_for=room_for)
         if not has_pickles(checkpoint):
             return checkpoint, source
         staged = unpickled_in_child(checkpoint, source, self.folder, settings)
@@ -90,11 +90,20 @@ class Conversion:
             classify.refuse_extension(self._checkpoint)
         return plan.plan(self._checkpoint, layout, variants, working_bytes=self._settings.working_bytes)
 
+    def peak_disk_bytes(self, plan: Plan) -> int:
+        """Return the most that is on disk at once: all variants, and the source where it is downloaded."""
+        here = self._checkpoint.repo.is_local
+        return plan.disk_bytes + (0 if here else sum(self._shard_sizes().values()))
+
+    def _shard_sizes(self) -> dict[str, int]:
+        shards = set(self._checkpoint.shards)
+        return {file.path: file.size for file in self._checkpoint.files if file.path in shards}
+
     def convert(self, plan: Plan) -> tuple[Artifact, ...]:
         """Fetch what is not here, and convert."""
         from hubbot.steps import convert
 
-        self._checkpoint, source = self._staging.bring(self._checkpoint, self._settings)
+        self._checkpoint, source = self._staging.bring(self._checkpoint, self._settings, room_for=plan.disk_bytes)
         self._source = source
         bounds = convert.Bounds(working_bytes=self._settings.working_bytes, shard_bytes=self._settings.shard_bytes)
         with bar("convert") as tell:

@@ -17,6 +17,7 @@ from hubbot.plans import Plan
 from hubbot.settings import Settings
 from hubbot.steps import fetch, verify
 from hubbot.targets import move_into_place, prepare
+from hubbot.windows import peak_shard_bytes, windows_of
 
 
 class FreedConversion(Conversion):
@@ -63,6 +64,11 @@ class FreedConversion(Conversion):
         self._reports = [replace(report, artifact=places[report.artifact.variant]) for report in self._reports]
         workspace.remove()
         return artifacts
+
+    def peak_disk_bytes(self, plan: Plan) -> int:
+        """Return the most that is on disk at once: all variants, and the shards that one window needs."""
+        windows = windows_of(plan, self._checkpoint.tensors, self._settings.shard_bytes)
+        return plan.disk_bytes + peak_shard_bytes(windows, self._shard_sizes())
 
     def verify(self, artifacts: Sequence[Artifact]) -> list[Report]:
         """Return what was found while the source was here, and mark what is approved."""

@@ -1,7 +1,6 @@
 """A source that is released while it is converted: the same repos, every shard judged before it goes."""
 
 import json
-import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,28 +8,12 @@ from typing import Any
 import pytest
 
 from hubbot.jobs.states import State
-from tests.checkpoints_on_disk import read_stored, safetensors
 from tests.hub.embedded import LFS_WARNING, ORG, Site
+from tests.shards_on_disk import in_shards
 from tests.story.bots import Stages, bot, on_the_hub, run_job, settings, work_folder
 
 pytestmark = pytest.mark.filterwarnings(LFS_WARNING)
 WINDOW = 2e-4  # gigabytes
-
-
-def in_shards(folder: Path, count: int) -> None:
-    """Spread the tensors of a checkpoint over `count` files, in the order of their names."""
-    stored = read_stored(folder / "model.safetensors")
-    (folder / "model.safetensors").unlink()
-    (folder / "model.safetensors.index.json").unlink(missing_ok=True)
-    names = sorted(stored)
-    step = math.ceil(len(names) / count)
-    weight_map = {}
-    for number in range(count):
-        part = names[number * step : (number + 1) * step]
-        file = f"model-{number + 1:05d}-of-{count:05d}.safetensors"
-        (folder / file).write_bytes(safetensors({name: stored[name] for name in part}))
-        weight_map.update(dict.fromkeys(part, file))
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 
 
 @pytest.fixture
