@@ -46,9 +46,10 @@ class SourceTensors:
         decode = DECODERS[packed.packing]
         if packed.transposed and len(packed.shape) == 2:
             # Rows are columns on disk: the last matrix asked for is kept, since its rows are asked for in turn.
-            if self._whole is None or self._whole[0] != name:
+            kept = self._whole  # read once: another thread may keep another one meanwhile
+            if kept is None or kept[0] != name:
                 whole = decode(self._files, packed, 0, packed.shape[0])
-                self._whole = (name, np.ascontiguousarray(whole.T))
-            return self._whole[1][start:stop]
+                kept = self._whole = (name, np.ascontiguousarray(whole.T))
+            return kept[1][start:stop]
         values = decode(self._files, packed, start, stop)
         return np.ascontiguousarray(values.swapaxes(-1, -2)) if packed.transposed else values
