@@ -56,6 +56,13 @@ def files_read(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
     return tuple(file for file in checkpoint.files if file.path == tiktokens.CODE)
 
 
+def check_tokenizer(source: Path) -> None:
+    """Raise NeedsHuman where folder `source` holds a tokenizer only as code that no rewriting knows."""
+    code = source / tiktokens.CODE
+    if code.is_file() and tiktokens.is_rewritable({path.name for path in source.iterdir()}):
+        tiktokens.specials(code.read_text(encoding="utf-8", errors="replace"), _tokenizer_config(source))
+
+
 def rewritten_tokenizer(source: Path) -> dict[str, bytes]:
     """Return the files, by name, that stand for a tokenizer which folder `source` holds only as code, if it does.
 
@@ -63,13 +70,17 @@ def rewritten_tokenizer(source: Path) -> dict[str, bytes]:
     """
     if not tiktokens.is_rewritable({path.name for path in source.iterdir()}):
         return {}
+    code, vocabulary = (source / name for name in (tiktokens.CODE, tiktokens.VOCABULARY))
+    return tiktokens.rewritten(code.read_bytes(), vocabulary.read_bytes(), _tokenizer_config(source))
+
+
+def _tokenizer_config(source: Path) -> dict[str, Any]:
     config = source / "tokenizer_config.json"
     try:
         told = json.loads(config.read_bytes()) if config.is_file() else {}
     except ValueError:
         told = {}
-    code, vocabulary = (source / name for name in (tiktokens.CODE, tiktokens.VOCABULARY))
-    return tiktokens.rewritten(code.read_bytes(), vocabulary.read_bytes(), told if isinstance(told, dict) else {})
+    return told if isinstance(told, dict) else {}
 
 
 def finish(

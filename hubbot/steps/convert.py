@@ -18,7 +18,7 @@ from hubbot.device.reader import Shards, Sources
 from hubbot.device.slices import Slice, slices_of
 from hubbot.device.writer import Stored, WeightWriter
 from hubbot.errors import HubbotError
-from hubbot.finishing import CONFIG, INDEX, config_of, finish, write_json
+from hubbot.finishing import CONFIG, INDEX, check_tokenizer, config_of, finish, write_json
 from hubbot.marks import fingerprint
 from hubbot.moves import Move
 from hubbot.plans import Plan, PlannedVariant
@@ -55,6 +55,7 @@ class Conversion:
         cls, checkpoint: Checkpoint, plan: Plan, *, source: Path, out: Path, bounds: Bounds, run: str | None = None
     ) -> "Conversion":
         """Return the conversion with its windows, in the order in which they must be made."""
+        check_tokenizer(source)  # before the work, not after it
         windows = windows_of(plan, checkpoint.tensors, bounds.shard_bytes)
         return cls(
             checkpoint=checkpoint, plan=plan, source=source, out=out, bounds=bounds, windows=windows, run=run
