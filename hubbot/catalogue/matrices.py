@@ -88,6 +88,12 @@ def _count(checkpoint: Checkpoint) -> int:
         raise ConfigUnresolved(
             "experts are there, but the config does not say how many", where=f"{checkpoint.repo.id}, config.json"
         )
+    if dialects.zero_experts(checkpoint.config):
+        raise AmbiguousLayout(
+            "the config counts zero experts, for which transformers stacks weights that checkpoints do not hold",
+            where=f"{checkpoint.repo.id}, config.json",
+            hint="relayout moves what is there and makes no weights up",
+        )
     return declared[1]
 
 

@@ -34,7 +34,7 @@ BOTH = sorted(
     for made in cases()
     if made.name.endswith("/v5") and made.name.removesuffix("v5") + "hub" in NAMES and made.expected == "convert"
 )
-# Its modules hold more experts than the config's key says: it is refused.
+# Its modules hold weights for experts that have none on the Hub: it is refused.
 BOTH.remove("longcat_flash")
 # Saved by transformers itself, in the form of the Hub and in its own.
 SAVED = ["qwen3_5_moe", "qwen3_5_moe_text", "laguna", "jamba", "hunyuan_v1_moe"]
@@ -111,6 +111,12 @@ def test_experts_without_a_gate_cannot_be_fused_transposed(tmp_path: Path) -> No
     source = write(case("nemotron_h/hub"), tmp_path / "hub")
     with pytest.raises(WrongUsage, match="without a gate"):
         relaid(source, "fused-transposed", tmp_path / "out")
+
+
+def test_experts_that_only_exist_in_transformers_are_not_made_up(tmp_path: Path) -> None:
+    source = write(case("longcat_flash/hub"), tmp_path / "hub")
+    with pytest.raises(AmbiguousLayout, match="zero experts"):
+        relaid(source, "fused", tmp_path / "out")
 
 
 def test_granites_stacked_experts_come_apart_and_together(tmp_path: Path) -> None:
