@@ -240,7 +240,7 @@ def test_a_full_disk_is_told_before_anything_is_written(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(OutOfRoom, match=r"the disk has 1.00 kB free"):
+    with pytest.raises(OutOfRoom, match=r"1.00 kB are free"):
         converted(workshop.source("qwen3_moe/hub"), tmp_path / "out", "bf16")
     assert not (tmp_path / "out" / "bf16").exists()
 
