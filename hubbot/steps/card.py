@@ -137,6 +137,7 @@ def _context(
         "device": _text(", ".join(smoke.get("device", {}).values()) or "no device: nothing was measured"),
         "layout": f"{layout.row}: {layout.naming}, {layout.stacking}, stored {layout.orientation}"
         + (f", gate and up {layout.order}" if layout.order else ""),
+        "packing": _packing(plan, planned),
         "experts": f"{layout.num_experts} in {len(layout.moe_layers)} of {layout.layers} layers, "
         f"{layout.experts_per_token} per token",
         "licence": _text(checkpoint.licence or "the source states none"),
@@ -150,6 +151,14 @@ def _context(
             for reason, count in Counter(item.reason for item in planned.unquantized).items()
         ],
     }
+
+
+def _packing(plan: Plan, planned: PlannedVariant) -> str | None:
+    """Return what became of a packed source's codes, or None where nothing was packed."""
+    if not plan.packed:
+        return None
+    counts = [f"{len(names)} {became}" for became, names in plan.source_codes(planned).items() if names]
+    return f"{plan.layout.packing}; of its weights {', '.join(counts)}"
 
 
 def _extension(checkpoint: Checkpoint, plan: Plan) -> dict[str, Any] | None:

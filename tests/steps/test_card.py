@@ -11,7 +11,8 @@ from hubbot.artifacts import Artifact, Finding, Report
 from hubbot.checkpoints import Checkpoint, Repo
 from hubbot.plans import Drop, Plan
 from hubbot.steps.card import Made, render, write_card
-from tests.checkpoints_on_disk import Workshop, planned
+from tests import packing_on_disk
+from tests.checkpoints_on_disk import Workshop, look, planned
 
 HOSTILE = (
     "x | y |\n| evil | row |\n\n# Heading\n```\n<script>alert(1)</script>[a](http://evil) `code` \\| \r\n---\n"
@@ -240,3 +241,32 @@ def test_card_and_report_are_written_beside_the_weights_without_a_path(
     text = (tmp_path / "report.json").read_text()
     assert str(tmp_path) not in text
     assert '"smoke"' in text
+
+
+@pytest.mark.parametrize(
+    ("form", "variant", "told"),
+    [
+        ("mxfp4-pack-quantized", "mxfp4", "mxfp4-pack-quantized; of its weights 14 kept"),
+        ("nvfp4-pack-quantized", "nvfp4", "nvfp4-pack-quantized; of its weights 6 kept, 8 requantized"),
+        ("fp8 blocks", "bf16", "fp8; of its weights 14 dequantized"),
+    ],
+)
+def test_a_card_says_what_became_of_a_packed_sources_codes(
+    form: str, variant: str, told: str, tmp_path: Path
+) -> None:
+    source = look(
+        packing_on_disk.write(SOURCE.replace("bf16", "orig"), packing_on_disk.FORMS[form], tmp_path).packed
+    )
+    plan = planned(source, variant)
+    artifact = Artifact(
+        source=plan.source, variant=variant, path=str(tmp_path), files=(), nbytes=1, bits_per_weight=4.0
+    )
+    card = render(source.checkpoint, plan, [Made(artifact=artifact, report=None, smoke=None)], variant, "org/name")
+    assert f"| packing | {told} |" in card
+
+
+def test_the_card_of_an_unpacked_source_speaks_of_no_packing(
+    workshop: Workshop, hub: tuple[Checkpoint, Plan]
+) -> None:
+    checkpoint, plan = hub
+    assert "| packing |" not in render(checkpoint, plan, [made(workshop, "4bit")], "4bit", "org/name")
