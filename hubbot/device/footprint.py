@@ -1,6 +1,5 @@
 """How much memory a conversion's slices take at their peak, before anything is read."""
 
-import math
 from collections.abc import Sequence
 
 from hubbot.device.conveyor import HELD_OUTPUT, HELD_SOURCE, slice_limit
@@ -8,8 +7,6 @@ from hubbot.device.reader import Sources
 from hubbot.device.slices import slices_of
 from hubbot.moves import Move
 from hubbot.plans import PlannedVariant
-
-FLOAT32_BYTES = 4
 
 
 def slice_bytes(
@@ -28,11 +25,7 @@ def _first(move: Move, variants: Sequence[PlannedVariant], sources: Sources, lim
     name = move.sources[0]
     whole = any(variant.encodings[move.output].global_scale for variant in variants)
     nbytes = sum(sources.nbytes(source) for source in move.sources)
-    first = next(slices_of(move, sources.shape(name), nbytes, limit, whole_units=whole), None)
-    if first is None:
-        return 0
-    if name not in sources.packed:
-        return first.nbytes
-    # Codes become float32 before they are encoded again.
-    share = first.nbytes / max(1, nbytes)
-    return int(share * math.prod(move.shape) * FLOAT32_BYTES)
+    share = sources.share_stored(move)
+    most = max(1, int(limit * share))
+    first = next(slices_of(move, sources.shape(name), nbytes, most, whole_units=whole), None)
+    return int(first.nbytes / share) if first else 0

@@ -1,5 +1,6 @@
 """Source shards as bytes: exactly the rows and columns that a slice needs, and nothing of their meaning."""
 
+import math
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,9 +16,10 @@ from hubbot.checkpoints import TensorInfo
 from hubbot.device.floats import RAW
 from hubbot.device.slices import Region, Slice, region
 from hubbot.errors import CorruptHeader
-from hubbot.moves import Packed, Part
+from hubbot.moves import Move, Packed, Part
 
 Raw = npt.NDArray[Any]
+FLOAT32_BYTES = 4
 # How stored elements travel through numpy, float bits as unsigned integers.
 _NUMPY: Mapping[str, Any] = {
     **RAW, "U8": np.uint8, "I8": np.int8, "I32": np.int32, "U32": np.uint32, "I64": np.int64, "F8_E4M3": np.uint8,
@@ -57,6 +59,14 @@ class Sources:
         if name not in self.packed:
             return self.tensors[name].nbytes
         return sum(self.tensors[part.tensor].nbytes for part in self.packed[name].parts.values())
+
+    def share_stored(self, move: Move) -> float:
+        """Return the stored bytes of a move over those in memory: codes become float32 before they are encoded."""
+        if move.sources[0] not in self.packed:
+            return 1.0
+        stored = sum(self.nbytes(name) for name in move.sources)
+        elements = sum(math.prod(self.shape(name)) for name in move.sources)
+        return min(1.0, stored / max(1, FLOAT32_BYTES * elements))
 
     def dtype(self, name: str) -> str:
         """Return the dtype of a source's elements, float32 for what is unpacked."""

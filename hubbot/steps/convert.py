@@ -184,7 +184,8 @@ def _slices(conversion: Conversion, window: Window, belt: conveyor.Belt) -> Iter
         nbytes = sum(sources.nbytes(name) for name in move.sources)
         # One scale for a whole expert needs the whole expert.
         whole = any(lane.encodings[move.output].global_scale for lane in belt.variants)
-        yield from slices_of(move, sources.shape(move.sources[0]), nbytes, limit, whole_units=whole)
+        most = int(limit * sources.share_stored(move))
+        yield from slices_of(move, sources.shape(move.sources[0]), nbytes, max(1, most), whole_units=whole)
 
 
 def _is_wanted(lane: conveyor.Lane, move: Move) -> bool:
