@@ -14,6 +14,8 @@ Status = Literal["pass", "fail", "not-run", "not-applicable"]
 GATES = ("structure", "tracer", "values", "parity", "behaviour")
 # A report without these passes nothing, whatever else it holds (the design, section 4).
 REQUIRED_GATES = ("structure", "values")
+# One without these neither, unless it says why they do not apply.
+APPLICABLE_GATES = ("tracer",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +57,15 @@ class Finding:
 class Report:
     """All findings about one artifact. `digests` are the sha256 of the files that were judged, by path.
 
-    `measurements` are what the behaviour gate measured, whether or not it decides; empty where it did not run.
+    `measurements` are what the behaviour gate measured, whether or not it decides; `provenance` is the map of the
+    tracer: where parameters come from. Each is empty where its gate did not run.
     """
 
     artifact: Artifact
     findings: tuple[Finding, ...]
     digests: Mapping[str, str]
     measurements: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def gates(self) -> dict[str, Status]:
@@ -82,9 +86,15 @@ class Report:
 
     @property
     def verdict(self) -> Literal["approved", "refused"]:
-        """Return "approved" where nothing failed and every required gate passed."""
-        passed = all(self.gates[gate] == "pass" for gate in REQUIRED_GATES)
-        return "approved" if passed and not self.failures else "refused"
+        """Return "approved" where nothing failed and every gate passed that must."""
+        return "refused" if self.failures or self.missing else "approved"
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Return the gates that have to pass and did not run."""
+        gates = self.gates
+        required = [gate for gate in REQUIRED_GATES if gates[gate] != "pass"]
+        return (*required, *(gate for gate in APPLICABLE_GATES if gates[gate] == "not-run"))
 
     def approve(self) -> "Approved":
         """Return the artifact as approved, or raise StructureMismatch or ValueMismatch for the worst finding."""
@@ -94,8 +104,9 @@ class Report:
 
     def _objection(self) -> Disproved:
         if not self.failures:
-            missing = [gate for gate in REQUIRED_GATES if self.gates[gate] != "pass"]
-            return StructureMismatch(f"no gate failed, but {' and '.join(missing)} did not pass")
+            reasons = [f.reason for f in self.findings if f.gate in self.missing and f.status == "not-run"]
+            told = f": {reasons[0]}" if reasons else ""
+            return StructureMismatch(f"no gate failed, but {' and '.join(self.missing)} did not pass{told}")
         worst = self.failures[0]
         kind = ValueMismatch if worst.gate == "values" else StructureMismatch
         more = f", and {len(self.failures) - 1} more findings" if len(self.failures) > 1 else ""
@@ -112,6 +123,7 @@ class Report:
             "gates": self.gates,
             "findings": [asdict(finding) for finding in self.findings],
             "measurements": dict(self.measurements),
+            "provenance": dict(self.provenance),
             "artifact": self.artifact.to_json(),
             "digests": dict(self.digests),
         }
@@ -124,6 +136,7 @@ class Report:
             findings=tuple(Finding(**finding) for finding in data["findings"]),
             digests=data["digests"],
             measurements=data.get("measurements", {}),
+            provenance=data.get("provenance", {}),
         )
 
 

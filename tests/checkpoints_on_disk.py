@@ -23,7 +23,9 @@ from hubbot.artifacts import Report
 from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.judge import judge
+from hubbot.checks.tracing.gate import Tracer
 from hubbot.folders import Folder
+from hubbot.jobs.twins import convert_twin
 from hubbot.plans import Layout, Plan
 from hubbot.steps.classify import classify
 from hubbot.steps.convert import Bounds, convert
@@ -42,6 +44,9 @@ REFUSED = tuple(made for made in cases() if made not in CONVERTIBLE)
 # numpy types that carry the bits of a safetensors dtype.
 BITS: Mapping[str, str] = {"F32": "<u4", "F16": "<u2", "BF16": "<u2", "U32": "<u4", "U8": "u1", "I64": "<u8"}
 MLX_DTYPES = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
+
+# A source's twin is converted once, however many of its artifacts are judged.
+TRACER = Tracer(convert_twin)
 
 Stored = dict[str, tuple[str, NDArray[Any]]]
 
@@ -113,7 +118,7 @@ def converted(
 
 
 def judged(source: Source, folder: Path) -> Report:
-    return judge(source.checkpoint, source.folder, folder, progress=quietly)
+    return judge(source.checkpoint, source.folder, folder, progress=quietly, tracer=TRACER)
 
 
 def quietly(_done: int, _total: int, _name: str) -> None:

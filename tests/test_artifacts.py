@@ -31,10 +31,10 @@ def report(*findings: Finding) -> Report:
     return Report(artifact=ARTIFACT, findings=findings, digests={"config.json": "ab"})
 
 
-GOOD = (finding("structure", "pass"), finding("values", "pass"))
+GOOD = (finding("structure", "pass"), finding("values", "pass"), finding("tracer", "pass"))
 
 
-def test_structure_and_values_passed_and_nothing_failed_is_approved() -> None:
+def test_structure_values_and_tracer_passed_and_nothing_failed_is_approved() -> None:
     assert report(*GOOD).verdict == "approved"
     assert report(*GOOD).approve().artifact is ARTIFACT
 
@@ -56,11 +56,25 @@ def test_a_required_gate_that_did_not_pass_refuses(gate: str, status: Status | N
         made.approve()
 
 
+@pytest.mark.parametrize("status", ["not-run", None])
+def test_a_tracer_that_did_not_run_refuses_and_the_reason_is_told(status: Status | None) -> None:
+    others = [item for item in GOOD if item.gate != "tracer"]
+    made = report(*others, *([finding("tracer", status)] if status else []))
+    assert made.verdict == "refused"
+    with pytest.raises(StructureMismatch, match="tracer did not pass" + (": because" if status else "$")):
+        made.approve()
+
+
+def test_a_tracer_that_does_not_apply_is_no_obstacle() -> None:
+    others = [item for item in GOOD if item.gate != "tracer"]
+    assert report(*others, finding("tracer", "not-applicable")).verdict == "approved"
+
+
 def test_no_findings_at_all_are_not_run_and_refused() -> None:
     made = report()
     assert set(made.gates.values()) == {"not-run"}
     assert made.verdict == "refused"
-    with pytest.raises(StructureMismatch, match="structure and values did not pass"):
+    with pytest.raises(StructureMismatch, match="structure and values and tracer did not pass"):
         made.approve()
 
 
@@ -85,8 +99,8 @@ def test_a_gates_status_is_its_worst_decided_finding(statuses: list[Status], exp
 
 def test_the_other_gates_may_be_not_run_but_are_never_shown_as_passed() -> None:
     made = report(*GOOD)
-    assert {gate: made.gates[gate] for gate in ("tracer", "parity", "behaviour")} == dict.fromkeys(
-        ("tracer", "parity", "behaviour"), "not-run"
+    assert {gate: made.gates[gate] for gate in ("parity", "behaviour")} == dict.fromkeys(
+        ("parity", "behaviour"), "not-run"
     )
 
 

@@ -19,14 +19,13 @@ from hubbot.checks.expectations import Expectations
 from hubbot.checks.partial import Judged
 from hubbot.checks.sidefiles import check_side_files, check_token_ids
 from hubbot.checks.stored import StoredParameters
+from hubbot.checks.tracing.gate import Tracer
 from hubbot.checks.values import check_used, check_values
 from hubbot.device import runtime
 from hubbot.errors import AmbiguousLayout, HubbotError
 from hubbot.marks import measure, read_mark, recorded
 from hubbot.progress import Progress
 
-# What the design names and this version does not measure yet.
-ABSENT = {"tracer": "this version has no tracer"}
 WHOLE = Examination()
 
 
@@ -36,12 +35,14 @@ def judge(
     folder: Path,
     *,
     progress: Progress,
+    tracer: Tracer,
     examination: Examination = WHOLE,
     judged: Judged | None = None,
 ) -> Report:
     """Return the report on the artifact in `folder` against `checkpoint`, whose weights lie in `source`.
 
-    `judged` is what the values gate found while the weights were here, where they have been released since.
+    `tracer` is the gate over the converter that may have made it. `judged` is what the values gate found while the
+    weights were here, where they have been released since.
     Faults of the artifact become findings; faults of the source raise (AmbiguousLayout, CorruptHeader...).
     """
     if checkpoint.model_type not in BY_MODEL_TYPE:
@@ -51,7 +52,8 @@ def judge(
     digests = structure.hash_files(folder)
     artifact = described(checkpoint, folder)
     findings = list(_findings(checkpoint, source, artifact, digests, progress, judged))
-    findings += [_absent(gate, reason) for gate, reason in ABSENT.items()]
+    traced = tracer.check(checkpoint, read_mark(folder), findings)
+    findings += traced.findings
     weights_are_here = judged is None
     computed = check_computed(
         checkpoint, source if weights_are_here else None, artifact, findings, examination, progress
@@ -61,6 +63,7 @@ def judge(
         findings=(*findings, *computed.findings),
         digests=digests,
         measurements=computed.measurements or {},
+        provenance=traced.provenance,
     )
 
 
@@ -112,9 +115,3 @@ def _findings(
             measured=str(error)[:300] or type(error).__name__, allowed="readable", status="fail",
             reason="the artifact cannot be read as what it claims to be",
         )  # fmt: skip
-
-
-def _absent(gate: str, reason: str) -> Finding:
-    return Finding(
-        gate=gate, check=gate, subject="artifact", measured=None, allowed=None, status="not-run", reason=reason
-    )

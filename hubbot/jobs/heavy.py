@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.checks.behaviour.examination import Examination
+from hubbot.checks.tracing.gate import Tracer
+from hubbot.jobs.twins import convert_twin
 from hubbot.jobs.windowed import judged
 from hubbot.jobs.workspace import Workspace
 from hubbot.pickles.staging import unpickled
@@ -71,12 +73,13 @@ def verify(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     workspace = Workspace(root=Path(request["root"]))
     checkpoint = workspace.checkpoint()
     examination = _examination(request, workspace)
-    verdicts = {}
+    verdicts, tracer = {}, Tracer(convert_twin)
     for variant in request["variants"]:
         report = verifying.verify(
             checkpoint,
             source=workspace.source,
             artifact=workspace.variant(variant),
+            tracer=tracer,
             examination=examination,
             judged=judged(workspace, variant),
             progress=_told(progress),
@@ -94,6 +97,7 @@ def verify_folder(request: dict[str, Any], progress: Progress) -> dict[str, Any]
         workspace.checkpoint(),
         source=Path(request["source"]),
         artifact=Path(request["artifact"]),
+        tracer=Tracer(convert_twin),
         examination=_examination(request, workspace),
         progress=_told(progress),
     )

@@ -33,6 +33,7 @@ _MEANING = {
 _TAG = re.compile(r"[a-z0-9-]{1,64}")
 _UNSAFE = re.compile(r"[|`<>\[\]\\\r\n]")
 SHOWN_DROPS = 20
+SHOWN_ROWS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +127,7 @@ def _context(
         "rows": [_row(item) for item in made],
         "plain": not any(encoding.is_quantized for encoding in planned.encodings.values()),
         "compared": _compared(this),
+        "provenance": _provenance(this),
         "verdict": this.report.verdict if this.report else "none",
         "gates": _gates(this),
         "failures": [
@@ -219,6 +221,25 @@ def _compared(this: Made) -> str | None:
         f"{text['window']} scored in their second half, {_text(measured['arithmetic'])}; the unquantized model's "
         f"perplexity there is {found['base_perplexity']['value']:.2f}"
     )
+
+
+def _provenance(this: Made) -> dict[str, Any] | None:
+    """Return what the tracer saw, row by row, or None where it did not pass."""
+    report = this.report
+    if report is None or not report.provenance or report.gates["tracer"] != "pass":
+        return None
+    found = report.provenance
+    return {
+        "elements": found["twin"]["elements"],
+        "tensors": found["twin"]["tensors"],
+        "parameters": found["twin"]["parameters"],
+        "sanitize": _text(found["mlx_lm_sanitize"]),
+        "experts": [
+            {"parameter": _text(row["parameter"]), "from": _text(row["from"]), "how": _text(row["how"])}
+            for row in found["map"]
+            if row["experts"]
+        ][:SHOWN_ROWS],
+    }
 
 
 def _gates(made: Made) -> list[dict[str, str]]:

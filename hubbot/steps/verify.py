@@ -11,6 +11,7 @@ from hubbot.checkpoints import Checkpoint
 from hubbot.checks.behaviour.examination import Examination
 from hubbot.checks.judge import WHOLE, judge
 from hubbot.checks.partial import Judged, judge_part
+from hubbot.checks.tracing.gate import Tracer
 from hubbot.finishing import write_json
 from hubbot.marks import MARK, read_mark
 from hubbot.progress import Progress
@@ -22,14 +23,18 @@ def verify(
     source: Path,
     artifact: Path,
     progress: Progress,
+    tracer: Tracer,
     examination: Examination = WHOLE,
     judged: Judged | None = None,
 ) -> Report:
     """Return the report on the artifact in folder `artifact`; it may come from anybody.
 
-    `judged` are the findings of `verify_part` on all of it, where the source's weights have been released.
+    `tracer` is the gate over the converter, shared by the variants of a source. `judged` are the findings of
+    `verify_part` on all of it, where the source's weights have been released.
     """
-    return judge(checkpoint, source, artifact, progress=progress, examination=examination, judged=judged)
+    return judge(
+        checkpoint, source, artifact, progress=progress, tracer=tracer, examination=examination, judged=judged
+    )
 
 
 def verify_part(

@@ -9,7 +9,7 @@ from hubbot.checks.judge import judge
 from hubbot.errors import AmbiguousLayout
 from hubbot.folders import Folder
 from hubbot.steps.inspect import inspect
-from tests.checkpoints_on_disk import Workshop, converted, judged, look, quietly
+from tests.checkpoints_on_disk import TRACER, Workshop, converted, edit_json, judged, look, quietly
 from tests.checks.stock import stock_convert, stock_source
 from tests.reference.checkpoints import case, write
 
@@ -83,6 +83,13 @@ def test_judging_leaves_the_artifact_as_it_is(workshop: Workshop) -> None:
 
 
 def test_a_source_of_an_unproven_family_cannot_be_judged(workshop: Workshop, tmp_path: Path) -> None:
-    source = write(case("deepseek_v3/hub"), tmp_path / "source")
-    with pytest.raises(AmbiguousLayout, match="deepseek_v3"):
-        judge(inspect(Folder(source)), source, workshop.artifact("qwen3_moe/hub", "bf16"), progress=quietly)
+    source = write(case("qwen3_moe/hub"), tmp_path / "source")
+    edit_json(source / "config.json", model_type="unproven_moe")
+    with pytest.raises(AmbiguousLayout, match="unproven_moe"):
+        judge(
+            inspect(Folder(source)),
+            source,
+            workshop.artifact("qwen3_moe/hub", "bf16"),
+            progress=quietly,
+            tracer=TRACER,
+        )

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from hubbot.steps import verify as step
-from tests.checkpoints_on_disk import Workshop, edit_json, quietly
+from tests.checkpoints_on_disk import TRACER, Workshop, edit_json, quietly
 
 SOURCE = "qwen3_moe/square/hub"
 
@@ -11,12 +11,12 @@ def test_an_approved_artifact_is_marked_and_stays_approved(workshop: Workshop, t
     source = workshop.source(SOURCE)
     folder = workshop.copy(SOURCE, "4bit", tmp_path / "4bit")
     before = (folder / "hubbot.json").read_bytes()
-    report = step.verify(source.checkpoint, source=source.folder, artifact=folder, progress=quietly)
+    report = step.verify(source.checkpoint, source=source.folder, artifact=folder, progress=quietly, tracer=TRACER)
     assert report.verdict == "approved"
     assert (folder / "hubbot.json").read_bytes() == before
     step.record(report)
     assert json.loads((folder / "hubbot.json").read_text())["verified"] is True
-    again = step.verify(source.checkpoint, source=source.folder, artifact=folder, progress=quietly)
+    again = step.verify(source.checkpoint, source=source.folder, artifact=folder, progress=quietly, tracer=TRACER)
     assert again.verdict == "approved"
 
 
@@ -25,7 +25,7 @@ def test_a_refused_artifact_loses_its_mark_of_approval(workshop: Workshop, tmp_p
     folder = workshop.copy(SOURCE, "4bit", tmp_path / "4bit")
     edit_json(folder / "hubbot.json", verified=True)
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-1])
-    report = step.verify(source.checkpoint, source=source.folder, artifact=folder, progress=quietly)
+    report = step.verify(source.checkpoint, source=source.folder, artifact=folder, progress=quietly, tracer=TRACER)
     step.record(report)
     assert report.verdict == "refused"
     assert json.loads((folder / "hubbot.json").read_text())["verified"] is False
@@ -35,5 +35,7 @@ def test_an_artifact_of_somebody_else_gets_no_mark(workshop: Workshop, tmp_path:
     source = workshop.source(SOURCE)
     folder = workshop.copy(SOURCE, "4bit", tmp_path / "4bit")
     (folder / "hubbot.json").unlink()
-    step.record(step.verify(source.checkpoint, source=source.folder, artifact=folder, progress=quietly))
+    step.record(
+        step.verify(source.checkpoint, source=source.folder, artifact=folder, progress=quietly, tracer=TRACER)
+    )
     assert not (folder / "hubbot.json").exists()

@@ -19,8 +19,8 @@ TOP_KS = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "
 # No key shrinks below what makes the feature that it belongs to act within 32 tokens.
 LIMITS: Mapping[str, int] = {
     "vocab_size": 256, "vocab_size_per_layer_input": 256, "hidden_size": 128, "head_dim": 32,
-    "global_head_dim": 64, "swa_head_dim": 32, "swa_v_head_dim": 32, "v_head_dim": 64, "q_lora_rank": 64,
-    "kv_lora_rank": 64, "qk_rope_head_dim": 64, "qk_nope_head_dim": 64, "index_n_heads": 32,
+    "attention_head_dim": 32, "global_head_dim": 64, "swa_head_dim": 32, "swa_v_head_dim": 32, "v_head_dim": 64,
+    "q_lora_rank": 64, "kv_lora_rank": 64, "qk_rope_head_dim": 64, "qk_nope_head_dim": 64, "index_n_heads": 32,
     "index_head_dim": 128, "index_topk": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
     "linear_key_head_dim": 32, "linear_value_head_dim": 32, "linear_head_dim": 64, "linear_num_heads": 4,
     "intermediate_size": 192, "intermediate_size_mlp": 192, "moe_intermediate_size": 64,
