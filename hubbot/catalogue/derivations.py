@@ -9,7 +9,7 @@ from typing import Any
 
 from hubbot.catalogue import ropes
 from hubbot.catalogue.nesting import found_under
-from hubbot.catalogue.spellings import SYNONYMS
+from hubbot.catalogue.spellings import INERT, INERT_PATTERN, SYNONYMS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,8 @@ def full_attention_interval(config: Mapping[str, Any]) -> Derived | None:
 def full_attention_layers(config: Mapping[str, Any]) -> Derived | None:
     """The numbers of the layers with attention; the others are convolutions."""
     kinds, numbers = config.get("layer_types"), config.get("full_attn_idxs")
-    if isinstance(kinds, list) and set(kinds) <= {"full_attention", "conv"}:
+    # mlx-lm's class looks for the first layer of each kind, so both must be there.
+    if isinstance(kinds, list) and set(kinds) == {"full_attention", "conv"}:
         found = [index for index, kind in enumerate(kinds) if kind == "full_attention"]
         return Derived(value=found, keys=("layer_types", "full_attn_idxs"))
     return Derived(value=numbers, keys=("full_attn_idxs",)) if isinstance(numbers, list) else None
@@ -220,7 +221,8 @@ def linear_attention(config: Mapping[str, Any]) -> Derived | None:
     if isinstance(nested, Mapping):
         return Derived(value=dict(nested), keys=("linear_attn_config",))
     names = ("linear_head_dim", "linear_num_heads", "linear_conv_kernel_dim")
-    if not isinstance(kinds, list) or set(kinds) - {"full_attention", "linear_attention"}:
+    # mlx-lm's class looks for the first layer of each kind, so both must be there.
+    if not isinstance(kinds, list) or set(kinds) != {"full_attention", "linear_attention"}:
         return None
     if not all(isinstance(config.get(name), int) for name in names):
         return None
@@ -232,6 +234,51 @@ def linear_attention(config: Mapping[str, Any]) -> Derived | None:
         "short_conv_kernel_size": config["linear_conv_kernel_dim"],
     }
     return Derived(value=value, keys=("layer_types", *names))
+
+
+# What DBRX's nested configs may hold beside what its class reads, with the values under which it has no effect.
+_FLAT_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "ffn_act_fn": (None, {"name": "silu"}),
+    "moe_normalize_expert_weights": (1, 1.0),
+    "uniform_expert_assignment": (None, False),
+}
+_FLAT_INERT = INERT | {"attn_pdrop", "moe_jitter_eps", "moe_loss_weight", "hidden_size", "rope_theta"}
+
+
+def flat_attention(config: Mapping[str, Any]) -> Derived | None:
+    """DBRX's attn_config; its rope_theta stands in rope_parameters too, or there alone."""
+    names = ("kv_n_heads", "clip_qkv", "rope_theta")
+    nested, keys = _flat(config, "attn_config", names[:2]), ("attn_config", "rope_parameters.rope_theta")
+    thetas = set(found_under(config, ("attn_config.rope_theta", "rope_parameters.rope_theta")).values())
+    parameters = config.get("rope_parameters")
+    scaled = isinstance(parameters, Mapping) and ropes.kind_of(parameters) != "default"
+    if nested is None or len(thetas) != 1 or scaled:
+        return None
+    return Derived(value={**nested, "rope_theta": thetas.pop()}, keys=keys)
+
+
+def flat_experts(config: Mapping[str, Any]) -> Derived | None:
+    """DBRX's ffn_config: what its class reads of it, where nothing else in it has an effect."""
+    value = _flat(config, "ffn_config", ("ffn_hidden_size", "moe_num_experts", "moe_top_k"))
+    return Derived(value=value, keys=("ffn_config",)) if value else None
+
+
+def _flat(config: Mapping[str, Any], key: str, names: tuple[str, ...]) -> dict[str, Any] | None:
+    nested = config.get(key)
+    if not isinstance(nested, Mapping) or not all(_is_number(nested.get(name)) for name in names):
+        return None
+    idle = all(_is_idle(name, value) for name, value in nested.items() if name not in names)
+    return {name: nested[name] for name in names} if idle else None
+
+
+def _is_idle(name: str, value: Any) -> bool:
+    if name in _FLAT_NEUTRAL:
+        return value in _FLAT_NEUTRAL[name]
+    return value is None or name in _FLAT_INERT or INERT_PATTERN.fullmatch(name) is not None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def renormalised_top_k(config: Mapping[str, Any]) -> Derived | None:

@@ -100,6 +100,7 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
                 consumed |= keys
     problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, source))]
     problems += list(_beyond_limits(origins, family))
+    problems += list(_alone(origins, family))
     problems += list(_rope_problems(origins, source, family, consumed))
     unread = [f"{key} = {value!r}" for key, value in _acting(source, consumed, family)]
     problems += [f"the config says {text}, which mlx-lm's {family.runtime} class does not read" for text in unread]
@@ -198,10 +199,31 @@ def _beyond_limits(origins: list[Origin], family: Family) -> Iterator[str]:
             yield f"the config says {origin.field} = {origin.value!r}: {limit.reason}"
 
 
+# Classes whose router leaves the weight of a single chosen expert as it is, where transformers makes it 1.
+NOT_ALONE = frozenset(
+    {
+        "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "glm4_moe", "solar_open", "glm4_moe_lite", "dots1",
+        "exaone_moe", "kimi_linear", "mimo_v2_flash", "nemotron_h",
+    }
+)  # fmt: skip
+
+
+def _alone(origins: list[Origin], family: Family) -> Iterator[str]:
+    """Yield a sentence where the weight of one chosen expert ought to be renormalised and would not be."""
+    values = {origin.field: origin.value for origin in origins}
+    renormalised = any(values.get(key) is True for key in SYNONYMS["norm_topk_prob"])
+    if family.runtime in NOT_ALONE and renormalised and any(values.get(key) == 1 for key in TOP_K):
+        yield (
+            f"the config says one expert a token, renormalised: its weight is 1, and mlx-lm's {family.runtime} "
+            "class leaves it as it is"
+        )
+
+
 def _rope_problems(
     origins: list[Origin], config: Mapping[str, Any], family: Family, consumed: set[str]
 ) -> Iterator[str]:
     """Yield what the rope that the class is given holds and does not read."""
+    yield from ropes.contradictions(config)
     values = {origin.field: origin.value for origin in origins}
     layers = ropes.by_layer_type(config)
     reads = frozenset(family.rope_reads)
@@ -211,12 +233,12 @@ def _rope_problems(
         if not family.keeps_rope_parameters and "rope_parameters" not in consumed:
             yield f"rope_parameters differ by layer type: {dict(layers)!r}"
         for name, parameters in layers.items():
-            yield from ropes.problems(f"rope_parameters.{name}", parameters, reads)
+            yield from ropes.problems(f"rope_parameters.{name}", parameters, reads, family.rope_kinds)
         return
     given = values.get("rope_parameters" if family.keeps_rope_parameters else "rope_scaling")
     # A family's own limit says all that its class takes.
     if isinstance(given, Mapping) and given != family.unscaled_rope and "rope_scaling" not in family.limits:
-        yield from ropes.problems("rope_scaling", given, reads)
+        yield from ropes.problems("rope_scaling", given, reads, family.rope_kinds)
 
 
 def _acting(config: Mapping[str, Any], consumed: set[str], family: Family) -> Iterator[tuple[str, Any]]:
@@ -226,14 +248,20 @@ def _acting(config: Mapping[str, Any], consumed: set[str], family: Family) -> It
             continue
         if INERT_PATTERN.fullmatch(key):
             continue
-        if value in family.neutral.get(key, ()) or value in NEUTRAL.get(key, ()):
+        neutral = family.neutral.get(key, NEUTRAL.get(key))
+        if neutral is not None and any(_is(value, one) for one in neutral):
             continue
-        if key not in NEUTRAL and (value is False or (value in ("", [], {}) and not isinstance(value, bool))):
+        if neutral is None and (value is False or (value in ("", [], {}) and not isinstance(value, bool))):
             continue  # a switch that is off, of a feature that neither side knows
         if key == "rope_parameters" and isinstance(value, Mapping):
             yield from _unread_rope(value, consumed)
         elif key not in _IDLE_WHEN or not _IDLE_WHEN[key](value, config, consumed):
             yield key, value
+
+
+def _is(value: Any, other: Any) -> bool:
+    """Say whether two values are the same; true is not 1, nor false 0."""
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
 
 
 def _unread_rope(parameters: Mapping[str, Any], consumed: set[str]) -> Iterator[tuple[str, Any]]:
@@ -267,9 +295,9 @@ def _is_attention_of_one_kind(value: Any, config: Mapping[str, Any], _consumed: 
         return False
     # Llama 4: the layers with rope see in chunks, and mlx-lm's class takes every fourth for one without.
     chunked = ["full_attention" if (layer + 1) % 4 == 0 else "chunked_attention" for layer in range(len(value))]
-    return all(kind == "full_attention" for kind in value) or (
-        "attention_chunk_size" in config and value == chunked
-    )
+    if "attention_chunk_size" in config:
+        return bool(value == chunked)
+    return all(kind == "full_attention" for kind in value)
 
 
 def _is_every_fourth(value: Any, _config: Mapping[str, Any], _consumed: set[str]) -> bool:

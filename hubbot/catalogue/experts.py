@@ -105,12 +105,16 @@ def geometry_of(checkpoint: Checkpoint, experts: Experts, hidden: int | None) ->
     by_projection: dict[tuple[str, bool], list[TensorInfo]] = defaultdict(list)
     for tensor in experts.tensors:
         by_projection[tensor.projection, tensor.is_bias].append(checkpoint.tensors[tensor.name])
-    rank = 2 if experts.row.stacking == "per-expert" else 3
+    rank = 3 if experts.row.stacking == "stacked" else 2
     for (projection, is_bias), tensors in by_projection.items():
         _check_same_shape(f"{projection}{' bias' if is_bias else ''}", tensors, rank - is_bias)
     shape = {p: tensors[0].shape for (p, is_bias), tensors in by_projection.items() if not is_bias}
-    found = [name for name, width in _orientations(shape, hidden) if width is not None]
-    widths = {name: width for name, width in _orientations(shape, hidden) if width is not None}
+    if experts.row.stacking == "flat":
+        fitting = [("out,in", _flat_width(shape, hidden, dialects.expert_count(checkpoint.config)))]
+    else:
+        fitting = _orientations(shape, hidden)
+    widths = {name: width for name, width in fitting if width is not None}
+    found = list(widths)
     told = ", ".join(f"{p} {list(s)}" for p, s in shape.items())
     if not found:
         raise IncompleteCover(
@@ -167,7 +171,15 @@ def _orientations(shape: dict[str, tuple[int, ...]], hidden: object) -> list[tup
     return [("out,in", out_in), ("in,out", in_out)]
 
 
-_LAYER = re.compile(r"(?:^|\.)layers\.([0-9]{1,6})\.")
+def _flat_width(shape: dict[str, tuple[int, ...]], hidden: object, declared: tuple[str, int] | None) -> int | None:
+    """Return one expert's width where all projections are [experts * width, hidden]."""
+    rows, columns = shape["down"]
+    count = declared[1] if declared else 0
+    alike = len(set(shape.values())) == 1 and columns == hidden
+    return rows // count if alike and count > 0 and rows % count == 0 else None
+
+
+_LAYER = re.compile(r"(?:^|\.)(?:layers|transformer\.blocks)\.([0-9]{1,6})\.")
 
 
 def check_layers(checkpoint: Checkpoint, layers: int) -> None:

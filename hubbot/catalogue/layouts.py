@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 class LayoutRow:
     """One layout: `parts` maps a projection (gate, up, down or gate_up) to its name below the block.
 
-    In a name "{e}" stands for the expert's number. `stacking` is "per-expert" (one [out, in] tensor each) or
-    "stacked" (one [experts, out, in] tensor). `biases` are the names of the projections' biases, where experts
-    have any. `example` is a full tensor name as found on the Hub. `same_names_as` is a row with the same names,
-    from which shapes or a missing gate tell this one.
+    In a name "{e}" stands for the expert's number. `stacking` is "per-expert" (one [out, in] tensor each),
+    "stacked" (one [experts, out, in] tensor) or "flat" (one [experts * width, hidden] tensor, of down too: its
+    experts stand one below the other, and the family's reshapes take them apart). `biases` are the names of the
+    projections' biases, where experts have any. `example` is a full tensor name as found on the Hub.
+    `same_names_as` is a row with the same names, from which shapes or a missing gate tell this one.
     """
 
     key: str
@@ -47,6 +48,11 @@ class ExpertTensor:
     projection: str
     expert: int | None
     is_bias: bool = False
+
+    @property
+    def is_flat(self) -> bool:
+        """Say whether the family's reshapes take it apart, like any tensor beside the experts."""
+        return self.row.stacking == "flat"
 
 
 ROWS: tuple[LayoutRow, ...] = (
@@ -153,6 +159,14 @@ ROWS: tuple[LayoutRow, ...] = (
         same_names_as="E",
     ),
     LayoutRow(
+        key="E*",
+        naming="flat w1/v1/w2, one expert's rows below the other's",
+        stacking="flat",
+        parts={"gate": "experts.mlp.w1", "up": "experts.mlp.v1", "down": "experts.mlp.w2"},
+        example="transformer.blocks.3.ffn.experts.mlp.w1",
+        source="databricks/dbrx; transformers' DbrxExpertGLU, views of [experts, width, hidden]",
+    ),
+    LayoutRow(
         key="G",
         naming="stacked fused w13_weight/w2_weight, gate and up in turn",
         stacking="stacked",
@@ -197,7 +211,8 @@ TRANSPOSED: Mapping[str, str] = {"E": "F"}
 
 BLOCKS = ("mlp", "block_sparse_moe", "feed_forward", "mixer", "moe", "ffn")
 # Gemma 4 holds its experts beside the dense MLP, directly in the layer.
-_HEAD = rf"(?P<prefix>(?:[\w-]+\.)*layers\.(?P<layer>\d+))\.(?:(?P<block>{'|'.join(BLOCKS)})\.)?"
+_LIST = r"(?:layers|(?<=transformer\.)blocks)"
+_HEAD = rf"(?P<prefix>(?:[\w-]+\.)*{_LIST}\.(?P<layer>\d+))\.(?:(?P<block>{'|'.join(BLOCKS)})\.)?"
 
 
 def _compile(row: LayoutRow) -> Iterator[tuple[str, bool, re.Pattern[str]]]:

@@ -5,7 +5,7 @@ their own way.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,8 @@ class Reshape:
     """What becomes of the tensors whose runtime name matches `pattern` in whole, under configs where `when` holds.
 
     `reason` cites the source; `where` may leave out some of the names, by what the config says of their layer.
+    With `each` the pieces are made once for each of so many equal parts of the source's first axis; "{e}" in
+    their names is the part's number, and each part is one unit.
     """
 
     pattern: str
@@ -59,6 +61,7 @@ class Reshape:
     reason: str
     when: Callable[[Config], bool] = _always
     where: Callable[[re.Match[str], Config], bool] = _everywhere
+    each: Callable[[Config], int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,18 +83,26 @@ def reshaped(name: str, rows: Sequence[Reshape], config: Config) -> tuple[Reshap
     for row in rows:
         found = re.fullmatch(row.pattern, name)
         if found and row.when(known) and row.where(found, known):
-            return tuple(
-                Reshaped(
-                    output=found.expand(piece.name),
-                    groups=piece.groups(known),
-                    view=piece.steps(known),
-                    merge=piece.merge,
-                    reason=row.reason,
-                    part=piece.part,
-                )
-                for piece in row.pieces
-            )
+            return tuple(_made(found, row, known))
     return (Reshaped(output=name, groups=None, view=(), merge=False, reason=""),)
+
+
+def _made(found: re.Match[str], row: Reshape, config: Config) -> Iterator[Reshaped]:
+    parts = row.each(config) if row.each else None
+    for piece in row.pieces:
+        name, view = found.expand(piece.name), piece.steps(config)
+        if parts is None:
+            yield Reshaped(
+                output=name,
+                groups=piece.groups(config),
+                view=view,
+                merge=piece.merge,
+                reason=row.reason,
+                part=piece.part,
+            )
+        for number in range(parts or 0):
+            output, part = name.replace("{e}", str(number)), (number, parts or 0)
+            yield Reshaped(output=output, groups=parts, view=view, merge=True, reason=row.reason, part=part)
 
 
 def _heads(config: Config) -> int:
@@ -197,6 +208,27 @@ GROUPED_BIAS = Reshape(
     pieces=(Piece(name=r"\1", steps=_shifted),),
     reason="mlx-lm masks excluded groups with 0; a constant added to all of a layer's biases keeps them below",
     when=_has_groups,
+)
+
+
+def _dbrx_experts(config: Config) -> int:
+    return int(config["ffn_config"]["moe_num_experts"])
+
+
+# Every expert of the class is an MLP of Linear layers of its own.
+DBRX_EXPERTS = (
+    Reshape(
+        pattern=r"(.*\.experts)\.mlp\.([vw]1)",
+        pieces=(Piece(name=r"\1.{e}.\2.weight"),),
+        reason="mlx-lm's DBRX has a module for each expert: w1 and v1 are its rows (models/dbrx.py)",
+        each=_dbrx_experts,
+    ),
+    Reshape(
+        pattern=r"(.*\.experts)\.mlp\.w2",
+        pieces=(Piece(name=r"\1.{e}.w2.weight", steps=_transposed),),
+        reason="mlx-lm's DBRX has a module for each expert: w2 is its rows transposed (models/dbrx.py)",
+        each=_dbrx_experts,
+    ),
 )
 
 

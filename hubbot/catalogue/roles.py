@@ -10,7 +10,7 @@ from typing import Final
 
 # First match wins; names are those of mlx-lm's modules.
 _RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
-    ("expert", re.compile(r"\.(?:switch_mlp|switch_glu|experts)\.\w+\.(?:weight|bias)$")),
+    ("expert", re.compile(r"\.(?:switch_mlp|switch_glu|experts|experts\.\d+)\.\w+\.(?:weight|bias)$")),
     ("router", re.compile(r"\.(?:gate|gate\.proj)\.(?:weight|bias)$|\.router\.(?:\w+\.)?\w+$")),
     ("router", re.compile(r"\.(?:e_score_correction_bias|expert_bias)$")),
     ("shared_expert_gate", re.compile(r"\.shared_expert_gate\.\w+$")),
@@ -20,7 +20,7 @@ _RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("bias", re.compile(r"\.bias$")),
     ("dense_mlp", re.compile(r"\.(?:mlp|feed_forward|block_sparse_moe|mlps\.\d+)\.\w+\.weight$")),
     ("dense_mlp", re.compile(r"\.mixer\.(?:up|down)_proj\.weight$")),  # a Nemotron-H layer that is one
-    ("attention", re.compile(r"\.(?:self_attn|attention|linear_attn|mixer|mamba|conv)\.")),
+    ("attention", re.compile(r"\.(?:self_attn|attn|attention|linear_attn|mixer|mamba|conv)\.")),
     ("embedding", re.compile(r"embed_tokens\.weight$|embeddings\.weight$|(?:^|\.)wte\.weight$")),
     ("lm_head", re.compile(r"(?:^|\.)lm_head\.weight$")),
 )

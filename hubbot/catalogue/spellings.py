@@ -27,7 +27,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(_EPSILON, _EPSILON),
     "layer_norm_epsilon": ("layer_norm_epsilon", "norm_eps"),
     "head_dim": ("head_dim", "attention_head_dim"),
-    "rope_theta": ("rope_parameters.rope_theta", "rope_theta"),
+    "rope_theta": ("rope_parameters.rope_theta", "rope_scaling.rope_theta", "rope_theta"),
     "partial_rotary_factor": ("rope_parameters.partial_rotary_factor", "partial_rotary_factor"),
 }
 # Keys without effect on the function that a text decoder computes at inference.

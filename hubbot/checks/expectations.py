@@ -49,10 +49,11 @@ class Expectations:
         self._is_fused = row.is_fused
         self._transposed = geometry.orientation == "in,out"
         self._order = family.layouts[geometry.row.key].order
-        self._experts: dict[Key, ExpertTensor] = {(t.prefix, t.projection, t.expert, t.is_bias): t for t in known}
+        placed = [tensor for tensor in known if not tensor.is_flat]
+        self._experts: dict[Key, ExpertTensor] = {(t.prefix, t.projection, t.expert, t.is_bias): t for t in placed}
         self._places = {
             parameter: ExpertPlace(prefix=tensor.prefix, projection=projection, is_bias=tensor.is_bias)
-            for tensor in known
+            for tensor in placed
             for projection, parameter in parameters_of(tensor, family)
         }
         declared = dialects.expert_count(checkpoint.config)
@@ -61,7 +62,7 @@ class Expectations:
         self._plain: dict[str, tuple[str, Reshaped]] = {
             made.output: (name, made)
             for name in infos
-            if layouts.read_name(name) is None
+            if (found := layouts.read_name(name)) is None or found.is_flat
             for made in reshaped(runtime_name(name, family), family.reshapes, config)
         }
 

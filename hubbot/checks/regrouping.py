@@ -12,6 +12,10 @@ def rows(sources: SourceTensors, name: str, made: Reshaped, start: int, stop: in
     shape = sources.shape(name)
     lead = shape[0] if shape else 1
     per_unit = lead // (made.groups or lead)
+    if made.part is not None and made.merge:
+        number, _ = made.part
+        unit = _viewed(_units(sources, name, made, number, number + 1, per_unit), made)
+        return unit[0, start:stop]
     if made.part is not None:
         number, count = made.part
         first, end = number * lead // count, (number + 1) * lead // count

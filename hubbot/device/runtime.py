@@ -298,7 +298,9 @@ def build(config: Mapping[str, Any]) -> Any:
 
 
 # Whatever a model class raises about numbers and keys that it cannot use.
-_REJECTIONS = (TypeError, ValueError, KeyError, AttributeError, AssertionError, ArithmeticError, IndexError)
+_REJECTIONS = (
+    TypeError, ValueError, KeyError, AttributeError, AssertionError, ArithmeticError, IndexError, StopIteration,
+)  # fmt: skip
 
 
 def _takes_global_scale(module: Any) -> bool:

@@ -83,8 +83,8 @@ def _cover(
     wanted = {parameter.name: parameter for parameter in parameters}
     kept, dropped = without_drops(checkpoint, family)
     experts, _ = layouts.read_names(kept.tensors)
-    expert_names = {tensor.name for tensor in experts}
-    moves = _expert_moves(experts, layout, family, wanted)
+    expert_names = {tensor.name for tensor in experts if not tensor.is_flat}
+    moves = _expert_moves([tensor for tensor in experts if not tensor.is_flat], layout, family, wanted)
     for name, info in kept.tensors.items():
         if name not in expert_names:
             moves += _plain_moves(name, info.shape, family, config, wanted)
@@ -123,11 +123,12 @@ def _plain_moves(
 
 
 def _units(made: Reshaped, shape: tuple[int, ...]) -> tuple[int, int] | None:
-    """Return which steps of the source's first axis a piece takes; None for all."""
+    """Return which units of the source a piece takes; None for all."""
     if made.part is None:
         return None
     number, count = made.part
-    return (number * shape[0] // count, (number + 1) * shape[0] // count)
+    units = made.groups or shape[0]
+    return (number * units // count, (number + 1) * units // count)
 
 
 def _expert_moves(

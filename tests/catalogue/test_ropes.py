@@ -17,7 +17,7 @@ YARN: dict[str, Any] = {
 
 
 def problems(**parameters: Any) -> list[str]:
-    return list(ropes.problems("rope", parameters, frozenset()))
+    return list(ropes.problems("rope", parameters, frozenset(), ropes.READ))
 
 
 @pytest.mark.parametrize(
@@ -45,10 +45,47 @@ def test_what_mlx_lm_reads_or_works_out_by_itself_is_no_problem(parameters: dict
         ({"rope_type": "dynamic", "factor": 2.0}, "'dynamic'"),
         ({"rope_type": "default", "partial_rotary_factor": 0.5}, "partial_rotary_factor = 0.5"),
         ({"rope_type": "linear", "factor": 2.0, "beta_fast": 3}, "beta_fast = 3"),
+        ({"rope_type": "linear"}, "factor = None"),
+        ({"rope_type": "yarn", "factor": 2.0}, "original_max_position_embeddings = None"),
+        ({**YARN, "factor": None}, "factor = None"),
+        ({**YARN, "mscale_all_dim": 1.0}, "mscale_all_dim = 1.0"),
     ],
 )
 def test_a_setting_that_mlx_lms_rope_ignores_is_a_problem_by_name(parameters: dict[str, Any], told: str) -> None:
     assert any(told in problem for problem in problems(**parameters))
+
+
+def test_a_kind_that_the_class_does_not_know_is_a_problem_by_name() -> None:
+    found = list(ropes.problems("rope", {"rope_type": "linear", "factor": 2.0}, frozenset(), ("yarn",)))
+    assert found == ["the config says rope.rope_type = 'linear', which mlx-lm's class does not compute"]
+
+
+@pytest.mark.parametrize("factors", [{"mscale": 0.7}, {"mscale": 0.7, "mscale_all_dim": 0}, {}])
+def test_one_of_yarns_two_factors_alone_is_left_out_as_transformers_passes_over_it(factors: Any) -> None:
+    scaling, _ = ropes.scaling({"rope_parameters": {**YARN, **factors}})
+    assert scaling is not None
+    assert not {"mscale", "mscale_all_dim"} & scaling.keys()
+
+
+def test_both_of_yarns_factors_are_kept() -> None:
+    scaling, _ = ropes.scaling({"rope_scaling": {**YARN, "mscale": 0.7, "mscale_all_dim": 1.0}})
+    assert scaling is not None
+    assert (scaling["mscale"], scaling["mscale_all_dim"]) == (0.7, 1.0)
+
+
+@pytest.mark.parametrize("kind", ["yarn", "llama3"])
+def test_the_context_that_a_scaling_leaves_out_is_the_whole_one_as_in_transformers(kind: str) -> None:
+    scaling, _ = ropes.scaling(
+        {"rope_scaling": {"rope_type": kind, "factor": 4.0}, "max_position_embeddings": 512}
+    )
+    assert scaling is not None
+    assert scaling["original_max_position_embeddings"] == 512
+
+
+def test_two_dialects_that_do_not_say_the_same_are_a_problem() -> None:
+    config = {"rope_parameters": {"rope_type": "default", "rope_theta": 5.0}, "rope_scaling": YARN}
+    assert any("'yarn' and rope_parameters 'default'" in told for told in ropes.contradictions(config))
+    assert list(ropes.contradictions({"rope_parameters": YARN, "rope_scaling": YARN})) == []
 
 
 def test_both_dialects_give_one_scaling() -> None:

@@ -50,10 +50,11 @@ ORIGINAL_ROWS = {
     "C": {"nemotron_h"},
     "E": {"mistral4", "gemma4", "gemma4_text", "qwen3_vl_moe"},
     "E'": {"granitemoe", "granitemoehybrid", "granitemoeshared"},
+    "E*": {"dbrx"},
     "F": {"gpt_oss", "llama4", "llama4_text"},
 }
-EXPERTS = re.compile(r"layers\.(\d+)\.(?:\w+\.)?(?:experts\.(?!e_score)|input_linear\.)")
-LAYER = re.compile(r"(?<!encoder\.)layers\.(\d+)\.")
+EXPERTS = re.compile(r"(?:layers|transformer\.blocks)\.(\d+)\.(?:\w+\.)?(?:experts\.(?!e_score)|input_linear\.)")
+LAYER = re.compile(r"(?:(?<!encoder\.)layers|transformer\.blocks)\.(\d+)\.")
 
 
 def row_of(made: Case) -> str:
@@ -74,9 +75,10 @@ def test_what_transformers_wrote_is_recognised_with_its_numbers(made: Case, work
     beyond = f"layers.{config.get('num_hidden_layers')}."
     names = [name for name in tensors(made) if "vision" not in name and beyond not in name]
     assert layout.row == row_of(made)
-    keys = ("num_experts", "num_local_experts", "n_routed_experts")
+    config |= config.get("ffn_config", {})
+    keys = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
     assert layout.num_experts == next(config[key] for key in keys if config.get(key))
-    chosen = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "top_k_experts")
+    chosen = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "top_k_experts", "moe_top_k")
     assert layout.experts_per_token == next(config[key] for key in chosen if config.get(key))
     assert layout.layers == len({found[1] for name in names if (found := LAYER.search(name))})
     assert layout.moe_layers == tuple(sorted({int(found[1]) for name in names if (found := EXPERTS.search(name))}))

@@ -68,6 +68,7 @@ LATENT_ATTENTION: tuple[Family, ...] = (
         },
         neutral={"norm_topk_prob": (False,), "scoring_func": ("softmax",)},
         # The class reads a scaling in every case: by factor 1 it is none.
+        rope_kinds=("yarn",),
         unscaled_rope={"type": "yarn", "factor": 1.0, "mscale": 0.0, "mscale_all_dim": 0.0},
         reference="deepseek_v2",
     ),

@@ -26,6 +26,10 @@ NATIVE_FUSED = Provenance(
     order="concatenated",
     source="transformers 5.23: no conversion, the checkpoint is the module, gate_up_proj = gate then up (chunk)",
 )
+DBRX = Provenance(
+    order=None,
+    source="transformers 5.23 DbrxExpertGLU: w1, v1 and w2 are views [E, width, hidden]; silu(x w1) * (x v1) w2",
+)
 GATELESS = Provenance(
     order=None, source="transformers 5.23 conversion_mapping: up_proj and down_proj -> MergeModulelist, no gate"
 )

@@ -11,6 +11,7 @@ from hubbot.catalogue.derivations import (
     block_pattern,
     clamped_time_steps,
     copied,
+    dense_layers,
     every_layer,
     first,
     full_attention_interval,
@@ -77,6 +78,7 @@ _QWEN_35: dict[str, Any] = {
     "text_args": "qwen3_5.TextModelArgs",
     "text_type": "qwen3_5_moe_text",
 }
+_UNTIED = Limit(values=(False,), reason="transformers keeps an output layer of its own for this family")
 _KINDS: Mapping[str, str] = {
     "linear_attention": "mamba", "mamba": "mamba", "full_attention": "attention", "attention": "attention",
 }  # fmt: skip
@@ -253,6 +255,7 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
             "rms_norm_eps": 1e-5,
         },
         derived={"linear_attn_config": linear_attention},
+        limits={"tie_word_embeddings": _UNTIED},
         neutral={"mla_use_nope": (True,), "topk_method": ("noaux_tc",), "scoring_func": ("sigmoid",)},
         renames=(
             (r"\.block_sparse_moe\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),
@@ -287,6 +290,8 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
         },
         derived={
             "layer_group_size": first(full_attention_interval, copied("layer_group_size")),
+            "first_k_dense_replace": first(dense_layers, copied("first_k_dense_replace")),
+            "short_conv_kernel_size": copied("linear_conv_kernel_dim", "short_conv_kernel_size"),
             # transformers overwrites head_dim with the rotary width and keeps it as linear_head_dim.
             "head_dim": copied("linear_head_dim", "head_dim"),
             "rope_theta": first(copied("rope_parameters.rope_theta"), copied("rope_theta")),
@@ -295,7 +300,13 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
             ),
         },
         neutral={"norm_topk_prob": (True,), "moe_renormalize": (True,)},
-        inert=("linear_num_heads", "linear_conv_kernel_dim", "mtp_loss_scaling_factor", "num_key_value_heads"),
+        limits={
+            "tie_word_embeddings": _UNTIED,
+            "rms_norm_eps": Limit(
+                values=(1e-6,), reason="transformers norms the latents with 1e-6 whatever the config says"
+            ),
+        },
+        inert=("linear_num_heads", "mtp_loss_scaling_factor", "num_key_value_heads"),
         renames=(
             (r"\.self_attn\.forget_gate\.", ".attention."),
             (r"\.self_attn\.", ".attention."),

@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hubbot.catalogue import ropes
 from hubbot.catalogue.derivations import Derivation
 from hubbot.catalogue.reshapes import Reshape
 
@@ -35,6 +36,8 @@ class Family:
     `keeps_rope_parameters` the class reads that dictionary itself, and in it the keys `rope_reads` beside those
     of mlx-lm's rope; `unscaled_rope` is what stands for no scaling. `rope_drift` is how many radians a token may
     be rotated otherwise than by the source's yarn where that does not truncate its ramp; it is recorded.
+    `rope_kinds` are the kinds of scaling that the class computes. `unread` are keys of published configs that
+    transformers does not read: of those no twin can be built.
     `writes` are keys of the written config beside the fields; `runtime_type` is the model type it is loaded by,
     where that is not the class's own name.
     """
@@ -64,6 +67,8 @@ class Family:
     rope_reads: tuple[str, ...] = ()
     unscaled_rope: Mapping[str, Any] | None = None
     rope_drift: float = 0.0
+    rope_kinds: Container[str] = field(default_factory=lambda: ropes.READ)
+    unread: tuple[str, ...] = ()
     writes: Mapping[str, Any] = field(default_factory=dict)
     runtime_type: str | None = None
 
@@ -92,6 +97,27 @@ class Limit:
 
     values: Container[Any]
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """The lists that name each of `kinds` at least once, as values of a limit."""
+
+    kinds: frozenset[str]
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, list) and self.kinds <= set(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Between:
+    """The numbers from `least` to `most`, as values of a limit."""
+
+    least: float
+    most: float
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and self.least <= value <= self.most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

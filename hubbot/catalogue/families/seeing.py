@@ -12,7 +12,7 @@ from hubbot.catalogue.families.provenances import (
     QWEN3_VL,
     QWEN3_VL_TRANSPOSED,
 )
-from hubbot.catalogue.families.row import Family
+from hubbot.catalogue.families.row import Family, Limit
 from hubbot.catalogue.reshapes import JOINED_GATE_UP
 
 SEEING: tuple[Family, ...] = (
@@ -33,6 +33,11 @@ SEEING: tuple[Family, ...] = (
             "rope_theta": 500000.0,
         },
         derived_head_dim=True,
+        limits={
+            "tie_word_embeddings": Limit(
+                values=(False,), reason="mlx-lm's class asks for an output layer of its own"
+            )
+        },
         renames=(
             (r"^model\.language_model\.", "language_model.model."),
             (r"^lm_head\.", "language_model.lm_head."),

@@ -12,7 +12,7 @@ from hubbot.catalogue.families.provenances import (
     PER_EXPERT,
     QWEN_FUSED,
 )
-from hubbot.catalogue.families.row import Family
+from hubbot.catalogue.families.row import Family, Limit, Naming
 from hubbot.catalogue.reshapes import GROUPED_BIAS
 
 SIGMOID_ROUTERS: tuple[Family, ...] = (
@@ -124,6 +124,12 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
         reshapes=(GROUPED_BIAS,),
         renames=((r"\.mlp\.e_score_correction_bias$", ".mlp.gate.e_score_correction_bias"),),
         neutral={"scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
+        limits={
+            "layer_types": Limit(
+                values=Naming(kinds=frozenset({"sliding_attention"})),
+                reason="transformers has no rope in full attention, mlx-lm's class has one where nothing slides",
+            )
+        },
         # layer_types and is_moe_layer say the same layer by layer, and the class reads those.
         inert=("first_k_dense_replace", "sliding_window_pattern"),
         reference="exaone_moe",

@@ -3,8 +3,10 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
+from hubbot.catalogue.derivations import flat_attention, flat_experts
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import (
+    DBRX,
     GRANITE,
     MIXTRAL_FUSED,
     MIXTRAL_PER_EXPERT,
@@ -12,7 +14,8 @@ from hubbot.catalogue.families.provenances import (
     PER_EXPERT,
     QWEN_FUSED,
 )
-from hubbot.catalogue.families.row import Family
+from hubbot.catalogue.families.row import Family, Limit
+from hubbot.catalogue.reshapes import DBRX_EXPERTS
 
 SOFTMAX_ROUTERS: tuple[Family, ...] = (
     Family(
@@ -105,8 +108,27 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
         },
         # The class always has biases in attention and output layer; without them the cover would fail anyway.
         neutral={"attention_bias": (True,), "lm_head_bias": (True,), "tie_word_embeddings": (False,)},
+        limits={
+            "num_experts_per_tok": Limit(
+                values=(2,), reason="transformers' router takes two experts whatever the config says"
+            )
+        },
         renames=((r"\.router\.weight$", ".gate.weight"),),
         reference="phimoe",
+    ),
+    Family(
+        model_type="dbrx",
+        runtime="dbrx",
+        blocks=("ffn",),
+        runtime_block="ffn",
+        layouts={"E*": DBRX},
+        defaults={},
+        derived={"attn_config": flat_attention, "ffn_config": flat_experts},
+        # The whole of it stands in attn_config and ffn_config; the rest repeats them.
+        neutral={"tie_word_embeddings": (False,)},
+        inert=("max_seq_len", "num_key_value_heads"),
+        reshapes=DBRX_EXPERTS,
+        reference="dbrx",
     ),
     Family(
         model_type="granitemoe",

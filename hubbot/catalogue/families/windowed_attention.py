@@ -27,9 +27,13 @@ from hubbot.catalogue.families.provenances import (
     PER_EXPERT,
     QWEN_FUSED,
 )
-from hubbot.catalogue.families.row import Family
+from hubbot.catalogue.families.row import Between, Family, Limit, Naming
 from hubbot.catalogue.reshapes import GROUPED_BIAS
 
+_BOTH_KINDS = Limit(
+    values=Naming(kinds=frozenset({"full_attention", "sliding_attention"})),
+    reason="mlx-lm's class looks for the first layer of each kind",
+)
 _LLAMA4: dict[str, Any] = {
     "runtime": "llama4",
     "blocks": ("feed_forward",),
@@ -48,6 +52,12 @@ _LLAMA4: dict[str, Any] = {
         "floor_scale": 8192,
         "attn_scale": 0.1,
         "attention_chunk_size": 8192,
+    },
+    "limits": {
+        "rms_norm_eps": Limit(
+            values=Between(least=0, most=1e-5),
+            reason="mlx-lm's class normalises queries and keys with 1e-6 whatever the config says",
+        )
     },
     # The class has rope in three layers out of four and experts at every step, whatever the lists say.
     "neutral": {"no_rope_layer_interval": (4,)},
@@ -117,7 +127,9 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
         layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
         defaults={**COMMON, "norm_topk_prob": True, "rms_norm_eps": 1e-6, "sliding_window": 1024},
         inert=("intermediate_size",),  # of dense layers, which this class has none of
+        limits={"layer_types": _BOTH_KINDS},
         keeps_rope_parameters=True,
+        rope_kinds=("yarn", "llama3"),
         reference="mellum",
     ),
     Family(
@@ -190,6 +202,7 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
             "swa_v_head_dim": copied("swa_v_head_dim", "v_head_dim"),
         },
         neutral={"scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
+        unread=("hybrid_layer_pattern",),
         rope_reads=("partial_rotary_factor",),
         renames=((r"\.self_attn\.sinks$", ".self_attn.attention_sink_bias"),),
         reshapes=(GROUPED_BIAS,),

@@ -56,6 +56,11 @@ def check_parity(checkpoint: Checkpoint, folder: Path) -> Iterator[Finding]:
     if find_spec("torch") is None:
         yield _finding(GATE, "artifact", None, None, "not-run", MISSING)
         return
+    unread = [key for key in BY_MODEL_TYPE[checkpoint.model_type].unread if key in checkpoint.config]
+    if unread:
+        told = f"transformers does not read {unread[0]}: a twin of this config would be another model"
+        yield _finding(GATE, "twin", None, None, "not-run", told)
+        return
     try:
         pair = pair_of(checkpoint, read_config(folder))
         compared = list(_compare(pair))
