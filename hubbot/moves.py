@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Kind = Literal["transpose", "take", "add", "shift"]
+Kind = Literal["transpose", "take", "add", "shift", "scale"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,8 @@ class Step:
 
     "transpose" swaps the last two axes. "take" keeps start:stop:step of `axis` (-1 or -2). "add" adds `value`
     in float32. "shift" adds to a whole vector the smallest power of two that leaves no element negative
-    (nothing where none is): routers that mask with 0 then choose as those that mask with minus infinity.
+    (nothing where none is): routers that mask with 0 then choose as those that mask with minus infinity. "scale"
+    multiplies start:stop of `axis` by `value`, a power of two, which changes no digit.
     """
 
     kind: Kind
@@ -29,7 +30,7 @@ class Step:
     @property
     def is_arithmetic(self) -> bool:
         """Say whether the step changes values (in float32) and not only places."""
-        return self.kind in {"add", "shift"}
+        return self.kind in {"add", "shift", "scale"}
 
     def shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape that the step makes of `shape`; IndexError where it does not fit."""

@@ -5,13 +5,15 @@ config is read, known to have no effect on inference, or a problem by name. It n
 silently: that is how most silently wrong conversions happen.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hubbot.catalogue import ropes, runtimes
 from hubbot.catalogue.derivations import DERIVED, plain_head_dim
 from hubbot.catalogue.families import Family
+from hubbot.catalogue.families.omitted import OMITTED
+from hubbot.catalogue.idle import IDLE_WHEN, is_wide
 from hubbot.catalogue.nesting import NESTED, TEXT, decoder, found_under, look_up, uniform
 from hubbot.catalogue.ranges import value_problem
 from hubbot.catalogue.runtimes import ArgField
@@ -141,9 +143,10 @@ def _default(name: str, config: Mapping[str, Any], family: Family) -> Origin | N
         return Origin(field=name, value=None, origin="config")
     if name == "head_dim" and family.derived_head_dim:
         return Origin(field=name, value=plain_head_dim(config), origin=_DERIVED_WIDTH)
-    if name in family.defaults:
+    defaults = {**OMITTED.get(family.model_type, {}), **family.defaults}
+    if name in defaults:
         source = f"default of {family.default_source}'s {family.model_type} config"
-        return Origin(field=name, value=family.defaults[name], origin=source)
+        return Origin(field=name, value=defaults[name], origin=source)
     return None
 
 
@@ -224,6 +227,9 @@ def _rope_problems(
 ) -> Iterator[str]:
     """Yield what the rope that the class is given holds and does not read."""
     yield from ropes.contradictions(config)
+    needed = family.keeps_rope_parameters or family.rope_is_scaled
+    if needed and not any(config.get(key) for key in ("rope_parameters", "rope_scaling", "rope_theta")):
+        yield "the config says nothing of rope, and transformers' default is a scaling of its own"
     values = {origin.field: origin.value for origin in origins}
     layers = ropes.by_layer_type(config)
     reads = frozenset(family.rope_reads)
@@ -255,7 +261,7 @@ def _acting(config: Mapping[str, Any], consumed: set[str], family: Family) -> It
             continue  # a switch that is off, of a feature that neither side knows
         if key == "rope_parameters" and isinstance(value, Mapping):
             yield from _unread_rope(value, consumed)
-        elif key not in _IDLE_WHEN or not _IDLE_WHEN[key](value, config, consumed):
+        elif key not in IDLE_WHEN or not IDLE_WHEN[key](value, config, consumed):
             yield key, value
 
 
@@ -275,89 +281,9 @@ def _unread_rope(parameters: Mapping[str, Any], consumed: set[str]) -> Iterator[
             yield name, value
 
 
-def _is_unscaled(value: Any, _config: Mapping[str, Any], _consumed: set[str]) -> bool:
-    return isinstance(value, Mapping) and ropes.kind_of(value) == "default"
-
-
-def _is_superseded(_value: Any, _config: Mapping[str, Any], consumed: set[str]) -> bool:
-    return "rope_parameters.rope_theta" in consumed
-
-
-def _is_wide(value: Any, config: Mapping[str, Any], _consumed: set[str]) -> bool:
-    # A window at least as long as the context never cuts anything off.
-    limit = config.get("max_position_embeddings")
-    off = config.get("use_sliding_window") is False
-    return off or (isinstance(value, int) and isinstance(limit, int) and value >= limit)
-
-
-def _is_attention_of_one_kind(value: Any, config: Mapping[str, Any], _consumed: set[str]) -> bool:
-    if not isinstance(value, list):
-        return False
-    # Llama 4: the layers with rope see in chunks, and mlx-lm's class takes every fourth for one without.
-    chunked = ["full_attention" if (layer + 1) % 4 == 0 else "chunked_attention" for layer in range(len(value))]
-    if "attention_chunk_size" in config:
-        return bool(value == chunked)
-    return all(kind == "full_attention" for kind in value)
-
-
-def _is_every_fourth(value: Any, _config: Mapping[str, Any], _consumed: set[str]) -> bool:
-    return isinstance(value, list) and value == [int((layer + 1) % 4 != 0) for layer in range(len(value))]
-
-
-def _is_every_step(value: Any, config: Mapping[str, Any], _consumed: set[str]) -> bool:
-    step, layers = config.get("interleave_moe_layer_step"), config.get("num_hidden_layers")
-    if not isinstance(step, int) or not isinstance(layers, int) or step < 1:
-        return False
-    return isinstance(value, list) and value == list(range(step - 1, layers, step))
-
-
-def _is_sparse_everywhere(value: Any, _config: Mapping[str, Any], _consumed: set[str]) -> bool:
-    return isinstance(value, list) and all(kind == "sparse" for kind in value)
-
-
-def _is_derived_head_dim(value: Any, config: Mapping[str, Any], _consumed: set[str]) -> bool:
-    # Of a latent attention the class reads the parts that a head is made of.
-    nope, rope = config.get("qk_nope_head_dim"), config.get("qk_rope_head_dim")
-    if isinstance(nope, int) and isinstance(rope, int):
-        return value in {rope, nope + rope}
-    heads = config.get("num_attention_heads")
-    return isinstance(value, int) and isinstance(heads, int) and value * heads == hidden_size(config)
-
-
-def _is_latent(value: Any, config: Mapping[str, Any], _consumed: set[str]) -> bool:
-    # Latent attention keeps one key and value for all heads; a count of them says nothing but that of the heads.
-    return "kv_lora_rank" in config and value == config.get("num_attention_heads")
-
-
-def _is_full_everywhere(value: Any, _config: Mapping[str, Any], _consumed: set[str]) -> bool:
-    return isinstance(value, list) and all(kind == "full" for kind in value)
-
-
-def _is_softmax_everywhere(value: Any, _config: Mapping[str, Any], _consumed: set[str]) -> bool:
-    # MiniMax: 1 stands for softmax attention, 0 for the linear attention of earlier models.
-    return isinstance(value, list) and all(kind == 1 for kind in value)
-
-
-# Keys whose effect depends on more than their own value, and the question that says they have none.
-_IDLE_WHEN: Mapping[str, Callable[[Any, Mapping[str, Any], set[str]], bool]] = {
-    "rope_scaling": _is_unscaled,
-    "rope_theta": _is_superseded,
-    "sliding_window": _is_wide,
-    "layer_types": _is_attention_of_one_kind,
-    "no_rope_layers": _is_every_fourth,
-    "moe_layers": _is_every_step,
-    "attn_type_list": _is_softmax_everywhere,
-    "mlp_layer_types": _is_sparse_everywhere,
-    "num_key_value_heads": _is_latent,
-    "indexer_types": _is_full_everywhere,
-    "head_dim": _is_derived_head_dim,
-    "qk_head_dim": _is_derived_head_dim,
-}
-
-
 def _without_effect(config: Mapping[str, Any]) -> Iterator[str]:
     window, limit = config.get("sliding_window"), config.get("max_position_embeddings")
-    if window is not None and _is_wide(window, config, set()):
+    if window is not None and is_wide(window, config, set()):
         yield f"sliding_window = {window!r} cannot act within {limit} positions and is left out"
 
 

@@ -4,6 +4,7 @@ A row says which source tensors and what becomes of them; the converter and the 
 their own way.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -209,6 +210,35 @@ GROUPED_BIAS = Reshape(
     reason="mlx-lm masks excluded groups with 0; a constant added to all of a layer's biases keeps them below",
     when=_has_groups,
 )
+
+
+def latent_norms(computed: Callable[[Config], float]) -> tuple[Reshape, ...]:
+    """Return the rows under which a norm of a latent, `computed` with another epsilon, acts as the source's.
+
+    Norms are blind to the size of what they are given but for epsilon: of a latent c times as large it counts as
+    epsilon / c^2. c is the power of two for which that is nearest to the source's 1e-6.
+    """
+    return tuple(
+        Reshape(
+            pattern=rf"(.*\.{name}\.{leaf})",
+            pieces=(Piece(name=r"\1", groups=_whole, steps=_scaled(rank, computed, axis), merge=True),),
+            reason="mlx-lm norms the latent with another epsilon than the source's 1e-6: a power of two cures it",
+        )
+        for name, rank in (("q_a_proj", "q_lora_rank"), ("kv_a_proj_with_mqa", "kv_lora_rank"))
+        for leaf, axis in (("weight", -2), ("bias", -1))
+    )
+
+
+def _whole(_config: Config) -> int:
+    return 1
+
+
+def _scaled(rank: str, computed: Callable[[Config], float], axis: int) -> Callable[[Config], tuple[Step, ...]]:
+    def steps(config: Config) -> tuple[Step, ...]:
+        power = round(math.log2(computed(config) / 1e-6) / 2)
+        return (Step(kind="scale", axis=axis, start=0, stop=int(config[rank]), value=2.0**power),)
+
+    return steps
 
 
 def _dbrx_experts(config: Config) -> int:

@@ -5,6 +5,7 @@ import numpy as np
 from hubbot.catalogue.reshapes import Reshaped
 from hubbot.checks.sources import SourceTensors
 from hubbot.checks.tensorfiles import Floats
+from hubbot.moves import Step
 
 
 def rows(sources: SourceTensors, name: str, made: Reshaped, start: int, stop: int) -> Floats:
@@ -43,11 +44,19 @@ def _viewed(units: Floats, made: Reshaped) -> Floats:
             units = units.swapaxes(-1, -2)
         elif step.kind == "add":
             units = units + np.float32(step.value)
+        elif step.kind == "scale":
+            units = units * _factors(units.shape[step.axis], step)[(...,) + (None,) * (-1 - step.axis)]
         elif step.axis == -1:
             units = units[..., step.start : step.stop : step.step]
         else:
             units = units[..., step.start : step.stop : step.step, :]
     return np.ascontiguousarray(units)
+
+
+def _factors(length: int, step: Step) -> Floats:
+    """Return what each place along the scaled axis is multiplied by."""
+    places = np.arange(length)
+    return np.where((places >= step.start) & (places < step.stop), np.float32(step.value), np.float32(1))
 
 
 def _shifted(values: Floats) -> Floats:

@@ -42,6 +42,10 @@ def _folded(values: Floats, part: Slice) -> Floats:
     for step in part.move.view:
         if step.kind == "add":
             values = values + np.float32(step.value)
+        elif step.kind == "scale":
+            values = values.copy()
+            part_of = values.swapaxes(-1, step.axis)
+            part_of[..., step.start : step.stop] *= np.float32(step.value)
         elif step.kind == "shift":
             values = values + power_above(-float(values.min(initial=0.0)))
     return values

@@ -257,6 +257,15 @@ FAMILIES = (
         models=(
             Model(name="base", forms=("orig", "v5", "hub", "bf16")),
             Model(name="llama3", forms=("orig", "hub"), changes=LLAMA3_ROPE),
+            Model(
+                name="lone_mscale",
+                forms=("orig", "hub"),
+                changes={
+                    "max_position_embeddings": 2048,
+                    "rope_parameters": {**YARN_ROPE["rope_parameters"], "mscale": 0.7},
+                },
+                remarks=("transformers passes over yarn's mscale where mscale_all_dim is missing",),
+            ),
         ),
     ),
     Family(

@@ -51,6 +51,13 @@ GATED_DELTA: dict[str, Any] = {
     "rope_parameters": rope(partial_rotary_factor=0.25, mrope_section=[2, 1, 1], mrope_interleaved=True),
 }
 
+EPSILON = Model(
+    name="epsilon",
+    forms=("orig",),
+    changes={"rms_norm_eps": 0.02},
+    remarks=("transformers norms the latents with 1e-6 all the same, mlx-lm as the config says",),
+)
+
 HYBRID_FAMILIES = (
     Family(
         model_type="qwen3_5_moe_text",
@@ -141,7 +148,7 @@ HYBRID_FAMILIES = (
             "pad_token_id": 0,
         },
         matters={"rope_parameters": DEFAULT_ROPE, "routed_scaling_factor": 1.0, "kda_lower_bound": -2.0},
-        models=(Model(name="base", forms=("orig", "v5")), replace(GROUPS, forms=("orig",))),
+        models=(Model(name="base", forms=("orig", "v5")), replace(GROUPS, forms=("orig",)), EPSILON),
     ),
     Family(
         model_type="kimi_linear",
@@ -158,6 +165,6 @@ HYBRID_FAMILIES = (
             "pad_token_id": 0,
         },
         matters={"routed_scaling_factor": 1.0, "norm_topk_prob": False},
-        models=(Model(name="base", forms=("orig", "v5")), replace(GROUPS, forms=("orig",))),
+        models=(Model(name="base", forms=("orig", "v5")), replace(GROUPS, forms=("orig",)), EPSILON),
     ),
 )

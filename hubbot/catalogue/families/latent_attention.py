@@ -8,8 +8,8 @@ from typing import Any
 
 from hubbot.catalogue.families.defaults import COMMON, GROUPED
 from hubbot.catalogue.families.provenances import MLX, NATIVE_FUSED, PER_EXPERT, QWEN_FUSED
-from hubbot.catalogue.families.row import Family, Provenance
-from hubbot.catalogue.reshapes import GROUPED_BIAS, LATENT_HEADS
+from hubbot.catalogue.families.row import Family, Holding, Limit, Provenance
+from hubbot.catalogue.reshapes import GROUPED_BIAS, LATENT_HEADS, latent_norms
 
 _LAYOUTS: Mapping[str, Provenance] = {"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX}
 _DEFAULTS: Mapping[str, Any] = {
@@ -98,6 +98,12 @@ LATENT_ATTENTION: tuple[Family, ...] = (
         layouts={"E": NATIVE_FUSED, "M": MLX},
         defaults={**COMMON, **_GREEDY, "norm_topk_prob": True, "rope_interleave": True},
         keeps_rope_parameters=True,
+        limits={
+            "rope_parameters": Limit(
+                values=Holding(keys=frozenset({"llama_4_scaling_beta", "original_max_position_embeddings"})),
+                reason="mlx-lm's class scales queries by llama_4_scaling_beta",
+            )
+        },
         rope_reads=("llama_4_scaling_beta", "partial_rotary_factor"),
         reshapes=(LATENT_HEADS,),
         reference="mistral4",
@@ -120,7 +126,8 @@ LATENT_ATTENTION: tuple[Family, ...] = (
             "rope_theta": 10000000.0,
         },
         neutral={"attention_method": ("MLA",)},
-        reshapes=(LATENT_HEADS,),
+        # The class norms latents with MLX's own 1e-5 (models/longcat_flash.py).
+        reshapes=(LATENT_HEADS, *latent_norms(lambda _config: 1e-5)),
         reference="longcat_flash",
     ),
 )

@@ -41,6 +41,7 @@ from hubbot.catalogue.reshapes import (
     JOINED_CONVOLUTIONS,
     KIMI_CONVOLUTIONS,
     LATENT_HEADS,
+    latent_norms,
     plus_one,
 )
 
@@ -78,6 +79,8 @@ _QWEN_35: dict[str, Any] = {
     "text_args": "qwen3_5.TextModelArgs",
     "text_type": "qwen3_5_moe_text",
 }
+# transformers norms latents with 1e-6 whatever the config says, mlx-lm's classes as the config says.
+_LATENT_NORMS = latent_norms(lambda config: float(config["rms_norm_eps"]))
 _UNTIED = Limit(values=(False,), reason="transformers keeps an output layer of its own for this family")
 _KINDS: Mapping[str, str] = {
     "linear_attention": "mamba", "mamba": "mamba", "full_attention": "attention", "attention": "attention",
@@ -262,7 +265,7 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
             (r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),
             (r"\.forget_gate\.", "."),
         ),
-        reshapes=(LATENT_HEADS, *KIMI_CONVOLUTIONS, GROUPED_BIAS),
+        reshapes=(LATENT_HEADS, *KIMI_CONVOLUTIONS, GROUPED_BIAS, *_LATENT_NORMS),
         reference="kimi_linear",
     ),
     Family(
@@ -300,12 +303,7 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
             ),
         },
         neutral={"norm_topk_prob": (True,), "moe_renormalize": (True,)},
-        limits={
-            "tie_word_embeddings": _UNTIED,
-            "rms_norm_eps": Limit(
-                values=(1e-6,), reason="transformers norms the latents with 1e-6 whatever the config says"
-            ),
-        },
+        limits={"tie_word_embeddings": _UNTIED},
         inert=("linear_num_heads", "mtp_loss_scaling_factor", "num_key_value_heads"),
         renames=(
             (r"\.self_attn\.forget_gate\.", ".attention."),
@@ -313,7 +311,14 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
             (r"\.gate\.e_score_correction_bias$", ".gate.expert_bias"),
             (r"^model\.embed_tokens\.", "model.word_embeddings."),
         ),
-        reshapes=(LATENT_HEADS, JOINED_CONVOLUTIONS, CONVOLUTION, BAILING_OUTPUT, BAILING_DENSE),
+        reshapes=(
+            LATENT_HEADS,
+            JOINED_CONVOLUTIONS,
+            CONVOLUTION,
+            BAILING_OUTPUT,
+            BAILING_DENSE,
+            *_LATENT_NORMS,
+        ),
         reference="bailing_hybrid",
     ),
 )

@@ -36,10 +36,10 @@ class Family:
     `keeps_rope_parameters` the class reads that dictionary itself, and in it the keys `rope_reads` beside those
     of mlx-lm's rope; `unscaled_rope` is what stands for no scaling. `rope_drift` is how many radians a token may
     be rotated otherwise than by the source's yarn where that does not truncate its ramp; it is recorded.
-    `rope_kinds` are the kinds of scaling that the class computes. `unread` are keys of published configs that
-    transformers does not read: of those no twin can be built.
-    `writes` are keys of the written config beside the fields; `runtime_type` is the model type it is loaded by,
-    where that is not the class's own name.
+    `rope_is_scaled` says that transformers scales it where a config says nothing, `rope_kinds` which kinds of
+    scaling the class computes. `unread` are keys of published configs that transformers does not read: of those
+    no twin can be built. `writes` are keys of the written config beside the fields; `runtime_type` is the model
+    type it is loaded by, where that is not the class's own name.
     """
 
     model_type: str
@@ -67,6 +67,7 @@ class Family:
     rope_reads: tuple[str, ...] = ()
     unscaled_rope: Mapping[str, Any] | None = None
     rope_drift: float = 0.0
+    rope_is_scaled: bool = False
     rope_kinds: Container[str] = field(default_factory=lambda: ropes.READ)
     unread: tuple[str, ...] = ()
     writes: Mapping[str, Any] = field(default_factory=dict)
@@ -107,6 +108,16 @@ class Naming:
 
     def __contains__(self, value: object) -> bool:
         return isinstance(value, list) and self.kinds <= set(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """The mappings that have all of `keys`, as values of a limit."""
+
+    keys: frozenset[str]
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, Mapping) and self.keys <= set(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

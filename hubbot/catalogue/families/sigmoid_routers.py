@@ -118,7 +118,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
             "norm_topk_prob": True,
             "routed_scaling_factor": 2.5,
             "rms_norm_eps": 1e-5,
-            "rope_theta": 1000000.0,
+            "rope_theta": 10000.0,
             "rope_parameters": None,
         },
         reshapes=(GROUPED_BIAS,),

@@ -117,6 +117,7 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
         ),
         # The published models say `truncate: false`, which comes to 2.2e-4 radians a token.
         rope_drift=3e-4,
+        rope_is_scaled=True,
         reference="gpt_oss",
     ),
     Family(

@@ -89,7 +89,9 @@ def _cover(followed: Followed) -> Iterator[Finding]:
 def _uses(followed: Followed, origins: Origins) -> Indices:
     """Return how often each source element is used."""
     uses = np.zeros(followed.numbering.total, np.int64)
-    for traced in origins.values():
+    for name, traced in origins.items():
+        if name in followed.computed:
+            continue  # of its source, of which a part may be found again unchanged, nothing is counted
         known = traced.elements[traced.elements != NOWHERE]
         uses += np.bincount(known, minlength=len(uses)) if known.size else 0
     return uses
@@ -153,6 +155,9 @@ def _sanitized(followed: Followed) -> Iterator[Finding]:
 
 def _is_explained(followed: Followed, name: str, other: Traced) -> bool:
     """Say whether only the arithmetic differs that a row of the catalogue names with its reason."""
+    if name in followed.computed and name in followed.folds and not other.is_computed:
+        held = np.unique(followed.numbering.tensor_of(other.elements))
+        return [followed.numbering.names[tensor] for tensor in held] == [followed.computed[name]]
     return name in followed.folds and np.array_equal(other.elements, followed.promised[name].elements)
 
 

@@ -15,10 +15,12 @@ LAYER_COUNTS = ("num_hidden_layers", "num_layers", "n_layers")
 # Lists of the numbers of layers, wherever they stand.
 LAYER_NUMBERS = ("mlp_only_layers", "kda_layers", "full_attn_layers", "no_rope_layers_at", "moe_layers")
 EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-TOP_KS = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
+TOP_KS = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "moe_top_k", "top_k_experts")
+# Where a config keeps sizes of its own inside (DBRX).
+PARTS = ("ffn_config", "attn_config")
 # No key shrinks below what makes the feature that it belongs to act within 32 tokens.
 LIMITS: Mapping[str, int] = {
-    "vocab_size": 256, "vocab_size_per_layer_input": 256, "hidden_size": 128, "head_dim": 32,
+    "vocab_size": 256, "vocab_size_per_layer_input": 256, "hidden_size": 128, "d_model": 128, "head_dim": 32,
     "attention_head_dim": 32, "global_head_dim": 64, "swa_head_dim": 32, "swa_v_head_dim": 32, "v_head_dim": 64,
     "q_lora_rank": 64, "kv_lora_rank": 64, "qk_rope_head_dim": 64, "qk_nope_head_dim": 64, "index_n_heads": 32,
     "index_head_dim": 128, "index_topk": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
@@ -54,6 +56,7 @@ def shrink(config: Mapping[str, Any], names: Iterable[str]) -> Config:
         inner["head_dim"] = sum(inner[part] for part in width)
     _shrink_heads(inner)
     _shrink_experts(inner)
+    _shrink_parts(inner)
     _fit_rope(inner)
     _fit_token_ids(inner)
     if isinstance(small.get("vision_config"), dict):
@@ -124,9 +127,25 @@ def _shrink_experts(config: Config) -> None:
             config[key] = min(config[key], TOP_K)
 
 
+def _shrink_parts(config: Config) -> None:
+    attention = config.get("attn_config")
+    if (
+        isinstance(attention, dict)
+        and _is_number(attention.get("kv_n_heads"))
+        and _is_number(config.get("n_heads"))
+    ):
+        shared = HEADS if attention["kv_n_heads"] == config["n_heads"] else 2
+        config["n_heads"] = min(HEADS, config["n_heads"])
+        attention["kv_n_heads"] = min(shared, attention["kv_n_heads"], config["n_heads"])
+    for part in (config[name] for name in PARTS if isinstance(config.get(name), dict)):
+        _limit(part, LIMITS)
+        _shrink_experts(part)
+
+
 def _fit_rope(config: Config) -> None:
     """Cut what a rotary setting says of single frequencies to the width that is left."""
-    width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    heads = config.get("num_attention_heads") or config["n_heads"]
+    width = config.get("head_dim") or (config.get("hidden_size") or config["d_model"]) // heads
     for rope in (config.get("rope_parameters"), config.get("rope_scaling")):
         if not isinstance(rope, dict):
             continue

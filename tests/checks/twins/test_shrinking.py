@@ -74,3 +74,17 @@ def test_rotary_sections_fit_the_width_that_is_left() -> None:
     config = {"hidden_size": 2048, "num_attention_heads": 16, "head_dim": 128, "rope_parameters": rope}
     small = shrink(config, [])["rope_parameters"]
     assert sum(small["mrope_section"]) == len(small["long_factor"]) == len(small["short_factor"]) == 16
+
+
+def test_sizes_that_a_config_keeps_inside_shrink_with_it() -> None:
+    small = shrink(
+        {
+            "model_type": "dbrx", "d_model": 6144, "n_heads": 48, "n_layers": 40, "vocab_size": 100352,
+            "attn_config": {"kv_n_heads": 8, "clip_qkv": 8, "rope_theta": 500000},
+            "ffn_config": {"ffn_hidden_size": 10752, "moe_num_experts": 16, "moe_top_k": 4},
+        },
+        [f"transformer.blocks.{layer}.norm_attn_norm.norm_1.weight" for layer in range(40)],
+    )  # fmt: skip
+    assert (small["d_model"], small["n_heads"], small["n_layers"]) == (128, 4, 2)
+    assert small["attn_config"] == {"kv_n_heads": 2, "clip_qkv": 8, "rope_theta": 500000}
+    assert small["ffn_config"] == {"ffn_hidden_size": 192, "moe_num_experts": 8, "moe_top_k": 3}
