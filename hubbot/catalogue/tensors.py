@@ -12,6 +12,7 @@ from hubbot.catalogue.families import Family
 from hubbot.catalogue.nesting import TEXT, decoder
 from hubbot.checkpoints import Checkpoint
 
+TIED = "tie_word_embeddings is true: the output layer is the embedding, as in transformers"
 # (whole-name pattern, config key that must hold or None, reason)
 _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
     (
@@ -27,7 +28,7 @@ _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
     (
         re.compile(r"(?:.*\.)?lm_head\.weight"),
         "tie_word_embeddings",
-        "tie_word_embeddings is true: the output layer is the embedding, as in transformers",
+        TIED,
     ),
     (
         re.compile(

@@ -20,7 +20,7 @@ def convert_twin(source: Path, out: Path) -> Path:
     """Convert the checkpoint in `source`, unquantized in float32, below `out`; return the artifact's folder."""
     checkpoint = inspect.inspect(Folder(source))
     plan = planning.plan(checkpoint, classify.classify(checkpoint), [VARIANT], working_bytes=WORKING_BYTES)
-    bounds = converting.Bounds(working_bytes=WORKING_BYTES, shard_bytes=SHARD_BYTES)
+    bounds = converting.Bounds(working_bytes=WORKING_BYTES, shard_bytes=SHARD_BYTES, is_numbered=True)
     (artifact,) = converting.convert(
         checkpoint, plan, source=source, out=out, bounds=bounds, progress=lambda _done, _total, _what: None
     )

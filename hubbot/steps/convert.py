@@ -16,6 +16,7 @@ from hubbot.device import conveyor
 from hubbot.device.journal import Journal
 from hubbot.device.reader import Shards, Sources
 from hubbot.device.slices import Slice, slices_of
+from hubbot.device.tied import check_tied
 from hubbot.device.writer import Stored, WeightWriter
 from hubbot.errors import HubbotError
 from hubbot.finishing import CONFIG, INDEX, check_tokenizer, config_of, finish, write_json
@@ -29,10 +30,14 @@ from hubbot.windows import Window, windows_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How much may be in memory and in one file: bytes that slices may take together, bytes per output shard."""
+    """How much may be in memory and in one file: bytes that slices may take together, bytes per output shard.
+
+    `is_numbered` says that the weights are numbers of elements: what they are tells nothing.
+    """
 
     working_bytes: int
     shard_bytes: int
+    is_numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +73,12 @@ def convert(
     """Write DIR/<variant>/ for every variant of `plan` and return the artifacts.
 
     Raises WrongUsage where a folder in the way is not hubbot's own for this source and recipe, OutOfRoom on a
-    full disk, ValueMismatch for NaN or infinity in the source or an overflow of fp16.
+    full disk, ConfigUnresolved where only the config ties an output layer, ValueMismatch for NaN or infinity in
+    the source or an overflow of fp16.
     """
     conversion = Conversion.of(checkpoint, plan, source=source, out=out, bounds=bounds)
+    if not bounds.is_numbered:
+        check_tied(checkpoint, plan, source)
     prepare(out, plan)
     with _journals(conversion) as journals:
         check_room(out, plan.disk_bytes - sum(journal.nbytes for journal in journals))
