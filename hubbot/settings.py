@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     """Attempts at one stage before a job parks."""
     memory_gigabytes: float | None = Field(default=None, gt=0)
     """Memory that a job may need; larger jobs wait for another runner. The default is no limit."""
-    conversion_megabytes: float = Field(default=160.0, gt=0)
+    conversion_megabytes: float = Field(default=80.0, gt=0)
     """Memory that a conversion works in, beyond the runtime's own 300 MB, whatever the number of variants."""
     shard_gigabytes: float = Field(default=5.0, gt=0)
     """Largest weight file written."""

@@ -52,7 +52,11 @@ def qwen_tensors(layers: int) -> Iterator[Tensor]:
 
 def fp8_config(layers: int) -> dict[str, Any]:
     """Return config.json of the fused fp8 shape."""
-    rope = {"rope_type": "default", "rope_theta": 1000000.0, "llama_4_scaling_beta": 0.0}
+    rope = {
+        "rope_type": "yarn", "type": "yarn", "rope_theta": 1000000.0, "factor": 4.0, "beta_fast": 32.0,
+        "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "original_max_position_embeddings": 10240,
+        "llama_4_scaling_beta": 0.1,
+    }  # fmt: skip
     return COMMON | {
         "architectures": ["Mistral4ForCausalLM"], "model_type": "mistral4", "num_hidden_layers": layers,
         "num_attention_heads": LATENT_HEADS, "num_key_value_heads": LATENT_HEADS, "head_dim": NOPE + ROPE,
