@@ -57,7 +57,14 @@ def test_the_users_environment_changed_nothing(ended: Demo) -> None:
 
 
 def test_everything_lies_in_the_demos_folder(ended: Demo) -> None:
-    assert {path.name for path in ended.folder.iterdir()} <= {"data", "exhibits", "hf-home", "hub", "hubbot.toml"}
+    assert {path.name for path in ended.folder.iterdir()} <= {
+        "data",
+        "exhibits",
+        "hf-home",
+        "hub",
+        "hubbot.toml",
+        "stories.txt",
+    }
 
 
 def test_what_is_published_is_public_tagged_and_complete(ended: Demo) -> None:

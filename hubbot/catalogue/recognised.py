@@ -61,7 +61,6 @@ RECOGNISED: tuple[Recognised, ...] = (
     _mapped("aria_text", reason="experts are stacked as fc1 and fc2, transposed, which no row reads"),
     _mapped("nemo_speechlm", reason="experts are stacked as gate_and_up_projs, transposed, which no row reads"),
     _mapped("ernie4_5_vl_moe", "A", reason="text and vision experts stand in one list"),
-    _mapped("dbrx", reason="all experts of a layer are one flat tensor, w2 the other way round; no row reads it"),
     _mapped("jetmoe", reason="parallel experts of attention and MLP; no row reads them"),
     _mapped("switch_transformers", "C", reason="an encoder-decoder"),
     _mapped("nllb_moe", "C", reason="an encoder-decoder"),

@@ -266,7 +266,8 @@ def test_an_artifact_speaks(hubbot: Shell, converted: Path, monkeypatch: pytest.
     monkeypatch.setenv("HUBBOT_SMOKE_TOKENS", "24")
     ended = hubbot("smoke", str(converted / "out" / "4bit"), "--json")
     assert ended.code == 0
-    assert set(ended.json) == {"samples", "warnings", "peak_memory_bytes", "upcast_to_float32", "device"}
+    promised = {"samples", "warnings", "peak_memory_bytes", "upcast_to_float32", "device"}
+    assert set(ended.json) == promised | {"kind", "seed", "utilisation"}
     for sample in ended.json["samples"]:
         assert 0 < sample["tokens"] <= 24
         assert len(sample["text"].split()) > 3

@@ -57,8 +57,8 @@ def test_a_dry_run_says_that_less_is_on_disk_at_once(
 ) -> None:
     monkeypatch.setenv("HUBBOT_SHARD_GIGABYTES", "0.0002")
     in_shards(fox, 6)
-    site.embedded.seed("fables/Fox-in-six", fox)
-    asked = ("convert", "fables/Fox-in-six", "--out", str(tmp_path / "out"), "-v", "4bit", "--dry-run", "--json")
+    site.embedded.seed("tales/Fox-in-six", fox)
+    asked = ("convert", "tales/Fox-in-six", "--out", str(tmp_path / "out"), "-v", "4bit", "--dry-run", "--json")
     kept, freed = (hubbot(*asked, *more) for more in ((), ("--free-source",)))
     assert kept.json["disk_bytes"] < freed.json["peak_disk_bytes"] < kept.json["peak_disk_bytes"]
 
