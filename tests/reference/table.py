@@ -149,7 +149,7 @@ def written(text: str, summary: str) -> str:
 
 def named(text: str) -> list[str]:
     """Return the cases that a table names, in its order."""
-    return re.findall(r"^\| ([a-z0-9_/]+) \|", text, re.MULTILINE)
+    return re.findall(r"^\| ([a-z0-9_]+/[a-z0-9_/]+) \|", text, re.MULTILINE)
 
 
 def matrix(day: str) -> Iterator[str]:

@@ -33,11 +33,6 @@ def test_the_readme_shows_the_totals_of_the_committed_table_with_its_day() -> No
     assert all(f"| `{model_type}` |" in readme for model_type in {made.model_type for made in cases()})
 
 
-def test_the_committed_matrix_names_every_case_that_is_converted() -> None:
-    named = table.named(table.MATRIX.read_text(encoding="utf-8"))
-    assert set(named) == {made.name for made in cases()}
-
-
 def test_rows_can_be_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     some = (case("mixtral/hub"), case("mixtral/orig"), case("mixtral/window/hub"))
     monkeypatch.setattr(table, "cases", lambda: some)
