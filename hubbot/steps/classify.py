@@ -21,7 +21,6 @@ from hubbot.errors import (
 )
 from hubbot.plans import Layout
 
-
 _ORDERS = {
     "concatenated": "concatenated, gate first",
     "interleaved": "interleaved, gate first",
@@ -176,7 +175,5 @@ def _evidence(
         f"model type {checkpoint.model_type} with row {row.key}: {provenance.source}",
     ]
     if provenance.order:
-        lines.append(
-            f"gate and up are {_ORDERS[provenance.order]}; known from the source cited, not from shapes"
-        )
+        lines.append(f"gate and up are {_ORDERS[provenance.order]}; known from the source cited, not from shapes")
     return tuple(lines)
