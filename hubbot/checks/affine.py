@@ -137,5 +137,5 @@ def is_exact(groups: Groups) -> Mask:
     """Say which groups decode to the very weights, as codes do that a packed source held already."""
     with np.errstate(invalid="ignore", over="ignore"):
         decoded = groups.codes * groups.scales[:, None] + groups.biases[:, None]
-    exact: Mask = (decoded == groups.weights).all(axis=1)
+    exact: Mask = ((decoded == groups.weights) & np.isfinite(decoded)).all(axis=1)
     return exact

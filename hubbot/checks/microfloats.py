@@ -108,6 +108,7 @@ def judge(groups: Groups, *, mode: str, bits: int) -> Seen:
     if len(suspects):
         some = groups.only(suspects)
         explained = _explained(some, _Scales.of(some, element, mode), element)
+        explained &= np.isfinite(scales.largest[suspects])
         wrong[suspects] = ~explained
         ties = int(explained.sum())
     with np.errstate(over="ignore"):

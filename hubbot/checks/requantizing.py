@@ -51,8 +51,12 @@ def match(parameter: StoredParameter, source: Floats, parts: Parts, *, also_dtyp
     """
     if parameter.mode == "none":
         return _plain(source, parts["weight"], parameter.dtype)
-    if not _is_finite(source):
-        return Match(wrong=np.zeros(1, np.bool_), ties=0, zeroed=0, saturated=0, finite=False)
+    found = _quantized(parameter, source, parts, also_dtype, exact=exact)
+    # Whatever holds no number is wrong for a start.
+    return replace(found, finite=False) if found.wrong.any() and not _is_finite(source) else found
+
+
+def _quantized(parameter: StoredParameter, source: Floats, parts: Parts, also_dtype: str, *, exact: bool) -> Match:
     if parameter.mode == "affine":
         rounded = source if exact else _as(source, parameter.dtype)
         fitting = joined(list(_affine(parameter, rounded, parts)))

@@ -1,4 +1,4 @@
-"""Experts told apart by few numbers: seeded rows projected on seeded directions, for the source and the artifact.
+"""Experts told apart by few numbers: sums over seeded rows under seeded signs, for the source and the artifact.
 
 Distances between experts survive such a projection to some ten percent, so it only names suspects among all
 experts; whoever acts on one compares the rows themselves.
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hubbot.checks.slices import SEED
 from hubbot.checks.tensorfiles import Floats
 
-DIRECTIONS = 4
+SUMS = 4
 # How much nearer its own source must be than the nearest other before nobody looks at the rows themselves.
 CLEARLY = 0.5
 SAME = 1e-5
@@ -28,10 +28,8 @@ class Signatures:
 
     def add(self, source: Floats, actual: Floats) -> None:
         """Add the next experts' seeded rows, [experts, rows, in]."""
-        directions = _directions(source.shape[-1])
-        with np.errstate(invalid="ignore", over="ignore"):
-            self.source.append((source @ directions).reshape(len(source), -1))
-            self.actual.append((actual @ directions).reshape(len(actual), -1))
+        self.source.append(_projected(source))
+        self.actual.append(_projected(actual))
 
     def suspects(self) -> Iterator[tuple[int, int]]:
         """Yield (expert, the other expert whose source it is nearest to) where its own is not clearly nearer."""
@@ -74,6 +72,11 @@ def _distances(some: Floats, others: Floats) -> npt.NDArray[np.float64]:
     return np.nan_to_num(found, nan=np.inf)
 
 
-def _directions(width: int) -> Floats:
-    made: Floats = np.random.default_rng(SEED + width).standard_normal((width, DIRECTIONS), np.float32)
-    return made
+def _projected(rows: Floats) -> Floats:
+    """Return a few sums of each row's numbers, with seeded signs, as [experts, rows * sums]."""
+    width = rows.shape[-1]
+    signs = np.random.default_rng(SEED + width).choice(np.array([-1, 1], np.float32), width)
+    starts = np.unique(np.linspace(0, width, SUMS, endpoint=False, dtype=np.int64))
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums: Floats = np.add.reduceat(rows * signs, starts, axis=-1)
+    return sums.reshape(len(rows), -1)

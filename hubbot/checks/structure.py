@@ -118,8 +118,10 @@ def check_index(folder: Path, stored: StoredParameters) -> Iterator[Finding]:
 
 
 def _total(folder: Path) -> int | None:
-    metadata = json.loads((folder / INDEX).read_text(encoding="utf-8")).get("metadata")
-    total = metadata.get("total_size") if isinstance(metadata, dict) else None
+    try:
+        total = json.loads((folder / INDEX).read_text(encoding="utf-8"))["metadata"]["total_size"]
+    except (ValueError, KeyError, TypeError):
+        return None
     return total if isinstance(total, int) else None
 
 

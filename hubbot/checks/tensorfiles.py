@@ -64,7 +64,8 @@ class TensorFiles:
 def widen(raw: npt.NDArray[Any], dtype: str) -> Floats:
     """Return raw values of `dtype` (F32, F16, BF16) as float32; every 16-bit float is a float32."""
     if dtype == "BF16":
-        return (raw.astype(np.uint32) << 16).view(np.float32)
+        wide: npt.NDArray[np.uint32] = np.left_shift(raw, np.uint32(16), dtype=np.uint32)
+        return wide.view(np.float32)
     return raw.astype(np.float32)
 
 
