@@ -37,7 +37,7 @@ STOCK = [
     made
     for made in cases()
     if made.form in {"hub", "bf16"} and (made.model_type, made.model) in OLD_CONFIGS and made.name not in EDITED
-    if made.model_type not in BEYOND_STOCK and made.model != "groups"
+    if made.model_type not in BEYOND_STOCK and made.model not in {"groups", "lone_mscale"}
 ]
 
 
