@@ -18,6 +18,7 @@ import numpy as np
 from hubbot.artifacts import Finding, Status
 from hubbot.catalogue import dialects, layouts, runtimes
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family
+from hubbot.catalogue.tensors import without_drops
 from hubbot.checkpoints import Checkpoint, Repo
 from hubbot.checks.behaviour.unquantized import unquantized_config, whole
 from hubbot.checks.expectations import Expectations
@@ -76,7 +77,7 @@ def pair_of(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Pair:
     family = BY_MODEL_TYPE[checkpoint.model_type]
     source = dict(checkpoint.config)
     if sum(math.prod(tensor.shape) for tensor in checkpoint.tensors.values()) > SMALL:
-        source = shrink(source, checkpoint.tensors)
+        source = shrink(source, without_drops(checkpoint, family)[0].tensors)
     before, after = (_resolved(item, family) for item in (checkpoint.config, source))
     known, _ = layouts.read_names(checkpoint.tensors)
     return Pair(

@@ -93,7 +93,9 @@ def _uses(followed: Followed, origins: Origins) -> Indices:
         if name in followed.computed:
             continue  # of its source, of which a part may be found again unchanged, nothing is counted
         known = traced.elements[traced.elements != NOWHERE]
-        uses += np.bincount(known, minlength=len(uses)) if known.size else 0
+        if known.size:
+            first, stop = int(known.min()), int(known.max()) + 1
+            uses[first:stop] += np.bincount(known - first, minlength=stop - first)
     return uses
 
 

@@ -21,7 +21,7 @@ MOST = (1 << 24) - 64
 NOWHERE = -1
 # What a converter may add, or add twice, before anything is known of the tensor.
 ADDENDS = (0.0, 1.0, 2.0, -1.0)
-_GOLDEN = (math.sqrt(5) - 1) / 2
+SEED = 20_26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +70,9 @@ class Numbering:
     @cached_property
     def passes(self) -> tuple[Floats, Floats]:
         """Return both numberings, each the numbers of all elements in order, from 1 on."""
-        step = next(n for n in range(max(1, int(_GOLDEN * self.total)), 0, -1) if math.gcd(n, self.total) == 1)
-        straight = np.arange(self.total, dtype=np.int64)
-        return (straight + 1).astype(np.float32), (straight * step % self.total + 1).astype(np.float32)
+        straight = np.arange(1, self.total + 1, dtype=np.int32)
+        # At random: under any rule as plain as the first numbering sums would look like elements in both.
+        return straight.astype(np.float32), np.random.default_rng(SEED).permutation(straight).astype(np.float32)
 
     def tensors(self, number: int) -> Iterator[tuple[str, Floats]]:
         """Yield every tensor under numbering `number`, 0 or 1."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hubbot.checks.tracing.following import Followed
-from hubbot.checks.tracing.telling import Teller, layer_of, pattern
+from hubbot.checks.tracing.telling import Teller, Told, layer_of, pattern
 
 CONFIRMED = "its sanitize makes the same of it"
 
@@ -31,6 +31,8 @@ def _rows(followed: Followed) -> Iterator[dict[str, Any]]:
     layers: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for name, traced in followed.made.items():
         told = teller.tell(traced)
+        if name in followed.computed:
+            told = Told(sources=(followed.computed[name],), how="computed, as the catalogue's row says")
         sources = " + ".join(sorted({pattern(source) for source in told.sources}))
         layer = layer_of(name)
         layers[pattern(name), sources, told.how] += [] if layer is None else [layer]

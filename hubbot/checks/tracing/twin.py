@@ -59,7 +59,7 @@ def twin_of(checkpoint: Checkpoint, family: Family, *, small: int = SMALL) -> Tw
     config, dropped_axis = _unpacked_config(logical.config), None
     if sum(info.elements for info in logical.tensors.values()) > small:
         dropped_axis = DROPPED_AXIS
-        config = shrink(config, logical.tensors)
+        config = shrink(config, without_drops(logical, family)[0].tensors)
         _keep_a_head(config, logical.config)
     resolved = _resolved(config, family)
     kept = dict(_kept(logical, config, family))

@@ -19,7 +19,7 @@ def layers_to_keep(config: Mapping[str, Any], names: Iterable[str], count: int) 
         found = _LAYER.search(name)
         if found:
             parts[int(found[1])].add(_NUMBER.sub(".", f".{found[2]}"))
-    lists = [value for value in config.values() if isinstance(value, list | str) and len(value) == count]
+    lists = [value for value in config.values() if _is_per_layer(value, count)]
     seen: set[Any] = set()
     last = 0
     for layer in range(count):
@@ -29,3 +29,11 @@ def layers_to_keep(config: Mapping[str, Any], names: Iterable[str], count: int) 
             last = layer
     periods = [value for key, value in config.items() if _PERIOD.fullmatch(key) and isinstance(value, int)]
     return min(count, MOST_LAYERS, max([last + 1, 2, *(p for p in periods if p <= MOST_LAYERS)]))
+
+
+def _is_per_layer(value: Any, count: int) -> bool:
+    """Say whether a value holds one entry for each of `count` layers, and is no list of layers' numbers."""
+    if not isinstance(value, list | str) or len(value) != count:
+        return False
+    numbers = [item for item in value if isinstance(item, int)]
+    return len(numbers) < count or len(set(numbers)) < count

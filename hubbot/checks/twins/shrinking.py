@@ -50,10 +50,9 @@ def shrink(config: Mapping[str, Any], names: Iterable[str]) -> Config:
     count = layer_count(config) or max((inner[key] for key in LAYER_COUNTS if key in inner), default=0)
     if count:
         _cut(inner, count, layers_to_keep(inner, names, count))
-    width = _latent_head(inner)
+    sums = _latent_widths(inner)
     _limit(inner, LIMITS)
-    if width is not None:
-        inner["head_dim"] = sum(inner[part] for part in width)
+    inner |= {key: sum(inner[part] for part in parts) for key, parts in sums.items()}
     _shrink_heads(inner)
     _shrink_experts(inner)
     _shrink_parts(inner)
@@ -85,14 +84,14 @@ def _limit(config: Config, limits: Mapping[str, int]) -> None:
             config[key] = limit
 
 
-def _latent_head(config: Config) -> tuple[str, ...] | None:
-    """Return the parts of a latent attention's query that head_dim repeats, or None where it stands for itself."""
+def _latent_widths(config: Config) -> dict[str, tuple[str, ...]]:
+    """Return the keys that only repeat parts of a latent attention's query, with those parts."""
+    found: dict[str, tuple[str, ...]] = {}
     for parts in (("qk_rope_head_dim",), ("qk_nope_head_dim", "qk_rope_head_dim")):
-        if all(_is_number(config.get(part)) for part in parts) and config.get("head_dim") == sum(
-            config[part] for part in parts
-        ):
-            return parts
-    return None
+        if all(_is_number(config.get(part)) for part in parts):
+            width = sum(config[part] for part in parts)
+            found |= {key: parts for key in ("head_dim", "qk_head_dim") if config.get(key) == width}
+    return found
 
 
 def _shrink_heads(config: Config) -> None:
