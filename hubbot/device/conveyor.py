@@ -25,6 +25,8 @@ from hubbot.plans import Encoding
 HELD_SOURCE = 3 * streams.CPU_LANES
 # And its output bytes: of the slices computed, and of the one being written.
 HELD_OUTPUT = streams.CPU_LANES + 2
+# One writes, the others read ahead.
+IO_THREADS = 3
 Read = tuple[Raw | list[Block], Region]
 
 
@@ -92,7 +94,7 @@ class Belt:
 
 def run(slices: Sequence[Slice], belt: Belt, progress: Callable[[Slice], None]) -> None:
     """Carry every slice from the shards to the writers; ValueMismatch on NaN, infinity or an fp16 overflow."""
-    with ThreadPoolExecutor(2) as pool, streams.Lanes() as lanes:
+    with ThreadPoolExecutor(IO_THREADS) as pool, streams.Lanes() as lanes:
         writing: Future[None] | None = None
         for part, results in _computed(pool, lanes, belt, slices):
             if writing is not None:

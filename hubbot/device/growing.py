@@ -5,10 +5,11 @@ again. One thread writes, one other digests.
 """
 
 import hashlib
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+
+from hubbot.device.uncached import UncachedWriter
 
 # What waits for the pieces before it: the scales of a tensor whose codes are still to come.
 HELD_BYTES = 16 << 20
@@ -20,7 +21,7 @@ class GrowingFile:
 
     def __init__(self, path: Path, header: bytes, spans: Sequence[tuple[int, int]]) -> None:
         self.size = spans[-1][0] + spans[-1][1] if spans else len(header)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._file = UncachedWriter(path)
         self._order = [start for start, nbytes in spans if nbytes]
         self._missing = {start: nbytes for start, nbytes in spans if nbytes}
         self._next = 0
@@ -29,8 +30,8 @@ class GrowingFile:
         self._hashed = len(header)
         self._held: dict[int, memoryview] = {}
         self._held_bytes = 0
-        os.pwrite(self._descriptor, header, 0)
-        os.ftruncate(self._descriptor, self.size)
+        self._file.write(memoryview(header), 0)
+        self._file.truncate(self.size)
 
     @property
     def is_complete(self) -> bool:
@@ -39,9 +40,7 @@ class GrowingFile:
 
     def write(self, offset: int, span: int, data: memoryview) -> None:
         """Write `data` of the tensor that starts at `span`; it must not change afterwards."""
-        done = 0
-        while done < len(data):
-            done += os.pwrite(self._descriptor, data[done:], offset + done)
+        self._file.write(data, offset)
         with self._lock:
             self._missing[span] -= len(data)
             if not self._missing[span]:
@@ -63,13 +62,13 @@ class GrowingFile:
             self._hashed = stop
         if self._hashed < self.size:
             return None
-        os.fsync(self._descriptor)
+        self._file.sync()
         return self._sha.hexdigest()
 
     def close(self) -> None:
         """Close the file."""
         self._held.clear()
-        os.close(self._descriptor)
+        self._file.close()
 
     def _ready(self) -> tuple[memoryview | None, int]:
         """Return the piece that comes next with its end, or (None, up to where the file can be read)."""
@@ -84,7 +83,7 @@ class GrowingFile:
     def _read_again(self, stop: int) -> None:
         at = self._hashed
         while at < stop:
-            block = os.pread(self._descriptor, min(BLOCK, stop - at), at)
+            block = self._file.read(min(BLOCK, stop - at), at)
             self._sha.update(block)
             at += len(block)
 

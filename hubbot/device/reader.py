@@ -1,7 +1,6 @@
 """Source shards as bytes: exactly the rows and columns that a slice needs, and nothing of their meaning."""
 
 import math
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from hubbot.checkpoints import TensorInfo
 from hubbot.device.floats import RAW
 from hubbot.device.slices import Region, Slice, region
+from hubbot.device.uncached import UncachedReader
 from hubbot.errors import CorruptHeader
 from hubbot.moves import Move, Packed, Part
 
@@ -85,7 +85,7 @@ class Shards:
     def __init__(self, folder: Path, sources: Sources) -> None:
         self._folder = folder
         self._sources = sources
-        self._files: dict[str, int] = {}
+        self._files: dict[str, UncachedReader] = {}
         self._lock = threading.Lock()
         self.bytes_read = 0
 
@@ -95,8 +95,8 @@ class Shards:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for descriptor in self._files.values():
-            os.close(descriptor)
+        for file in self._files.values():
+            file.close()
         self._files.clear()
 
     def read(self, part: Slice) -> tuple[Raw | list[Block], Region]:
@@ -114,9 +114,9 @@ class Shards:
     def release(self, shard: str) -> None:
         """Close one file: nothing is read from it any more."""
         with self._lock:
-            descriptor = self._files.pop(shard, None)
-        if descriptor is not None:
-            os.close(descriptor)
+            file = self._files.pop(shard, None)
+        if file is not None:
+            file.close()
 
     def _stack(self, part: Slice, area: Region) -> Raw:
         names = part.move.sources[part.start : part.stop]
@@ -216,7 +216,7 @@ class Shards:
         view = out.reshape(-1).view(np.uint8).data
         done = 0
         while done < len(view):
-            count = _read_into(self._descriptor(info.shard), view[done:], info.start + offset + done)
+            count = self._file(info.shard).read_into(view[done:], info.start + offset + done)
             if count == 0:
                 raise CorruptHeader(
                     f"tensor {info.name!r} ends after {done} of {len(view)} bytes",
@@ -227,12 +227,10 @@ class Shards:
         with self._lock:
             self.bytes_read += done
 
-    def _descriptor(self, shard: str) -> int:
+    def _file(self, shard: str) -> UncachedReader:
         with self._lock:
             if shard not in self._files:
-                self._files[shard] = os.open(self._folder / shard, os.O_RDONLY)
-                if hasattr(os, "posix_fadvise"):
-                    os.posix_fadvise(self._files[shard], 0, 0, os.POSIX_FADV_SEQUENTIAL)
+                self._files[shard] = UncachedReader(self._folder / shard)
             return self._files[shard]
 
 
@@ -247,11 +245,3 @@ def _made(area: Region, unit: tuple[int, ...]) -> tuple[int, ...]:
     if _is_whole(area, unit):
         return unit
     return (*unit[:-2], len(area.rows), len(area.columns))[-len(unit) :]
-
-
-def _read_into(descriptor: int, view: memoryview, offset: int) -> int:
-    if hasattr(os, "preadv"):
-        return os.preadv(descriptor, [view], offset)
-    data = os.pread(descriptor, len(view), offset)  # macOS before 11
-    view[: len(data)] = data
-    return len(data)
