@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hubbot import __version__
+from hubbot import __version__, heaps
 from hubbot.cli import audit, checkpoints, demo, devhub, doctor, jobs, layouts, published, relayout, running
 from hubbot.cli.output import data, print_error, print_json, talk
 from hubbot.errors import HubbotError, WrongUsage
@@ -43,6 +43,7 @@ for noun in (checkpoints, relayout, layouts, jobs, running, published, audit, do
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of errors.py."""
+    heaps.share_one()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(args=given, standalone_mode=False) or 0

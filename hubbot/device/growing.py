@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from hubbot.device.uncached import UncachedWriter
+from hubbot.uncached import UncachedWriter
 
 # What waits for the pieces before it: the scales of a tensor whose codes are still to come.
 HELD_BYTES = 16 << 20

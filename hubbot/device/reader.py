@@ -14,9 +14,9 @@ import numpy.typing as npt
 from hubbot.checkpoints import TensorInfo
 from hubbot.device.floats import RAW
 from hubbot.device.slices import Region, Slice, region
-from hubbot.device.uncached import UncachedReader
 from hubbot.errors import CorruptHeader
 from hubbot.moves import Move, Packed, Part
+from hubbot.uncached import UncachedReader
 
 Raw = npt.NDArray[Any]
 FLOAT32_BYTES = 4

@@ -17,6 +17,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, TextIO, TypeAlias
 
+from hubbot import heaps
 from hubbot.errors import HubbotError, OutOfRoom, TryLater, WrongUsage
 
 # stage -> module:function, called as function(request, progress) -> dict
@@ -40,6 +41,7 @@ StageFunction: TypeAlias = Callable[[dict[str, Any], Progress], Mapping[str, Any
 
 def main(arguments: list[str]) -> int:
     """Run one stage and answer; returns 0 if an answer was written, be it an error."""
+    heaps.share_one()
     lifeline, answers = _take_over_pipes()
     request = json.loads(_first_line(lifeline))
     threading.Thread(target=_watch_parent, args=(lifeline,), daemon=True).start()

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from hubbot.device import uncached
-from hubbot.device.uncached import BLOCK, PIECE, SMALLEST, UncachedReader, UncachedWriter
+from hubbot import uncached
+from hubbot.uncached import BLOCK, PIECE, SMALLEST, UncachedReader, UncachedWriter
 
 SIZE = 3 * PIECE + 777
 SPANS = [(0, SIZE), (1, SIZE - 1), (BLOCK, PIECE), (BLOCK - 1, PIECE + 2), (777, SMALLEST), (5, 9), (SIZE - 3, 3)]
