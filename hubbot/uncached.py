@@ -12,7 +12,8 @@ import random
 import sys
 import threading
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 BLOCK: Final = 4096
 # Bytes that go between a file and memory at once.
@@ -44,8 +45,29 @@ class UncachedReader:
             # Else a look at one byte would fetch its neighbours.
             os.posix_fadvise(self._cached, 0, 0, os.POSIX_FADV_RANDOM)
 
-    def read_into(self, view: memoryview, offset: int) -> int:
-        """Read bytes at `offset` into `view`; return how many, 0 only at the end of the file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        _close(self._cached, self._direct)
+
+    def fill(self, view: memoryview, offset: int) -> int:
+        """Fill `view` with the bytes at `offset`; return how many there are, fewer only where the file ends."""
+        done = 0
+        while done < len(view):
+            count = self._read_into(view[done:], offset + done)
+            if count == 0:
+                break
+            done += count
+        return done
+
+    def _read_into(self, view: memoryview, offset: int) -> int:
         if self._direct is None or len(view) < SMALLEST or self._is_cached(len(view), offset):
             return _read_cached(self._cached, view, offset)
         first = offset % BLOCK
@@ -60,10 +82,6 @@ class UncachedReader:
         count = max(0, min(wanted, count - first))
         view[:count] = buffer[first : first + count]
         return count
-
-    def close(self) -> None:
-        """Close the file."""
-        _close(self._cached, self._direct)
 
     def _is_cached(self, size: int, offset: int) -> bool:
         byte = bytearray(1)

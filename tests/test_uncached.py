@@ -55,22 +55,17 @@ def test_every_span_is_read_as_it_is(
     file = UncachedReader(tmp_path / "x")
     for start, size in SPANS:
         found = bytearray(size)
-        done = 0
-        while done < size:
-            count = file.read_into(memoryview(found)[done:], start + done)
-            assert count > 0, offered
-            done += count
+        assert file.fill(memoryview(found), start) == size, offered
         assert found == content[start : start + size]
-    assert file.read_into(memoryview(bytearray(PIECE)), SIZE + BLOCK) == 0
+    assert file.fill(memoryview(bytearray(PIECE)), SIZE - 5) == 5
+    assert file.fill(memoryview(bytearray(PIECE)), SIZE + BLOCK) == 0
     file.close()
 
 
 def test_what_was_just_written_is_found_in_the_cache(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(bytes(SIZE))
-    file = UncachedReader(tmp_path / "x")
-    found = bytearray(SIZE)
-    assert file.read_into(memoryview(found), 0) == SIZE
-    file.close()
+    with UncachedReader(tmp_path / "x") as file:
+        assert file._is_cached(SIZE, 0)
 
 
 def test_pieces_written_at_any_offset_make_the_file(offered: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hubbot.checkpoints import TensorInfo
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
+from hubbot.uncached import UncachedReader
 
 Floats = npt.NDArray[np.float32]
 _NUMPY: Mapping[str, Any] = {
@@ -48,13 +49,10 @@ class TensorFiles:
         dtype = np.dtype(_NUMPY[info.dtype])
         width = int(np.prod(tail, dtype=np.int64))
         stop = min(stop, lead)
-        values = np.fromfile(
-            self._folder / info.shard,
-            dtype=dtype,
-            count=(stop - start) * width,
-            offset=info.start + start * width * dtype.itemsize,
-        )
-        return values.reshape(stop - start, *tail)
+        values = np.empty((stop - start) * width, dtype)
+        with UncachedReader(self._folder / info.shard) as file:
+            count = file.fill(values.view(np.uint8).data, info.start + start * width * dtype.itemsize)
+        return values[: count // dtype.itemsize].reshape(stop - start, *tail)
 
     def floats(self, name: str, start: int, stop: int) -> Floats:
         """Return steps [start, stop) of a float tensor's first axis as float32, exactly."""

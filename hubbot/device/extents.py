@@ -1,6 +1,5 @@
 """Byte ranges of weight files, read where they are wanted; bits, whatever they mean. It never writes."""
 
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from hubbot.checkpoints import DTYPE_BITS, TensorInfo
 from hubbot.errors import CorruptHeader, UnknownPacking
+from hubbot.uncached import UncachedReader
 
 # How elements of so many bits travel through numpy.
 _WORDS: Mapping[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
@@ -30,7 +30,7 @@ class Extents:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[str, int] = {}
+        self._files: dict[str, UncachedReader] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -39,27 +39,23 @@ class Extents:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for descriptor in self._files.values():
-            os.close(descriptor)
+        for file in self._files.values():
+            file.close()
         self._files.clear()
 
     def fill(self, out: npt.NDArray[Any], tensor: TensorInfo, offset: int) -> None:
         """Fill the contiguous `out` with the bytes of `tensor` from its byte `offset` on."""
         view = out.reshape(-1).view(np.uint8).data
-        done = 0
-        while done < len(view):
-            data = os.pread(self._descriptor(tensor.shard), len(view) - done, tensor.start + offset + done)
-            if not data:
-                raise CorruptHeader(
-                    f"tensor {tensor.name!r} ends {len(view) - done} bytes early",
-                    where=tensor.shard,
-                    hint="the shard is truncated; fetch it again",
-                )
-            view[done : done + len(data)] = data
-            done += len(data)
+        done = self._file(tensor.shard).fill(view, tensor.start + offset)
+        if done < len(view):
+            raise CorruptHeader(
+                f"tensor {tensor.name!r} ends {len(view) - done} bytes early",
+                where=tensor.shard,
+                hint="the shard is truncated; fetch it again",
+            )
 
-    def _descriptor(self, shard: str) -> int:
+    def _file(self, shard: str) -> UncachedReader:
         with self._lock:
             if shard not in self._files:
-                self._files[shard] = os.open(self._folder / shard, os.O_RDONLY)
+                self._files[shard] = UncachedReader(self._folder / shard)
             return self._files[shard]

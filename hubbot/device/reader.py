@@ -214,16 +214,13 @@ class Shards:
 
     def _fill(self, out: Raw, info: TensorInfo, offset: int) -> None:
         view = out.reshape(-1).view(np.uint8).data
-        done = 0
-        while done < len(view):
-            count = self._file(info.shard).read_into(view[done:], info.start + offset + done)
-            if count == 0:
-                raise CorruptHeader(
-                    f"tensor {info.name!r} ends after {done} of {len(view)} bytes",
-                    where=info.shard,
-                    hint="the shard is truncated; fetch it again",
-                )
-            done += count
+        done = self._file(info.shard).fill(view, info.start + offset)
+        if done < len(view):
+            raise CorruptHeader(
+                f"tensor {info.name!r} ends after {done} of {len(view)} bytes",
+                where=info.shard,
+                hint="the shard is truncated; fetch it again",
+            )
         with self._lock:
             self.bytes_read += done
 
