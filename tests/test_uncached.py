@@ -3,7 +3,6 @@
 import errno
 import os
 import random
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ SPANS = [(0, SIZE), (1, SIZE - 1), (BLOCK, PIECE), (BLOCK - 1, PIECE + 2), (777,
 
 
 @pytest.fixture(params=["direct", "refused", "absent"])
-def offered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def offered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What the file system offers: O_DIRECT, its flag but no such read or write, or not even the flag."""
     if request.param == "absent":
         monkeypatch.setattr(uncached, "_open_direct", lambda *_: None)
@@ -27,7 +26,7 @@ def offered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
             pytest.skip("nothing to refuse here")
         monkeypatch.setattr(os, "preadv", _refusing(os.preadv))
         monkeypatch.setattr(os, "pwrite", _refusing(os.pwrite))
-    return request.param
+    return str(request.param)
 
 
 def _refusing(real: Any) -> Any:

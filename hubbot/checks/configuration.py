@@ -15,12 +15,22 @@ from hubbot.device import runtime
 from hubbot.errors import HubbotError
 
 KINDS = ("type", "rope_type")
+# What every conversion may say in its own way; what it must say is judged elsewhere.
+REWRITTEN = frozenset(
+    {
+        "quantization", "quantization_config", "dtype", "torch_dtype", "transformers_version", "model_type",
+        "_name_or_path", "text_config", "vision_config", "bos_token_id", "eos_token_id", "pad_token_id",
+    }
+)  # fmt: skip
 
 
 def check_configuration(
-    source: Mapping[str, Any], artifact: Mapping[str, Any], family: Family
+    source: Mapping[str, Any], artifact: Mapping[str, Any], family: Family, *, is_own: bool
 ) -> Iterator[Finding]:
-    """Yield one finding per field that differs, or one pass for all of them."""
+    """Yield one finding per field that differs, or one pass for all of them.
+
+    With `is_own` hubbot made the artifact, which leaves alone what the class does not read.
+    """
     fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None, "the caller found the runtime"
     expected = {origin.field: origin for origin in dialects.resolve(source, family, fields).origins}
@@ -39,9 +49,25 @@ def check_configuration(
                 name, found, origin.value, "fail",
                 f"the model would run with another {name} than the source ({origin.origin})",
             )  # fmt: skip
+    for name in _contradicted({**source, **family.writes}, artifact, set(expected)) if is_own else ():
+        differing += 1
+        yield _finding(
+            name, artifact[name], source.get(name), "fail",
+            "not what the source says; mlx-lm does not read it, and other loaders do",
+        )  # fmt: skip
     if not differing:
         reason = "every field the class reads has the source's value"
         yield _finding("all fields", len(expected), len(expected), "pass", reason)
+
+
+def _contradicted(source: Mapping[str, Any], artifact: Mapping[str, Any], read: set[str]) -> list[str]:
+    """Return the artifact's keys that the source has with another value, and that no class field covers."""
+    told = decoder(source)
+    return sorted(
+        key
+        for key, value in artifact.items()
+        if key not in read | REWRITTEN and key in source and value not in (source[key], told.get(key))
+    )
 
 
 def _effective(artifact: Mapping[str, Any], family: Family) -> dict[str, Any]:

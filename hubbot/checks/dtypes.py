@@ -6,7 +6,8 @@ dtype itself tells.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from hubbot.artifacts import Finding
 from hubbot.catalogue.roles import PROTECTED, role_of
@@ -15,9 +16,13 @@ from hubbot.checks.expectations import Expectations
 from hubbot.checks.stored import StoredParameter, StoredParameters
 from hubbot.checks.structure import GATE
 
+NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
-def check_dtypes(expected: Expectations, stored: StoredParameters, *, is_own: bool) -> Iterator[Finding]:
-    """Yield a finding on the dtypes; `is_own` says that hubbot made the artifact and keeps its own rules."""
+
+def check_dtypes(
+    expected: Expectations, stored: StoredParameters, config: Mapping[str, Any], *, is_own: bool
+) -> Iterator[Finding]:
+    """Yield findings on the dtypes; `is_own` says that hubbot made the artifact and keeps its own rules."""
     plain = [p for p in stored.by_name.values() if p.mode == "none" and p.dtype in FLOAT_DTYPES]
     main = _main_dtype(plain, expected)
     wrong = [(p, allowed) for p in plain if p.dtype not in (allowed := _allowed(p, expected, main, is_own=is_own))]
@@ -32,6 +37,14 @@ def check_dtypes(expected: Expectations, stored: StoredParameters, *, is_own: bo
         reason=f"{len(wrong)} tensors have a dtype that nobody asked for" if first
         else f"{main} and what the source holds in float32",
     )  # fmt: skip
+    norms = [NAMES[p.dtype] for p in plain if role_of(p.name) == "norm"]
+    said = config.get("dtype")
+    if is_own and norms and said != norms[0]:
+        yield Finding(
+            gate=GATE, check="dtypes", subject="config.json, dtype", measured=said, allowed=norms[0],
+            status="fail",
+            reason="the config names another dtype than the tensors have",
+        )  # fmt: skip
 
 
 def _main_dtype(plain: list[StoredParameter], expected: Expectations) -> str:

@@ -94,7 +94,7 @@ def _findings(
     try:
         config = structure.read_config(folder)
         yield from structure.check_config(config, family)
-        yield from check_configuration(checkpoint.config, config, family)
+        yield from check_configuration(checkpoint.config, config, family, is_own=bool(artifact.files))
         yield from check_token_ids(source, decoder(checkpoint.config), decoder(config))
         yield from check_side_files(source, artifact)
         shapes = {parameter.name: parameter.shape for parameter in runtime.skeleton(config)}
@@ -103,7 +103,7 @@ def _findings(
         yield from structure.check_tensors(stored, shapes, config)
         yield from structure.check_load(folder)
         expected = Expectations(source, checkpoint, family, config)
-        yield from check_dtypes(expected, stored, is_own=bool(artifact.files))
+        yield from check_dtypes(expected, stored, config, is_own=bool(artifact.files))
         if judged is None:
             yield from check_values(expected, stored, progress)
         else:

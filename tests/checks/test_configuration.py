@@ -9,8 +9,8 @@ from tests.checkpoints_on_disk import CONVERTIBLE, Workshop
 from tests.reference.checkpoints import Case, case
 
 
-def failing(source: dict[str, Any], artifact: dict[str, Any]) -> set[str]:
-    findings = check_configuration(source, artifact, BY_MODEL_TYPE[source["model_type"]])
+def failing(source: dict[str, Any], artifact: dict[str, Any], *, is_own: bool = True) -> set[str]:
+    findings = check_configuration(source, artifact, BY_MODEL_TYPE[source["model_type"]], is_own=is_own)
     return {finding.subject.removeprefix("config.json, ") for finding in findings if finding.status == "fail"}
 
 
@@ -40,3 +40,9 @@ def test_a_config_that_the_class_does_not_take_fails_as_a_whole() -> None:
 def test_a_number_in_place_of_a_flag_is_another_value(key: str, value: int) -> None:
     config = case("qwen3_moe/hub").config
     assert failing(config, config | {key: value}) == {key}
+
+
+@pytest.mark.parametrize(("is_own", "found"), [(True, {"hidden_act"}), (False, set())])
+def test_what_the_class_does_not_read_is_left_alone_by_hubbot(is_own: bool, found: set[str]) -> None:
+    config = case("qwen3_moe/hub").config
+    assert failing(config, config | {"hidden_act": "gelu"}, is_own=is_own) == found

@@ -9,6 +9,7 @@ from hubbot.checks.dtypes import check_dtypes
 from hubbot.checks.expectations import Expectations
 from hubbot.checks.stored import StoredParameters
 from tests.checkpoints_on_disk import Workshop, floats, from_mlx, read_folder, rewrite
+from tests.sabotage.bench import read_config
 
 SOURCE = "deepseek_v3/hub"
 BIAS = "model.layers.1.mlp.gate.e_score_correction_bias"
@@ -21,8 +22,8 @@ def finding(workshop: Workshop, folder: Path, *, is_own: bool) -> Finding:
     family = BY_MODEL_TYPE[source.checkpoint.model_type]
     shapes = {name: bits.shape for name, (_, bits) in read_folder(folder).items()}
     expected = Expectations(source.folder, source.checkpoint, family, source.checkpoint.config)
-    (found,) = check_dtypes(expected, StoredParameters(folder, shapes), is_own=is_own)
-    return found
+    config = read_config(folder)
+    return next(check_dtypes(expected, StoredParameters(folder, shapes), config, is_own=is_own))
 
 
 @pytest.mark.parametrize("variant", ["fp32", "fp16", "bf16"])
