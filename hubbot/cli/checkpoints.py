@@ -27,6 +27,18 @@ Variants = Annotated[
     list[str] | None,
     typer.Option("--variant", "-v", help="Variant to make; repeat for several. Default: the settings' list."),
 ]
+Recipes = Annotated[
+    list[Path] | None,
+    typer.Option("--recipe", help="TOML file with a recipe of your own; repeat for several."),
+]
+Extensions = Annotated[
+    bool | None,
+    typer.Option(
+        "--extensions/--no-extensions",
+        help="Convert what runs only with a model file of hubbot's own, or refuse it. Default: the settings'.",
+        show_default=False,
+    ),
+]
 Corpus = Annotated[
     Path | None,
     typer.Option(
@@ -69,18 +81,8 @@ def convert_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="DIR/<variant>/ becomes a complete MLX repo each.")],
     variant: Variants = None,
     revision: Revision = None,
-    recipe: Annotated[
-        list[Path] | None,
-        typer.Option("--recipe", help="TOML file with a recipe of your own; repeat for several."),
-    ] = None,
-    extensions: Annotated[
-        bool | None,
-        typer.Option(
-            "--extensions/--no-extensions",
-            help="Convert what runs only with a model file of hubbot's own, or refuse it. Default: the settings'.",
-            show_default=False,
-        ),
-    ] = None,
+    recipe: Recipes = None,
+    extensions: Extensions = None,
     verify: Annotated[bool, typer.Option("--verify", help="Run the referee on every variant.")] = False,
     free_source: Annotated[
         bool,

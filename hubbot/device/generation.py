@@ -9,7 +9,7 @@ from mlx_lm.generate import stream_generate
 from mlx_lm.sample_utils import make_sampler
 
 from hubbot.device import runtime
-from hubbot.device.utilisation import Uses, counting
+from hubbot.device.expert_use import Uses, counting
 from hubbot.errors import SmokeFailed
 from hubbot.memory import peak_resident_bytes
 

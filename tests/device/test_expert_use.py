@@ -5,7 +5,7 @@ import numpy as np
 from mlx import nn
 from mlx_lm.models.switch_layers import SwitchGLU, SwitchMLP
 
-from hubbot.device.utilisation import Uses, counting
+from hubbot.device.expert_use import Uses, counting
 
 
 class Two(nn.Module):  # type: ignore[misc]
