@@ -16,7 +16,7 @@ from hubbot.device.floats import narrow, widen_into
 Floats = npt.NDArray[np.float32]
 SMALLEST_SCALE: Final = np.float32(1e-7)
 # Elements at a time: the float32 temporaries stay in a core's own cache.
-BLOCK: Final = 1 << 17
+BLOCK: Final = 1 << 16
 # bits -> the word that holds whole bytes of codes, and how many of its bytes they fill.
 _WORDS: Final[Mapping[int, tuple[Any, int]]] = {
     2: (np.uint32, 1),
@@ -96,12 +96,22 @@ def quantize(
         part = flat[first * group_size : (first + step) * group_size]
         block = work.groups[: part.size // group_size]
         widen_into(block.reshape(-1), part, dtype, rounded_to=scale_dtype)
-        # Across the first axis numpy compares whole vectors; along the last one it is five times slower.
-        turned = np.ascontiguousarray(block.T)
-        edges = (turned.min(axis=0), turned.max(axis=0))
+        edges = _edges(block)
         for item in made:
             item.fill(first, block, edges, work)
     return [item.parts(scale_dtype) for item in made]
+
+
+def _edges(groups: Floats) -> tuple[Floats, Floats]:
+    """Return the least and the greatest of every group [n, group_size].
+
+    Across the first axis numpy compares whole vectors; along the last one it is five times slower. So groups are
+    turned, four numbers at a time, which is twice as fast as one by one.
+    """
+    turned = np.ascontiguousarray(groups.view(np.complex128).T).view(np.float32)
+    lowest = np.ascontiguousarray(turned.min(axis=0).reshape(-1, 4).T)
+    highest = np.ascontiguousarray(turned.max(axis=0).reshape(-1, 4).T)
+    return lowest.min(axis=0), highest.max(axis=0)
 
 
 def _scales(lowest: Floats, highest: Floats, *, steps: np.float32) -> tuple[Floats, Floats]:
