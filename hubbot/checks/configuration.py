@@ -15,6 +15,8 @@ from hubbot.device import runtime
 from hubbot.errors import HubbotError
 
 KINDS = ("type", "rope_type")
+# Fields that are parts of the config themselves (mlx-lm, models/dbrx.py).
+NESTED = ("attn_config", "ffn_config")
 # What every conversion may say in its own way; what it must say is judged elsewhere.
 REWRITTEN = frozenset(
     {
@@ -101,6 +103,9 @@ def _is_same_thing(
         return (
             not alone and ropes.kind_of(found) == ropes.kind_of(wanted) and _but_kind(found) == _but_kind(wanted)
         )
+    if isinstance(found, dict) and isinstance(wanted, dict) and name in NESTED:
+        # A part of the config handed over whole; the class reads of it what we resolved.
+        return all(found.get(key) == value for key, value in wanted.items())
     # Rope as the source has it: what a class reads out of it are fields of their own, and compared as such.
     return name == "rope_parameters" and found is not None and found == decoder(source).get(name)
 

@@ -252,8 +252,9 @@ def _classes(config: Mapping[str, Any]) -> Any:
 def module_name(config: Mapping[str, Any]) -> str:
     """Return the module that stock mlx-lm takes for a config: by model type, or by type and architecture."""
     kind = str(config.get("model_type") or "")
-    for architecture in config.get("architectures") or ():
-        if (kind, architecture) in MODEL_ARCHITECTURE_REMAPPING:
+    named = config.get("architectures")
+    for architecture in named if isinstance(named, list) else ():
+        if isinstance(architecture, str) and (kind, architecture) in MODEL_ARCHITECTURE_REMAPPING:
             return str(MODEL_ARCHITECTURE_REMAPPING[kind, architecture])
     return str(MODEL_REMAPPING.get(kind, kind))
 

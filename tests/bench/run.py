@@ -3,7 +3,8 @@
     python -m tests.bench.run --work DIR [--repeats 3] [--write-readme]
 
 DIR needs some 45 GB; the plot needs the extra `bench`. Both programs convert the same synthetic checkpoints in
-turn, and the figures are medians of what each turn gave.
+turn, and the figures are medians of what each turn gave. Before each run the source is put out of the file cache,
+as one is that was fetched yesterday or is larger than memory.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import shapes
-from tests.bench.measuring import Measured, measure
+from tests.bench.measuring import Measured, measure, uncache
 from tests.bench.report import BEGIN, END, FOUR, plot, render
 from tests.bench.synthetic import write
 
@@ -36,6 +37,7 @@ class Bench:
     def hubbot(self, source: Path, *variants: str) -> Measured:
         """Convert with hubbot, all variants in one pass."""
         out = self._emptied("hubbot")
+        uncache(source)
         flags = [flag for variant in variants for flag in ("--variant", variant)]
         return measure(
             [sys.executable, "-m", "hubbot", "convert", str(source), "--out", str(out), *flags, "--json"],
@@ -45,11 +47,13 @@ class Bench:
     def mlx_lm(self, source: Path, variant: str) -> Measured:
         """Convert one variant with mlx_lm.convert."""
         out = self._emptied("mlx-lm") / variant
+        uncache(source)
         command = [sys.executable, "-m", "mlx_lm", "convert", "--hf-path", str(source), "--mlx-path", str(out)]
         return measure([*command, *MLX_VARIANTS[variant]], env=os.environ)
 
     def cp(self, source: Path) -> Measured:
         """Copy the same bytes: the floor."""
+        uncache(source)
         return measure(["cp", "-r", str(source), str(self._emptied("cp") / "copy")], env=os.environ)
 
     def _emptied(self, name: str) -> Path:

@@ -24,10 +24,10 @@ from tests.checkpoints_on_disk import (
 from tests.checkpoints_on_disk import answer as answered
 from tests.checks.stock import borrow_tokenizer, stock_convert
 from tests.reference.checkpoints import Case, write
-from tests.reference.cover import pairwise
+from tests.reference.cover import brief, pairwise
 
 MATRIX = tuple((made, variant) for made in CONVERTIBLE for variant in VARIANTS)
-COVER = pairwise(CONVERTIBLE, tuple(VARIANTS))
+COVER = brief(pairwise(CONVERTIBLE, tuple(VARIANTS)))
 # What mlx-lm itself stores under the names of the artifact, in one form per model type.
 HUB = tuple({made.model_type: made for made in CONVERTIBLE if made.form in {"hub", "bf16"}}.values())
 STOCK = ((None, 0, 0), ("affine", 4, 32), ("mxfp4", 4, 32))

@@ -17,7 +17,7 @@ from tests.reference.checkpoints import case, write
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(
     "name",
-    ["qwen3_moe/bf16", "qwen3_moe/v5", "mixtral/half_square/v5", "mixtral/tied/hub", "qwen3_moe/dense_layers/hub"],
+    ["qwen3_moe/bf16", "mixtral/half_square/v5"],
 )
 def test_every_good_artifact_is_approved(name: str, variant: str, workshop: Workshop) -> None:
     report = workshop.report(name, workshop.artifact(name, variant))

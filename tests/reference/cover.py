@@ -1,7 +1,8 @@
 """Which variants of which cases are converted and judged by default: a pairwise cover, where all are too many.
 
-Every case is in it, and every form with every variant; model types meet variants in turn. The full matrix is
-run by hand (`python -m tests.reference.table --matrix`, or pytest's `-m slow`).
+Every case is in it, and every form with every variant; model types meet variants in turn. What also asks the
+referee takes a brief selection of it. The full matrix is run by hand (`python -m tests.reference.table --matrix`,
+or pytest's `-m slow`).
 """
 
 from collections import Counter
@@ -36,4 +37,17 @@ def pairwise(made: Sequence[Case], variants: Sequence[str]) -> tuple[tuple[Case,
     for form, variant in sorted(missing):
         candidates = [one for one in made if one.form == form]
         take(min(candidates, key=lambda one: (used[one.model_type, variant], used[one.name, ""])), variant)
+    return tuple(chosen)
+
+
+def brief(cover: Sequence[tuple[Case, str]], per_model_type: int = 2) -> tuple[tuple[Case, str], ...]:
+    """Return so many of each model type, and more until every form and every variant is there."""
+    used: Counter[str] = Counter()
+    seen: set[str] = set()
+    chosen = []
+    for one, variant in cover:
+        if used[one.model_type] < per_model_type or not {one.form, variant} <= seen:
+            chosen.append((one, variant))
+            used[one.model_type] += 1
+            seen |= {one.form, variant}
     return tuple(chosen)

@@ -113,6 +113,7 @@ class Sabotage:
     source: str = SQUARE
     variants: tuple[str, ...] = ("bf16", "4bit")
     in_place: bool = False
+    own: bool = False
 
     def commit(self, folder: Path) -> None:
         """Break the artifact in `folder`."""

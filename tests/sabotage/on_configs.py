@@ -109,10 +109,10 @@ SABOTAGES = (
         check=f"{CHECK}|shapes",
         subject="",
     ),
-    field("hidden_act", "gelu", "llama.cpp #18980", "another activation"),
-    field("attention_bias", True, "mlx-vlm #1464", "attention bias claimed"),
-    field("architectures", ["Qwen2MoeForCausalLM"], "mlx-lm #661", "another architecture"),
-    field("dtype", "float16", "mlx-vlm #2053", "another dtype said", check="dtypes"),
+    field("hidden_act", "gelu", "llama.cpp #18980", "another activation", own=True),
+    field("attention_bias", True, "mlx-vlm #1464", "attention bias claimed", own=True),
+    field("architectures", ["Qwen2MoeForCausalLM"], "mlx-lm #661", "another architecture", own=True),
+    field("dtype", "float16", "mlx-vlm #2053", "another dtype said", check="dtypes", own=True),
     field("decoder_sparse_step", 2, "mlx-lm #1354", "every second layer dense"),
     field(
         "mlp_only_layers", [1], "mlx-lm #1354", "one layer dense", check=f"{CHECK}|parameters present", subject=""

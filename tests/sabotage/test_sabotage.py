@@ -62,7 +62,7 @@ def test_a_sabotage_is_refused_by_a_finding_that_says_what_and_where(
         assert row(sabotage, finding) in WRITTEN, "run python -m tests.sabotage.table --write"
 
 
-@pytest.mark.parametrize("sabotage", STORED, ids=_ids)
+@pytest.mark.parametrize("sabotage", [sabotage for sabotage in STORED if not sabotage.own], ids=_ids)
 def test_it_is_refused_too_if_nobody_recorded_any_hashes(
     sabotage: Sabotage, folder: Path, sources: Sources
 ) -> None:
