@@ -48,7 +48,7 @@ def measure(command: Sequence[str], *, env: Mapping[str, str]) -> Measured:
 
 
 def uncache(folder: Path) -> None:
-    """Put the files of `folder` out of the system's file cache: checkpoints are larger than memory, and meet none."""
+    """Put the files of `folder` out of the system's file cache, which real checkpoints do not fit into."""
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())

@@ -27,7 +27,8 @@ def render(results: Results) -> str:
     """Return the README's section."""
     lines = [
         BEGIN,
-        f"Measured on {results['machine']}, medians of {len(results['runs']['cp small'])} runs in turn, each with a source out of the file cache:",
+        f"Measured on {results['machine']}, medians of {len(results['runs']['cp small'])} runs in turn,",
+        "each beginning with its source out of the file cache:",
         "",
         "| what | source | wall (least to most) | CPU | peak memory | read | written |",
         "|---|---|---|---|---|---|---|",
