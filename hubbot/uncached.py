@@ -95,6 +95,46 @@ class UncachedReader:
             return False
 
 
+class UncachedFolder:
+    """The files of one folder, opened when they are first read; use as a context manager.
+
+    Several threads may read. `bytes_read` counts what was asked for and came.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.bytes_read = 0
+        self._folder = folder
+        self._files: dict[str, UncachedReader] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in tuple(self._files):
+            self.release(name)
+
+    def fill(self, view: memoryview, name: str, offset: int) -> int:
+        """Fill `view` with the bytes of file `name` at `offset`; return how many there are."""
+        with self._lock:
+            if name not in self._files:
+                self._files[name] = UncachedReader(self._folder / name)
+            file = self._files[name]
+        count = file.fill(view, offset)
+        with self._lock:
+            self.bytes_read += count
+        return count
+
+    def release(self, name: str) -> None:
+        """Close one file: nothing is read from it any more."""
+        with self._lock:
+            file = self._files.pop(name, None)
+        if file is not None:
+            file.close()
+
+
 class UncachedWriter:
     """A file open for writing at any offset, and for reading what was written; one thread writes."""
 

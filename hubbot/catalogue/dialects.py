@@ -206,7 +206,7 @@ def _beyond_limits(origins: list[Origin], family: Family) -> Iterator[str]:
 NOT_ALONE = frozenset(
     {
         "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "glm4_moe", "solar_open", "glm4_moe_lite", "dots1",
-        "exaone_moe", "kimi_linear", "mimo_v2_flash", "nemotron_h",
+        "exaone_moe", "kimi_linear", "mimo_v2_flash", "nemotron_h", "afmoe",
     }
 )  # fmt: skip
 
@@ -214,7 +214,7 @@ NOT_ALONE = frozenset(
 def _alone(origins: list[Origin], family: Family) -> Iterator[str]:
     """Yield a sentence where the weight of one chosen expert ought to be renormalised and would not be."""
     values = {origin.field: origin.value for origin in origins}
-    renormalised = any(values.get(key) is True for key in SYNONYMS["norm_topk_prob"])
+    renormalised = any(values.get(key) is True for key in (*SYNONYMS["norm_topk_prob"], "route_norm"))
     if family.runtime in NOT_ALONE and renormalised and any(values.get(key) == 1 for key in TOP_K):
         yield (
             f"the config says one expert a token, renormalised: its weight is 1, and mlx-lm's {family.runtime} "

@@ -1,17 +1,14 @@
 """Byte ranges of weight files, read where they are wanted; bits, whatever they mean. It never writes."""
 
-import threading
 from collections.abc import Mapping
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hubbot.checkpoints import DTYPE_BITS, TensorInfo
 from hubbot.errors import CorruptHeader, UnknownPacking
-from hubbot.uncached import UncachedReader
+from hubbot.uncached import UncachedFolder
 
 # How elements of so many bits travel through numpy.
 _WORDS: Mapping[int, Any] = {8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
@@ -25,37 +22,16 @@ def word(tensor: TensorInfo) -> Any:
     return found
 
 
-class Extents:
+class Extents(UncachedFolder):
     """The open weight files of one folder; use as a context manager. Several threads may read."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._files: dict[str, UncachedReader] = {}
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
-
-    def fill(self, out: npt.NDArray[Any], tensor: TensorInfo, offset: int) -> None:
+    def take(self, out: npt.NDArray[Any], tensor: TensorInfo, offset: int) -> None:
         """Fill the contiguous `out` with the bytes of `tensor` from its byte `offset` on."""
         view = out.reshape(-1).view(np.uint8).data
-        done = self._file(tensor.shard).fill(view, tensor.start + offset)
+        done = self.fill(view, tensor.shard, tensor.start + offset)
         if done < len(view):
             raise CorruptHeader(
                 f"tensor {tensor.name!r} ends {len(view) - done} bytes early",
                 where=tensor.shard,
                 hint="the shard is truncated; fetch it again",
             )
-
-    def _file(self, shard: str) -> UncachedReader:
-        with self._lock:
-            if shard not in self._files:
-                self._files[shard] = UncachedReader(self._folder / shard)
-            return self._files[shard]

@@ -1,12 +1,10 @@
 """Source shards as bytes: exactly the rows and columns that a slice needs, and nothing of their meaning."""
 
 import math
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +14,7 @@ from hubbot.device.floats import RAW
 from hubbot.device.slices import Region, Slice, region
 from hubbot.errors import CorruptHeader
 from hubbot.moves import Move, Packed, Part
-from hubbot.uncached import UncachedReader
+from hubbot.uncached import UncachedFolder
 
 Raw = npt.NDArray[Any]
 FLOAT32_BYTES = 4
@@ -79,25 +77,12 @@ class Sources:
         return {self.tensors[part.tensor].shard for part in self.packed[name].parts.values()}
 
 
-class Shards:
-    """The open weight files of one checkpoint folder; use as a context manager. Counts the bytes it reads."""
+class Shards(UncachedFolder):
+    """The open weight files of one checkpoint folder; use as a context manager."""
 
     def __init__(self, folder: Path, sources: Sources) -> None:
-        self._folder = folder
+        super().__init__(folder)
         self._sources = sources
-        self._files: dict[str, UncachedReader] = {}
-        self._lock = threading.Lock()
-        self.bytes_read = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
 
     def read(self, part: Slice) -> tuple[Raw | list[Block], Region]:
         """Return what `part` is made from and its region: [units, rows, columns] as stored, or packed blocks."""
@@ -110,13 +95,6 @@ class Shards:
             return self._stack(part, area), area
         first = (part.move.units or (0, 0))[0]
         return self._units(self._sources.tensors[name], part, unit, area, first), area
-
-    def release(self, shard: str) -> None:
-        """Close one file: nothing is read from it any more."""
-        with self._lock:
-            file = self._files.pop(shard, None)
-        if file is not None:
-            file.close()
 
     def _stack(self, part: Slice, area: Region) -> Raw:
         names = part.move.sources[part.start : part.stop]
@@ -133,7 +111,7 @@ class Shards:
         out = np.empty((part.stop - part.start, *_made(area, unit)), _NUMPY[info.dtype])
         stride = int(np.prod(unit, dtype=np.int64))
         if whole:
-            self._fill(out, info, (first + part.start) * stride * out.itemsize)
+            self._take(out, info, (first + part.start) * stride * out.itemsize)
             return out
         for index in range(len(out)):
             self._area(out[index], info, (first + part.start + index) * stride, unit, area)
@@ -143,20 +121,20 @@ class Shards:
         """Fill `out` with the area of the unit that begins at element `start` of the tensor."""
         size = out.itemsize
         if area is None:
-            self._fill(out, info, start * size)
+            self._take(out, info, start * size)
             return
         width = unit[-1]
         if len(area.columns) == width and area.rows.step == 1:
-            self._fill(out, info, (start + area.rows.start * width) * size)
+            self._take(out, info, (start + area.rows.start * width) * size)
             return
         lines = out.reshape(len(area.rows), len(area.columns))
         columns = area.columns
         for line, row in zip(lines, area.rows, strict=True):
             if columns.step == 1:
-                self._fill(line, info, (start + row * width + columns.start) * size)
+                self._take(line, info, (start + row * width + columns.start) * size)
             else:
                 whole = np.empty(width, out.dtype)
-                self._fill(whole, info, (start + row * width) * size)
+                self._take(whole, info, (start + row * width) * size)
                 line[:] = whole[columns.start : columns.stop : columns.step]
 
     def _places(
@@ -197,7 +175,7 @@ class Shards:
         base = matrix * int(np.prod(shape, dtype=np.int64)) if per_matrix else 0
         if part.rows == 0 or not shape:
             out = np.empty(shape or (1,), _NUMPY[info.dtype])
-            self._fill(out, info, base * out.itemsize)
+            self._take(out, info, base * out.itemsize)
             return out, np.zeros(len(rows), np.int64)
         wanted = np.asarray(rows, np.int64) // part.rows
         low, high = (int(wanted.min()), int(wanted.max()) + 1) if len(wanted) else (0, 0)
@@ -206,29 +184,21 @@ class Shards:
         if part.rows == 1 and abs(rows.step) != 1:
             out = np.empty((len(rows), *tail), _NUMPY[info.dtype])
             for target, row in zip(out, rows, strict=True):
-                self._fill(target, info, (base + row * line) * out.itemsize)
+                self._take(target, info, (base + row * line) * out.itemsize)
             return out, np.arange(len(rows))
         out = np.empty((high - low, *tail), _NUMPY[info.dtype])
-        self._fill(out, info, (base + low * line) * out.itemsize)
+        self._take(out, info, (base + low * line) * out.itemsize)
         return out, wanted - low
 
-    def _fill(self, out: Raw, info: TensorInfo, offset: int) -> None:
+    def _take(self, out: Raw, info: TensorInfo, offset: int) -> None:
         view = out.reshape(-1).view(np.uint8).data
-        done = self._file(info.shard).fill(view, info.start + offset)
+        done = self.fill(view, info.shard, info.start + offset)
         if done < len(view):
             raise CorruptHeader(
                 f"tensor {info.name!r} ends after {done} of {len(view)} bytes",
                 where=info.shard,
                 hint="the shard is truncated; fetch it again",
             )
-        with self._lock:
-            self.bytes_read += done
-
-    def _file(self, shard: str) -> UncachedReader:
-        with self._lock:
-            if shard not in self._files:
-                self._files[shard] = UncachedReader(self._folder / shard)
-            return self._files[shard]
 
 
 def _is_whole(area: Region, unit: tuple[int, ...]) -> bool:

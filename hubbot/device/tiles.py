@@ -55,7 +55,7 @@ def bands(output: Output, tensors: Mapping[str, TensorInfo], extents: Extents, l
 def _copied(output: Output, tensor: TensorInfo, extents: Extents, limit: int) -> Iterator[Band]:
     for start in range(0, tensor.nbytes, limit):
         made = np.empty(min(limit, tensor.nbytes - start), np.uint8)
-        extents.fill(made, tensor, start)
+        extents.take(made, tensor, start)
         yield Band(output=output.name, offset=start, data=made.data)
 
 
@@ -125,9 +125,9 @@ class _Mover:
             target = out[done : done + len(some)]
             at = (base + some.start * width) * kind().itemsize
             if whole and rows.step == 1:
-                self.extents.fill(target, tensor, at)
+                self.extents.take(target, tensor, at)
                 continue
             block = np.empty((some[-1] - some[0] + 1, width), kind)
-            self.extents.fill(block, tensor, at)
+            self.extents.take(block, tensor, at)
             target[:] = block[:: rows.step, columns.start : columns.stop : columns.step]
         return out

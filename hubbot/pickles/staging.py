@@ -122,7 +122,7 @@ def _compare(extents: Extents, found: TensorInfo | None, tensor: PickledTensor) 
     offset = 0
     for block in tensor.blocks(BLOCK_BYTES):
         read = np.empty(len(block), np.uint8)
-        extents.fill(read, found, offset)
+        extents.take(read, found, offset)
         if read.data != block:
             raise ValueMismatch(
                 f"{tensor.name!r} reads back otherwise than torch holds it",

@@ -25,6 +25,7 @@ FULL, SLIDING, LINEAR = "full_attention", "sliding_attention", "linear_attention
         ("deepseek_v3/orig", {"scoring_func": "softmax"}, "scoring_func = 'softmax'"),
         ("deepseek_v3/orig", {"num_experts_per_tok": 1}, "one expert a token"),
         ("dots1/orig", {"num_experts_per_tok": 1}, "one expert a token"),
+        ("afmoe/orig", {"num_experts_per_tok": 1}, "one expert a token"),
         ("nemotron_h/orig", {"num_experts_per_tok": 1}, "one expert a token"),
         ("kimi_linear/orig", {"num_experts_per_token": 1}, "one expert a token"),
         ("kimi_linear/orig", {"tie_word_embeddings": True}, "tie_word_embeddings = True"),

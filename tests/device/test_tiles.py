@@ -71,7 +71,7 @@ def test_a_tensor_without_pieces_is_copied(tmp_path: Path, limit: int) -> None:
 def test_a_file_that_ends_early_is_corrupt_and_named(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(b"\0" * 20)
     with Extents(tmp_path) as extents, pytest.raises(CorruptHeader, match="'s' ends 47 bytes early"):
-        extents.fill(np.empty(30, np.uint16), info("s", (30,)), 0)
+        extents.take(np.empty(30, np.uint16), info("s", (30,)), 0)
 
 
 def test_elements_that_are_no_whole_bytes_cannot_be_moved() -> None:
