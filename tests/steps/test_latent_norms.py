@@ -21,7 +21,12 @@ from tests.reference.checkpoints import case, tensors
 
 @pytest.mark.parametrize(
     ("name", "factor"),
-    [("longcat_flash/orig", 4), ("kimi_linear/epsilon/orig", 128), ("bailing_hybrid/epsilon/orig", 128)],
+    [
+        ("longcat_flash/orig", 4),
+        ("glm4_moe_lite/orig", 4),
+        ("kimi_linear/epsilon/orig", 128),
+        ("bailing_hybrid/epsilon/orig", 128),
+    ],
 )
 def test_only_the_rows_of_the_latent_are_scaled_and_by_a_power_of_two(
     name: str, factor: float, workshop: Workshop

@@ -89,6 +89,7 @@ LATENT_ATTENTION: tuple[Family, ...] = (
         "glm4_moe_lite",
         runtime="glm4_moe_lite",
         defaults={**_DEFAULTS, "rms_norm_eps": 1e-5, "first_k_dense_replace": 1, "partial_rotary_factor": 1.0},
+        reshapes=(LATENT_HEADS, GROUPED_BIAS, *latent_norms(lambda config: float(config["rms_norm_eps"]))),
     ),
     Family(
         model_type="mistral4",
