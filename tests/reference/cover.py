@@ -43,11 +43,13 @@ def pairwise(made: Sequence[Case], variants: Sequence[str]) -> tuple[tuple[Case,
 def brief(cover: Sequence[tuple[Case, str]], per_model_type: int = 2) -> tuple[tuple[Case, str], ...]:
     """Return so many of each model type, and more until every form and every variant is there."""
     used: Counter[str] = Counter()
-    seen: set[str] = set()
+    forms: set[str] = set()
+    variants: set[str] = set()
     chosen = []
     for one, variant in cover:
-        if used[one.model_type] < per_model_type or not {one.form, variant} <= seen:
+        if used[one.model_type] < per_model_type or one.form not in forms or variant not in variants:
             chosen.append((one, variant))
             used[one.model_type] += 1
-            seen |= {one.form, variant}
+            forms.add(one.form)
+            variants.add(variant)
     return tuple(chosen)

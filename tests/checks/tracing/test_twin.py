@@ -13,6 +13,7 @@ from hubbot.catalogue.tensors import without_drops
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.tracing.twin import DROPPED_AXIS, SHARD, twin_of
 from hubbot.errors import ConfigUnresolved, IncompleteCover
+from hubbot.plans import Layout
 from hubbot.steps.classify import classify
 from tests.checkpoints_on_disk import CONVERTIBLE, Workshop
 
@@ -47,6 +48,11 @@ def unnumbered(names: Iterable[str]) -> set[str]:
     return {re.sub(r"layers\.\d+", "layers", name) for name in names}
 
 
+def comparable(layout: Layout) -> Layout:
+    """What a twin must keep: everything but how many layers there are."""
+    return replace(layout, evidence=(), layers=0, moe_layers=())
+
+
 @pytest.mark.parametrize("name", ["qwen3_moe/hub", "deepseek_v3/mtp", "glm4_moe/mtp", "mixtral/orig"])
 def test_a_twin_of_a_large_source_is_small_and_of_the_same_kind(workshop: Workshop, name: str) -> None:
     source = grown(workshop.source(name).checkpoint, 1000)
@@ -54,7 +60,8 @@ def test_a_twin_of_a_large_source_is_small_and_of_the_same_kind(workshop: Worksh
     assert sum(math.prod(shape) for shape in twin.shapes.values()) < 1_500_000
     assert unnumbered(twin.shapes) == unnumbered(source.tensors)
     found, wanted = classify(replace(twin.checkpoint, repo=source.repo)), workshop.source(name).layout
-    assert replace(found, evidence=()) == replace(wanted, evidence=())
+    assert found.moe_layers
+    assert comparable(found) == comparable(wanted)
 
 
 @pytest.mark.parametrize("name", ["deepseek_v3/mtp", "qwen3_vl_moe/orig", "longcat_flash/orig"])
