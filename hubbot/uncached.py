@@ -29,7 +29,8 @@ class _Aligned(threading.local):
     """A buffer on a block's boundary for every thread, as O_DIRECT demands."""
 
     def __init__(self) -> None:
-        self.view = memoryview(mmap.mmap(-1, PIECE + 2 * BLOCK))
+        # Private, for a shared one would be written by every fork of this process at once.
+        self.view = memoryview(mmap.mmap(-1, PIECE + 2 * BLOCK, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 _aligned: Final = _Aligned()

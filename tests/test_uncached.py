@@ -3,6 +3,8 @@
 import errno
 import os
 import random
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -94,3 +96,27 @@ def test_a_full_disk_is_told_and_not_taken_for_a_file_system_without_direct_acce
     with pytest.raises(OSError, match="no room"):
         file.write(memoryview(bytes(PIECE)), 0)
     file.close()
+
+
+FORKED = """
+import os, sys
+from pathlib import Path
+from hubbot.uncached import PIECE, UncachedReader
+UncachedReader._is_cached = lambda *_: False
+folder, parent = Path(sys.argv[1]), os.getpid()
+child = os.fork()
+mine = "0" if child else "1"
+for _ in range(50):
+    found = bytearray(PIECE)
+    with UncachedReader(folder / mine) as file:
+        file.fill(memoryview(found), 0)
+    if set(found) != {int(mine)}:
+        os._exit(1) if not child else sys.exit("the parent read what the child reads")
+os._exit(0) if not child else sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_forks_of_one_process_do_not_read_into_each_others_memory(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / str(number)).write_bytes(bytes([number]) * PIECE)
+    subprocess.run([sys.executable, "-c", FORKED, str(tmp_path)], check=True)
