@@ -6,7 +6,8 @@ Split from families.py for length only; the same rules hold.
 from dataclasses import replace
 from typing import Any
 
-from tests.reference.families import (
+from tests.reference.latent_families import LATENT
+from tests.reference.rows import (
     COMMON,
     DEFAULT_ROPE,
     GROUPS,
@@ -16,7 +17,6 @@ from tests.reference.families import (
     Model,
     rope,
 )
-from tests.reference.latent_families import LATENT
 
 GRANITE: dict[str, Any] = {
     "intermediate_size": 192,

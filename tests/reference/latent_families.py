@@ -5,7 +5,7 @@ Split from families.py for length only; the same rules hold.
 
 from typing import Any
 
-from tests.reference.families import (
+from tests.reference.rows import (
     COMMON,
     DEFAULT_ROPE,
     GROUPS,

@@ -24,11 +24,12 @@ from transformers import AutoConfig
 
 from tests.reference import checkpoints
 from tests.reference.added_forms import ADDED_FORMS, TRANSPOSED, WEIGHTS, Record, added_form, transposed
-from tests.reference.families import FAMILIES, Family, Model
+from tests.reference.families import FAMILIES
 from tests.reference.hybrid_families import HYBRID_FAMILIES
 from tests.reference.latent_families import LATENT_FAMILIES
 from tests.reference.old_configs import hub_dialect
 from tests.reference.packing import PACKINGS
+from tests.reference.rows import Family, Model
 from tests.reference.special_families import SPECIAL_FAMILIES
 from tests.reference.vision_families import VISION_FAMILIES
 from tests.reference.windowed_families import WINDOWED_FAMILIES

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.reference.families import Family
+from tests.reference.rows import Family
 
 
 def hub_dialect(network: Any, family: Family, config: dict[str, Any]) -> dict[str, Any]:

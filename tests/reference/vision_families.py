@@ -5,8 +5,8 @@ Split from families.py for length only; the same rules hold. The tower is never 
 
 from typing import Any
 
-from tests.reference.families import COMMON, DEFAULT_ROPE, Family, Model, rope
 from tests.reference.hybrid_families import GATED_DELTA
+from tests.reference.rows import COMMON, DEFAULT_ROPE, Family, Model, rope
 from tests.reference.windowed_families import WINDOWED_FAMILIES
 
 TEXT: dict[str, Any] = {key: value for key, value in COMMON.items() if key != "tie_word_embeddings"}

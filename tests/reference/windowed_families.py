@@ -6,7 +6,7 @@ Split from families.py for length only; the same rules hold.
 from dataclasses import replace
 from typing import Any
 
-from tests.reference.families import COMMON, DEFAULT_ROPE, GROUPS, LAYOUT_FORMS, LLAMA3_ROPE, Family, Model, rope
+from tests.reference.rows import COMMON, DEFAULT_ROPE, GROUPS, LAYOUT_FORMS, LLAMA3_ROPE, Family, Model, rope
 
 # Two kinds of layer with rotary settings of their own, both away from the class defaults.
 TWO_ROPES: dict[str, Any] = {
