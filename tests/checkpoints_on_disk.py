@@ -103,6 +103,16 @@ def planned(source: Source, *variants: str) -> Plan:
     return plan(source.checkpoint, source.layout, variants, working_bytes=1 << 20)
 
 
+def source_of(made: str, folder: Path) -> Source:
+    """A reference written below `folder` and classified."""
+    return look(write(case(made), folder / "source"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def converted(
     source: Source, out: Path, *variants: str, working_bytes: int = 1 << 16, shard_bytes: int = 1 << 30
 ) -> dict[str, Path]:
