@@ -1,7 +1,7 @@
 """The role of a parameter in the runtime's model, read from its name; recipes go by role.
 
 Roles: expert, router, shared_expert_gate, shared_expert, attention (and what stands in its place: recurrences,
-convolutions), dense_mlp, embedding, lm_head, norm, bias, state (decays, time steps, sinks), other.
+convolutions), dense_mlp, embedding, lm_head, norm, bias, state (decays, time steps), sinks, other.
 It never looks at values.
 """
 
@@ -16,7 +16,8 @@ _RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("shared_expert_gate", re.compile(r"\.shared_expert_gate\.\w+$")),
     ("shared_expert", re.compile(r"\.(?:shared_experts?|shared_mlp)\.\w+\.\w+$")),
     ("norm", re.compile(r"(?:^|[._])(?:\w*norm\w*)(?:\.\d+)?\.(?:weight|bias)$")),
-    ("state", re.compile(r"\.(?:A_log|D|dt_bias|sinks|attention_sink_bias)$")),
+    ("state", re.compile(r"\.(?:A_log|D|dt_bias)$")),
+    ("sinks", re.compile(r"\.(?:sinks|attention_sink_bias)$")),
     ("bias", re.compile(r"\.bias$")),
     ("dense_mlp", re.compile(r"\.(?:mlp|feed_forward|block_sparse_moe|mlps\.\d+)\.\w+\.weight$")),
     ("dense_mlp", re.compile(r"\.mixer\.(?:up|down)_proj\.weight$")),  # a Nemotron-H layer that is one
@@ -25,7 +26,8 @@ _RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("lm_head", re.compile(r"(?:^|\.)lm_head\.weight$")),
 )
 ROLES: Final = frozenset({role for role, _ in _RULES} | {"other"})
-# Kept in their own dtype where the source holds them in float32 (the design, section 3.6).
+# Kept in their own dtype where the source holds them in float32 (the design, section 3.6). Sinks are not among
+# them: MLX's scaled_dot_product_attention takes none that are wider than what it returns.
 PROTECTED: Final = frozenset({"router", "state"})
 
 

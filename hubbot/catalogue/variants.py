@@ -16,7 +16,7 @@ ROUTED = frozenset({"expert"})
 # The router decides which experts run at all; at low bits it flips choices (mlx-lm PR #349).
 GUARDED = frozenset({"router", "shared_expert_gate"})
 # Norms and biases are a millionth of the bytes and the most sensitive; "other" is what no rule names.
-NEVER_QUANTIZED = frozenset({"norm", "bias", "state", "other"})
+NEVER_QUANTIZED = frozenset({"norm", "bias", "state", "sinks", "other"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ from tests.reference.checkpoints import case
         ("lm_head.weight", "lm_head"),
         ("model.layers.0.mixer.A_log", "state"),
         ("model.layers.0.linear_attn.dt_bias", "state"),
-        ("model.layers.0.self_attn.sinks", "state"),
+        ("model.layers.0.self_attn.sinks", "sinks"),
         ("model.layers.0.mamba.in_proj.weight", "attention"),
         ("model.layers.0.conv.out_proj.weight", "attention"),
         ("backbone.layers.0.mixer.up_proj.weight", "dense_mlp"),

@@ -40,7 +40,7 @@ def pairwise(made: Sequence[Case], variants: Sequence[str]) -> tuple[tuple[Case,
     return tuple(chosen)
 
 
-def brief(cover: Sequence[tuple[Case, str]], per_model_type: int = 2) -> tuple[tuple[Case, str], ...]:
+def brief(cover: Sequence[tuple[Case, str]], per_model_type: int = 1) -> tuple[tuple[Case, str], ...]:
     """Return so many of each model type, and more until every form and every variant is there."""
     used: Counter[str] = Counter()
     forms: set[str] = set()
