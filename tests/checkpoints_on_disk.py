@@ -48,6 +48,8 @@ MLX_DTYPES = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
 # A source's twin is converted once, however many of its artifacts are judged.
 TRACER = Tracer(convert_twin)
 
+SOURCES_KEPT = 12
+
 Stored = dict[str, tuple[str, NDArray[Any]]]
 
 
@@ -61,16 +63,29 @@ class Source:
 
 
 class Workshop:
-    """Converts each reference once per test process; what it hands out is shared and must not be changed."""
+    """Converts each reference once while it is in use; what it hands out is shared and must not be changed.
+
+    The sources used last stay, with what was made of them: all references in all variants are gigabytes.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._sources: dict[str, Source] = {}
 
     def source(self, name: str) -> Source:
-        if name not in self._sources:
-            self._sources[name] = look(write(case(name), self._root / name.replace("/", "-") / "source"))
-        return self._sources[name]
+        found = self._sources.pop(name, None)
+        if found is None:
+            folder = self._root / name.replace("/", "-") / "source"
+            self.write(name, folder)
+            found = look(folder)
+        self._sources[name] = found
+        if len(self._sources) > SOURCES_KEPT:
+            longest_unused = self._sources.pop(next(iter(self._sources)))
+            shutil.rmtree(longest_unused.folder.parent)
+        return found
+
+    def write(self, name: str, folder: Path) -> None:
+        write(case(name), folder)
 
     def artifact(self, name: str, variant: str) -> Path:
         source = self.source(name)

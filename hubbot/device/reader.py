@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.checkpoints import TensorInfo
+from hubbot.device.extents import Extents
 from hubbot.device.floats import RAW
 from hubbot.device.slices import Region, Slice, region
-from hubbot.errors import CorruptHeader
 from hubbot.moves import Move, Packed, Part
-from hubbot.uncached import UncachedFolder
 
 Raw = npt.NDArray[Any]
 FLOAT32_BYTES = 4
@@ -77,7 +76,7 @@ class Sources:
         return {self.tensors[part.tensor].shard for part in self.packed[name].parts.values()}
 
 
-class Shards(UncachedFolder):
+class Shards(Extents):
     """The open weight files of one checkpoint folder; use as a context manager."""
 
     def __init__(self, folder: Path, sources: Sources) -> None:
@@ -111,7 +110,7 @@ class Shards(UncachedFolder):
         out = np.empty((part.stop - part.start, *_made(area, unit)), _NUMPY[info.dtype])
         stride = int(np.prod(unit, dtype=np.int64))
         if whole:
-            self._take(out, info, (first + part.start) * stride * out.itemsize)
+            self.take(out, info, (first + part.start) * stride * out.itemsize)
             return out
         for index in range(len(out)):
             self._area(out[index], info, (first + part.start + index) * stride, unit, area)
@@ -121,20 +120,20 @@ class Shards(UncachedFolder):
         """Fill `out` with the area of the unit that begins at element `start` of the tensor."""
         size = out.itemsize
         if area is None:
-            self._take(out, info, start * size)
+            self.take(out, info, start * size)
             return
         width = unit[-1]
         if len(area.columns) == width and area.rows.step == 1:
-            self._take(out, info, (start + area.rows.start * width) * size)
+            self.take(out, info, (start + area.rows.start * width) * size)
             return
         lines = out.reshape(len(area.rows), len(area.columns))
         columns = area.columns
         for line, row in zip(lines, area.rows, strict=True):
             if columns.step == 1:
-                self._take(line, info, (start + row * width + columns.start) * size)
+                self.take(line, info, (start + row * width + columns.start) * size)
             else:
                 whole = np.empty(width, out.dtype)
-                self._take(whole, info, (start + row * width) * size)
+                self.take(whole, info, (start + row * width) * size)
                 line[:] = whole[columns.start : columns.stop : columns.step]
 
     def _places(
@@ -175,7 +174,7 @@ class Shards(UncachedFolder):
         base = matrix * int(np.prod(shape, dtype=np.int64)) if per_matrix else 0
         if part.rows == 0 or not shape:
             out = np.empty(shape or (1,), _NUMPY[info.dtype])
-            self._take(out, info, base * out.itemsize)
+            self.take(out, info, base * out.itemsize)
             return out, np.zeros(len(rows), np.int64)
         wanted = np.asarray(rows, np.int64) // part.rows
         low, high = (int(wanted.min()), int(wanted.max()) + 1) if len(wanted) else (0, 0)
@@ -184,21 +183,11 @@ class Shards(UncachedFolder):
         if part.rows == 1 and abs(rows.step) != 1:
             out = np.empty((len(rows), *tail), _NUMPY[info.dtype])
             for target, row in zip(out, rows, strict=True):
-                self._take(target, info, (base + row * line) * out.itemsize)
+                self.take(target, info, (base + row * line) * out.itemsize)
             return out, np.arange(len(rows))
         out = np.empty((high - low, *tail), _NUMPY[info.dtype])
-        self._take(out, info, (base + low * line) * out.itemsize)
+        self.take(out, info, (base + low * line) * out.itemsize)
         return out, wanted - low
-
-    def _take(self, out: Raw, info: TensorInfo, offset: int) -> None:
-        view = out.reshape(-1).view(np.uint8).data
-        done = self.fill(view, info.shard, info.start + offset)
-        if done < len(view):
-            raise CorruptHeader(
-                f"tensor {info.name!r} ends after {done} of {len(view)} bytes",
-                where=info.shard,
-                hint="the shard is truncated; fetch it again",
-            )
 
 
 def _is_whole(area: Region, unit: tuple[int, ...]) -> bool:

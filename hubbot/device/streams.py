@@ -1,13 +1,15 @@
 """Threads in turn, each with an MLX stream of its own, so that a CPU computes on all cores while others read.
 
-One thread keeps a GPU busy; a CPU takes two.
+One thread keeps a GPU busy; a CPU takes two. The threads outlive a conversion: MLX starts a thread of the system
+for every stream and never ends it, not even when the thread that made the stream is gone (mlx/scheduler.h).
 """
 
+import functools
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import mlx.core as mx
 
@@ -15,17 +17,18 @@ CPU_LANES = 2
 # Freed buffers above this go back to the system instead of waiting for reuse.
 CACHE_BYTES = 64 << 20
 T = TypeVar("T")
+_own = threading.local()
 
 
 class Lanes:
     """Threads that compute; use as a context manager. A slice's result does not depend on its lane."""
 
     def __init__(self) -> None:
-        device = mx.default_device()
         mx.set_cache_limit(CACHE_BYTES)
-        self.count = CPU_LANES if device == mx.cpu else 1
-        self._own = threading.local()
-        self._pool = ThreadPoolExecutor(self.count, initializer=self._begin)
+        on_cpu = mx.default_device() == mx.cpu
+        self.count = CPU_LANES if on_cpu else 1
+        self._pool = _threads(on_cpu=on_cpu)
+        self._begun: set[Future[Any]] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -33,15 +36,30 @@ class Lanes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        begun = tuple(self._begun)
+        for future in begun:
+            future.cancel()
+        wait(begun)
 
     def start(self, work: Callable[[], T]) -> Future[T]:
         """Begin `work` on the next free lane."""
-        return self._pool.submit(self._on_stream, work)
+        future = self._pool.submit(_on_stream, work)
+        self._begun.add(future)
+        # Forgotten when done: what it computed must not live as long as the conversion.
+        future.add_done_callback(self._begun.discard)
+        return future
 
-    def _begin(self) -> None:
-        self._own.stream = mx.new_stream(mx.default_device())
 
-    def _on_stream(self, work: Callable[[], T]) -> T:
-        with mx.stream(self._own.stream):
-            return work()
+@functools.cache
+def _threads(*, on_cpu: bool) -> ThreadPoolExecutor:
+    device = mx.cpu if on_cpu else mx.gpu
+    return ThreadPoolExecutor(CPU_LANES if on_cpu else 1, "lane", initializer=_begin, initargs=(device,))
+
+
+def _begin(device: mx.DeviceType) -> None:
+    _own.stream = mx.new_stream(device)
+
+
+def _on_stream(work: Callable[[], T]) -> T:
+    with mx.stream(_own.stream):
+        return work()

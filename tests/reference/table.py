@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,8 @@ def matrix(day: str) -> Iterator[str]:
     yield ""
     yield f"| case | {' | '.join(VARIANTS)} |"
     yield f"|---|{'---|' * len(VARIANTS)}"
-    with ProcessPoolExecutor() as pool:
+    # New programs, for MLX's threads and locks do not survive a fork.
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         for name, found in pool.map(_judgements, [made.name for made in cases()]):
             yield f"| {name} | {' | '.join(found)} |"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.checkpoints_on_disk import Source, Stored, Workshop, look, read_stored, safetensors
+from tests.checkpoints_on_disk import Stored, Workshop, read_stored, safetensors
 from tests.checks.stock import borrow_tokenizer
 from tests.reference.checkpoints import Floats, case, draw, write
 
@@ -20,15 +20,12 @@ _FP8_OF, _MTP_OF, _WORDED_OF = "qwen3_moe/square/hub", "deepseek_v3/hub", "qwen3
 class Sources(Workshop):
     """A workshop that also makes these sources."""
 
-    def source(self, name: str) -> Source:
+    def write(self, name: str, folder: Path) -> None:
         made = {FP8: _fp8, MTP: _mtp, WORDED: _worded}.get(name)
         if made is None:
-            return super().source(name)
-        if name not in self._sources:
-            folder = self._root / name / "source"
+            super().write(name, folder)
+        else:
             made(folder)
-            self._sources[name] = look(folder)
-        return self._sources[name]
 
 
 def fp8_scales(layer: int, expert: int, projection: str) -> Floats:
