@@ -4,6 +4,7 @@ import hashlib
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -58,44 +59,50 @@ def digests(out: Path) -> dict[str, str]:
     }
 
 
+def on_disk(out: Path) -> int:
+    """The bytes that lie below `out` by now; files have their final size from the beginning, and holes."""
+    try:
+        return sum(path.stat().st_blocks * 512 for path in out.rglob("*.safetensors"))
+    except FileNotFoundError:  # renamed while we looked
+        return 0
+
+
 @pytest.fixture(scope="module")
-def undisturbed(source: Path) -> tuple[dict[str, str], float]:
+def undisturbed(source: Path) -> tuple[dict[str, str], int]:
     out = source.parent / "undisturbed"
-    started = time.monotonic()
     finish(start(source, out))
-    return digests(out), time.monotonic() - started
+    return digests(out), on_disk(out)
 
 
-def kill_and_finish(source: Path, out: Path, *, moments: list[float]) -> bool:
-    """Kill one run after another, then let the last one finish; say whether any was killed before its end."""
-    killed = False
-    for moment in moments:
+def killed(process: subprocess.Popen[bytes], out: Path, *, at: int) -> bool:
+    """Kill a run when `at` bytes lie below `out`; say whether it was killed before its end."""
+    while process.poll() is None and on_disk(out) < at:
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+def check(source: Path, undisturbed: tuple[dict[str, str], int], out: Path, *, kills: int, seed: int) -> None:
+    """Kill one run after another, each at a random part of what is still to write; the last one may finish."""
+    expected, total = undisturbed
+    assert len([name for name in expected if name.endswith(".safetensors")]) > 10
+    chance = random.Random(seed)
+    for _ in range(kills):
+        kept = on_disk(out)
         process = start(source, out)
-        try:
-            process.wait(moment)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            killed = True
-        process.communicate()
+        # What is torn is written anew: progress is counted from what this run finds when it begins to write.
+        assert killed(process, out, at=kept + int(chance.uniform(0.0, 0.9) * (total - kept)))
         for path in out.glob("*"):
             # What stands at a final place is complete.
             assert path.name.startswith(".") or (path / "hubbot.json").is_file()
     finish(start(source, out))
-    return killed
-
-
-def check(source: Path, undisturbed: tuple[dict[str, str], float], out: Path, *, kills: int, seed: int) -> None:
-    expected, seconds = undisturbed
-    assert len([name for name in expected if name.endswith(".safetensors")]) > 10
-    chance = random.Random(seed)
-    moments = [chance.uniform(0.2, 1.0) * seconds for _ in range(kills)]
-    assert kill_and_finish(source, out, moments=moments)
     assert digests(out) == expected
     shutil.rmtree(out)
 
 
 def test_killed_twice_the_files_are_those_of_an_undisturbed_run(
-    source: Path, undisturbed: tuple[dict[str, str], float], tmp_path: Path
+    source: Path, undisturbed: tuple[dict[str, str], int], tmp_path: Path
 ) -> None:
     check(source, undisturbed, tmp_path / "out", kills=2, seed=1)
 
@@ -103,6 +110,6 @@ def test_killed_twice_the_files_are_those_of_an_undisturbed_run(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 7))
 def test_killed_twenty_times_the_files_are_those_of_an_undisturbed_run(
-    source: Path, undisturbed: tuple[dict[str, str], float], tmp_path: Path, seed: int
+    source: Path, undisturbed: tuple[dict[str, str], int], tmp_path: Path, seed: int
 ) -> None:
     check(source, undisturbed, tmp_path / "out", kills=4, seed=seed)
