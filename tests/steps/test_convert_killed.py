@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ VARIANTS = ("bf16", "4bit", "moe-mxfp4")
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Two layers of an eighth of the bench's experts: 190 MB in one shard."""
     folder = tmp_path_factory.mktemp("killed") / "source"
     config = shapes.qwen_config(2) | {"num_experts": 16, "vocab_size": 4096}
@@ -35,7 +36,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, shape, dtype in tensors
     ]
     write(folder, config, shrunk)
-    return folder
+    yield folder
+    shutil.rmtree(folder.parent)
 
 
 def start(source: Path, out: Path) -> subprocess.Popen[bytes]:
@@ -71,7 +73,9 @@ def on_disk(out: Path) -> int:
 def undisturbed(source: Path) -> tuple[dict[str, str], int]:
     out = source.parent / "undisturbed"
     finish(start(source, out))
-    return digests(out), on_disk(out)
+    found = digests(out), on_disk(out)
+    shutil.rmtree(out)
+    return found
 
 
 def killed(process: subprocess.Popen[bytes], out: Path, *, at: int) -> bool:
