@@ -127,6 +127,7 @@ def _context(
         "rows": [_row(item) for item in made],
         "plain": not any(encoding.is_quantized for encoding in planned.encodings.values()),
         "compared": _compared(this),
+        "profile": _profile(this),
         "provenance": _provenance(this),
         "verdict": this.report.verdict if this.report else "none",
         "gates": _gates(this),
@@ -221,6 +222,23 @@ def _compared(this: Made) -> str | None:
         f"{text['window']} scored in their second half, {_text(measured['arithmetic'])}; the unquantized model's "
         f"perplexity there is {found['base_perplexity']['value']:.2f}"
     )
+
+
+def _profile(this: Made) -> dict[str, Any] | None:
+    """Return how near the hidden states stay to the unquantized model's, by layers counted from 1."""
+    if _compared(this) is None:
+        return None
+    assert this.report
+    assert this.report.measurements
+    cosines = this.report.measurements["layer_cosines"]
+    lowest = min(cosines)
+    return {
+        "layers": len(cosines),
+        "first": f"{cosines[0]:.5f}",
+        "lowest": f"{lowest:.5f}",
+        "lowest_layer": cosines.index(lowest) + 1,
+        "last": f"{cosines[-1]:.5f}",
+    }
 
 
 def _provenance(this: Made) -> dict[str, Any] | None:

@@ -205,7 +205,9 @@ def test_the_comparison_with_the_unquantized_model_is_shown_with_its_uncertainty
         gate="behaviour", check="tier", subject="4bit", measured={}, allowed={}, status="pass", reason="good: fine"
     )
     text = {"name": HOSTILE, "sha256": "ab" * 32, "windows": 4, "window": 512, "is_text": True}
-    measurements = {"text": text, "divergence": DIVERGENCE, "arithmetic": "float32"}
+    measurements = {
+        "text": text, "divergence": DIVERGENCE, "arithmetic": "float32", "layer_cosines": [0.99991, 0.98, 0.990016]
+    }  # fmt: skip
     report = dataclasses.replace(
         item.report, findings=(*item.report.findings[:-1], tier), measurements=measurements
     )
@@ -213,6 +215,7 @@ def test_the_comparison_with_the_unquantized_model_is_shown_with_its_uncertainty
     (row,) = [line for line in body.splitlines() if line.startswith("| 4bit |")]
     assert "| 0.0312 ± 0.0021 | 0.250 | 92.2 ± 0.4 % | 1.0312 ± 0.0012 | good |" in row
     assert "1024 tokens" in body
+    assert "0.99991 after the first of 3 layers, 0.99002 after the last, lowest 0.98000 after layer 2" in body
     assert "<script>" not in body
 
 
