@@ -65,8 +65,41 @@ def test_every_span_is_read_as_it_is(
 
 def test_what_was_just_written_is_found_in_the_cache(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(bytes(SIZE))
+    if not _tells_of_its_cache(tmp_path / "x"):
+        pytest.skip("this file system does not tell what lies in its cache (tmpfs and overlayfs do not)")
     with UncachedReader(tmp_path / "x") as file:
         assert file._is_cached(SIZE, 0)
+
+
+def test_where_the_file_system_does_not_tell_of_its_cache_nothing_is_taken_for_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = random.Random(3).randbytes(SIZE)
+    (tmp_path / "x").write_bytes(content)
+    real = os.preadv
+
+    def untold(descriptor: int, views: Any, offset: int, *flags: int) -> int:
+        if flags:
+            raise OSError(errno.EOPNOTSUPP, "no such flag")
+        return real(descriptor, views, offset)
+
+    monkeypatch.setattr(os, "preadv", untold)
+    found = bytearray(SIZE)
+    with UncachedReader(tmp_path / "x") as file:
+        assert not file._is_cached(SIZE, 0)
+        assert file.fill(memoryview(found), 0) == SIZE
+    assert found == content
+
+
+def _tells_of_its_cache(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            os.preadv(file.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            return False
+    return True
 
 
 def test_pieces_written_at_any_offset_make_the_file(offered: str, tmp_path: Path) -> None:
