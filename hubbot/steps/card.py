@@ -113,6 +113,7 @@ def _context(
     source = source_of(plan.source)
     layout = plan.layout
     smoke = this.smoke or {}
+    compared = _measured(this.report)
     return {
         "title": repo_id.rpartition("/")[2],
         "repo_id": repo_id,
@@ -126,8 +127,8 @@ def _context(
         "this": _row(this),
         "rows": [_row(item) for item in made],
         "plain": not any(encoding.is_quantized for encoding in planned.encodings.values()),
-        "compared": _compared(this),
-        "profile": _profile(this),
+        "compared": _compared(compared) if compared else None,
+        "profile": _profile(compared["layer_cosines"]) if compared else None,
         "provenance": _provenance(this),
         "verdict": this.report.verdict if this.report else "none",
         "gates": _gates(this),
@@ -211,11 +212,16 @@ def _estimate(estimate: Mapping[str, float], digits: int) -> str:
     return f"{estimate['value']:.{digits}f} ± {estimate['error']:.{digits}f}"
 
 
-def _compared(this: Made) -> str | None:
-    """Return on what the variants were compared, or None where they were not."""
-    measured = this.report.measurements if this.report else {}
-    if not measured or not measured["text"]["is_text"] or _behaviour(this.report)["tier"] == "n/a":
+def _measured(report: Report | None) -> Mapping[str, Any] | None:
+    """Return what comparing the variant with the unquantized model on a text gave, or None where nothing was."""
+    measured = report.measurements if report else None
+    if not measured or not measured["text"]["is_text"] or _behaviour(report)["tier"] == "n/a":
         return None
+    return measured
+
+
+def _compared(measured: Mapping[str, Any]) -> str:
+    """Return on what the variants were compared."""
     text, found = measured["text"], measured["divergence"]
     return (
         f"{found['tokens']} tokens of {_text(text['name'])} (sha256 {text['sha256'][:16]}), windows of "
@@ -224,13 +230,8 @@ def _compared(this: Made) -> str | None:
     )
 
 
-def _profile(this: Made) -> dict[str, Any] | None:
+def _profile(cosines: Sequence[float]) -> dict[str, Any]:
     """Return how near the hidden states stay to the unquantized model's, by layers counted from 1."""
-    if _compared(this) is None:
-        return None
-    assert this.report
-    assert this.report.measurements
-    cosines = this.report.measurements["layer_cosines"]
     lowest = min(cosines)
     return {
         "layers": len(cosines),
