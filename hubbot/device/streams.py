@@ -25,9 +25,9 @@ class Lanes:
 
     def __init__(self) -> None:
         mx.set_cache_limit(CACHE_BYTES)
-        on_cpu = mx.default_device() == mx.cpu
-        self.count = CPU_LANES if on_cpu else 1
-        self._pool = _threads(on_cpu=on_cpu)
+        device = mx.default_device().type
+        self.count = CPU_LANES if device == mx.cpu else 1
+        self._pool = _threads(self.count, device)
         self._begun: set[Future[Any]] = set()
 
     def __enter__(self) -> Self:
@@ -51,9 +51,8 @@ class Lanes:
 
 
 @functools.cache
-def _threads(*, on_cpu: bool) -> ThreadPoolExecutor:
-    device = mx.cpu if on_cpu else mx.gpu
-    return ThreadPoolExecutor(CPU_LANES if on_cpu else 1, "lane", initializer=_begin, initargs=(device,))
+def _threads(count: int, device: mx.DeviceType) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, "lane", initializer=_begin, initargs=(device,))
 
 
 def _begin(device: mx.DeviceType) -> None:
