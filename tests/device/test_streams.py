@@ -30,10 +30,10 @@ def use_lanes() -> set[int]:
 
 
 def test_one_conversion_after_another_takes_the_same_threads() -> None:
-    first = use_lanes()
-    assert threading.get_ident() not in first
-    assert all(use_lanes() <= first | use_lanes() for _ in range(3))
-    assert len(first | use_lanes() | use_lanes()) <= Lanes().count
+    # Not one use beside another: a quick lane may take all the work of a use alone.
+    used = set().union(*(use_lanes() for _ in range(9)))
+    assert threading.get_ident() not in used
+    assert len(used) <= Lanes().count
 
 
 @pytest.mark.skipif(not TASKS.is_dir(), reason="the system does not list a process's threads as files")
