@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from hubbot.devhub.accounts import Account
-from hubbot.devhub.exhibits import Exhibit, write_exhibits
+from hubbot.devhub.demo_repos import Exhibit, write_exhibits
 from hubbot.devhub.server import EmbeddedHub
 from hubbot.devhub.speakers.stories import write_story
 from hubbot.settings import CONFIG_VARIABLE, FILE_NAME, Settings, load

@@ -17,7 +17,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from hubbot.catalogue.variants import DEFAULT_VARIANTS, VARIANTS
+from hubbot.catalogue.variants.named_variants import DEFAULT_VARIANTS, VARIANTS
 from hubbot.errors import WrongUsage
 
 CONFIG_VARIABLE = "HUBBOT_CONFIG"

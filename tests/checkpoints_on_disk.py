@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from hubbot.artifacts import Report
 from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checkpoints import Checkpoint
-from hubbot.checks.judge import judge
-from hubbot.checks.tracing.gate import Tracer
+from hubbot.checks.referee import judge
+from hubbot.checks.tracer.gate import Tracer
 from hubbot.folders import Folder
-from hubbot.jobs.twins import convert_twin
+from hubbot.jobs.convert_twin import convert_twin
 from hubbot.plans import Layout, Plan
 from hubbot.steps.classify import classify
 from hubbot.steps.convert import Bounds, convert

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hubbot.catalogue.rearrangements import Rearrangement, rearrangement
+from hubbot.catalogue.experts.relayout_moves import Rearrangement, rearrangement
 from hubbot.checkpoints import Checkpoint
 from hubbot.folders import Folder
 from hubbot.steps.inspect import inspect

@@ -9,9 +9,9 @@ import pytest
 
 from hubbot import demo, settings
 from hubbot.demo import ORG, TOKEN, accounts, isolate, settings_of
-from hubbot.devhub.exhibits import SKETCHES
+from hubbot.devhub.demo_repos import SKETCHES
 from hubbot.jobs.bot import open_records
-from hubbot.jobs.states import State
+from hubbot.lifecycle import State
 from tests.story.demos import ELSEWHERE, HOSTILE, Demo, end_state, hostile, published_files, run, shared
 
 # Whichever test comes first waits for the whole demo.

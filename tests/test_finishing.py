@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mlx_lm.utils import load_model
 
-from hubbot.catalogue.variants import VARIANTS
+from hubbot.catalogue.variants.named_variants import VARIANTS
 from hubbot.finishing import config_of, write_json
 from tests.checkpoints_on_disk import Workshop, planned, read_folder, workshop
 from tests.reference.checkpoints import case

@@ -6,8 +6,8 @@ It reads rows and the names of mlx-lm's classes, imports none of them, and decid
 from typing import Any
 
 from hubbot.catalogue import runtimes
+from hubbot.catalogue.experts.expert_layouts import ROWS
 from hubbot.catalogue.families import BY_MODEL_TYPE, FAMILIES, Family
-from hubbot.catalogue.layouts import ROWS
 from hubbot.catalogue.packings import PACKINGS
 from hubbot.catalogue.recognised import RECOGNISED, Recognised
 

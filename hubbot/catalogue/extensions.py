@@ -10,7 +10,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent.parent / "device" / "models"
 # The package they are imported from where hubbot itself needs the class.
-PACKAGE = "hubbot.device.models"
+PACKAGE = "hubbot.runtime.models"
 
 
 @cache

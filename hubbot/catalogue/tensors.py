@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from hubbot.catalogue.configs.nesting import TEXT, decoder
 from hubbot.catalogue.families import Family
-from hubbot.catalogue.nesting import TEXT, decoder
 from hubbot.checkpoints import Checkpoint
 
 TIED = "tie_word_embeddings is true: the output layer is the embedding, as in transformers"

@@ -11,7 +11,7 @@ from hubbot.cli.output import data, print_json, table, talk
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hubbot.jobs.auditing import Audited
+    from hubbot.jobs.audits import Audited
     from hubbot.store.records import PublishedVariant
 
 COLOURS = {"approved": "green", "refused": "red"}
@@ -45,7 +45,7 @@ def audit_command(
     from hubbot import settings
     from hubbot.cli.running import stopping
     from hubbot.hub.client import default_hub
-    from hubbot.jobs.auditing import Auditing
+    from hubbot.jobs.audits import Auditing
     from hubbot.jobs.bot import open_records
 
     wanted = {"hubbot": hubbot_version, "mlx-lm": mlx_lm_version}

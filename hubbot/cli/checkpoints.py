@@ -13,8 +13,8 @@ import typer
 from hubbot.cli.bars import bar
 from hubbot.cli.options import Json, Revision
 from hubbot.cli.output import data, print_json, table, talk
-from hubbot.memory import peak_resident_bytes
-from hubbot.sizes import readable
+from hubbot.engine.memory import peak_resident_bytes
+from hubbot.files.sizes import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,7 @@ def inspect_command(source: Source, revision: Revision = None, as_json: Json = F
     Example: hubbot inspect Qwen/Qwen3-30B-A3B
     """
     from hubbot import settings
-    from hubbot.cli.sources import open_source
+    from hubbot.cli.arguments import open_source
     from hubbot.cli.verdicts import print_verdict, verdict_of
 
     record = verdict_of(open_source(source, revision), extensions=settings.load().extensions)
@@ -96,10 +96,10 @@ def convert_command(
     Example: hubbot convert ./Mixtral-8x7B --out ./mlx --variant bf16 --variant 4bit --verify
     """
     from hubbot import settings
-    from hubbot.catalogue.recipes import read_recipe
+    from hubbot.catalogue.variants.recipes import read_recipe
     from hubbot.cli.conversions import Conversion
     from hubbot.cli.freed import FreedConversion
-    from hubbot.targets import check_memory
+    from hubbot.files.variant_folders import check_memory
 
     chosen = settings.load(**({} if extensions is None else {"extensions": extensions}))
     conversion = (
@@ -139,8 +139,8 @@ def verify_command(
     Example: hubbot verify ./Mixtral-8x7B ./mlx/4bit
     """
     from hubbot import settings
+    from hubbot.cli.arguments import artifact_folder
     from hubbot.cli.conversions import Staging, Trial, judge_in_child
-    from hubbot.cli.sources import artifact_folder
 
     chosen = settings.load(**({"corpus": corpus} if corpus else {}))
     with tempfile.TemporaryDirectory(prefix="hubbot-") as staging:
@@ -170,7 +170,7 @@ def smoke_command(
     Example: hubbot smoke ./mlx/4bit
     """
     from hubbot import settings
-    from hubbot.cli.sources import artifact_folder
+    from hubbot.cli.arguments import artifact_folder
     from hubbot.jobs import child
 
     chosen = settings.load()

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Artifact, Report
-from hubbot.catalogue.variants import Variant
+from hubbot.catalogue.variants.named_variants import Variant
 from hubbot.checkpoints import Checkpoint
+from hubbot.cli.arguments import is_folder, open_source
 from hubbot.cli.bars import bar
-from hubbot.cli.sources import is_folder, open_source
 from hubbot.jobs import child
 from hubbot.jobs.workspace import Workspace
-from hubbot.pickles.names import has_pickles, is_pickled
+from hubbot.pickles.pickle_files import has_pickles, is_pickled
 from hubbot.plans import Plan
 from hubbot.progress import Progress
 from hubbot.settings import Settings

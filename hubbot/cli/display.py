@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from hubbot.jobs.states import Job
+from hubbot.lifecycle import Job
 
 LINE_SECONDS = 10.0
 _COLOURS = {"published": "green", "skipped": "yellow", "parked": "yellow", "failed": "red", "waiting": "cyan"}

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Artifact, Report
+from hubbot.cli.arguments import is_folder
 from hubbot.cli.bars import bar
 from hubbot.cli.conversions import Conversion, in_child
-from hubbot.cli.sources import is_folder
 from hubbot.errors import NeedsHuman, WrongUsage
-from hubbot.jobs.freeing import Freeing
+from hubbot.files.variant_folders import move_into_place, prepare
+from hubbot.jobs.windowed_pipeline import Freeing
 from hubbot.jobs.workspace import Workspace
-from hubbot.pickles.names import has_pickles
+from hubbot.pickles.pickle_files import has_pickles
 from hubbot.plans import Plan
 from hubbot.settings import Settings
 from hubbot.steps import fetch, verify
-from hubbot.targets import move_into_place, prepare
 from hubbot.windows import peak_shard_bytes, windows_of
 
 

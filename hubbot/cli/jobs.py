@@ -32,7 +32,7 @@ def enqueue_command(
     Example: hubbot enqueue Qwen/Qwen3-30B-A3B --variant 4bit --priority 10
     """
     from hubbot import settings
-    from hubbot.catalogue.variants import VARIANTS
+    from hubbot.catalogue.variants.named_variants import VARIANTS
     from hubbot.errors import WrongUsage
     from hubbot.hub.client import default_hub
     from hubbot.jobs.bot import open_records
@@ -72,7 +72,7 @@ def jobs_command(
     from hubbot import settings
     from hubbot.errors import WrongUsage
     from hubbot.jobs.bot import open_records
-    from hubbot.jobs.states import State
+    from hubbot.lifecycle import State
 
     if state is not None and state not in set(State):
         raise WrongUsage(f"there is no state {state!r}", hint=f"one of: {' '.join(State)}")

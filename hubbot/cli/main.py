@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from hubbot import __version__, heaps
+from hubbot import __version__
 from hubbot.cli import audit, checkpoints, demo, devhub, doctor, jobs, layouts, published, relayout, running
 from hubbot.cli.output import data, print_error, print_json, talk
+from hubbot.engine import heaps
 from hubbot.errors import HubbotError, WrongUsage
 
 INTERRUPTED = 130

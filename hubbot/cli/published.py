@@ -4,7 +4,7 @@ import typer
 
 from hubbot.cli.options import Json
 from hubbot.cli.output import data, print_json, table
-from hubbot.sizes import readable
+from hubbot.files.sizes import readable
 
 
 def register(app: typer.Typer) -> None:

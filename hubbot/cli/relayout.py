@@ -11,11 +11,11 @@ from hubbot.cli.bars import bar
 from hubbot.cli.checkpoints import Source
 from hubbot.cli.options import DryRun, Json, Revision
 from hubbot.cli.output import data, print_json
-from hubbot.memory import peak_resident_bytes
-from hubbot.sizes import readable
+from hubbot.engine.memory import peak_resident_bytes
+from hubbot.files.sizes import readable
 
 if TYPE_CHECKING:
-    from hubbot.catalogue.rearrangements import Rearrangement
+    from hubbot.catalogue.experts.relayout_moves import Rearrangement
     from hubbot.checkpoints import Checkpoint
 
 FORMS = ("per-expert", "stacked", "fused", "fused-transposed")
@@ -43,7 +43,7 @@ def relayout_command(
     Example: hubbot relayout ./Qwen3-30B-A3B --to fused --out ./Qwen3-30B-A3B-fused
     """
     from hubbot import settings
-    from hubbot.catalogue.rearrangements import rearrangement
+    from hubbot.catalogue.experts.relayout_moves import rearrangement
     from hubbot.errors import WrongUsage
 
     if to not in FORMS:
@@ -66,7 +66,7 @@ def relayout_command(
 
 
 def _checkpoint(source: str, revision: str | None) -> "Checkpoint":
-    from hubbot.cli.sources import open_source
+    from hubbot.cli.arguments import open_source
     from hubbot.steps.inspect import inspect
 
     return inspect(open_source(source, revision))
@@ -93,7 +93,7 @@ def _relayout(source: str, checkpoint: "Checkpoint", made: "Rearrangement", out:
 
 def _brought(source: str, checkpoint: "Checkpoint", staging: Path, chosen: Any) -> "tuple[Checkpoint, Path]":
     """Return the checkpoint and the folder with its files; pickled weights as safetensors in `staging`."""
-    from hubbot.pickles.names import has_pickles
+    from hubbot.pickles.pickle_files import has_pickles
 
     folder = _fetched(source, checkpoint, staging)
     if not has_pickles(checkpoint):
@@ -109,13 +109,13 @@ def _brought(source: str, checkpoint: "Checkpoint", staging: Path, chosen: Any) 
 
 def _fetched(source: str, checkpoint: "Checkpoint", staging: Path) -> Path:
     """Return the folder with the weights; a repo's stay in `staging` until the work is done."""
-    from hubbot.cli.sources import is_folder
+    from hubbot.cli.arguments import is_folder
 
     if is_folder(source):
         return Path(source).expanduser().resolve()
-    from hubbot.asides import check_room
+    from hubbot.files.atomic_folders import check_room
     from hubbot.hub.client import default_hub
-    from hubbot.pickles.names import has_pickles
+    from hubbot.pickles.pickle_files import has_pickles
     from hubbot.steps.relayout import side_files
 
     names = {*checkpoint.shards, *(file.path for file in side_files(checkpoint))}

@@ -14,7 +14,7 @@ from hubbot.cli.options import DryRun, Json
 from hubbot.cli.output import data, print_json, table, talk
 
 if TYPE_CHECKING:
-    from hubbot.jobs.watching import Decision
+    from hubbot.jobs.watch_rounds import Decision
 
 Once = Annotated[bool, typer.Option("--once", help="Do it once and end, instead of going on for ever.")]
 PATIENCE_SECONDS = 0.0
@@ -35,7 +35,7 @@ def watch_command(once: Once = False, dry_run: DryRun = False, as_json: Json = F
     from hubbot import settings
     from hubbot.hub.client import default_hub
     from hubbot.jobs.bot import open_records, utc_now
-    from hubbot.jobs.watching import Watching
+    from hubbot.jobs.watch_rounds import Watching
 
     chosen = settings.load()
     if not chosen.watch:

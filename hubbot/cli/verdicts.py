@@ -4,9 +4,9 @@ from typing import Any
 
 from rich.markup import escape
 
-from hubbot.catalogue import dialects, packings, runtimes
+from hubbot.catalogue import packings, resolution, runtimes
+from hubbot.catalogue.checkpoint_summary import portrait
 from hubbot.catalogue.families import BY_MODEL_TYPE
-from hubbot.catalogue.portraits import portrait
 from hubbot.checkpoints import Checkpoint, RepoFiles
 from hubbot.cli.output import data
 from hubbot.errors import (
@@ -22,8 +22,8 @@ from hubbot.errors import (
     UnknownPacking,
     UnsafePickle,
 )
+from hubbot.files.sizes import readable
 from hubbot.plans import Layout
-from hubbot.sizes import readable
 from hubbot.steps.classify import classify, refuse_extension
 from hubbot.steps.inspect import inspect
 
@@ -77,7 +77,7 @@ def _record(
     files: RepoFiles, checkpoint: Checkpoint, layout: Layout | None, error: HubbotError | None
 ) -> dict[str, Any]:
     config = checkpoint.config
-    declared = dialects.expert_count(config)
+    declared = resolution.expert_count(config)
     seen = portrait(checkpoint)
     return {
         "repo": checkpoint.repo.id,
@@ -87,9 +87,9 @@ def _record(
         "verdict": VERDICTS[type(error)] if error else "convertible",
         "layout": _layout(checkpoint, layout),
         "num_experts": layout.num_experts if layout else declared[1] if declared else None,
-        "experts_per_token": dialects.experts_per_token(config),
+        "experts_per_token": resolution.experts_per_token(config),
         "moe_layers": len(layout.moe_layers) if layout else None,
-        "layers": dialects.layer_count(config),
+        "layers": resolution.layer_count(config),
         "shared_experts": seen.shared_experts,
         "mtp": seen.mtp,
         "vision": seen.vision,

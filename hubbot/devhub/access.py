@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from hubbot.devhub.accounts import Account, may_open, may_see, may_write
-from hubbot.devhub.errors import (
+from hubbot.devhub.allowed_names import is_repo_name
+from hubbot.devhub.hubs import Hub
+from hubbot.devhub.stored_objects import Address, Commit, Repo
+from hubbot.devhub.wire_errors import (
     Moved,
     forbidden,
     gated,
@@ -19,9 +22,6 @@ from hubbot.devhub.errors import (
     revision_not_found,
     unauthorized,
 )
-from hubbot.devhub.hubs import Hub
-from hubbot.devhub.names import is_repo_name
-from hubbot.devhub.records import Address, Commit, Repo
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hubbot.devhub.records import Repo
+from hubbot.devhub.stored_objects import Repo
 
 
 @dataclass(frozen=True, slots=True)

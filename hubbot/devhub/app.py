@@ -16,9 +16,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from hubbot.devhub.accounts import Account
-from hubbot.devhub.errors import Moved, WireError, answer_http_error, answer_moved, answer_wire_error
 from hubbot.devhub.faults import Faults, InjectFaults
 from hubbot.devhub.hubs import Hub
+from hubbot.devhub.raw_path_routes import RawPath
 from hubbot.devhub.request_ids import RequestIds
 from hubbot.devhub.routes import (
     collections,
@@ -39,7 +39,7 @@ from hubbot.devhub.routes import (
     trees,
     webhooks,
 )
-from hubbot.devhub.routing import RawPath
+from hubbot.devhub.wire_errors import Moved, WireError, answer_http_error, answer_moved, answer_wire_error
 
 # Pages come last: `/{namespace}/{name}` would swallow shorter addresses.
 _MODULES = (

@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
 
-from hubbot.devhub.errors import WireError
-from hubbot.devhub.records import Entry, git_oid, lfs_pointer
+from hubbot.devhub.stored_objects import Entry, git_oid, lfs_pointer
+from hubbot.devhub.wire_errors import WireError
 
 CHUNK = 1024 * 1024
 

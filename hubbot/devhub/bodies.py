@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from starlette.requests import Request
 
-from hubbot.devhub.errors import WireError, bad_request
+from hubbot.devhub.wire_errors import WireError, bad_request
 
 _BODY_LIMIT = 8 * 1024 * 1024
 _LINE_LIMIT = 32 * 1024 * 1024

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hubbot.devhub.errors import WireError, bad_request
-from hubbot.devhub.records import Entry
+from hubbot.devhub.stored_objects import Entry
+from hubbot.devhub.wire_errors import WireError, bad_request
 
 
 @dataclass(frozen=True, slots=True)

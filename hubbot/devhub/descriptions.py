@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hubbot.devhub.metadata import Metadata
-from hubbot.devhub.records import Commit, Entry, Repo
+from hubbot.devhub.stored_objects import Commit, Entry, Repo
 
 _LISTED = (
     *("modelId", "author", "likes", "trendingScore", "private", "downloads", "gated"),

@@ -15,12 +15,12 @@ from threading import RLock
 from hubbot.devhub.accounts import Account
 from hubbot.devhub.blobs import Blobs
 from hubbot.devhub.commits import Operation, apply_operations
-from hubbot.devhub.errors import WireError, repo_not_found
+from hubbot.devhub.json_store import Shelf
 from hubbot.devhub.metadata import Metadata, derive_metadata
-from hubbot.devhub.records import MAIN, Address, Commit, Entry, Repo, new_commit, short_id, wire_time
-from hubbot.devhub.repos import Repos
-from hubbot.devhub.shelves import Shelf
-from hubbot.devhub.signatures import Signer
+from hubbot.devhub.repo_files import Repos
+from hubbot.devhub.signed_urls import Signer
+from hubbot.devhub.stored_objects import MAIN, Address, Commit, Entry, Repo, new_commit, short_id, wire_time
+from hubbot.devhub.wire_errors import WireError, repo_not_found
 
 _ATTRIBUTES = b"".join(
     b"*%s filter=lfs diff=lfs merge=lfs -text\n" % suffix for suffix in (b".safetensors", b".bin", b".gguf")

@@ -13,8 +13,8 @@ from typing import Any
 
 from hubbot.devhub.blobs import Blobs
 from hubbot.devhub.cards import Card, read_card
-from hubbot.devhub.records import Entry
-from hubbot.devhub.tensors import count_parameters
+from hubbot.devhub.parameter_counts import count_parameters
+from hubbot.devhub.stored_objects import Entry
 
 _CONFIG_KEYS = ("architectures", "model_type", "quantization_config", "auto_map")
 _READ_LIMIT = 4 * 1024 * 1024

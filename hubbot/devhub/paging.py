@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from hubbot.devhub.errors import bad_request
+from hubbot.devhub.wire_errors import bad_request
 
 
 def page_of(request: Request, items: Sequence[Any], *, base_url: str, most: int) -> JSONResponse:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from hubbot.devhub.access import Visit
-from hubbot.devhub.errors import not_found
-from hubbot.devhub.records import MAIN, short_id
-from hubbot.devhub.shelves import Shelf
+from hubbot.devhub.json_store import Shelf
+from hubbot.devhub.stored_objects import MAIN, short_id
+from hubbot.devhub.wire_errors import not_found
 
 
 def every_proposal(found: Visit) -> list[dict[str, Any]]:

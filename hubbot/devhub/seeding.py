@@ -11,10 +11,10 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from hubbot.devhub.allowed_names import file_path, is_large, repo_address
 from hubbot.devhub.blobs import Blobs, large_entry, read_chunks
 from hubbot.devhub.hubs import Hub
-from hubbot.devhub.names import file_path, is_large, repo_address
-from hubbot.devhub.records import MAIN, Entry, Repo, wire_time
+from hubbot.devhub.stored_objects import MAIN, Entry, Repo, wire_time
 
 
 def seed_folder(

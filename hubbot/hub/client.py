@@ -19,8 +19,8 @@ from hubbot.checkpoints import FileInfo, Repo
 from hubbot.errors import HubUnavailable, TokenRejected
 from hubbot.folders import digest
 from hubbot.hub.failures import translated
-from hubbot.hub.patience import Patience
 from hubbot.hub.remote import RemoteFiles
+from hubbot.hub.retries import Patience
 from hubbot.progress import Progress
 
 DOWNLOADS_AT_ONCE = 4

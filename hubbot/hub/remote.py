@@ -6,7 +6,7 @@ from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from hubbot.checkpoints import FileInfo, Repo
-from hubbot.hub.patience import Patience
+from hubbot.hub.retries import Patience
 
 TIMEOUT_SECONDS = 30.0
 

@@ -13,9 +13,9 @@ from hubbot.jobs.lock import runner_lock
 from hubbot.jobs.pipeline import OnProgress, Pipeline, runtime_key
 from hubbot.jobs.retry import Backoff
 from hubbot.jobs.scheduler import Scheduler
-from hubbot.jobs.states import State
-from hubbot.jobs.watching import Watching
+from hubbot.jobs.watch_rounds import Watching
 from hubbot.jobs.worker import Emit, Worker
+from hubbot.lifecycle import State
 from hubbot.settings import Settings
 from hubbot.store import database
 from hubbot.store.queue import Queue

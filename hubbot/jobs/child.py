@@ -21,7 +21,7 @@ from typing import IO, Any, TypedDict
 
 import hubbot
 from hubbot.errors import ChildDied, HubbotError, OutOfRoom, TryLater, from_json
-from hubbot.jobs.footprints import footprint
+from hubbot.jobs.process_memory import footprint
 from hubbot.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -173,7 +173,7 @@ class _Conversation:
 @contextmanager
 def _started(module_args: list[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "hubbot.jobs.entry", *module_args],
+        [sys.executable, "-m", "hubbot.jobs.child_main", *module_args],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

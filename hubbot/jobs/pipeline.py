@@ -16,10 +16,10 @@ from hubbot.checkpoints import Checkpoint
 from hubbot.errors import AlreadyPublished, HubbotError, LicenceForbids, TooLarge, WorkLost
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
-from hubbot.jobs.freeing import Freeing
-from hubbot.jobs.states import Job, Outcome, Published, Refused, Stage, StageDone
+from hubbot.jobs.windowed_pipeline import Freeing
 from hubbot.jobs.workspace import Workspace
-from hubbot.pickles.names import has_pickles
+from hubbot.lifecycle import Job, Outcome, Published, Refused, Stage, StageDone
+from hubbot.pickles.pickle_files import has_pickles
 from hubbot.progress import Progress
 from hubbot.settings import Settings
 from hubbot.steps import card, classify, fetch, inspect, publish, verify

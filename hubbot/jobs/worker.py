@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hubbot.errors import HubbotError, TryLater, WrongUsage
-from hubbot.jobs.states import (
+from hubbot.lifecycle import (
     Cancelled,
     Job,
     Outcome,

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hubbot.asides import check_room
 from hubbot.checkpoints import Checkpoint, TensorInfo, stored_bytes
-from hubbot.device.extents import Extents
-from hubbot.device.journal import Journal
-from hubbot.device.writer import Stored, WeightWriter
+from hubbot.engine.byte_ranges import Extents
+from hubbot.engine.journal import Journal
+from hubbot.engine.writer import Stored, WeightWriter
 from hubbot.errors import CorruptHeader, ValueMismatch
+from hubbot.files.atomic_folders import check_room
 from hubbot.finishing import INDEX, write_json
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
 from hubbot.marks import fingerprint

@@ -18,10 +18,10 @@ from hubbot.artifacts import GATES, Artifact, Report
 from hubbot.catalogue import extensions
 from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checkpoints import Checkpoint
+from hubbot.files.sizes import readable
 from hubbot.finishing import CARD, REPORT, write_json
 from hubbot.marks import source_of
 from hubbot.plans import Plan, PlannedVariant
-from hubbot.sizes import readable
 
 _MEANING = {
     "structure": "complete, loads strictly with stock mlx-lm, config equals the source's function",

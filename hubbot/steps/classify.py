@@ -4,10 +4,18 @@ Orientation is decided once per model from gate_up and down together; the order 
 catalogue's provenance for the model type, never from shapes. It never guesses.
 """
 
-from hubbot.catalogue import dialects, layouts, packings, runtimes
-from hubbot.catalogue.experts import Experts, Geometry, check_complete, check_layers, expert_count, geometry_of
+from hubbot.catalogue import packings, resolution, runtimes
+from hubbot.catalogue.experts import expert_layouts
+from hubbot.catalogue.experts.expert_layouts import LayoutRow
+from hubbot.catalogue.experts.expert_sets import (
+    Experts,
+    Geometry,
+    check_complete,
+    check_layers,
+    expert_count,
+    geometry_of,
+)
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family, Provenance
-from hubbot.catalogue.layouts import LayoutRow
 from hubbot.catalogue.tensors import without_drops
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import (
@@ -36,16 +44,16 @@ def classify(checkpoint: Checkpoint) -> Layout:
     check_complete(experts, count)
     fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None, "the family's runtime was looked up before"
-    resolution = dialects.resolve(checkpoint.config, family, fields)
-    if resolution.problems:
+    resolved = resolution.resolve(checkpoint.config, family, fields)
+    if resolved.problems:
         raise ConfigUnresolved(
-            "; ".join(resolution.problems),
+            "; ".join(resolved.problems),
             where=f"{checkpoint.repo.id}, config.json",
             hint="either config.json is wrong, or mlx-lm's class has to learn this first",
         )
-    geometry = geometry_of(checkpoint, experts, dialects.expert_input_size(checkpoint.config))
+    geometry = geometry_of(checkpoint, experts, resolution.expert_input_size(checkpoint.config))
     provenance = _provenance(checkpoint, family, geometry.row)
-    layers = dialects.layer_count(checkpoint.config) or 0
+    layers = resolution.layer_count(checkpoint.config) or 0
     check_layers(checkpoint, layers)
     return Layout(
         row=geometry.row.key,
@@ -55,10 +63,10 @@ def classify(checkpoint: Checkpoint) -> Layout:
         orientation=geometry.orientation,
         packing=packing,
         num_experts=count,
-        experts_per_token=dialects.experts_per_token(checkpoint.config),
+        experts_per_token=resolution.experts_per_token(checkpoint.config),
         moe_layers=experts.layers,
         layers=layers,
-        evidence=(*_evidence(checkpoint, experts, count, geometry, provenance), *resolution.notes),
+        evidence=(*_evidence(checkpoint, experts, count, geometry, provenance), *resolved.notes),
     )
 
 
@@ -74,8 +82,8 @@ def _unpacked(checkpoint: Checkpoint) -> tuple[str, Checkpoint, Experts]:
 
 
 def _refuse_dense(checkpoint: Checkpoint) -> None:
-    known, unknown = layouts.read_names(checkpoint.tensors)
-    declared = dialects.expert_count(checkpoint.config)
+    known, unknown = expert_layouts.read_names(checkpoint.tensors)
+    declared = resolution.expert_count(checkpoint.config)
     if not known and not unknown and (declared is None or declared[1] <= 1):
         raise NotMixtureOfExperts(
             f"{checkpoint.model_type or 'the model'} is dense: neither tensors nor config speak of experts",
@@ -85,8 +93,8 @@ def _refuse_dense(checkpoint: Checkpoint) -> None:
 
 def _experts(checkpoint: Checkpoint) -> Experts:
     _refuse_dense(checkpoint)
-    known, unknown = layouts.read_names(checkpoint.tensors)
-    declared = dialects.expert_count(checkpoint.config)
+    known, unknown = expert_layouts.read_names(checkpoint.tensors)
+    declared = resolution.expert_count(checkpoint.config)
     if not known and not unknown and declared is not None:
         raise UnknownLayout(
             f"the config says {declared[0]} = {declared[1]}, but no tensor name speaks of experts",
@@ -101,7 +109,7 @@ def _experts(checkpoint: Checkpoint) -> Experts:
             where=checkpoint.repo.id,
             hint="a new naming; a row in catalogue/layouts.py and a reference teach it",
         )
-    rows = layouts.rows_of(known)
+    rows = expert_layouts.rows_of(known)
     if len(rows) > 1:
         names = ", ".join(f"{row.key} ({row.naming})" for row in rows)
         raise AmbiguousLayout(f"experts are stored in several layouts at once: {names}", where=checkpoint.repo.id)
@@ -139,7 +147,9 @@ def _family(checkpoint: Checkpoint, row: LayoutRow) -> Family:
         )
     if runtimes.fields(family.runtime, family.model_file) is None:
         raise NoRuntime(f"mlx-lm {runtimes.version()} has no class {family.runtime}", where=checkpoint.repo.id)
-    wrong = sorted({tensor.block for tensor in layouts.read_names(checkpoint.tensors)[0]} - set(family.blocks))
+    wrong = sorted(
+        {tensor.block for tensor in expert_layouts.read_names(checkpoint.tensors)[0]} - set(family.blocks)
+    )
     if wrong:
         raise UnknownLayout(
             f"experts of {model_type} are not expected under {wrong[0]!r}", where=checkpoint.repo.id
@@ -163,15 +173,15 @@ def _evidence(
 ) -> tuple[str, ...]:
     example = experts.tensors[0]
     info = checkpoint.tensors[example.name]
-    declared = dialects.expert_count(checkpoint.config)
+    declared = resolution.expert_count(checkpoint.config)
     row = geometry.row
     other = "[in, out]" if geometry.orientation == "out,in" else "[out, in]"
     lines = [
         f"{len(experts.tensors)} tensors match row {row.key} ({row.naming}) in whole, no other "
         + f"looks like an expert; e.g. {example.name} {list(info.shape)} {info.dtype}",
         f"{count} experts in each of {len(experts.layers)} layers, as {declared[0] if declared else '?'} says",
-        f"hidden {dialects.hidden_size(checkpoint.config)}, expert width {geometry.width}: all projections fit as "
-        + f"[{geometry.orientation.replace(',', ', ')}] and, taken together, not as {other}",
+        f"hidden {resolution.hidden_size(checkpoint.config)}, expert width {geometry.width}: all projections fit "
+        + f"as [{geometry.orientation.replace(',', ', ')}] and, taken together, not as {other}",
         f"model type {checkpoint.model_type} with row {row.key}: {provenance.source}",
     ]
     if provenance.order:

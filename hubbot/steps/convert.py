@@ -12,19 +12,19 @@ from pathlib import Path
 
 from hubbot.artifacts import Artifact
 from hubbot.checkpoints import Checkpoint
-from hubbot.device import conveyor
-from hubbot.device.journal import Journal
-from hubbot.device.reader import Shards, Sources
-from hubbot.device.slices import Slice, slices_of
-from hubbot.device.tied import check_tied
-from hubbot.device.writer import Stored, WeightWriter
+from hubbot.engine import streaming
+from hubbot.engine.journal import Journal
+from hubbot.engine.reader import Shards, Sources
+from hubbot.engine.slices import Slice, slices_of
+from hubbot.engine.tied_embeddings import check_tied
+from hubbot.engine.writer import Stored, WeightWriter
 from hubbot.errors import HubbotError
+from hubbot.files.variant_folders import aside, check_room, explained, move_into_place, prepare
 from hubbot.finishing import CONFIG, INDEX, check_tokenizer, config_of, finish, write_json
 from hubbot.marks import fingerprint
 from hubbot.moves import Move
 from hubbot.plans import Plan, PlannedVariant
 from hubbot.progress import Progress
-from hubbot.targets import aside, check_room, explained, move_into_place, prepare
 from hubbot.windows import Window, windows_of
 
 
@@ -158,29 +158,29 @@ def _make(
 
     with Shards(conversion.source, sources) as shards, ExitStack() as stack:
         lanes = [
-            conveyor.Lane(
+            streaming.Lane(
                 writer=stack.enter_context(_writer(conversion, variant, journal)), encodings=variant.encodings
             )
             for variant, journal in zip(plan.variants, journals, strict=True)
         ]
-        belt = conveyor.Belt(shards=shards, sources=sources, variants=lanes)
+        belt = streaming.Belt(shards=shards, sources=sources, variants=lanes)
         for window in windows:
             _make_window(conversion, window, belt, tell)
 
 
 def _make_window(
-    conversion: Conversion, window: Window, belt: conveyor.Belt, tell: Callable[[Slice], None]
+    conversion: Conversion, window: Window, belt: streaming.Belt, tell: Callable[[Slice], None]
 ) -> None:
     with ExitStack() as stack:
         for lane, variant in zip(belt.variants, conversion.plan.variants, strict=True):
             stack.enter_context(lane.writer.window({name for name, _, _ in _stored(window, variant)}))
-        conveyor.run(list(_slices(conversion, window, belt)), belt, tell)
+        streaming.run(list(_slices(conversion, window, belt)), belt, tell)
     for shard in window.released:
         belt.shards.release(shard)
 
 
-def _slices(conversion: Conversion, window: Window, belt: conveyor.Belt) -> Iterator[Slice]:
-    limit = conveyor.slice_limit(
+def _slices(conversion: Conversion, window: Window, belt: streaming.Belt) -> Iterator[Slice]:
+    limit = streaming.slice_limit(
         conversion.bounds.working_bytes,
         source_bytes=conversion.checkpoint.weight_bytes,
         output_bytes=conversion.plan.disk_bytes,
@@ -196,7 +196,7 @@ def _slices(conversion: Conversion, window: Window, belt: conveyor.Belt) -> Iter
         yield from slices_of(move, sources.shape(move.sources[0]), nbytes, max(1, most), whole_units=whole)
 
 
-def _is_wanted(lane: conveyor.Lane, move: Move) -> bool:
+def _is_wanted(lane: streaming.Lane, move: Move) -> bool:
     parts = lane.encodings[move.output].parts(move.output, move.shape)
     return any(lane.writer.wants(name) for name, _, _ in parts)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.errors import OutOfRoom
+from hubbot.files.sizes import readable
 from hubbot.finishing import CONFIG, files_read, side_files
 from hubbot.hub.client import Hub
 from hubbot.progress import Progress
-from hubbot.sizes import readable
 
 
 def fetch(

@@ -16,7 +16,7 @@ from hubbot.checkpoints import Checkpoint, RepoFiles, TensorInfo
 from hubbot.errors import CorruptConfig, CorruptHeader, NotMixtureOfExperts
 from hubbot.finishing import CARD, CONFIG, INDEX
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
-from hubbot.pickles import names as pickles
+from hubbot.pickles import pickle_files as pickles
 from hubbot.pickles.outlines import outline
 
 MODELOPT = "hf_quant_config.json"

@@ -9,24 +9,26 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hubbot.catalogue import dialects, layouts, packings, runtimes
-from hubbot.catalogue.experts import check_layers
+from hubbot.catalogue import packings, resolution, runtimes
+from hubbot.catalogue.experts import expert_layouts
+from hubbot.catalogue.experts.expert_layouts import ExpertTensor
+from hubbot.catalogue.experts.expert_sets import check_layers
+from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family
-from hubbot.catalogue.layouts import ExpertTensor
-from hubbot.catalogue.places import parameters_of
 from hubbot.catalogue.reshapes import Reshaped, reshaped
-from hubbot.catalogue.roles import role_of
 from hubbot.catalogue.tensors import runtime_name, without_drops
-from hubbot.catalogue.variants import VARIANTS, Subject, Variant, encode
+from hubbot.catalogue.variants.named_variants import VARIANTS, Subject, Variant, encode
+from hubbot.catalogue.variants.roles import role_of
 from hubbot.checkpoints import Checkpoint
-from hubbot.device import keeping, runtime
-from hubbot.device.footprint import slice_bytes
-from hubbot.device.reader import Sources
-from hubbot.device.runtime import Parameter
-from hubbot.device.streams import CACHE_BYTES
+from hubbot.engine import kept_codes
+from hubbot.engine.compute_threads import CACHE_BYTES
+from hubbot.engine.memory_estimate import slice_bytes
+from hubbot.engine.reader import Sources
 from hubbot.errors import IncompleteCover, RecipeIneffective, UnknownLayout, WrongUsage
 from hubbot.moves import TRANSPOSE, Move, Step, take
 from hubbot.plans import Drop, Layout, Plan, PlannedVariant
+from hubbot.runtime import loading
+from hubbot.runtime.loading import Parameter
 
 # Importing mlx-lm and transformers takes this much by itself (measured on Linux x86-64).
 RUNTIME_BYTES = 300 << 20
@@ -38,31 +40,31 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
     family = BY_MODEL_TYPE[checkpoint.model_type]
     fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None, "classify found the runtime"
-    resolution = dialects.resolve(checkpoint.config, family, fields)
-    config = dict(resolution.config)
-    check_layers(without_drops(checkpoint, family)[0], dialects.layer_count(config) or 0)
-    parameters = runtime.skeleton(config)
+    resolved = resolution.resolve(checkpoint.config, family, fields)
+    config = dict(resolved.config)
+    check_layers(without_drops(checkpoint, family)[0], resolution.layer_count(config) or 0)
+    parameters = loading.skeleton(config)
     physical, stored = checkpoint, packings.unpacked(checkpoint)
     checkpoint = stored.checkpoint
     moves, drops = _cover(checkpoint, layout, family, config, parameters)
     drops += [Drop(name=name, reason=reason) for name, reason in stored.dropped.items()]
     sources = Sources(tensors=physical.tensors, packed=stored.packed)
     planned = tuple(
-        keeping.marked(_variant(recipe, checkpoint, moves, parameters), moves, sources) for recipe in recipes
+        kept_codes.marked(_variant(recipe, checkpoint, moves, parameters), moves, sources) for recipe in recipes
     )
     slices = slice_bytes(moves, planned, sources, working_bytes=working_bytes)
     return Plan(
         source=checkpoint.repo,
         layout=layout,
         config=config,
-        origins=resolution.origins,
+        origins=resolved.origins,
         moves=tuple(moves),
         drops=tuple(drops),
         packed=tuple(stored.packed.values()),
         variants=planned,
         disk_bytes=sum(variant.nbytes for variant in planned),
         memory_bytes=RUNTIME_BYTES + CACHE_BYTES + slices,
-        versions=runtime.versions(),
+        versions=loading.versions(),
     )
 
 
@@ -82,7 +84,7 @@ def _cover(
 ) -> tuple[list[Move], list[Drop]]:
     wanted = {parameter.name: parameter for parameter in parameters}
     kept, dropped = without_drops(checkpoint, family)
-    experts, _ = layouts.read_names(kept.tensors)
+    experts, _ = expert_layouts.read_names(kept.tensors)
     expert_names = {tensor.name for tensor in experts if not tensor.is_flat}
     moves = _expert_moves([tensor for tensor in experts if not tensor.is_flat], layout, family, wanted)
     for name, info in kept.tensors.items():
@@ -212,11 +214,11 @@ def _check_used(checkpoint: Checkpoint, moves: Sequence[Move]) -> None:
     for move in moves:
         for name in move.sources:
             used[name] += math.prod(move.shape) // len(move.sources)
-    zeros = dialects.zero_experts(checkpoint.config)
+    zeros = resolution.zero_experts(checkpoint.config)
     for name, count in used.items():
         source = checkpoint.tensors[name]
         # Zero experts stand behind the real ones and compute nothing: what is stacked for them is never read.
-        idle = zeros * (source.elements // source.shape[0]) if zeros and layouts.read_name(name) else 0
+        idle = zeros * (source.elements // source.shape[0]) if zeros and expert_layouts.read_name(name) else 0
         if count not in {source.elements, source.elements - idle}:
             raise IncompleteCover(
                 f"{count} of the {source.elements} elements of {name!r} would be used",

@@ -11,14 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hubbot import __version__
-from hubbot.asides import aside_of, check_room, explained, make_parent, settle
-from hubbot.catalogue.rearrangements import Output, Rearrangement
+from hubbot.catalogue.experts.relayout_moves import Output, Rearrangement
 from hubbot.checkpoints import Checkpoint, FileInfo, stored_bytes
-from hubbot.device.extents import Extents
-from hubbot.device.journal import Journal
-from hubbot.device.tiles import Band, bands
-from hubbot.device.writer import WeightWriter
+from hubbot.engine.byte_ranges import Extents
+from hubbot.engine.journal import Journal
+from hubbot.engine.matrix_copy import Band, bands
+from hubbot.engine.writer import WeightWriter
 from hubbot.errors import HubbotError, WrongUsage
+from hubbot.files.atomic_folders import aside_of, check_room, explained, make_parent, settle
 from hubbot.finishing import INDEX, is_side_file, write_json
 from hubbot.folders import digest
 from hubbot.marks import FORMAT, MARK, fingerprint, read_mark, same_origin, source_of

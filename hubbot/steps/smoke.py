@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hubbot.checks import routing, speech
-from hubbot.checks.routing import LayerUse
-from hubbot.device import generation
+from hubbot.checks.smoke import expert_use, text_detectors
+from hubbot.checks.smoke.expert_use import LayerUse
+from hubbot.engine.memory import peak_resident_bytes
 from hubbot.errors import SmokeFailed
+from hubbot.runtime import generation
 
 # The last one asks for an answer that ends soon.
 PROMPTS = ("Tell me a short story.", "Once upon a time", "Answer with one word: is water wet?")
@@ -72,11 +73,11 @@ def smoke(folder: Path, *, max_tokens: int) -> SmokeRecord:
     )
     return SmokeRecord(
         samples=tuple(samples),
-        warnings=(*warnings, *routing.warnings(uses)),
+        warnings=(*warnings, *expert_use.warnings(uses)),
         kind="instruct" if speaker.has_chat_template else "base",
         seed=SEED,
         utilisation=uses,
-        peak_memory_bytes=generation.peak_memory_bytes(),
+        peak_memory_bytes=generation.peak_gpu_bytes() or peak_resident_bytes(),
         upcast_to_float32=speaker.upcast,
         device=speaker.device,
     )
@@ -104,7 +105,7 @@ def _sample(prompt: str, temperature: float, said: generation.Said) -> Sample:
 
 def _problems(prompt: str, temperature: float, said: generation.Said, folder: Path) -> Iterator[str]:
     how = f", at temperature {temperature}" if temperature else ""
-    for problem in speech.problems(said.text, prompt=prompt, tokens=said.tokens, finite=said.finite):
+    for problem in text_detectors.problems(said.text, prompt=prompt, tokens=said.tokens, finite=said.finite):
         if problem.fatal:
             raise SmokeFailed(
                 f"asked {prompt!r}{how}, {problem.what}: {said.text[:80]!r}",

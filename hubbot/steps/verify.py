@@ -8,10 +8,10 @@ from pathlib import Path
 
 from hubbot.artifacts import Report
 from hubbot.checkpoints import Checkpoint
-from hubbot.checks.behaviour.examination import Examination
-from hubbot.checks.judge import WHOLE, judge
-from hubbot.checks.partial import Judged, judge_part
-from hubbot.checks.tracing.gate import Tracer
+from hubbot.checks.behaviour.budget import Examination
+from hubbot.checks.referee import WHOLE, judge
+from hubbot.checks.tracer.gate import Tracer
+from hubbot.checks.values.per_window import Judged, judge_part
 from hubbot.finishing import write_json
 from hubbot.marks import MARK, read_mark
 from hubbot.progress import Progress

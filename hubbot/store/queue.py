@@ -1,6 +1,6 @@
 """The queue: jobs as rows, taken under leases, changed only by compare-and-swap.
 
-It never decides what becomes of a job: hubbot.jobs.states does, and this writes it down. Every method is
+It never decides what becomes of a job: hubbot.lifecycle does, and this writes it down. Every method is
 one transaction.
 """
 
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from hubbot.errors import ChildDied, WrongUsage
-from hubbot.jobs.states import Job, Refused, RetryRule, Stage, State, advance, cancel, revive
+from hubbot.lifecycle import Job, Refused, RetryRule, Stage, State, advance, cancel, revive
 from hubbot.store.database import insertion, reading, writing
 from hubbot.store.tables import AttemptRow, JobRow
 

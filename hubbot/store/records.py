@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from hubbot.jobs.states import Stage
+from hubbot.lifecycle import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

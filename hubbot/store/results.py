@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import col, select
 
-from hubbot.jobs.states import Stage
+from hubbot.lifecycle import Stage
 from hubbot.store.database import reading, upsert, writing
 from hubbot.store.queue import Clock
 from hubbot.store.records import Attempt, Audit, PublishedVariant, Result, Sighting

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from hubbot.jobs.states import Stage, State
+from hubbot.lifecycle import Stage, State
 
 
 class UTCDateTime(sa.TypeDecorator[datetime]):
@@ -58,7 +58,7 @@ def _time(*, null: bool) -> Any:
 
 
 class JobRow(SQLModel, table=True):
-    """A job; hubbot.jobs.states.Job says what the columns mean."""
+    """A job; hubbot.lifecycle.Job says what the columns mean."""
 
     __tablename__ = "jobs"
     __table_args__: ClassVar[Any] = (

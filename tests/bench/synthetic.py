@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.checkpoints import stored_bytes
-from hubbot.devhub.exhibits import SIDE_FILES, SPEAKERS
+from hubbot.devhub.demo_repos import SIDE_FILES, SPEAKERS
 from tests.bench.shapes import Tensor
 
 SHARD_BYTES = 2_000_000_000

@@ -2,7 +2,8 @@ from importlib.metadata import version
 
 import pytest
 
-from hubbot.catalogue import layouts, runtimes
+from hubbot.catalogue import runtimes
+from hubbot.catalogue.experts import expert_layouts
 from hubbot.catalogue.families import BY_MODEL_TYPE, FAMILIES, Family
 from hubbot.catalogue.families.defaults import COMMON, GROUPED
 from tests.checkpoints_on_disk import Workshop
@@ -34,7 +35,7 @@ def test_a_provenance_cites_its_source_and_gives_an_order_exactly_where_gate_and
 ) -> None:
     for key, provenance in family.layouts.items():
         assert any(name in provenance.source for name in ("transformers", "mlx-lm", "Tencent"))
-        assert (provenance.order is not None) == layouts.BY_KEY[key].is_fused
+        assert (provenance.order is not None) == expert_layouts.BY_KEY[key].is_fused
         assert provenance.order in {None, "concatenated", "interleaved", "up-first"}
 
 

@@ -3,9 +3,9 @@ from importlib.metadata import version
 import pytest
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from hubbot.catalogue.configs.spellings import SYNONYMS
 from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.catalogue.families.omitted import OMITTED
-from hubbot.catalogue.spellings import SYNONYMS
 
 SAME_CLASS = {"kimi_k2": "deepseek_v3"}
 

@@ -9,7 +9,7 @@ import pytest
 from mlx_lm.utils import load_model
 
 from hubbot.artifacts import Report
-from hubbot.catalogue.variants import VARIANTS
+from hubbot.catalogue.variants.named_variants import VARIANTS
 from hubbot.errors import HubbotError
 from tests.checkpoints_on_disk import (
     CONVERTIBLE,

@@ -11,7 +11,7 @@ import pytest
 
 from hubbot.cli import output
 from hubbot.cli.main import main
-from hubbot.devhub.exhibits import Exhibit, write_exhibits
+from hubbot.devhub.demo_repos import Exhibit, write_exhibits
 from hubbot.hub import client
 from tests.hub.embedded import OWNER, Site, calm, impatient, running
 

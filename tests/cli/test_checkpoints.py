@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hubbot.devhub.exhibits import Exhibit
+from hubbot.devhub.demo_repos import Exhibit
 from tests.checkpoints_on_disk import read_folder, rewrite
 from tests.cli.conftest import Shell
 from tests.hub.embedded import ORG, Site

@@ -10,7 +10,7 @@ from rich.console import Console
 from hubbot.cli import bars
 from hubbot.cli.display import Display
 from hubbot.errors import CorruptHeader
-from hubbot.jobs.states import Job, Stage, State
+from hubbot.lifecycle import Job, Stage, State
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 JOB = Job(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hubbot.jobs.bot import open_records
-from hubbot.jobs.states import State
+from hubbot.lifecycle import State
 from hubbot.settings import load
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from hubbot.catalogue.experts.expert_layouts import ROWS, read_name
 from hubbot.catalogue.families import FAMILIES
-from hubbot.catalogue.layouts import ROWS, read_name
 from hubbot.catalogue.recognised import RECOGNISED, Recognised
 from hubbot.errors import AmbiguousLayout, NoRuntime
 from hubbot.folders import Folder

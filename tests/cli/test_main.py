@@ -81,7 +81,7 @@ def test_every_error_has_its_exit_code_and_its_json(
     def fail(*_: object) -> None:
         raise kind("what happened", where="here [bold]", hint="do this")
 
-    monkeypatch.setattr("hubbot.cli.sources.open_source", fail)
+    monkeypatch.setattr("hubbot.cli.arguments.open_source", fail)
     ended = hubbot("inspect", "fables/Fox", "--json")
     assert ended.code == kind.exit_code
     assert ended.json == {
@@ -105,7 +105,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 
     # It leaves at once, without waiting for threads; a test must not.
     monkeypatch.setattr("hubbot.cli.main.os._exit", sys.exit)
-    monkeypatch.setattr("hubbot.cli.sources.open_source", interrupt)
+    monkeypatch.setattr("hubbot.cli.arguments.open_source", interrupt)
 
 
 @pytest.mark.usefixtures("interrupted")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hubbot.devhub.exhibits import Exhibit
+from hubbot.devhub.demo_repos import Exhibit
 from tests.checkpoints_on_disk import edit_json, read_folder, rewrite
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hubbot.devhub.accounts import Account, may_open, may_see, may_write
-from hubbot.devhub.records import Address, Repo
+from hubbot.devhub.stored_objects import Address, Repo
 
 OWNER, MEMBER, STRANGER = Account("ns"), Account("a", ("ns",)), Account("b")
 

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from hubbot.devhub.blobs import Blobs
-from hubbot.devhub.errors import WireError
+from hubbot.devhub.wire_errors import WireError
 
 
 async def _stream(*chunks: bytes) -> AsyncIterator[bytes]:

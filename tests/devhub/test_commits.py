@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from hubbot.devhub.commits import DeleteFile, DeleteFolder, Put, apply_operations
-from hubbot.devhub.errors import WireError
-from hubbot.devhub.records import Entry
+from hubbot.devhub.stored_objects import Entry
+from hubbot.devhub.wire_errors import WireError
 
 A, B = Entry(size=1, oid="a" * 40), Entry(size=2, oid="b" * 40)
 

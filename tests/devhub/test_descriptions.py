@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hubbot.devhub.descriptions import describe, select_info, select_listed, unknown_expansions
 from hubbot.devhub.metadata import Metadata
-from hubbot.devhub.records import Address, Entry, Repo, new_commit
+from hubbot.devhub.stored_objects import Address, Entry, Repo, new_commit
 
 HEAD = new_commit(
     parent=None, author="a", title="t", message="", date="d", tree={"x": Entry(size=3, oid="o", sha256="s")}

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from hubbot.devhub.commits import DeleteFile
-from hubbot.devhub.errors import WireError
 from hubbot.devhub.hubs import Hub
-from hubbot.devhub.records import MAIN, Address
+from hubbot.devhub.stored_objects import MAIN, Address
+from hubbot.devhub.wire_errors import WireError
 
 ADDRESS = Address("models", "ns", "x")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
-from hubbot.devhub.errors import WireError
 from hubbot.devhub.server import EmbeddedHub
+from hubbot.devhub.wire_errors import WireError
 
 
 def test_a_seeded_folder_is_a_repo_with_exactly_its_files(hub: EmbeddedHub, owner: HfApi, model: Path) -> None:

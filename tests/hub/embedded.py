@@ -15,7 +15,7 @@ from hubbot.devhub.accounts import Account
 from hubbot.devhub.faults import Faults
 from hubbot.devhub.server import EmbeddedHub
 from hubbot.hub.client import Hub
-from hubbot.hub.patience import Patience
+from hubbot.hub.retries import Patience
 
 ORG = "mlx-moe"
 OWNER = "hf_OwnerOwnerOwner"

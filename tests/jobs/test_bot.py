@@ -12,7 +12,7 @@ from hubbot.jobs import bot as bots
 from hubbot.jobs.bot import Bot, open_records, utc_now
 from hubbot.jobs.lock import runner_lock
 from hubbot.jobs.pipeline import recipe_key, runtime_key
-from hubbot.jobs.states import Refused, State, advance
+from hubbot.lifecycle import Refused, State, advance
 from hubbot.settings import Settings, WatchRule
 from tests.hub.embedded import Site, calm, running
 from tests.story.bots import bot, in_process, settings

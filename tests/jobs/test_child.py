@@ -220,14 +220,14 @@ def test_a_child_dies_with_its_parent_even_if_that_is_killed(tmp_path: Path) -> 
 
 
 def test_a_child_whose_request_never_comes_does_not_hang() -> None:
-    command = [sys.executable, "-m", "hubbot.jobs.entry", "echo", *HARMLESS]
+    command = [sys.executable, "-m", "hubbot.jobs.child_main", "echo", *HARMLESS]
     done = subprocess.run(command, cwd=ROOT, input=b"", capture_output=True, check=False, timeout=30)
     assert done.returncode != 0
     assert done.stdout == b""
 
 
 def test_the_entry_answers_by_hand_too() -> None:
-    command = [sys.executable, "-m", "hubbot.jobs.entry", "echo", *HARMLESS]
+    command = [sys.executable, "-m", "hubbot.jobs.child_main", "echo", *HARMLESS]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

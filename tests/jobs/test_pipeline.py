@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from hubbot.devhub.exhibits import write_exhibits
+from hubbot.devhub.demo_repos import write_exhibits
 from hubbot.errors import ChildDied, CorruptHeader, NoRuntime, RateLimited, WorkLost
 from hubbot.jobs import child
 from hubbot.jobs.bot import Bot
 from hubbot.jobs.pipeline import recipe_key, runtime_key
-from hubbot.jobs.states import Job, Published, Refused, Stage, StageDone, State
+from hubbot.lifecycle import Job, Published, Refused, Stage, StageDone, State
 from tests.hub.embedded import LFS_WARNING, ORG, Site, calm, running
 from tests.story.bots import Stages, bot, in_process, on_the_hub, run_job, settings, work_folder
 

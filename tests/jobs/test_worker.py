@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from hubbot.errors import HubUnavailable, NotMixtureOfExperts, TryLater
 from hubbot.jobs import worker as module
 from hubbot.jobs.child import Interrupted
-from hubbot.jobs.states import Cancelled, Job, Outcome, Published, Refused, Stage, StageDone, State
 from hubbot.jobs.worker import Worker
+from hubbot.lifecycle import Cancelled, Job, Outcome, Published, Refused, Stage, StageDone, State
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from random import Random
 
 from hubbot.jobs.retry import Backoff
-from hubbot.jobs.states import Job, Outcome, Published, Stage, StageDone
 from hubbot.jobs.worker import Worker
+from hubbot.lifecycle import Job, Outcome, Published, Stage, StageDone
 from hubbot.store.database import open_engine
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hubbot.folders import Folder
-from hubbot.jobs.states import Stage, State
+from hubbot.lifecycle import Stage, State
 from hubbot.pickles import door
 from hubbot.steps.inspect import inspect
 from tests.checkpoints_on_disk import read_folder

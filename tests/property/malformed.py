@@ -15,9 +15,9 @@ from typing import Any
 from safetensors import SafetensorError, deserialize
 
 from hubbot.checkpoints import TensorInfo
+from hubbot.engine.memory import peak_resident_bytes
 from hubbot.errors import CorruptHeader
 from hubbot.headers import LARGEST_HEADER_BYTES, header_length, parse_header
-from hubbot.memory import peak_resident_bytes
 
 DTYPES = {"F32": 4, "BF16": 2, "U8": 1, "I64": 8}
 WORDS = (

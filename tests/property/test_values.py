@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hubbot.checks.bounds import error_bound
-from hubbot.checks.decoding import decode
-from hubbot.checks.tensorfiles import narrow, widen
+from hubbot.checks.readers.decoding import decode
+from hubbot.checks.readers.tensor_files import narrow, widen
+from hubbot.checks.values.bounds import error_bound
 from tests.checkpoints_on_disk import from_mlx
 from tests.reference.checkpoints import Floats
 

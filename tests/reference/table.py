@@ -22,7 +22,7 @@ from typing import Any
 
 from mlx_lm.utils import load_model
 
-from hubbot.catalogue.variants import VARIANTS
+from hubbot.catalogue.variants.named_variants import VARIANTS
 from hubbot.errors import HubbotError
 from tests.checkpoints_on_disk import answer, converted, judged, look, relative, stock_model
 from tests.checks.stock import borrow_tokenizer, stock_convert

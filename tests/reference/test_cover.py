@@ -1,4 +1,4 @@
-from hubbot.catalogue.variants import VARIANTS
+from hubbot.catalogue.variants.named_variants import VARIANTS
 from tests.checkpoints_on_disk import CONVERTIBLE
 from tests.reference.cover import brief, pairwise
 

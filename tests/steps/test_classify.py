@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hubbot.catalogue import experts
+from hubbot.catalogue.experts import expert_sets
 from hubbot.checkpoints import Checkpoint, TensorInfo
 from hubbot.errors import (
     AmbiguousLayout,
@@ -195,7 +195,7 @@ def test_a_config_that_declares_a_hundred_million_experts_is_refused_at_once(
         assert max(bounds) < 1_000_000, "counted one by one"
         return range(*bounds)
 
-    monkeypatch.setattr(experts, "range", impatient, raising=False)
+    monkeypatch.setattr(expert_sets, "range", impatient, raising=False)
     with pytest.raises(IncompleteCover):
         classify(changed(qwen, num_experts=100_000_000))
 

@@ -7,8 +7,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from hubbot.catalogue.recipes import read_recipe
-from hubbot.catalogue.variants import VARIANTS
+from hubbot.catalogue.variants.named_variants import VARIANTS
+from hubbot.catalogue.variants.recipes import read_recipe
 from hubbot.errors import ValueMismatch
 from hubbot.marks import read_mark
 from hubbot.steps import convert as step

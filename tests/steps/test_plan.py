@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from hubbot.catalogue.variants import VARIANTS
+from hubbot.catalogue.variants.named_variants import VARIANTS
 from hubbot.checkpoints import Checkpoint, TensorInfo
-from hubbot.device import runtime
 from hubbot.errors import HubbotError, IncompleteCover, RecipeIneffective, UnknownLayout, WrongUsage
 from hubbot.moves import take
 from hubbot.plans import Plan
+from hubbot.runtime import loading
 from hubbot.steps import plan as step
 from hubbot.steps.plan import plan
 from tests.checkpoints_on_disk import CONVERTIBLE, Source, Workshop, planned
@@ -53,7 +53,7 @@ def test_every_source_tensor_is_used_once_or_dropped_and_every_parameter_is_made
         stacked = made.model_type == "longcat_flash" and name.endswith("experts.gate_up_proj")
         # Of nine stacked experts three are zero experts, which compute nothing.
         assert used[name] == elements[name] * (6 if stacked else 9) // 9
-    real = tree_flatten(runtime.build(plan.config).parameters())
+    real = tree_flatten(loading.build(plan.config).parameters())
     assert [(move.output, move.shape) for move in plan.moves] == [(name, tuple(a.shape)) for name, a in real]
 
 
@@ -117,7 +117,7 @@ def test_a_recipe_that_would_quantize_nothing_is_refused(qwen: Source) -> None:
     odd = dataclasses.replace(qwen.checkpoint)
     plan = planned(qwen, "bf16")
     moves = [dataclasses.replace(move, shape=(*move.shape[:-1], 33)) for move in plan.moves]
-    parameters = runtime.skeleton(dict(plan.config))
+    parameters = loading.skeleton(dict(plan.config))
     with pytest.raises(RecipeIneffective, match="variant mxfp4 would quantize nothing: 33 columns"):
         step._variant(VARIANTS["mxfp4"], odd, moves, parameters)
 
@@ -172,7 +172,7 @@ def test_a_config_that_claims_a_million_layers_is_refused_before_a_model_is_buil
     def built(config: Any) -> Any:
         raise AssertionError(f"a model of {config['num_hidden_layers']} layers was built")
 
-    monkeypatch.setattr(runtime, "skeleton", built)
+    monkeypatch.setattr(loading, "skeleton", built)
     with pytest.raises(IncompleteCover):
         replan(qwen, num_hidden_layers=1_000_000)
 

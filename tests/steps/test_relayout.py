@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from hubbot.device.writer import WeightWriter
+from hubbot.engine.writer import WeightWriter
 from hubbot.errors import (
     AmbiguousLayout,
     ConfigUnresolved,
@@ -323,7 +323,7 @@ def test_a_full_disk_leaves_nothing_behind(apart: Path, tmp_path: Path, monkeypa
 
 
 def test_a_shard_that_ends_early_leaves_nothing_behind(apart: Path, tmp_path: Path) -> None:
-    from hubbot.catalogue.rearrangements import rearrangement  # noqa: PLC0415
+    from hubbot.catalogue.experts.relayout_moves import rearrangement  # noqa: PLC0415
     from hubbot.steps.relayout import relayout  # noqa: PLC0415
     from tests.checkpoints_on_disk import quietly  # noqa: PLC0415
     from tests.relaid import looked  # noqa: PLC0415

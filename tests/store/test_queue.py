@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from hubbot.errors import HubUnavailable, NoRuntime, TryLater, UnknownLayout, WrongUsage
-from hubbot.jobs.states import Job, Outcome, Published, Refused, Released, Stage, StageDone, State, advance
+from hubbot.lifecycle import Job, Outcome, Published, Refused, Released, Stage, StageDone, State, advance
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 

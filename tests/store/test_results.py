@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from hubbot.jobs.states import Stage
+from hubbot.lifecycle import Stage
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 import sqlalchemy as sa
 
-from hubbot.jobs.states import Stage, State
+from hubbot.lifecycle import Stage, State
 from hubbot.store.database import writing
 from hubbot.store.queue import Queue
 from hubbot.store.tables import UTCDateTime

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from hubbot.hub.client import Hub
-from hubbot.jobs import child, entry
+from hubbot.jobs import child, child_main
 from hubbot.jobs.bot import Bot, open_bot
 from hubbot.jobs.pipeline import recipe_key
-from hubbot.jobs.states import Job
+from hubbot.lifecycle import Job
 from hubbot.settings import Settings
 from hubbot.steps.smoke import Sample, SmokeRecord
 from tests.hub.embedded import ORG, Site
@@ -71,7 +71,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, *, speaks: bool = False) -> Stag
         stages.ran.append(stage)
         if stage == "smoke" and not speaks and Path(request["folder"]).is_dir():
             return SMOKED.to_json()
-        function = entry.stage_function([stage])
+        function = child_main.stage_function([stage])
         answer: Mapping[str, Any] = function(dict(request), lambda fields: on_progress(dict(fields)))
         return dict(answer)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hubbot.devhub.exhibits import Exhibit, write_exhibits
+from hubbot.devhub.demo_repos import Exhibit, write_exhibits
 from tests.hub.embedded import Site, calm, running
 from tests.story.bots import Stages, in_process
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hubbot.jobs.auditing import NOT_JUDGED, Audited, Auditing
+from hubbot.jobs.audits import NOT_JUDGED, Audited, Auditing
 from hubbot.jobs.bot import Bot
-from hubbot.jobs.states import State
+from hubbot.lifecycle import State
 from tests.checkpoints_on_disk import read_folder, rewrite
 from tests.hub.embedded import LFS_WARNING, ORG, Site
 from tests.story.bots import Stages, bot, run_job, settings

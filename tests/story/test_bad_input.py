@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from hubbot.devhub.exhibits import Exhibit
-from hubbot.device.writer import WeightWriter
+from hubbot.devhub.demo_repos import Exhibit
+from hubbot.engine.writer import WeightWriter
 from hubbot.errors import HubUnavailable, RepoMissing, kinds
-from hubbot.jobs.states import Job, Stage, State
+from hubbot.lifecycle import Job, Stage, State
 from hubbot.pickles import door
 from tests.hub.embedded import LFS_WARNING, ORG, STRANGER, Site
 from tests.story.bots import Stages, bot, on_the_hub, run_job, run_revision, settings

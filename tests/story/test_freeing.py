@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hubbot.jobs.states import State
+from hubbot.lifecycle import State
 from tests.hub.embedded import LFS_WARNING, ORG, Site
 from tests.shards_on_disk import in_shards
 from tests.story.bots import Stages, bot, on_the_hub, run_job, settings, work_folder

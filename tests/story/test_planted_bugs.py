@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from huggingface_hub import HfApi
 
-from hubbot.device import floats, ops, quantize
-from hubbot.device.reader import Shards
-from hubbot.device.slices import Slice
-from hubbot.jobs.states import Stage, State
+from hubbot.engine import apply_view, floats, quantize
+from hubbot.engine.reader import Shards
+from hubbot.engine.slices import Slice
+from hubbot.lifecycle import Stage, State
 from hubbot.moves import take
 from hubbot.plans import Encoding
 from tests.checkpoints_on_disk import read_folder, rehash, rewrite
@@ -100,7 +100,7 @@ def _transposing_square_experts(shape: Any) -> Any:
 def test_a_bug_in_how_slices_are_shaped_is_caught(
     seeded: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[[Any], Any], variant: str
 ) -> None:
-    monkeypatch.setattr(ops, "shape", plant(ops.shape))
+    monkeypatch.setattr(apply_view, "shape", plant(apply_view.shape))
     error = assert_refused(seeded, tmp_path / "data", variant=variant)
     assert error["kind"] == "ValueMismatch"
 

@@ -6,7 +6,7 @@ A row knows one model type; it never reads a checkpoint.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hubbot.catalogue.derivations import copied
+from hubbot.catalogue.configs.derivations import copied
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import MLX, PER_EXPERT, QWEN_FUSED
 from hubbot.catalogue.families.row import Extension, Family, Limit, Provenance

@@ -6,7 +6,7 @@ A row knows one model type; it never reads a checkpoint.
 from collections.abc import Mapping
 from typing import Any
 
-from hubbot.catalogue.derivations import (
+from hubbot.catalogue.configs.derivations import (
     block_count,
     block_pattern,
     clamped_time_steps,

@@ -7,8 +7,8 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hubbot.catalogue import ropes
-from hubbot.catalogue.derivations import Derivation
+from hubbot.catalogue.configs import ropes
+from hubbot.catalogue.configs.derivations import Derivation
 from hubbot.catalogue.reshapes import Reshape
 
 # Projection -> module, as mlx-lm's SwitchGLU calls them.

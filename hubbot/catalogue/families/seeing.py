@@ -3,7 +3,7 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
-from hubbot.catalogue.derivations import copied
+from hubbot.catalogue.configs.derivations import copied
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import (
     MIXTRAL_FUSED,

@@ -5,7 +5,7 @@ A row knows one model type; it never reads a checkpoint.
 
 from typing import Any
 
-from hubbot.catalogue.derivations import (
+from hubbot.catalogue.configs.derivations import (
     common_partial_rotary_factor,
     copied,
     every_layer,

@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Artifact, Finding, Status
-from hubbot.catalogue.roles import role_of
-from hubbot.catalogue.tiers import tier_of, tiers_of
-from hubbot.checks.behaviour import answers, footing, measuring
+from hubbot.catalogue.variants.roles import role_of
+from hubbot.catalogue.variants.tiers import tier_of, tiers_of
+from hubbot.checks.behaviour import baseline_cache, measurement, preconditions
+from hubbot.checks.behaviour.budget import Examination
+from hubbot.checks.behaviour.corpus import Text, read_text
 from hubbot.checks.behaviour.divergence import Divergence
-from hubbot.checks.behaviour.examination import Examination
-from hubbot.checks.behaviour.measuring import Measured, Pace
-from hubbot.checks.behaviour.text import Text, read_text
-from hubbot.checks.behaviour.unquantized import open_dequantized, open_source, unquantized_config
-from hubbot.checks.expectations import Expectations
-from hubbot.checks.stored import StoredParameters
-from hubbot.device import runtime
-from hubbot.device.layerwise import open_artifact
+from hubbot.checks.behaviour.measurement import Measured, Pace
+from hubbot.checks.behaviour.source_model import open_dequantized, open_source, unquantized_config
+from hubbot.checks.readers.artifact_parameters import StoredParameters
+from hubbot.checks.readers.expected_parameters import Expectations
 from hubbot.marks import fingerprint
 from hubbot.progress import Progress
+from hubbot.runtime import loading
+from hubbot.runtime.layerwise import open_artifact
 
 GATE = "behaviour"
 UNBOUNDED_CONTEXT = 1 << 20
@@ -59,22 +59,22 @@ class Outcome:
 
 def check_behaviour(examinee: Examinee, examination: Examination, progress: Progress) -> Outcome:
     """Run both models over the text and judge how far they are apart."""
-    needed = footing.largest_step_bytes(examinee.shapes)
+    needed = preconditions.largest_step_bytes(examinee.shapes)
     if examination.memory_bytes is not None and needed > examination.memory_bytes:
         return _not_run(
             f"one layer needs {needed / 1e9:.2f} GB, {examination.memory_bytes / 1e9:.2f} GB are allowed"
         )
     text = read_text(
-        examinee.folder, examination.corpus, tokens=examination.tokens or TOKENS[runtime.describe()["device"]],
+        examinee.folder, examination.corpus, tokens=examination.tokens or TOKENS[loading.describe()["device"]],
         vocabulary=_vocabulary(examinee.shapes), context=_context(examinee.config),
     )  # fmt: skip
     clock = examination.clock
     pace = Pace(progress=progress, clock=clock, deadline=clock() + examination.seconds)
     try:
         measured = _measure(examinee, examination, text, pace)
-    except measuring.OutOfTime as error:
+    except measurement.OutOfTime as error:
         return _not_run(f"{error}; {examination.seconds:.0f} seconds are allowed")
-    changed = footing.first_changed(examinee.stored, examinee.expected) if measured.bit_equal else None
+    changed = preconditions.first_changed(examinee.stored, examinee.expected) if measured.bit_equal else None
     return Outcome(
         findings=tuple(_judge(examinee, text, measured, changed)),
         measurements=_measurements(text, measured),
@@ -83,18 +83,18 @@ def check_behaviour(examinee: Examinee, examination: Examination, progress: Prog
 
 def _measure(examinee: Examinee, examination: Examination, text: Text, pace: Pace) -> Measured:
     config = unquantized_config(examinee.config)
-    key = fingerprint([asdict(examinee.artifact.source), config, text.ids.tolist(), runtime.versions()])[:32]
+    key = fingerprint([asdict(examinee.artifact.source), config, text.ids.tolist(), loading.versions()])[:32]
     keep = nullcontext(examination.answers) if examination.answers else tempfile.TemporaryDirectory()
     with keep as store:
-        base = answers.find(Path(store), key)
+        base = baseline_cache.find(Path(store), key)
         if base is None:
             source = open_source(examinee.config, examinee.expected, examinee.shapes)
-            base = measuring.answer(source, text, Path(store), key, pace)
+            base = measurement.answer(source, text, Path(store), key, pace)
         try:
-            return measuring.compare(open_artifact(examinee.folder), text, base, pace, weights="as stored")
+            return measurement.compare(open_artifact(examinee.folder), text, base, pace, weights="as stored")
         except NOT_ON_THIS_DEVICE:
             decoded = open_dequantized(examinee.config, examinee.stored)
-            return measuring.compare(decoded, text, base, pace, weights="dequantized: no kernel on this device")
+            return measurement.compare(decoded, text, base, pace, weights="dequantized: no kernel on this device")
 
 
 def _judge(examinee: Examinee, text: Text, measured: Measured, changed: str | None) -> list[Finding]:
@@ -119,7 +119,7 @@ def _judge(examinee: Examinee, text: Text, measured: Measured, changed: str | No
 
 def _tier(examinee: Examinee, found: Divergence) -> Finding:
     variant = examinee.artifact.variant
-    tiers = tiers_of(variant, footing.narrowest_bits(examinee.stored))
+    tiers = tiers_of(variant, preconditions.narrowest_bits(examinee.stored))
     mean, flips = found.kl_mean, 1 - found.same_top.value
     tier = tier_of(tiers, kl_mean=mean.value, kl_p99=found.kl_p99, flips=flips)
     # A small sample must not refuse by chance: means are given twice their standard error.
@@ -158,7 +158,7 @@ def _measurements(text: Text, measured: Measured) -> dict[str, Any]:
         },
         "divergence": measured.divergence.to_json() if measured.divergence else None,
         "layer_cosines": list(measured.cosines),
-        "device": runtime.describe(),
+        "device": loading.describe(),
         "arithmetic": f"float32, layer by layer, {measured.weights}",
     }  # fmt: skip
 

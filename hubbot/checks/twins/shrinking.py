@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hubbot.catalogue.dialects import layer_count
+from hubbot.catalogue.resolution import layer_count
 from hubbot.checks.twins.layer_kinds import layers_to_keep
 
 Config = dict[str, Any]

@@ -10,12 +10,12 @@ from starlette.responses import JSONResponse
 
 from hubbot.devhub.access import account_of, hub_of, require_account, require_owner
 from hubbot.devhub.accounts import may_see
+from hubbot.devhub.allowed_names import is_repo_name
 from hubbot.devhub.bodies import read_object
-from hubbot.devhub.errors import WireError, bad_request, not_found
-from hubbot.devhub.names import is_repo_name
 from hubbot.devhub.paging import page_of
-from hubbot.devhub.records import Address, short_id
-from hubbot.devhub.routing import Route
+from hubbot.devhub.raw_path_routes import Route
+from hubbot.devhub.stored_objects import Address, short_id
+from hubbot.devhub.wire_errors import WireError, bad_request, not_found
 
 Record = dict[str, Any]
 

@@ -13,15 +13,15 @@ from starlette.responses import JSONResponse
 
 from hubbot.devhub.access import Visit, visit, visit_to_open, visit_to_write
 from hubbot.devhub.accounts import may_write
+from hubbot.devhub.allowed_names import file_path, sha256_name
 from hubbot.devhub.blobs import Blobs
 from hubbot.devhub.bodies import read_lines
 from hubbot.devhub.commits import DeleteFile, DeleteFolder, Operation, Put
-from hubbot.devhub.errors import bad_request, forbidden, revision_not_found
-from hubbot.devhub.names import file_path, sha256_name
 from hubbot.devhub.paging import switched_on
 from hubbot.devhub.proposals import find_proposal, open_proposal
-from hubbot.devhub.records import Commit, Entry
-from hubbot.devhub.routing import REPO_API, Route
+from hubbot.devhub.raw_path_routes import REPO_API, Route
+from hubbot.devhub.stored_objects import Commit, Entry
+from hubbot.devhub.wire_errors import bad_request, forbidden, revision_not_found
 
 
 @dataclass(slots=True)

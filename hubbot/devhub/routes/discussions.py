@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse
 from hubbot.devhub.access import Visit, visit, visit_to_open, visit_to_write
 from hubbot.devhub.accounts import may_write
 from hubbot.devhub.bodies import read_object
-from hubbot.devhub.errors import WireError, bad_request, forbidden
 from hubbot.devhub.paging import whole_number
 from hubbot.devhub.proposals import (
     add_event,
@@ -20,8 +19,9 @@ from hubbot.devhub.proposals import (
     open_discussion,
     open_proposal,
 )
-from hubbot.devhub.records import MAIN, Entry
-from hubbot.devhub.routing import REPO_API, Route
+from hubbot.devhub.raw_path_routes import REPO_API, Route
+from hubbot.devhub.stored_objects import MAIN, Entry
+from hubbot.devhub.wire_errors import WireError, bad_request, forbidden
 
 _PAGE = 50
 

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from hubbot.devhub.access import Visit, visit_to_open
-from hubbot.devhub.errors import entry_not_found
-from hubbot.devhub.records import Entry
-from hubbot.devhub.routing import Route
+from hubbot.devhub.raw_path_routes import Route
+from hubbot.devhub.stored_objects import Entry
+from hubbot.devhub.wire_errors import entry_not_found
 
 # What the Hub counts as a download of a model: requests for its config.
 _COUNTED = "config.json"

@@ -9,9 +9,9 @@ from starlette.responses import JSONResponse
 
 from hubbot.devhub.access import visit_to_write
 from hubbot.devhub.bodies import read_object
-from hubbot.devhub.errors import bad_request
-from hubbot.devhub.records import short_id
-from hubbot.devhub.routing import REPO_API, Route
+from hubbot.devhub.raw_path_routes import REPO_API, Route
+from hubbot.devhub.stored_objects import short_id
+from hubbot.devhub.wire_errors import bad_request
 
 
 async def list_accepted(request: Request) -> JSONResponse:

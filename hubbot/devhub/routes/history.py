@@ -7,9 +7,9 @@ from starlette.responses import JSONResponse
 
 from hubbot.devhub.access import visit, visit_to_write
 from hubbot.devhub.bodies import read_object
-from hubbot.devhub.errors import revision_not_found
 from hubbot.devhub.paging import page_of
-from hubbot.devhub.routing import REPO_API, Route
+from hubbot.devhub.raw_path_routes import REPO_API, Route
+from hubbot.devhub.wire_errors import revision_not_found
 
 _PAGE = 50
 

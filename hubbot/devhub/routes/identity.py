@@ -15,8 +15,8 @@ from hubbot.devhub.access import (
     visit_to_write,
 )
 from hubbot.devhub.accounts import Account
-from hubbot.devhub.errors import not_found
-from hubbot.devhub.routing import REPO_API, Route
+from hubbot.devhub.raw_path_routes import REPO_API, Route
+from hubbot.devhub.wire_errors import not_found
 
 
 async def whoami(request: Request) -> JSONResponse:

@@ -7,10 +7,10 @@ from starlette.responses import JSONResponse
 
 from hubbot.devhub.access import visit
 from hubbot.devhub.descriptions import describe, select_info, unknown_expansions
-from hubbot.devhub.errors import bad_request
 from hubbot.devhub.paging import asked_for, switched_on
-from hubbot.devhub.records import MAIN
-from hubbot.devhub.routing import REPO_API, Route
+from hubbot.devhub.raw_path_routes import REPO_API, Route
+from hubbot.devhub.stored_objects import MAIN
+from hubbot.devhub.wire_errors import bad_request
 
 
 async def repo_info(request: Request) -> JSONResponse:

@@ -10,11 +10,11 @@ from starlette.responses import JSONResponse, Response
 
 from hubbot.devhub.access import Visit, hub_of, visit_to_open
 from hubbot.devhub.accounts import may_write
+from hubbot.devhub.allowed_names import sha256_name
 from hubbot.devhub.bodies import read_object
-from hubbot.devhub.errors import WireError, bad_request, forbidden, not_found
 from hubbot.devhub.hubs import Hub
-from hubbot.devhub.names import sha256_name
-from hubbot.devhub.routing import Route
+from hubbot.devhub.raw_path_routes import Route
+from hubbot.devhub.wire_errors import WireError, bad_request, forbidden, not_found
 
 _TYPE = "application/vnd.git-lfs+json"
 _PART = 16 * 1024 * 1024

@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse
 
 from hubbot.devhub.access import account_of, hub_of, require_account, visit
 from hubbot.devhub.accounts import may_see
-from hubbot.devhub.records import KINDS
-from hubbot.devhub.routing import REPO_API, Route
+from hubbot.devhub.raw_path_routes import REPO_API, Route
+from hubbot.devhub.stored_objects import KINDS
 
 
 async def like(request: Request) -> JSONResponse:

@@ -9,11 +9,11 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 
 from hubbot.devhub.access import account_of, hub_of, visit
 from hubbot.devhub.accounts import may_open, may_see
-from hubbot.devhub.errors import revision_not_found
-from hubbot.devhub.pages import STYLESHEET, card_html, card_rows, render, size_text
-from hubbot.devhub.records import KINDS, MAIN, Commit
+from hubbot.devhub.page_rendering import STYLESHEET, card_html, card_rows, render, size_text
+from hubbot.devhub.raw_path_routes import Route
 from hubbot.devhub.routes.collections import show_collection
-from hubbot.devhub.routing import Route
+from hubbot.devhub.stored_objects import KINDS, MAIN, Commit
+from hubbot.devhub.wire_errors import revision_not_found
 
 _HISTORY = 20
 

@@ -7,12 +7,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from hubbot.devhub.allowed_names import file_path, is_large
 from hubbot.devhub.bodies import read_object
-from hubbot.devhub.errors import bad_request
-from hubbot.devhub.names import file_path, is_large
-from hubbot.devhub.records import Commit
+from hubbot.devhub.raw_path_routes import REPO_API, Route
 from hubbot.devhub.routes.commit import visit_to_commit
-from hubbot.devhub.routing import REPO_API, Route
+from hubbot.devhub.stored_objects import Commit
+from hubbot.devhub.wire_errors import bad_request
 
 
 async def preupload(request: Request) -> JSONResponse:

@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from hubbot.devhub.access import visit, visit_to_write
+from hubbot.devhub.allowed_names import ref_name
 from hubbot.devhub.bodies import read_object
-from hubbot.devhub.errors import WireError, bad_request, forbidden, revision_not_found
-from hubbot.devhub.names import ref_name
 from hubbot.devhub.paging import switched_on
-from hubbot.devhub.records import MAIN
-from hubbot.devhub.routing import REPO_API, Route
+from hubbot.devhub.raw_path_routes import REPO_API, Route
+from hubbot.devhub.stored_objects import MAIN
+from hubbot.devhub.wire_errors import WireError, bad_request, forbidden, revision_not_found
 
 
 async def list_refs(request: Request) -> JSONResponse:

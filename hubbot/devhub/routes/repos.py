@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from hubbot.devhub.access import hub_of, require_account, require_owned, require_owner, visit_to_write
+from hubbot.devhub.allowed_names import repo_address
 from hubbot.devhub.bodies import read_object
 from hubbot.devhub.cards import faults_of
-from hubbot.devhub.errors import WireError, bad_request
-from hubbot.devhub.names import repo_address
-from hubbot.devhub.records import Address
-from hubbot.devhub.routing import REPO_API, Route
+from hubbot.devhub.raw_path_routes import REPO_API, Route
+from hubbot.devhub.stored_objects import Address
+from hubbot.devhub.wire_errors import WireError, bad_request
 
 
 async def create(request: Request) -> JSONResponse:

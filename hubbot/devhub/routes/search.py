@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse
 from hubbot.devhub.access import account_of, hub_of
 from hubbot.devhub.accounts import may_see
 from hubbot.devhub.descriptions import describe, select_listed, unknown_expansions
-from hubbot.devhub.errors import bad_request
 from hubbot.devhub.paging import asked_for, page_of, switched_on
-from hubbot.devhub.routing import Route
+from hubbot.devhub.raw_path_routes import Route
+from hubbot.devhub.wire_errors import bad_request
 
 _SORTS = ("createdAt", "downloads", "lastModified", "likes", "trendingScore")
 _PAGE = 1000

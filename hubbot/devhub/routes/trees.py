@@ -11,10 +11,10 @@ from starlette.responses import JSONResponse
 
 from hubbot.devhub.access import Visit, visit
 from hubbot.devhub.bodies import read_form
-from hubbot.devhub.errors import entry_not_found
 from hubbot.devhub.paging import page_of, switched_on
-from hubbot.devhub.records import Commit, Entry
-from hubbot.devhub.routing import REPO_API, Route
+from hubbot.devhub.raw_path_routes import REPO_API, Route
+from hubbot.devhub.stored_objects import Commit, Entry
+from hubbot.devhub.wire_errors import entry_not_found
 
 _PAGE, _EXPANDED_PAGE = 1000, 50
 _SAFE = {

@@ -9,9 +9,9 @@ from starlette.responses import JSONResponse
 
 from hubbot.devhub.access import hub_of, require_account
 from hubbot.devhub.bodies import read_object
-from hubbot.devhub.errors import bad_request, not_found
-from hubbot.devhub.records import short_id
-from hubbot.devhub.routing import Route
+from hubbot.devhub.raw_path_routes import Route
+from hubbot.devhub.stored_objects import short_id
+from hubbot.devhub.wire_errors import bad_request, not_found
 
 _ADDRESS = "/api/settings/webhooks"
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from hubbot.artifacts import Finding
-from hubbot.catalogue.variants import VARIANTS
-from hubbot.checks.behaviour import gate, measuring, unquantized
-from hubbot.checks.behaviour.examination import Examination
+from hubbot.catalogue.variants.named_variants import VARIANTS
+from hubbot.checks.behaviour import gate, measurement, source_model
+from hubbot.checks.behaviour.budget import Examination
+from hubbot.checks.behaviour.corpus import read_text
 from hubbot.checks.behaviour.gate import Examinee, Outcome, check_behaviour
-from hubbot.checks.behaviour.text import read_text
-from hubbot.checks.computed import examinee_of
-from hubbot.checks.judge import described
-from hubbot.devhub.exhibits import write_exhibits
-from hubbot.device import layerwise
+from hubbot.checks.referee import described
+from hubbot.checks.referee_run import examinee_of
+from hubbot.devhub.demo_repos import write_exhibits
+from hubbot.runtime import layerwise
 from tests.checkpoints_on_disk import (
     CONVERTIBLE,
     Source,
@@ -163,7 +163,7 @@ def test_logits_that_quantization_did_not_touch_are_refused(
     monkeypatch.setattr(
         gate,
         "open_artifact",
-        lambda _folder: unquantized.open_source(examinee.config, examinee.expected, examinee.shapes),
+        lambda _folder: source_model.open_source(examinee.config, examinee.expected, examinee.shapes),
     )
     finding = only(check_behaviour(examinee, Examination(), quietly))
     assert (finding.check, finding.status) == ("bit-equal logits", "fail")
@@ -180,13 +180,13 @@ def test_the_unquantized_model_runs_once_for_all_variants_of_a_source(
     workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: list[str] = []
-    real: Callable[..., Any] = measuring.answer
+    real: Callable[..., Any] = measurement.answer
 
     def counted(*args: Any) -> Any:
         runs.append(args[3])
         return real(*args)
 
-    monkeypatch.setattr(measuring, "answer", counted)
+    monkeypatch.setattr(measurement, "answer", counted)
     outcomes = [
         judged(workshop.source(SOURCE), workshop.artifact(SOURCE, variant), answers=tmp_path)
         for variant in ("bf16", "8bit", "4bit", "8bit")

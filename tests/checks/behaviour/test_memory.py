@@ -11,7 +11,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from hubbot.checks.behaviour.text import read_text
+from hubbot.checks.behaviour.corpus import read_text
 from tests.checkpoints_on_disk import answer, converted, look, safetensors, stock_model
 
 ROOT = Path(__file__).parents[3]
@@ -29,12 +29,12 @@ JUDGE = """
 import json, sys
 from pathlib import Path
 import mlx.core as mx
-from hubbot.checks.behaviour.examination import Examination
+from hubbot.checks.behaviour.budget import Examination
 from hubbot.checks.behaviour.gate import check_behaviour
-from hubbot.checks.computed import examinee_of
-from hubbot.checks.judge import described
+from hubbot.checks.referee_run import examinee_of
+from hubbot.checks.referee import described
 from hubbot.folders import Folder
-from hubbot.memory import peak_resident_bytes
+from hubbot.engine.memory import peak_resident_bytes
 from hubbot.steps.inspect import inspect
 source, artifact, allowed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 checkpoint = inspect(Folder(source))

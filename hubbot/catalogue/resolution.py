@@ -1,0 +1,333 @@
+"""Config keys: what transformers 4 and 5 write, and what mlx-lm's ModelArgs read.
+
+Every field of the runtime's ModelArgs gets a value with a recorded origin, and every key of the source's
+config is read, known to have no effect on inference, or a problem by name. It never falls to a class default
+silently: that is how most silently wrong conversions happen.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hubbot.catalogue import runtimes
+from hubbot.catalogue.configs import ropes
+from hubbot.catalogue.configs.derivations import DERIVED, plain_head_dim
+from hubbot.catalogue.configs.nesting import NESTED, TEXT, decoder, found_under, look_up, uniform
+from hubbot.catalogue.configs.no_effect import IDLE_WHEN, is_wide
+from hubbot.catalogue.configs.ranges import value_problem
+from hubbot.catalogue.configs.spellings import (
+    EXPERTS,
+    HIDDEN,
+    INERT,
+    INERT_PATTERN,
+    KEPT,
+    LAYERS,
+    NEUTRAL,
+    NULLABLE,
+    SYNONYMS,
+    TOP_K,
+)
+from hubbot.catalogue.families import Family
+from hubbot.catalogue.families.omitted import OMITTED
+from hubbot.catalogue.runtimes import ArgField
+from hubbot.plans import Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """The runtime's fields with their origins, the config to write, and what stands in the way.
+
+    `problems` are sentences naming key and value; `notes` are flags without effect that are worth recording.
+    """
+
+    origins: tuple[Origin, ...]
+    config: Mapping[str, Any]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def expert_count(config: Mapping[str, Any]) -> tuple[str, int] | None:
+    """Return (key, count) of the routed experts a config declares, wherever it keeps them, or None."""
+    return _first_int(config, EXPERTS)
+
+
+def experts_per_token(config: Mapping[str, Any]) -> int | None:
+    """Return the top-k a config declares, or None."""
+    found = _first_int(config, TOP_K)
+    return found[1] if found else None
+
+
+def zero_experts(config: Mapping[str, Any]) -> int:
+    """Return how many experts a config declares that have no weights: they return what they are given."""
+    found = _first_int(config, ("zero_expert_num",))
+    return found[1] if found else 0
+
+
+def layer_count(config: Mapping[str, Any]) -> int | None:
+    """Return how many decoder layers a config declares, as a number or as a list of them, or None."""
+    found = _first_int(config, LAYERS)
+    if found:
+        return found[1]
+    kinds = decoder(config).get("layers_block_type") or decoder(config).get("hybrid_override_pattern")
+    return len(kinds) if isinstance(kinds, list | str) else None
+
+
+def hidden_size(config: Mapping[str, Any]) -> int | None:
+    """Return the width of the residual stream, top level or in text_config, or None."""
+    found = _first_int(config, HIDDEN)
+    return found[1] if found else None
+
+
+def expert_input_size(config: Mapping[str, Any]) -> int | None:
+    """Return the width of what the routed experts are given: that of the stream, or of a latent beside it."""
+    found = _first_int(config, ("moe_latent_size",))
+    return found[1] if found else hidden_size(config)
+
+
+def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, ...]) -> Resolution:
+    """Return every ModelArgs field of `family`'s runtime with its value and origin, and every problem found.
+
+    `fields` are those of the class itself; where it keeps a config of the text decoder inside, that one's
+    fields are resolved and written there.
+    """
+    inner = runtimes.fields(family.text_args) if family.text_args else None
+    source = decoder(config)
+    problems: list[str] = []
+    origins: list[Origin] = []
+    consumed: set[str] = set()
+    for field in inner or fields:
+        origin, keys = _origin(field, source, family, problems)
+        if origin:
+            origins.append(origin)
+            if field.is_read:
+                consumed |= keys
+    problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, source))]
+    problems += list(_beyond_limits(origins, family))
+    problems += list(_alone(origins, family))
+    problems += list(_rope_problems(origins, source, family, consumed))
+    unread = [f"{key} = {value!r}" for key, value in _acting(source, consumed, family)]
+    problems += [f"the config says {text}, which mlx-lm's {family.runtime} class does not read" for text in unread]
+    return Resolution(
+        origins=tuple(origins),
+        config=_written(source, family, origins, fields if inner else ()),
+        problems=tuple(problems),
+        notes=(*_without_effect(source), *_drifting(source, family)),
+    )
+
+
+def _origin(
+    field: ArgField, config: Mapping[str, Any], family: Family, problems: list[str]
+) -> tuple[Origin | None, set[str]]:
+    name = field.name
+    if name in family.fixed:
+        value, reason = family.fixed[name]
+        return Origin(field=name, value=value, origin=reason), {name}
+    if name in {"model_type", "rope_scaling", "rope_parameters"}:
+        return _rewritten(name, config, family)
+    if name == "rope_theta" and family.keeps_rope_parameters:
+        return _rope_theta(config), {name}
+    found, keys = _found(name, config, family)
+    if len({repr(value) for value in found.values()}) > 1:
+        problems.append(f"{name} has two values: {', '.join(f'{k} = {v!r}' for k, v in found.items())}")
+    if found:
+        key, value = next(iter(found.items()))
+        return Origin(field=name, value=value, origin="config" if key == name else f"config: {key}"), keys
+    default = _default(name, config, family)
+    if default is None and (field.is_read or field.required):
+        problems.append(f"{name} is not in the config and transformers gives it no default")
+    return default, set()
+
+
+def _default(name: str, config: Mapping[str, Any], family: Family) -> Origin | None:
+    """Return what a field is where the config holds no value for it, or None where nothing says so."""
+    if name in NULLABLE and name in config:
+        return Origin(field=name, value=None, origin="config")
+    if name == "head_dim" and family.derived_head_dim:
+        return Origin(field=name, value=plain_head_dim(config), origin=_DERIVED_WIDTH)
+    defaults = {**OMITTED.get(family.model_type, {}), **family.defaults}
+    if name in defaults:
+        source = f"default of {family.default_source}'s {family.model_type} config"
+        return Origin(field=name, value=defaults[name], origin=source)
+    return None
+
+
+_DERIVED_WIDTH = "hidden_size / num_attention_heads (transformers 5.23)"
+
+
+def _found(name: str, config: Mapping[str, Any], family: Family) -> tuple[dict[str, Any], set[str]]:
+    """Return the values that a config holds for a field by key, and all keys that it is spelled in."""
+    derivation = family.derived.get(name) or DERIVED.get(name)
+    derived = derivation(config) if derivation else None
+    # What a family derives is never taken over as it stands under the field's own name.
+    found = {} if name in family.derived else found_under(config, SYNONYMS.get(name, (name,)))
+    keys = set(found)
+    if derived is not None:
+        keys |= {*derived.keys, *(SYNONYMS.get(name, (name,)) if name in family.derived else ())}
+        if name not in derived.keys or name in family.derived:
+            found[", ".join(derived.keys)] = derived.value
+    return found, keys
+
+
+def _rewritten(name: str, config: Mapping[str, Any], family: Family) -> tuple[Origin, set[str]]:
+    """Return the origin of a field that is never taken over as it stands."""
+    if name == "model_type":
+        return _model_type(config, family), {name}
+    if family.keeps_rope_parameters:
+        layers = ropes.by_layer_type(config)
+        kept = {key: dict(part) for key, part in layers.items()} if layers else ropes.flat(config)
+        return Origin(field=name, value=kept, origin="config: rope"), {"rope_parameters", "rope_scaling"}
+    if name == "rope_parameters":
+        # A class that takes both spellings gets the values one by one, so that no two can disagree.
+        return Origin(field=name, value=None, origin="spelled out in rope_theta and rope_scaling"), set()
+    value, origin = ropes.scaling(config)
+    keys = {"rope_scaling"} if value is None or origin == "config" else {"rope_parameters", "rope_scaling"}
+    if value is None and family.unscaled_rope is not None:
+        value = dict(family.unscaled_rope)
+    return Origin(field=name, value=value, origin=origin), keys
+
+
+def _rope_theta(config: Mapping[str, Any]) -> Origin:
+    return Origin(field="rope_theta", value=ropes.flat(config).get("rope_theta"), origin="config: rope")
+
+
+def _model_type(config: Mapping[str, Any], family: Family) -> Origin:
+    value = family.text_type or family.written_type
+    origin = "config" if value == config.get("model_type") else "rewritten to mlx-lm's class"
+    return Origin(field="model_type", value=value, origin=origin)
+
+
+def _beyond_limits(origins: list[Origin], family: Family) -> Iterator[str]:
+    for origin in origins:
+        limit = family.limits.get(origin.field)
+        if limit is not None and origin.value not in limit.values:
+            yield f"the config says {origin.field} = {origin.value!r}: {limit.reason}"
+
+
+# Classes whose router leaves the weight of a single chosen expert as it is, where transformers makes it 1.
+NOT_ALONE = frozenset(
+    {
+        "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "glm4_moe", "solar_open", "glm4_moe_lite", "dots1",
+        "exaone_moe", "kimi_linear", "mimo_v2_flash", "nemotron_h", "afmoe",
+    }
+)  # fmt: skip
+
+
+def _alone(origins: list[Origin], family: Family) -> Iterator[str]:
+    """Yield a sentence where the weight of one chosen expert ought to be renormalised and would not be."""
+    values = {origin.field: origin.value for origin in origins}
+    renormalised = any(values.get(key) is True for key in (*SYNONYMS["norm_topk_prob"], "route_norm"))
+    if family.runtime in NOT_ALONE and renormalised and any(values.get(key) == 1 for key in TOP_K):
+        yield (
+            f"the config says one expert a token, renormalised: its weight is 1, and mlx-lm's {family.runtime} "
+            "class leaves it as it is"
+        )
+
+
+def _rope_problems(
+    origins: list[Origin], config: Mapping[str, Any], family: Family, consumed: set[str]
+) -> Iterator[str]:
+    """Yield what the rope that the class is given holds and does not read."""
+    yield from ropes.contradictions(config)
+    needed = family.keeps_rope_parameters or family.rope_is_scaled
+    if needed and not any(config.get(key) for key in ("rope_parameters", "rope_scaling", "rope_theta")):
+        yield "the config says nothing of rope, and transformers' default is a scaling of its own"
+    values = {origin.field: origin.value for origin in origins}
+    layers = ropes.by_layer_type(config)
+    reads = frozenset(family.rope_reads)
+    if family.rope_drift and ropes.drift(*_rope(config)) <= family.rope_drift:
+        reads |= {"truncate"}
+    if layers is not None:
+        if not family.keeps_rope_parameters and "rope_parameters" not in consumed:
+            yield f"rope_parameters differ by layer type: {dict(layers)!r}"
+        for name, parameters in layers.items():
+            yield from ropes.problems(f"rope_parameters.{name}", parameters, reads, family.rope_kinds)
+        return
+    given = values.get("rope_parameters" if family.keeps_rope_parameters else "rope_scaling")
+    # A family's own limit says all that its class takes.
+    if isinstance(given, Mapping) and given != family.unscaled_rope and "rope_scaling" not in family.limits:
+        yield from ropes.problems("rope_scaling", given, reads, family.rope_kinds)
+
+
+def _acting(config: Mapping[str, Any], consumed: set[str], family: Family) -> Iterator[tuple[str, Any]]:
+    """Yield the keys that can change the function and that the runtime does not read."""
+    for key, value in config.items():
+        if value is None or key in consumed or key in INERT or key in family.inert:
+            continue
+        if INERT_PATTERN.fullmatch(key):
+            continue
+        neutral = family.neutral.get(key, NEUTRAL.get(key))
+        if neutral is not None and any(_is(value, one) for one in neutral):
+            continue
+        if neutral is None and (value is False or (value in ("", [], {}) and not isinstance(value, bool))):
+            continue  # a switch that is off, of a feature that neither side knows
+        if key == "rope_parameters" and isinstance(value, Mapping):
+            yield from _unread_rope(value, consumed)
+        elif key not in IDLE_WHEN or not IDLE_WHEN[key](value, config, consumed):
+            yield key, value
+
+
+def _is(value: Any, other: Any) -> bool:
+    """Say whether two values are the same; true is not 1, nor false 0."""
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
+
+
+def _unread_rope(parameters: Mapping[str, Any], consumed: set[str]) -> Iterator[tuple[str, Any]]:
+    scaled = ropes.kind_of(parameters) != "default"
+    for key, value in parameters.items():
+        name = f"rope_parameters.{key}"
+        neutral = key in {"rope_type", "type"} and not scaled
+        neutral = neutral or key in {"mrope_section", "mrope_interleaved"}  # all positions of a text are one
+        neutral = neutral or (key == "partial_rotary_factor" and value == 1.0) or isinstance(value, Mapping)
+        if not neutral and name not in consumed and not (scaled and "rope_parameters" in consumed):
+            yield name, value
+
+
+def _without_effect(config: Mapping[str, Any]) -> Iterator[str]:
+    window, limit = config.get("sliding_window"), config.get("max_position_embeddings")
+    if window is not None and is_wide(window, config, set()):
+        yield f"sliding_window = {window!r} cannot act within {limit} positions and is left out"
+
+
+def _rope(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
+    """Return the rope's settings and how many dimensions of a head it rotates."""
+    width = config.get("head_dim")
+    return ropes.flat(config), width if isinstance(width, int) else plain_head_dim(config)
+
+
+def _drifting(config: Mapping[str, Any], family: Family) -> Iterator[str]:
+    found = found_under(config, ("rope_scaling.truncate", "rope_parameters.truncate"))
+    if family.rope_drift and False in found.values():
+        yield (
+            f"{next(iter(found))} = False: mlx-lm's yarn truncates its ramp all the same and rotates by up to "
+            f"{ropes.drift(*_rope(config)):.1e} radians a token otherwise"
+        )
+
+
+def _written(
+    config: Mapping[str, Any], family: Family, origins: list[Origin], outer: tuple[ArgField, ...]
+) -> dict[str, Any]:
+    """Return the config.json to write; `outer` are the class's own fields where the origins belong inside."""
+    written = {key: config[key] for key in KEPT if config.get(key) is not None}
+    values = {origin.field: origin.value for origin in origins}
+    if outer:
+        # What the outer class repeats of the inner config has the inner value.
+        written |= {field.name: values[field.name] for field in outer if field.name in values}
+        written[TEXT] = dict(sorted(values.items()))
+    else:
+        written |= values
+    written |= family.writes
+    written["model_type"] = family.written_type
+    if family.model_file:
+        written["model_file"] = family.model_file
+    return dict(sorted(written.items()))
+
+
+def _first_int(config: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, int] | None:
+    for prefix, part in (("", config), *((f"{path}.", look_up(config, path)) for path in NESTED)):
+        if not isinstance(part, Mapping):
+            continue
+        for key in keys:
+            value = uniform(key, part.get(key))
+            if isinstance(value, int) and not isinstance(value, bool):
+                return prefix + key, value
+    return None

@@ -1,0 +1,165 @@
+"""Gate 4: transformers and the artifact's runtime compute the same function, shown on a small twin of both.
+
+The twin of the source gets seeded weights in transformers; the referee's own expectations, not the converter,
+bring them into the runtime's class, built from the artifact's own config. It needs the extra `reference`.
+"""
+
+import json
+import math
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hubbot.artifacts import Finding, Status
+from hubbot.catalogue import resolution, runtimes
+from hubbot.catalogue.experts import expert_layouts
+from hubbot.catalogue.families import BY_MODEL_TYPE, Family
+from hubbot.catalogue.tensors import without_drops
+from hubbot.checkpoints import Checkpoint, Repo
+from hubbot.checks.behaviour.source_model import unquantized_config, whole
+from hubbot.checks.parity.logit_comparison import ALLOWED, Comparison, compare
+from hubbot.checks.readers.expected_parameters import Expectations
+from hubbot.checks.readers.tensor_files import TensorFiles
+from hubbot.checks.structure.gate import read_config
+from hubbot.checks.twins.shrinking import shrink
+from hubbot.runtime import loading, probe
+
+if TYPE_CHECKING:
+    from hubbot.checks.parity.transformers_twin import TransformersTwin
+
+GATE = "parity"
+MISSING = "hubbot[reference] (torch and transformers) is not installed"
+# A source of at most so many elements is its own twin.
+SMALL = 4_000_000
+TOKENS = 32
+DRAWS = 2
+SEED = 20_26
+# What weights of a twin are scaled by, draw after draw: a deep twin may need a calmer one to be decided.
+GAINS = (1.2, 1.2, 1.2, 0.9, 0.9, 0.6, 0.6, 0.3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """What both sides of a twin are built from: the source's config shrunk, and the artifact's likewise."""
+
+    family: Family
+    source: Mapping[str, Any]
+    artifact: Mapping[str, Any]
+    fused: bool
+
+
+def check_parity(checkpoint: Checkpoint, folder: Path) -> Iterator[Finding]:
+    """Yield the gate's findings on the artifact in `folder`; not-run, with the reason, where it has no twin."""
+    if find_spec("torch") is None:
+        yield _finding(GATE, "artifact", None, None, "not-run", MISSING)
+        return
+    unread = [key for key in BY_MODEL_TYPE[checkpoint.model_type].unread if key in checkpoint.config]
+    if unread:
+        told = f"transformers does not read {unread[0]}: a twin of this config would be another model"
+        yield _finding(GATE, "twin", None, None, "not-run", told)
+        return
+    try:
+        pair = pair_of(checkpoint, read_config(folder))
+        compared = list(_compare(pair))
+    except Exception as error:  # noqa: BLE001 - a class of transformers can fail in any way on a small config
+        told = f"{type(error).__name__}: {str(error).strip()[:200]}"
+        yield _finding(GATE, "twin", None, None, "not-run", f"no twin can be built: {told}")
+        return
+    yield from _judge(compared)
+
+
+def pair_of(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Pair:
+    """Return both configs of the twin: an artifact's own values stay, but for those that shrinking changes."""
+    family = BY_MODEL_TYPE[checkpoint.model_type]
+    source = dict(checkpoint.config)
+    if sum(math.prod(tensor.shape) for tensor in checkpoint.tensors.values()) > SMALL:
+        source = shrink(source, without_drops(checkpoint, family)[0].tensors)
+    before, after = (_resolved(item, family) for item in (checkpoint.config, source))
+    known, _ = expert_layouts.read_names(checkpoint.tensors)
+    return Pair(
+        family=family,
+        source=source,
+        artifact=_merged(unquantized_config(config), before, after),
+        fused=any(tensor.projection == "gate_up" and tensor.row.key == "E" for tensor in known),
+    )
+
+
+def _resolved(config: Mapping[str, Any], family: Family) -> Mapping[str, Any]:
+    fields = runtimes.fields(family.runtime, family.model_file)
+    assert fields is not None, "the caller found the runtime"
+    return resolution.resolve(config, family, fields).config
+
+
+def _merged(own: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `own` with the values that differ between `before` and `after`, where it held the former."""
+    made = dict(own)
+    for key, value in after.items():
+        if value == before.get(key):
+            continue
+        if isinstance(value, Mapping) and isinstance(own.get(key), Mapping):
+            made[key] = _merged(own[key], before.get(key) or {}, value)
+        elif own.get(key) == before.get(key) or isinstance(value, list | str):
+            made[key] = value
+    return made
+
+
+def _compare(pair: Pair) -> Iterator[Comparison]:
+    """Yield one comparison per draw of weights under which no router of the twin is near a tie."""
+    from hubbot.checks.parity.transformers_twin import TransformersTwin  # noqa: PLC0415 - needs the extra
+
+    twin = TransformersTwin(pair.source)
+    ids = np.random.default_rng(SEED).integers(3, twin.vocabulary, TOKENS)
+    made = 0
+    for seed, gain in enumerate(GAINS, SEED):
+        twin.seed(seed, gain)
+        if made < DRAWS and twin.is_decided(ids, seed):
+            made += 1
+            yield compare(twin.run(ids), _run_in_runtime(twin, pair, ids))
+
+
+def _run_in_runtime(twin: "TransformersTwin", pair: Pair, ids: Any) -> probe.Run:
+    with tempfile.TemporaryDirectory(prefix="hubbot-twin-") as name:
+        folder = Path(name)
+        twin.save(folder, fused=pair.fused)
+        written = replace(_checkpoint(folder), config={**pair.source})
+        shapes = {parameter.name: parameter.shape for parameter in loading.skeleton(pair.artifact)}
+        expected = Expectations(folder, written, pair.family, pair.artifact)
+        return probe.run(pair.artifact, lambda names: ((n, whole(expected, n, shapes[n])) for n in names), ids)
+
+
+def _checkpoint(folder: Path) -> Checkpoint:
+    shards = tuple(sorted(path.name for path in folder.glob("*.safetensors")))
+    return Checkpoint(
+        repo=Repo(id=str(folder), revision="local-twin"),
+        config=json.loads((folder / "config.json").read_text(encoding="utf-8")),
+        card={}, files=(), tensors=TensorFiles(folder, shards).tensors, gated=False, private=False, requests=0,
+        bytes_read=0,
+    )  # fmt: skip
+
+
+def _judge(compared: list[Comparison]) -> Iterator[Finding]:
+    if not compared:
+        yield _finding(GATE, "twin", None, None, "not-run", "every draw of weights left a router near a tie")
+        return
+    worst = max(compared, key=lambda item: item.relative)
+    yield _finding(
+        "logits", "twin", worst.relative, ALLOWED, "pass" if worst.relative < ALLOWED else "fail",
+        f"{len(compared)} draws of weights, {TOKENS} tokens, float32; largest at token {worst.position}",
+    )  # fmt: skip
+    flipped = next((item.flipped for item in compared if item.flipped), "")
+    if any(item.flipped is not None for item in compared):
+        yield _finding(
+            "router choices", "twin", flipped or 0, 0, "fail" if flipped else "pass",
+            "other experts than transformers chooses" if flipped else "the same experts for every token",
+        )  # fmt: skip
+
+
+def _finding(check: str, subject: str, measured: Any, allowed: Any, status: Status, reason: str) -> Finding:
+    return Finding(
+        gate=GATE, check=check, subject=subject, measured=measured, allowed=allowed, status=status, reason=reason
+    )

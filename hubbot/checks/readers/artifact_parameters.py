@@ -1,0 +1,83 @@
+"""An artifact's stored tensors grouped back into parameters, with the encoding that their shapes prove."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from hubbot.checks.readers.tensor_files import TensorFiles
+from hubbot.errors import StructureMismatch
+
+# (bits, group size) -> mode, where scales are one byte; each mode allows exactly one pair (mlx-lm, utils.py).
+_BYTE_MODES = {(4, 16): "nvfp4", (4, 32): "mxfp4", (8, 32): "mxfp8"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredParameter:
+    """One parameter as stored; `mode` is "none" for a plain tensor. `shape` is logical."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    mode: str
+    bits: int
+    group_size: int
+    parts: tuple[str, ...]
+
+    @property
+    def module(self) -> str:
+        """Return the module's path as config.json's quantization block names it."""
+        return self.name.removesuffix(".weight")
+
+
+class StoredParameters:
+    """All parameters of one artifact folder, by the runtime's names."""
+
+    def __init__(self, folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        shards = tuple(sorted(path.name for path in folder.glob("model*.safetensors")))
+        self.files = TensorFiles(folder, shards)
+        self.by_name: dict[str, StoredParameter] = {}
+        claimed: set[str] = set()
+        for name, shape in shapes.items():
+            if name in self.files.tensors:
+                parameter = self._read(name, shape)
+                self.by_name[name] = parameter
+                claimed |= {_part(name, part) for part in parameter.parts}
+        self.unclaimed = sorted(set(self.files.tensors) - claimed)
+
+    def parts(self, parameter: StoredParameter, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
+        """Return the raw stored parts of rows [start, stop) of a parameter's first axis."""
+        return {part: self.files.raw(_part(parameter.name, part), start, stop) for part in parameter.parts}
+
+    def stored_names(self, name: str) -> tuple[str, ...]:
+        """Return the stored tensors of a parameter."""
+        return tuple(_part(name, part) for part in self.by_name[name].parts)
+
+    def _read(self, name: str, shape: tuple[int, ...]) -> StoredParameter:
+        info = self.files.tensors[name]
+        scales = self.files.tensors.get(_part(name, "scales"))
+        if scales is None:
+            return StoredParameter(
+                name=name, shape=info.shape, dtype=info.dtype, mode="none", bits=0, group_size=0, parts=("weight",)
+            )
+        if not shape or not scales.shape or shape[-1] == 0 or scales.shape[-1] == 0:
+            raise StructureMismatch("a quantized tensor without columns", where=name)
+        bits, group_size = info.shape[-1] * 32 // shape[-1], shape[-1] // scales.shape[-1]
+        mode = _BYTE_MODES.get((bits, group_size), "unknown") if scales.dtype == "U8" else "affine"
+        parts = ["weight", "scales"]
+        parts += [part for part in ("biases", "global_scale") if _part(name, part) in self.files.tensors]
+        return StoredParameter(
+            name=name,
+            shape=(*info.shape[:-1], shape[-1]),
+            dtype=scales.dtype,
+            mode=mode,
+            bits=bits,
+            group_size=group_size,
+            parts=tuple(parts),
+        )
+
+
+def _part(name: str, part: str) -> str:
+    return name if part == "weight" else f"{name.removesuffix('.weight')}.{part}"

@@ -1,0 +1,155 @@
+"""What every parameter of an artifact ought to hold, read from the source by the catalogue's rows with numpy.
+
+It knows nothing of plans or moves: from the same rows it works out its own way from parameter to source.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hubbot.catalogue import resolution
+from hubbot.catalogue.experts import expert_layouts
+from hubbot.catalogue.experts.expert_layouts import ExpertTensor
+from hubbot.catalogue.experts.expert_sets import Experts, geometry_of
+from hubbot.catalogue.experts.parameter_names import parameters_of
+from hubbot.catalogue.families import Family
+from hubbot.catalogue.reshapes import Reshaped, reshaped
+from hubbot.catalogue.tensors import runtime_name, without_drops
+from hubbot.checkpoints import Checkpoint
+from hubbot.checks.readers import reshape_rows
+from hubbot.checks.readers.source_tensors import SourceTensors
+from hubbot.checks.readers.tensor_files import Floats
+
+Key = tuple[str, str, int | None, bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertPlace:
+    """Which experts' projection a parameter holds, [experts, out, in] or as biases [experts, out]."""
+
+    prefix: str
+    projection: str
+    is_bias: bool = False
+
+
+class Expectations:
+    """The source of one artifact, asked by the runtime's parameter names."""
+
+    def __init__(self, folder: Path, checkpoint: Checkpoint, family: Family, config: Mapping[str, Any]) -> None:
+        self._sources = SourceTensors(folder, checkpoint)
+        logical, dropped = without_drops(replace(checkpoint, tensors=self._sources.infos), family)
+        infos = logical.tensors
+        known, _ = expert_layouts.read_names(infos)
+        row = expert_layouts.row_of(known)
+        width = resolution.expert_input_size(checkpoint.config)
+        geometry = geometry_of(logical, Experts(row=row, tensors=known), width)
+        self._stacked = row.stacking == "stacked"
+        self._is_fused = row.is_fused
+        self._transposed = geometry.orientation == "in,out"
+        self._order = family.layouts[geometry.row.key].order
+        placed = [tensor for tensor in known if not tensor.is_flat]
+        self._experts: dict[Key, ExpertTensor] = {(t.prefix, t.projection, t.expert, t.is_bias): t for t in placed}
+        self._places = {
+            parameter: ExpertPlace(prefix=tensor.prefix, projection=projection, is_bias=tensor.is_bias)
+            for tensor in placed
+            for projection, parameter in parameters_of(tensor, family)
+        }
+        declared = resolution.expert_count(checkpoint.config)
+        self._declared, self._zeros = declared and declared[1], resolution.zero_experts(checkpoint.config)
+        self.dropped = {**self._sources.dropped, **dropped}
+        self._plain: dict[str, tuple[str, Reshaped]] = {
+            made.output: (name, made)
+            for name in infos
+            if (found := expert_layouts.read_name(name)) is None or found.is_flat
+            for made in reshaped(runtime_name(name, family), family.reshapes, config)
+        }
+
+    def place(self, parameter: str) -> ExpertPlace | None:
+        """Return which experts a parameter holds, or None where it holds none."""
+        return self._places.get(parameter)
+
+    def source_name(self, parameter: str) -> str | None:
+        """Return the source tensor of a parameter that holds no experts, or None where there is none."""
+        found = self._plain.get(parameter)
+        return found[0] if found else None
+
+    def source_dtype(self, parameter: str) -> str | None:
+        """Return the dtype on disk of what makes a parameter, or None where nothing does."""
+        place = self.place(parameter)
+        if place is None:
+            name = self.source_name(parameter)
+        else:
+            tensor = self._tensor(place, 0)
+            name = tensor.name if tensor else None
+        return self._sources.dtype(name) if name else None
+
+    def fold(self, parameter: str) -> str | None:
+        """Return why a parameter's values are not the source's own, or None where they are."""
+        found = self._plain.get(parameter)
+        folded = found is not None and any(step.is_arithmetic for step in found[1].view)
+        return found[1].reason if found and folded else None
+
+    def unused(self, parameters: set[str]) -> list[str]:
+        """Return the source tensors that none of `parameters` holds and no rule drops."""
+        places = [place for p in parameters if (place := self.place(p))]
+        held = {(place.prefix, self._projection(place), place.is_bias) for place in places}
+        lost = [t.name for t in self._experts.values() if (t.prefix, t.projection, t.is_bias) not in held]
+        return lost + [name for parameter, (name, _) in self._plain.items() if parameter not in parameters]
+
+    def rows(self, parameter: str, start: int, stop: int) -> Floats:
+        """Return rows [start, stop) of a plain parameter's first axis as float32."""
+        name, made = self._plain[parameter]
+        if made.groups is None and not made.view and not made.merge and made.part is None:
+            return self._sources.floats(name, start, stop)
+        return reshape_rows.rows(self._sources, name, made, start, stop)
+
+    def length(self, parameter: str) -> int | None:
+        """Return how many rows the source has for a plain parameter, or None where they are made of others."""
+        name, made = self._plain[parameter]
+        if made.groups is not None or made.view or made.merge or made.part is not None:
+            return None
+        return next(iter(self._sources.shape(name)), 1)
+
+    def expert(self, place: ExpertPlace, expert: int) -> Floats:
+        """Return one expert's projection [out, in], or its bias [out], as float32."""
+        tensor = self._tensor(place, expert)
+        assert tensor is not None, f"{place} has no source"
+        if tensor.expert is not None:
+            whole = self._sources.floats(tensor.name, 0, self._sources.shape(tensor.name)[0])
+        else:
+            whole = self._sources.floats(tensor.name, expert, expert + 1)[0]
+        if self._transposed and not place.is_bias:
+            whole = np.ascontiguousarray(whole.T)
+        return self._half(whole, place.projection) if tensor.projection == "gate_up" else whole
+
+    def experts_at(self, place: ExpertPlace) -> int:
+        """Return how many experts the source holds at a place."""
+        tensor = self._tensor(place, 0)
+        if tensor is None:
+            return 0
+        if tensor.expert is None:
+            # Behind the real experts a stack may hold weights of zero experts, which compute nothing.
+            return self._sources.shape(tensor.name)[0] - self._idle(tensor)
+        wanted = (place.prefix, self._projection(place), place.is_bias)
+        return sum(1 for prefix, projection, _, bias in self._experts if (prefix, projection, bias) == wanted)
+
+    def _idle(self, tensor: ExpertTensor) -> int:
+        stacked = self._sources.shape(tensor.name)[0]
+        return self._zeros if self._declared is not None and stacked == self._declared + self._zeros else 0
+
+    def _half(self, fused: Floats, projection: str) -> Floats:
+        width = fused.shape[0] // 2
+        if self._order == "interleaved":
+            return np.ascontiguousarray(fused[(0 if projection == "gate" else 1) :: 2])
+        first = "up" if self._order == "up-first" else "gate"
+        return fused[:width] if projection == first else fused[width:]
+
+    def _tensor(self, place: ExpertPlace, expert: int) -> ExpertTensor | None:
+        number = None if self._stacked else expert
+        return self._experts.get((place.prefix, self._projection(place), number, place.is_bias))
+
+    def _projection(self, place: ExpertPlace) -> str:
+        return "gate_up" if self._is_fused and place.projection in {"gate", "up"} else place.projection

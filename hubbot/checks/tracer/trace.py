@@ -1,0 +1,142 @@
+"""A twin sent through the converter twice, and where its elements are found: what was made, and what was promised.
+
+What was promised is worked out by the referee from the catalogue's rows; the runtime's class is asked as well.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hubbot.catalogue.families import Family
+from hubbot.checks.behaviour.source_model import stored_floats, whole
+from hubbot.checks.readers.artifact_parameters import StoredParameters
+from hubbot.checks.readers.expected_parameters import Expectations
+from hubbot.checks.readers.tensor_files import Floats
+from hubbot.checks.structure.gate import read_config
+from hubbot.checks.tracer.element_ids import Numbering, Traced
+from hubbot.checks.tracer.numbered_twin import Twin
+from hubbot.checks.tracer.write_twin import write_twin
+from hubbot.errors import StructureMismatch
+from hubbot.marks import read_mark
+from hubbot.runtime import loading
+from hubbot.runtime.sanitizing import sanitized
+
+# Converts the checkpoint in the first folder, unquantized in float32, into the second; returns the artifact's.
+Executor = Callable[[Path, Path], Path]
+Origins = Mapping[str, Traced]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """Where every output of the twin comes from: as converted, as the rows say, as the class's own sanitize says.
+
+    `refusal` says why sanitize did not take the source's tensors, "" where it did. `stacks` are the parameters
+    that hold experts, `folds` those with other numbers than the source's, and why. `computed` are those whose
+    numbers are no source element's although they are as promised, with the source tensor that they are made of.
+    `missing` are parameters that nothing was made for, `unknown` stored tensors that are none, `rounded` those not
+    stored in float32. `layout` is what the converter took the twin for.
+    """
+
+    twin: Twin
+    numbering: Numbering
+    made: Origins
+    promised: Origins
+    sanitized: Origins
+    refusal: str
+    dropped: Mapping[str, str]
+    stacks: frozenset[str]
+    folds: Mapping[str, str]
+    computed: Mapping[str, str]
+    missing: tuple[str, ...]
+    unknown: tuple[str, ...]
+    rounded: tuple[str, ...]
+    layout: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pass:
+    """One numbering on disk: what ought to be made of it, and the artifact that was."""
+
+    artifact: Path
+    shapes: Mapping[str, tuple[int, ...]]
+    expected: Expectations
+    stored: StoredParameters
+
+    @classmethod
+    def of(cls, twin: Twin, family: Family, source: Path, artifact: Path) -> "_Pass":
+        """Return the pass over the twin in `source` and what was made of it."""
+        config = read_config(artifact)
+        shapes = {parameter.name: parameter.shape for parameter in loading.skeleton(config)}
+        expected = Expectations(source, twin.checkpoint, family, config)
+        stored = StoredParameters(artifact, shapes)
+        return cls(artifact=artifact, shapes=shapes, expected=expected, stored=stored)
+
+    def made(self, name: str) -> Floats:
+        parameter = self.stored.by_name[name]
+        lead = parameter.shape[0] if parameter.shape else 1
+        return stored_floats(self.stored, parameter, 0, lead).reshape(parameter.shape)
+
+    def promised(self, name: str) -> Floats:
+        return whole(self.expected, name, self.shapes[name])
+
+
+def follow(twin: Twin, family: Family, execute: Executor) -> Followed:
+    """Return where the elements of `twin` are after `execute`, which may raise what a conversion raises."""
+    numbering = Numbering(twin.shapes)
+    with tempfile.TemporaryDirectory(prefix="hubbot-tracer-") as name:
+        passes = []
+        for number in (0, 1):
+            source = write_twin(twin, numbering, number, Path(name) / f"source-{number}")
+            artifact = execute(source, Path(name) / f"out-{number}")
+            passes.append(_Pass.of(twin, family, source, artifact))
+        return _followed(twin, numbering, passes[0], passes[1])
+
+
+def _followed(twin: Twin, numbering: Numbering, first: _Pass, second: _Pass) -> Followed:
+    expected, stored, shapes = first.expected, first.stored, first.shapes
+    made, promised, computed = {}, {}, {}
+    for name in shapes:
+        due = (first.promised(name), second.promised(name))
+        promised[name] = numbering.trace(*due)
+        if name not in stored.by_name or stored.by_name[name].mode != "none":
+            continue
+        found = (first.made(name), second.made(name))
+        made[name] = numbering.trace(*found, promised[name].elements)
+        if made[name].is_computed and all(map(np.array_equal, found, due)):
+            computed[name] = expected.source_name(name) or ""
+    asked, refusal = _asked(twin, numbering, read_config(first.artifact), promised)
+    return Followed(
+        twin=twin,
+        numbering=numbering,
+        made=made,
+        promised=promised,
+        sanitized=asked,
+        refusal=refusal,
+        dropped=expected.dropped,
+        stacks=frozenset(name for name in shapes if expected.place(name)),
+        folds={name: reason for name in shapes if (reason := expected.fold(name))},
+        computed=computed,
+        missing=tuple(name for name in shapes if name not in stored.by_name),
+        unknown=tuple(stored.unclaimed),
+        rounded=tuple(name for name, info in stored.files.tensors.items() if info.dtype != "F32"),
+        layout=(read_mark(first.artifact) or {}).get("layout") or {},
+    )
+
+
+def _asked(twin: Twin, numbering: Numbering, config: Mapping[str, Any], promised: Origins) -> tuple[Origins, str]:
+    """Return what the class's own sanitize makes of the tensors, or why it makes nothing of them."""
+    refusal = ""
+    # Where it keeps what is dropped by rule, it is asked about the rest.
+    for left_out in (frozenset[str](), frozenset(twin.drops)):
+        passes = ({n: values for n, values in numbering.tensors(k) if n not in left_out} for k in (0, 1))
+        try:
+            first, second = (sanitized(config, tensors) for tensors in passes)
+        except StructureMismatch as error:
+            refusal = refusal or error.message
+            continue
+        return {n: numbering.trace(a, second[n], promised[n].elements) for n, a in first.items()}, ""
+    return {}, refusal

@@ -1,0 +1,178 @@
+"""Gate 2's findings on a twin that was converted: every element in its one place, or dropped by a rule."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from hubbot.artifacts import Finding, Status
+from hubbot.catalogue import resolution
+from hubbot.catalogue.experts import expert_layouts
+from hubbot.checks.tracer.describe import fold
+from hubbot.checks.tracer.element_ids import NOWHERE, Indices, Traced
+from hubbot.checks.tracer.mismatch import Explaining
+from hubbot.checks.tracer.trace import Followed, Origins
+
+GATE = "tracer"
+SHOWN = 8
+
+
+def judge_followed(followed: Followed) -> Iterator[Finding]:
+    """Yield the findings; where one fails it names tensor, layer and expert."""
+    yield from _outputs(followed)
+    yield from _mapping(followed)
+    yield from _cover(followed)
+    yield from _sanitized(followed)
+
+
+def finding(check: str, subject: str, measured: Any, allowed: Any, status: Status, reason: str) -> Finding:
+    """Return a finding of this gate."""
+    return Finding(
+        gate=GATE, check=check, subject=subject, measured=measured, allowed=allowed, status=status, reason=reason
+    )
+
+
+def _outputs(followed: Followed) -> Iterator[Finding]:
+    for names, reason in (
+        (followed.missing, "the converter makes nothing for it"),
+        (followed.unknown, "the converter stores it, and the class has no such parameter"),
+        (followed.rounded, "not stored in float32: its numbers cannot be followed"),
+    ):
+        for name in names[:SHOWN]:
+            yield finding("outputs", name, len(names), 0, "fail", reason)
+
+
+def _mapping(followed: Followed) -> Iterator[Finding]:
+    wrong = [
+        name
+        for name, made in followed.made.items()
+        if name not in followed.computed and not is_same(made, followed.promised[name])
+    ]
+    if wrong:
+        explaining = Explaining(followed)
+        for name in wrong:
+            yield finding("mapping", status="fail", **explaining.explain(name))
+        return
+    folded = sum(fold(made) != "" for made in followed.made.values())
+    yield finding(
+        "mapping", "all parameters", 0, 0, "pass",
+        f"{len(followed.made)} parameters hold the source elements that the catalogue's rows promise"
+        + (f", {folded} of them with a constant added" if folded else ""),
+    )  # fmt: skip
+
+
+def is_same(one: Traced, other: Traced) -> bool:
+    """Say whether two outputs hold the same source elements, changed in the same way, in the same places."""
+    return (
+        not one.is_computed
+        and (one.scale, one.addend) == (other.scale, other.addend)
+        and np.array_equal(one.elements, other.elements)
+    )
+
+
+def _cover(followed: Followed) -> Iterator[Finding]:
+    """Yield whether each source element is used once, or its tensor dropped by a rule and used never."""
+    numbering = followed.numbering
+    uses, due = _uses(followed, followed.made), _due(followed)
+    wrong = np.unique(numbering.tensor_of(np.flatnonzero(uses != due)))
+    for tensor in wrong[:SHOWN]:
+        name, span = numbering.names[tensor], slice(*numbering.starts[tensor : tensor + 2])
+        yield _uncovered(followed, name, uses[span], due[span], len(wrong))
+    if not len(wrong):
+        dropped = f"; {len(followed.dropped)} tensors are dropped by rule" if followed.dropped else ""
+        dropped += "; weights of zero experts are left out" if followed.twin.idle else ""
+        yield finding(
+            "cover", "all source tensors", 0, 0, "pass",
+            f"{numbering.total} elements of {len(numbering.names)} tensors: each is in one place{dropped}",
+        )  # fmt: skip
+
+
+def _uses(followed: Followed, origins: Origins) -> Indices:
+    """Return how often each source element is used."""
+    uses = np.zeros(followed.numbering.total, np.int64)
+    for name, traced in origins.items():
+        if name in followed.computed:
+            continue  # of its source, of which a part may be found again unchanged, nothing is counted
+        known = traced.elements[traced.elements != NOWHERE]
+        if known.size:
+            first, stop = int(known.min()), int(known.max()) + 1
+            uses[first:stop] += np.bincount(known - first, minlength=stop - first)
+    return uses
+
+
+def _due(followed: Followed) -> Indices:
+    """Return how often each source element ought to be used."""
+    due = np.ones(followed.numbering.total, np.int64)
+    zeros = resolution.zero_experts(followed.twin.checkpoint.config)
+    unseen = set(followed.computed.values())
+    starts, shapes = followed.numbering.starts, followed.numbering.shapes
+    for tensor, name in enumerate(followed.numbering.names):
+        first, stop = starts[tensor : tensor + 2]
+        if name in followed.dropped or name in unseen:
+            due[first:stop] = 0
+        elif zeros and name in followed.twin.idle:
+            # Behind the real experts stand weights of zero experts, which compute nothing.
+            due[stop - zeros * ((stop - first) // shapes[name][0]) : stop] = 0
+    return due
+
+
+def _uncovered(followed: Followed, name: str, uses: Indices, due: Indices, tensors: int) -> Finding:
+    lost, doubled = int((uses < due).sum()), int((uses > due).sum())
+    first = int((uses != due).argmax())
+    shape = followed.numbering.shapes[name]
+    where = f", expert {first // (len(uses) // shape[0])}" if _is_stack(name) else ""
+    reason = followed.dropped.get(name)
+    told = f"{lost} of {len(uses)} elements nowhere, {doubled} more than once" if reason is None else "used"
+    allowed = "each in one place" if reason is None else "dropped"
+    why = reason or "every source element is used once, unless a rule drops its tensor"
+    more = f"; {tensors} tensors are not covered exactly" if tensors > 1 else ""
+    return finding("cover", f"{name}{where}", told, allowed, "fail", why + more)
+
+
+def _is_stack(name: str) -> bool:
+    tensor = expert_layouts.read_name(name)
+    return tensor is not None and tensor.expert is None
+
+
+def _sanitized(followed: Followed) -> Iterator[Finding]:
+    """Yield whether the class's own sanitize takes the source's tensors for the same."""
+    if followed.refusal:
+        yield finding(
+            "mlx-lm's sanitize", "source tensors", None, None, "not-applicable",
+            f"the class does not take the source as it is stored: {followed.refusal}",
+        )  # fmt: skip
+        return
+    differ = [
+        name
+        for name, other in followed.sanitized.items()
+        if not is_same(other, followed.promised[name]) and not _is_explained(followed, name, other)
+    ]
+    for name in differ[:SHOWN]:
+        yield finding(
+            "mlx-lm's sanitize", name, len(differ), 0, "fail",
+            "the class's own sanitize makes something else of the source, and no row of the catalogue says why",
+        )  # fmt: skip
+    if not differ:
+        yield finding("mlx-lm's sanitize", "all parameters", 0, 0, "pass", _confirmation(followed))
+
+
+def _is_explained(followed: Followed, name: str, other: Traced) -> bool:
+    """Say whether only the arithmetic differs that a row of the catalogue names with its reason."""
+    if name in followed.computed and name in followed.folds and not other.is_computed:
+        held = np.unique(followed.numbering.tensor_of(other.elements))
+        return [followed.numbering.names[tensor] for tensor in held] == [followed.computed[name]]
+    return name in followed.folds and np.array_equal(other.elements, followed.promised[name].elements)
+
+
+def _confirmation(followed: Followed) -> str:
+    return f"{len(followed.sanitized)} parameters confirmed by mlx-lm's own sanitize"
+
+
+def uncovered_by_values(computed: Mapping[str, str], passed: Collection[str]) -> Iterator[Finding]:
+    """Yield what no numbers can show: outputs `computed` of a source tensor, and whether the values gate did."""
+    for name, source in computed.items():
+        ok = name in passed
+        yield finding(
+            "computed", name, f"made of {source}", "judged by the values gate", "pass" if ok else "fail",
+            "no source element's numbers" + ("; the values gate passed it" if ok else ", and nothing judged it"),
+        )  # fmt: skip

@@ -1,0 +1,82 @@
+"""Experts told apart by few numbers: sums over seeded rows under seeded signs, for the source and the artifact.
+
+Distances between experts survive such a projection to some ten percent, so it only names suspects among all
+experts; whoever acts on one compares the rows themselves.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from hubbot.checks.readers.tensor_files import Floats
+from hubbot.checks.values.compared_slices import SEED
+
+SUMS = 4
+# How much nearer its own source must be than the nearest other before nobody looks at the rows themselves.
+CLEARLY = 0.5
+SAME = 1e-5
+
+
+@dataclass(slots=True, kw_only=True)
+class Signatures:
+    """One projection of one layer: signatures [experts, numbers] of the source and of the artifact."""
+
+    source: list[Floats] = field(default_factory=list)
+    actual: list[Floats] = field(default_factory=list)
+
+    def add(self, source: Floats, actual: Floats) -> None:
+        """Add the next experts' seeded rows, [experts, rows, in]."""
+        self.source.append(_projected(source))
+        self.actual.append(_projected(actual))
+
+    def suspects(self) -> Iterator[tuple[int, int]]:
+        """Yield (expert, the other expert whose source it is nearest to) where its own is not clearly nearer."""
+        source, actual = np.concatenate(self.source), np.concatenate(self.actual)
+        if len(source) < 2:
+            return
+        distances = _distances(actual, source)
+        own = distances.diagonal().copy()
+        np.fill_diagonal(distances, np.inf)
+        nearest = distances.argmin(axis=1)
+        for expert in np.flatnonzero(own > CLEARLY * distances.min(axis=1)):
+            yield int(expert), int(nearest[expert])
+
+    def strangers(self, other: "Signatures") -> Iterator[int]:
+        """Yield the experts to which the source of the `other` projection is as near as their own."""
+        actual = np.concatenate(self.actual)
+        mine, theirs = np.concatenate(self.source), np.concatenate(other.source)
+        if mine.shape != theirs.shape:
+            return
+        own, swapped = np.square(actual - mine).sum(axis=1), np.square(actual - theirs).sum(axis=1)
+        yield from (int(expert) for expert in np.flatnonzero(own > CLEARLY * swapped))
+
+    def twins(self) -> list[tuple[int, int]]:
+        """Return pairs of experts whose sources seem to be the same numbers, each with the first such."""
+        source = np.concatenate(self.source)
+        if len(source) < 2:
+            return []
+        distances = _distances(source, source)
+        alike = distances <= SAME * np.square(source).sum(axis=1)[:, None]
+        first = alike.argmax(axis=1)
+        return [(int(one), expert) for expert, one in enumerate(first) if one < expert and alike[expert, one]]
+
+
+def _distances(some: Floats, others: Floats) -> npt.NDArray[np.float64]:
+    one, other = some.astype(np.float64), others.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        cross = one @ other.T
+        squares = np.square(one).sum(axis=1)[:, None] + np.square(other).sum(axis=1)[None]
+        found: npt.NDArray[np.float64] = np.maximum(squares - 2 * cross, 0)
+    return np.nan_to_num(found, nan=np.inf)
+
+
+def _projected(rows: Floats) -> Floats:
+    """Return a few sums of each row's numbers, with seeded signs, as [experts, rows * sums]."""
+    width = rows.shape[-1]
+    signs = np.random.default_rng(SEED + width).choice(np.array([-1, 1], np.float32), width)
+    starts = np.unique(np.linspace(0, width, SUMS, endpoint=False, dtype=np.int64))
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums: Floats = np.add.reduceat(rows * signs, starts, axis=-1)
+    return sums.reshape(len(rows), -1)

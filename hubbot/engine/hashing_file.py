@@ -1,0 +1,93 @@
+"""One weight file as it grows: written at any offset, hashed from the front while its bytes are still in memory.
+
+Pieces wait for the hash until those before them are there, as far as HELD_BYTES go; what had to be let go is read
+again. One thread writes, one other digests.
+"""
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from hubbot.files.uncached import UncachedWriter
+
+# What waits for the pieces before it: the scales of a tensor whose codes are still to come.
+HELD_BYTES = 16 << 20
+BLOCK = 1 << 20
+
+
+class GrowingFile:
+    """A file of known size: `header`, then tensors at `spans` (start, bytes) in file order without holes."""
+
+    def __init__(self, path: Path, header: bytes, spans: Sequence[tuple[int, int]]) -> None:
+        self.size = spans[-1][0] + spans[-1][1] if spans else len(header)
+        self._file = UncachedWriter(path)
+        self._order = [start for start, nbytes in spans if nbytes]
+        self._missing = {start: nbytes for start, nbytes in spans if nbytes}
+        self._next = 0
+        self._lock = threading.Lock()
+        self._sha = hashlib.sha256(header)
+        self._hashed = len(header)
+        self._held: dict[int, memoryview] = {}
+        self._held_bytes = 0
+        self._file.write(memoryview(header), 0)
+        self._file.truncate(self.size)
+
+    @property
+    def is_complete(self) -> bool:
+        """Say whether every byte is written."""
+        return not self._missing
+
+    def write(self, offset: int, span: int, data: memoryview) -> None:
+        """Write `data` of the tensor that starts at `span`; it must not change afterwards."""
+        self._file.write(data, offset)
+        with self._lock:
+            self._missing[span] -= len(data)
+            if not self._missing[span]:
+                del self._missing[span]
+            if offset == self._hashed or self._held_bytes + len(data) <= HELD_BYTES:
+                self._held[offset] = data
+                self._held_bytes += len(data)
+
+    def digest(self) -> str | None:
+        """Hash what is here; return the sha256 once that is all, with the bytes safely on the disk."""
+        while True:
+            data, stop = self._ready()
+            if data is not None:
+                self._sha.update(data)
+            elif stop > self._hashed:
+                self._read_again(stop)
+            else:
+                break
+            self._hashed = stop
+        if self._hashed < self.size:
+            return None
+        self._file.sync()
+        return self._sha.hexdigest()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._held.clear()
+        self._file.close()
+
+    def _ready(self) -> tuple[memoryview | None, int]:
+        """Return the piece that comes next with its end, or (None, up to where the file can be read)."""
+        with self._lock:
+            data = self._held.pop(self._hashed, None)
+            if data is not None:
+                self._held_bytes -= len(data)
+                return data, self._hashed + len(data)
+            following = min((at for at in self._held if at > self._hashed), default=self.size)
+            return None, min(self._complete_up_to(), following)
+
+    def _read_again(self, stop: int) -> None:
+        at = self._hashed
+        while at < stop:
+            block = self._file.read(min(BLOCK, stop - at), at)
+            self._sha.update(block)
+            at += len(block)
+
+    def _complete_up_to(self) -> int:
+        while self._next < len(self._order) and self._order[self._next] not in self._missing:
+            self._next += 1
+        return self._order[self._next] if self._next < len(self._order) else self.size

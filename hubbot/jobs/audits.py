@@ -1,0 +1,204 @@
+"""Audits: the gates run again on what is published, and a job opened to repair what fails.
+
+It judges the newest commit of the published repo as its users get it, beside the source commit that it was made
+from. It changes nothing on the Hub; the repairing job does.
+"""
+
+import logging
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+from hubbot import __version__
+from hubbot.artifacts import Report
+from hubbot.catalogue import runtimes
+from hubbot.errors import HubbotError, TryLater
+from hubbot.hub.client import Hub
+from hubbot.jobs import child
+from hubbot.jobs.pipeline import recipe_key
+from hubbot.jobs.workspace import Workspace
+from hubbot.pickles.pickle_files import has_pickles
+from hubbot.progress import Progress
+from hubbot.settings import Settings
+from hubbot.steps import fetch, inspect
+from hubbot.store.queue import Queue
+from hubbot.store.records import PublishedVariant
+from hubbot.store.results import Results
+
+logger = logging.getLogger(__name__)
+NOT_JUDGED = "not-judged"
+REVISION_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audited:
+    """One published repo after its audit; `job_id` is the job that is to repair it, if any."""
+
+    repo: str
+    revision: str
+    source: str
+    variant: str
+    made_with: dict[str, str]
+    verdict: str
+    reason: str
+    gates: dict[str, str]
+    job_id: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verdict:
+    revision: str
+    verdict: str
+    reason: str
+    gates: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auditing:
+    """Audits over one Hub and one database."""
+
+    settings: Settings
+    hub: Hub
+    queue: Queue
+    results: Results
+    progress: Progress
+    cancelled: threading.Event
+
+    def chosen(self, made_with: Mapping[str, str], repos: Sequence[str]) -> list[PublishedVariant]:
+        """Return what is published: of `repos` where any is named, and made with these versions.
+
+        A version may be the beginning of one: mlx-lm 0.32 stands for 0.32.1 and 0.32.2.
+        """
+        return [
+            item
+            for item in self.results.publications()
+            if (not repos or item.target_repo in repos or item.source_repo in repos)
+            and all(_is_version(item.made_with.get(name), wanted) for name, wanted in made_with.items())
+        ]
+
+    def run(self, chosen: Sequence[PublishedVariant]) -> Iterator[Audited]:
+        """Judge every one of `chosen`, record it, and yield it; the variants of a source share its download."""
+        ordered = sorted(chosen, key=_source_of)
+        for (source, revision), variants in groupby(ordered, key=_source_of):
+            name = f"audit-{source.replace('/', '--')}-{revision[:REVISION_DIGITS]}"
+            workspace = Workspace(root=self.settings.data_dir / "work" / name)
+            try:
+                yield from self._source(workspace, source, revision, list(variants))
+            finally:
+                workspace.remove()
+
+    def _source(
+        self, workspace: Workspace, source: str, revision: str, variants: list[PublishedVariant]
+    ) -> Iterator[Audited]:
+        try:
+            self._bring(workspace, source, revision)
+        except TryLater:
+            raise
+        except HubbotError as error:
+            # Gone, gated or changed: that says nothing about what was made of it.
+            for item in variants:
+                yield self._record(item, _not_judged(item, f"its source cannot be read: {error.message}"))
+            return
+        for item in variants:
+            if self.cancelled.is_set():
+                return
+            yield self._record(item, self._judged(workspace, item))
+
+    def _bring(self, workspace: Workspace, source: str, revision: str) -> None:
+        checkpoint = inspect.inspect(self.hub.open(source, revision))
+        workspace.save("checkpoint", checkpoint.to_json())
+        fetch.fetch(checkpoint, self.hub, workspace.source, room_for=0, progress=self.progress)
+        if has_pickles(checkpoint):
+            self._child(workspace, "stage", {"shard_bytes": self.settings.shard_bytes})
+
+    def _judged(self, workspace: Workspace, item: PublishedVariant) -> _Verdict:
+        folder = workspace.variant(item.variant)
+        try:
+            files = self.hub.open(item.target_repo, None)
+            self.hub.fetch(files.repo, files.files, folder, self.progress)
+            request = {"artifact": str(folder), "examination": self.settings.examination}
+            report = Report.from_json(self._child(workspace, "verify_folder", request))
+        except TryLater:
+            raise
+        except HubbotError as error:
+            return _not_judged(item, f"it cannot be judged: {error.message}")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return _Verdict(
+            revision=files.repo.revision, verdict=report.verdict, reason=_worst(report), gates=report.gates
+        )
+
+    def _child(self, workspace: Workspace, stage: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        return child.run(
+            [stage],
+            {"root": str(workspace.root), "source": str(workspace.source), **request},
+            timeout_seconds=self.settings.stage_hours * 3600,
+            cancelled=self.cancelled,
+            on_progress=lambda fields: self.progress(fields["done"], fields["total"], fields["what"]),
+            **child.child_settings(self.settings),
+        )
+
+    def _record(self, item: PublishedVariant, found: _Verdict) -> Audited:
+        job_id = self._repair(item, found) if found.verdict == "refused" else None
+        self.results.record_audit(
+            item,
+            revision=found.revision,
+            verdict=found.verdict,
+            reason=found.reason,
+            gates=found.gates,
+            versions={"hubbot": __version__, "mlx-lm": runtimes.version() or "none"},
+            job_id=job_id,
+        )
+        logger.info("%s: %s (%s)", item.target_repo, found.verdict, found.reason)
+        return Audited(
+            repo=item.target_repo,
+            revision=found.revision,
+            source=f"{item.source_repo}@{item.source_revision}",
+            variant=item.variant,
+            made_with=item.made_with,
+            verdict=found.verdict,
+            reason=found.reason,
+            gates=dict(found.gates),
+            job_id=job_id,
+        )
+
+    def _repair(self, item: PublishedVariant, found: _Verdict) -> int:
+        """Enqueue the conversion of this variant once more, once for each commit that was refused."""
+        key = f"{recipe_key((item.variant,))}, repair of {found.revision[:REVISION_DIGITS]}"
+        job, _ = self.queue.enqueue(
+            item.source_repo,
+            item.source_revision,
+            (item.variant,),
+            key,
+            requested_by=f"audit of {item.target_repo}",
+        )
+        return job.id
+
+
+def _source_of(item: PublishedVariant) -> tuple[str, str]:
+    return item.source_repo, item.source_revision
+
+
+def _is_version(found: str | None, wanted: str) -> bool:
+    return found is not None and (found == wanted or found.startswith(f"{wanted}."))
+
+
+def _not_judged(item: PublishedVariant, reason: str) -> _Verdict:
+    return _Verdict(revision=item.target_revision, verdict=NOT_JUDGED, reason=reason, gates={})
+
+
+def _worst(report: Report) -> str:
+    if not report.failures:
+        return (
+            "every gate that ran passed" if report.verdict == "approved" else "a gate that must pass did not run"
+        )
+    worst = report.failures[0]
+    more = f" and {len(report.failures) - 1} more" if len(report.failures) > 1 else ""
+    return f"{worst.gate}, {worst.check}: {worst.subject}: {worst.reason}{more}"

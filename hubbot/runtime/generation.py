@@ -1,0 +1,131 @@
+"""Text from a loaded artifact, greedy or sampled, with its chat template, rates, and a check for NaN."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.generate import stream_generate
+from mlx_lm.sample_utils import make_sampler
+
+from hubbot.errors import SmokeFailed
+from hubbot.runtime import loading
+from hubbot.runtime.routed_experts import Uses, counting
+
+TOP_P = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One generated text; rates are tokens per second, `finite` says whether every logit was a number."""
+
+    text: str
+    tokens: int
+    prompt_tokens: int
+    chat: bool
+    finished: bool
+    finite: bool
+    first_token_seconds: float
+    prompt_tokens_per_second: float
+    tokens_per_second: float
+
+
+class Speaker:
+    """An artifact loaded by stock mlx-lm, ready to be asked; `uses` counts the experts that it chooses."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            loaded = loading.load_to_speak(folder)
+        except (ValueError, KeyError, OSError, RuntimeError, TypeError, AttributeError) as error:
+            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            raise SmokeFailed(
+                f"stock mlx-lm cannot load model and tokenizer: {reason}",
+                where=str(folder),
+                hint="`hubbot verify SOURCE ARTIFACT` says what is wrong with it",
+            ) from error
+        self._model = loaded.model
+        self._tokenizer = loaded.tokenizer
+        self.upcast = loaded.upcast
+        self.device = loading.describe()
+        self.uses = Uses()
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Say whether it was made to be talked with, and not only to continue texts."""
+        return getattr(self._tokenizer, "chat_template", None) is not None
+
+    def say(self, prompt: str, *, max_tokens: int, temperature: float, seed: int) -> Said:
+        """Return what the model says to `prompt`; a temperature of 0 is greedy decoding."""
+        chat = self.has_chat_template
+        ids = self._ids(prompt, chat=chat)
+        if not ids:
+            raise SmokeFailed(
+                f"its tokenizer makes nothing of {prompt!r}", hint="a published repo needs its tokenizer files"
+            )
+        mx.random.seed(seed)
+        numbers = _Numbers()
+        try:
+            with counting(self._model, self.uses):
+                text, last = self._generate(ids, max_tokens, temperature, numbers)
+        except (ValueError, RuntimeError) as error:
+            raise SmokeFailed(
+                f"this device cannot run it: {error}",
+                hint="smoke it on another machine; MLX's CPU lacks some modes",
+            ) from error
+        prompt_rate = float(last.prompt_tps) if last else 0.0
+        return Said(
+            text=text,
+            tokens=last.generation_tokens if last else 0,
+            prompt_tokens=len(ids),
+            chat=chat,
+            finished=bool(last and last.finish_reason == "stop"),
+            finite=numbers.finite,
+            # stream_generate's rate of the prompt is measured up to the first token.
+            first_token_seconds=len(ids) / prompt_rate if prompt_rate else 0.0,
+            prompt_tokens_per_second=prompt_rate,
+            tokens_per_second=float(last.generation_tps) if last else 0.0,
+        )
+
+    def _generate(
+        self, ids: list[int], max_tokens: int, temperature: float, numbers: "_Numbers"
+    ) -> tuple[str, Any]:
+        text, last = "", None
+        for last in stream_generate(
+            self._model,
+            self._tokenizer,
+            prompt=ids,
+            max_tokens=max_tokens,
+            sampler=make_sampler(temp=temperature, top_p=TOP_P),
+            logits_processors=[numbers.watch],
+        ):
+            text += last.text
+        return text, last
+
+    def _ids(self, prompt: str, *, chat: bool) -> list[int]:
+        if chat:
+            messages = [{"role": "user", "content": prompt}]
+            return list(
+                self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+            )
+        return list(self._tokenizer.encode(prompt))
+
+
+class _Numbers:
+    """Whether all logits so far were numbers, found out beside the generation and not in its way."""
+
+    def __init__(self) -> None:
+        self._all = mx.array(True)
+
+    def watch(self, _tokens: Any, logits: Any) -> Any:
+        self._all = mx.logical_and(self._all, mx.all(mx.isfinite(logits)))
+        mx.async_eval(self._all)  # type: ignore[no-untyped-call]
+        return logits
+
+    @property
+    def finite(self) -> bool:
+        return bool(self._all.item())
+
+
+def peak_gpu_bytes() -> int | None:
+    """Return the peak memory, in bytes, that MLX took of the GPU; None where models run on the CPU."""
+    return int(mx.get_peak_memory()) if mx.default_device() != mx.cpu else None

@@ -1,0 +1,308 @@
+"""mlx-lm as hubbot's users run it: build a model's skeleton, load strictly, dequantize, generate.
+
+It knows nothing of how artifacts are made; the referee uses it and never the engine.
+"""
+
+import importlib
+import inspect
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+from mlx.utils import tree_flatten
+from mlx_lm.utils import MODEL_ARCHITECTURE_REMAPPING, MODEL_REMAPPING, load_model, load_tokenizer
+
+import hubbot
+from hubbot.catalogue import extensions
+from hubbot.errors import ConfigUnresolved, NoRuntime, StructureMismatch
+from hubbot.folders import digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of an mlx-lm model before any weight is loaded.
+
+    `predicate` is the answer of the model's own quant_predicate for its module (None: the class has none);
+    `takes_global_scale` says whether the module can hold nvfp4's tensor scale.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    quantizable: bool
+    predicate: bool | Mapping[str, int] | None
+    takes_global_scale: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A model that stock mlx-lm loaded strictly, with its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+    config: Mapping[str, Any]
+    upcast: bool
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that an artifact is a function of."""
+    return {"hubbot": hubbot.__version__, "mlx": version("mlx"), "mlx-lm": version("mlx-lm")}
+
+
+def describe() -> dict[str, str]:
+    """Return what identifies this device in a record of measurements."""
+    on_cpu = mx.default_device() == mx.cpu
+    name = platform.machine() if on_cpu else str(mx.device_info().get("device_name", "GPU"))
+    return {"device": "CPU" if on_cpu else "GPU", "name": name, "system": platform.system()}
+
+
+def skeleton(config: Mapping[str, Any]) -> tuple[Parameter, ...]:
+    """Return every parameter of the model that `config` describes, without evaluating one array.
+
+    Raises NoRuntime where mlx-lm has no such class, ConfigUnresolved where the class rejects the config.
+    """
+    model = build(config)
+    modules = dict(model.named_modules())
+    predicate = getattr(model, "quant_predicate", None)
+    found = []
+    for name, array in tree_flatten(model.parameters()):
+        path, _, leaf = name.rpartition(".")
+        module = modules.get(path)
+        quantizable = leaf == "weight" and hasattr(module, "to_quantized")
+        found.append(
+            Parameter(
+                name=name,
+                shape=tuple(array.shape),
+                quantizable=quantizable,
+                predicate=predicate(path, module) if predicate and quantizable else None,
+                takes_global_scale=quantizable and _takes_global_scale(module),
+            )
+        )
+    return tuple(found)
+
+
+def effective_args(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every ModelArgs field as the class sees it after its defaults and __post_init__."""
+    args = _classes(config).ModelArgs.from_dict(untagged(config))
+    return {field.name: getattr(args, field.name) for field in fields(args)}
+
+
+def effective_text_args(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return every field of the text decoder's arguments as the class "module.Class" sees text_config."""
+    module, _, kind = name.partition(".")
+    made = getattr(importlib.import_module(f"mlx_lm.models.{module}"), kind)
+    args = made.from_dict(untagged(config.get("text_config") or {}))
+    return {field.name: getattr(args, field.name) for field in fields(args)}
+
+
+def own_file(folder: Path) -> str | None:
+    """Return the model file that the config of `folder` names if it is hubbot's own byte for byte, else None."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        name = config.get("model_file") if isinstance(config, dict) else None
+        own = name in extensions.names() and extensions.is_own(name, digest(folder / str(name), str(name)).sha256)
+    except (OSError, ValueError, TypeError):
+        return None
+    return str(name) if own else None
+
+
+def _stock_load(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """Return model and config as stock mlx-lm loads them, strictly and lazily.
+
+    In place of a file of the folder that is hubbot's own, the same file of this installation is run: Python
+    would prefer a compiled __pycache__ beside it, which nobody has looked at. Any other stock mlx-lm refuses.
+    """
+    name = own_file(folder)
+    if name is None:
+        model, config = load_model(folder, lazy=True, strict=True)
+        return model, config
+    module = _own_classes(name)
+    model, config = load_model(
+        folder,
+        lazy=True,
+        strict=True,
+        model_config={"model_file": None},
+        get_model_classes=lambda config: (module.Model, module.ModelArgs),  # noqa: ARG005 - mlx-lm's keyword
+    )
+    return model, {**config, "model_file": name}
+
+
+def load(folder: Path) -> Any:
+    """Return the model that stock mlx-lm loads strictly from `folder`, lazily; StructureMismatch if it refuses."""
+    try:
+        model, _ = _stock_load(folder)
+    except (ValueError, KeyError, RuntimeError, FileNotFoundError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise StructureMismatch(f"stock mlx_lm.load refuses it: {reason}", where=str(folder)) from error
+    return model
+
+
+def load_and_resanitize(folder: Path) -> list[str]:
+    """Load strictly and return the stored tensors that the class's own sanitize would change, add or drop."""
+    model = load(folder)
+    if not hasattr(model, "sanitize"):
+        return []
+    stored: dict[str, Any] = {}
+    for path in sorted(folder.glob("model*.safetensors")):
+        stored.update(mx.load(str(path)))  # type: ignore[arg-type]
+    again = model.sanitize(dict(stored))
+    changed = sorted(set(stored) ^ set(again))
+    changed += [name for name, array in stored.items() if name in again and not _same(array, again[name])]
+    return changed
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    return (
+        one.shape == other.shape and one.dtype == other.dtype and bool(mx.array_equal(one, other, equal_nan=True))
+    )
+
+
+def load_to_speak(folder: Path) -> Loaded:
+    """Return model and tokenizer ready to generate.
+
+    A CPU's gather_mm computes only float32, so there a model with unquantized 16-bit experts is upcast in
+    memory; `upcast` records it, the stored bytes stay as they are.
+    """
+    model, config = _stock_load(folder)
+    upcast = mx.default_device() == mx.cpu and not config.get("quantization")
+    if upcast:
+        model.set_dtype(mx.float32)
+    mx.eval(model.parameters())
+    tokenizer = load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
+    return Loaded(model=model, tokenizer=tokenizer, config=config, upcast=upcast)
+
+
+def parameters(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (name, array) of a loaded model."""
+    yield from tree_flatten(model.parameters())
+
+
+def logits(model: Any, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return float32 logits [tokens, vocabulary] for one sequence of token ids."""
+    out = model(mx.array(ids)[None])[0].astype(mx.float32)
+    mx.eval(out)
+    return np.array(out)
+
+
+def dequantize(
+    parts: Mapping[str, npt.NDArray[Any]], *, mode: str, bits: int, group_size: int, scale_dtype: str
+) -> npt.NDArray[np.float32]:
+    """Return float32 weights from stored `parts` (weight, scales, biases, global_scale), any leading shape.
+
+    Scales and biases arrive as raw bits (uint16 for 16-bit floats); the arithmetic runs in float32.
+    """
+    weight = mx.array(parts["weight"])
+    scales = mx.array(parts["scales"])
+    biases = None
+    if mode == "affine":
+        scales = _float32(scales, scale_dtype)
+        biases = _float32(mx.array(parts["biases"]), scale_dtype)
+    if "global_scale" in parts:
+        out = mx.stack(
+            [
+                mx.dequantize(
+                    weight[e], scales[e], None, group_size, bits, mode=mode,
+                    global_scale=mx.array(parts["global_scale"][e]), dtype=mx.float32,
+                )
+                for e in range(weight.shape[0])
+            ]
+        )  # fmt: skip
+    else:
+        out = mx.dequantize(weight, scales, biases, group_size, bits, mode=mode, dtype=mx.float32)
+    mx.eval(out)
+    return np.array(out)
+
+
+def _float32(array: Any, dtype: str) -> Any:
+    if dtype in {"BF16", "F16"}:
+        array = array.view(mx.bfloat16 if dtype == "BF16" else mx.float16)
+    return array.astype(mx.float32)
+
+
+def mentions(config: Mapping[str, Any], word: str) -> bool:
+    """Say whether the module of the class that `config` names spells a word as a string of its own."""
+    return f'"{word}"' in inspect.getsource(_classes(config))
+
+
+def _classes(config: Mapping[str, Any]) -> Any:
+    if config.get("model_file") is not None:
+        return _own_classes(config["model_file"])
+    name = module_name(config)
+    if not name.isidentifier():
+        raise NoRuntime(f"{name!r} is not a model type")
+    try:
+        return importlib.import_module(f"mlx_lm.models.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"mlx_lm.models.{name}":
+            raise NoRuntime(f"mlx-lm's {name} class needs {error.name}, which is not installed") from error
+        raise NoRuntime(
+            f"mlx-lm {version('mlx-lm')} has no class for model type {name}",
+            hint="a newer mlx-lm may have one; the job is tried again when one is installed",
+        ) from error
+
+
+def module_name(config: Mapping[str, Any]) -> str:
+    """Return the module that stock mlx-lm takes for a config: by model type, or by type and architecture."""
+    kind = str(config.get("model_type") or "")
+    named = config.get("architectures")
+    for architecture in named if isinstance(named, list) else ():
+        if isinstance(architecture, str) and (kind, architecture) in MODEL_ARCHITECTURE_REMAPPING:
+            return str(MODEL_ARCHITECTURE_REMAPPING[kind, architecture])
+    return str(MODEL_REMAPPING.get(kind, kind))
+
+
+def untagged(value: Any) -> Any:
+    """Return a config with floats that JSON cannot hold as transformers tags them: {"__float__": "Infinity"}."""
+    if isinstance(value, Mapping):
+        if set(value) == {"__float__"}:
+            return float(value["__float__"])
+        return {key: untagged(part) for key, part in value.items()}
+    return [untagged(part) for part in value] if isinstance(value, list) else value
+
+
+def _own_classes(model_file: object) -> Any:
+    if model_file not in extensions.names():
+        raise NoRuntime(
+            f"the config names the model file {str(model_file)[:60]!r}, which is not one of hubbot's own",
+            hint="hubbot never runs code of a repo",
+        )
+    try:
+        return importlib.import_module(f"{extensions.PACKAGE}.{str(model_file).removesuffix('.py')}")
+    except ImportError as error:
+        raise NoRuntime(
+            f"hubbot's {model_file} needs a part that mlx-lm {version('mlx-lm')} does not have: {error}",
+            hint="install the mlx-lm that this hubbot was made for",
+        ) from error
+
+
+def build(config: Mapping[str, Any]) -> Any:
+    """Return the model that `config` describes, its random weights unevaluated.
+
+    Raises NoRuntime where mlx-lm has no such class, ConfigUnresolved where the class rejects the config.
+    """
+    module = _classes(config)
+    try:
+        return module.Model(module.ModelArgs.from_dict(untagged(config)))
+    except _REJECTIONS as error:
+        raise ConfigUnresolved(
+            f"mlx-lm's {config['model_type']} class does not take the config: {error}",
+            hint="a field is missing or has a value that this class cannot use",
+        ) from error
+
+
+# Whatever a model class raises about numbers and keys that it cannot use.
+_REJECTIONS = (
+    TypeError, ValueError, KeyError, AttributeError, AssertionError, ArithmeticError, IndexError, StopIteration,
+)  # fmt: skip
+
+
+def _takes_global_scale(module: Any) -> bool:
+    return "global_scale" in inspect.signature(module.to_quantized).parameters

@@ -1,0 +1,122 @@
+import pytest
+
+from hubbot.catalogue.experts.expert_layouts import (
+    BY_KEY,
+    ROWS,
+    LayoutRow,
+    looks_like_expert,
+    read_name,
+    read_names,
+)
+from tests.reference.checkpoints import case, tensors
+
+MOE = "block_sparse_moe"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
+def test_each_rows_example_is_read_by_that_row(row: LayoutRow) -> None:
+    found = read_name(row.example)
+    assert found is not None
+    # Where two rows have the same names, shapes or a missing gate tell them apart, not one name alone.
+    assert found.row.key == (row.same_names_as or row.key)
+
+
+def test_keys_are_unique() -> None:
+    assert len(BY_KEY) == len(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "prefix", "layer", "block", "projection", "expert"),
+    [
+        ("model.layers.3.mlp.experts.17.gate_proj.weight", "A", "model.layers.3", 3, "mlp", "gate", 17),
+        ("model.layers.0.mlp.experts.0.down_proj.weight", "A", "model.layers.0", 0, "mlp", "down", 0),
+        (
+            "model.language_model.layers.11.mlp.experts.2.up_proj.weight",
+            "A", "model.language_model.layers.11", 11, "mlp", "up", 2,
+        ),
+        ("model.layers.1.block_sparse_moe.experts.7.w1.weight", "B", "model.layers.1", 1, MOE, "gate", 7),
+        ("model.layers.1.block_sparse_moe.experts.7.w3.weight", "B", "model.layers.1", 1, MOE, "up", 7),
+        ("model.layers.1.block_sparse_moe.experts.7.w2.weight", "B", "model.layers.1", 1, MOE, "down", 7),
+        ("model.layers.9.mlp.experts.gate_up_proj", "E", "model.layers.9", 9, "mlp", "gate_up", None),
+        ("model.layers.9.mlp.switch_mlp.down_proj.weight", "M", "model.layers.9", 9, "mlp", "down", None),
+        ("layers.9.mlp.switch_mlp.down_proj.weight", "M", "layers.9", 9, "mlp", "down", None),
+    ],
+)  # fmt: skip
+def test_a_name_is_read_in_whole(
+    name: str, row: str, prefix: str, layer: int, block: str, projection: str, expert: int | None
+) -> None:
+    found = read_name(name)
+    assert found is not None
+    assert (found.row.key, found.prefix, found.layer, found.block) == (row, prefix, layer, block)
+    assert (found.projection, found.expert) == (projection, expert)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.layers.3.mlp.shared_expert.gate_proj.weight",
+        "model.layers.3.mlp.shared_experts.gate_proj.weight",
+        "model.layers.3.mlp.shared_experts.0.gate_proj.weight",
+        "model.layers.3.mlp.shared_experts.gate_up_proj",
+        "model.layers.3.mlp.shared_mlp.gate_proj.weight",
+        "model.layers.3.mlp.shared_expert_gate.weight",
+    ],
+)
+def test_a_shared_expert_is_never_a_routed_one(name: str) -> None:
+    assert read_name(name) is None
+    assert not looks_like_expert(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "xmodel.layers.3.mlp.experts.17.gate_proj.weight.extra",
+        "model.layers.3.mlp.experts.17.gate_proj.weight_scale",
+        "model.layers.3.mlp.experts.17.gate_proj",
+        "model.layers.3.mlp.experts.017.gate_proj.weight",
+        "model.layers.3.mlp.experts.-1.gate_proj.weight",
+        "model.layers.3.mlp.experts.1234567.gate_proj.weight",
+        "model.layers.3.mlp.experts.gate_up_proj.weight",
+        "model.layers.3.attn.experts.17.gate_proj.weight",
+        "model.layers.x.mlp.experts.17.gate_proj.weight",
+        "model.layers.3.mlp.experts.17.gate_proj.weight\n",
+        "model.layers.3.mlp.experts.w1.weight",
+        "model.layers.3.mlp.local_experts.0.w1.weight",
+        "model.layers.3.mlp.experts.17.c_fc.weight",
+        "encoder/model.layers.3.mlp.experts.17.gate_proj.weight",
+    ],
+)
+def test_a_name_that_only_contains_a_pattern_matches_no_row_and_still_looks_like_an_expert(name: str) -> None:
+    assert read_name(name) is None
+    assert looks_like_expert(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.layers.3.mlp.gate_proj.weight", "model.layers.3.mlp.gate.weight", "model.norm.weight"]
+)
+def test_a_dense_tensor_does_not_look_like_an_expert(name: str) -> None:
+    assert read_name(name) is None
+    assert not looks_like_expert(name)
+
+
+def test_digits_other_than_ascii_are_no_layer_number() -> None:
+    assert read_name("model.layers.\u0663.mlp.experts.1.gate_proj.weight") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "count"),
+    [
+        ("qwen3_moe/orig", "A", 2 * 8 * 3),
+        ("qwen3_moe/v5", "E", 2 * 2),
+        ("mixtral/orig", "B", 2 * 6 * 3),
+        ("mixtral/v5", "E", 2 * 2),
+        ("qwen2_moe/orig", "A", 2 * 6 * 3),
+    ],
+)
+def test_what_transformers_wrote_is_read_by_one_row_and_nothing_is_left_over(
+    name: str, key: str, count: int
+) -> None:
+    known, unknown = read_names(tensors(case(name)))
+    assert {tensor.row.key for tensor in known} == {key}
+    assert len(known) == count
+    assert unknown == []

@@ -1,0 +1,44 @@
+import pytest
+
+from hubbot.catalogue.variants.named_variants import VARIANTS
+from hubbot.catalogue.variants.tiers import BY_VARIANT, tier_of, tiers_of
+
+
+def test_every_variant_has_tiers_and_marginal_allows_more_than_good() -> None:
+    assert set(BY_VARIANT) == set(VARIANTS)
+    for tiers in BY_VARIANT.values():
+        assert tiers.good.kl_mean < tiers.marginal.kl_mean
+        assert tiers.good.kl_p99 < tiers.marginal.kl_p99
+        assert tiers.good.flips < tiers.marginal.flips
+
+
+def test_fewer_bits_may_lose_more() -> None:
+    limits = [tiers_of(name, 0).marginal.kl_mean for name in ("bf16", "8bit", "6bit", "5bit", "4bit", "3bit")]
+    assert limits == sorted(set(limits))
+    assert tiers_of("moe-4bit", 0).marginal.kl_mean < tiers_of("4bit", 0).marginal.kl_mean
+
+
+@pytest.mark.parametrize(
+    ("name", "figures", "tier"),
+    [
+        # llama.cpp's README, Llama 3 8B: q8_0, q4_K_M; an MLX sweep: uniform 4-bit rejected at 0.312 / 0.80,
+        # experts at 4 bits shipped at 0.077 / 0.899.
+        ("8bit", (0.0008, 0.01, 0.015), "good"),
+        ("4bit", (0.031, 0.4, 0.078), "good"),
+        ("4bit", (0.312, 3.0, 0.20), "marginal"),
+        ("moe-4bit", (0.312, 3.0, 0.20), "refused"),
+        ("moe-4bit", (0.077, 0.9, 0.101), "marginal"),
+        ("4bit", (0.05, 0.5, 0.60), "refused"),
+        ("bf16", (0.1, 0.1, 0.01), "refused"),
+    ],
+)
+def test_published_figures_fall_into_the_tier_that_people_gave_them(
+    name: str, figures: tuple[float, float, float], tier: str
+) -> None:
+    mean, tail, flips = figures
+    assert tier_of(tiers_of(name, 0), kl_mean=mean, kl_p99=tail, flips=flips) == tier
+
+
+@pytest.mark.parametrize(("bits", "like"), [(4, "4bit"), (3, "3bit"), (2, "3bit"), (16, "bf16"), (7, "6bit")])
+def test_a_variant_without_a_row_goes_by_its_narrowest_bits(bits: int, like: str) -> None:
+    assert tiers_of("somebody-elses", bits) == tiers_of(like, 0)

@@ -1,0 +1,107 @@
+"""Side files and token ids are judged against the source; what a downloader leaves behind is nobody's file."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hubbot.artifacts import Artifact
+from hubbot.checkpoints import FileInfo, Repo
+from hubbot.checks.structure.gate import hash_files
+from hubbot.checks.structure.side_files import check_side_files, check_token_ids
+from hubbot.finishing import rewritten_tokenizer
+from tests.catalogue.test_tiktokens import CODE, TOKENS, vocabulary
+
+MADE = (FileInfo(path="config.json", size=2, sha256="0" * 64),)
+
+
+def statuses(source: Path, folder: Path, files: tuple[FileInfo, ...] = MADE) -> set[str]:
+    artifact = Artifact(
+        source=Repo(id="a/b", revision="0" * 40), variant="4bit", path=str(folder), files=files, nbytes=0,
+        bits_per_weight=4.0,
+    )  # fmt: skip
+    return {finding.status for finding in check_side_files(source, artifact)}
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    for name in ("source", "made"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tokenizer.json").write_text('{"a": 1}')
+        (tmp_path / name / "LICENSE").write_text("words")
+    return tmp_path / "source", tmp_path / "made"
+
+
+def test_the_same_bytes_pass(pair: tuple[Path, Path]) -> None:
+    assert statuses(*pair) == {"pass"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda made: (made / "tokenizer.json").write_text('{"a":1}'),
+        lambda made: (made / "LICENSE").unlink(),
+        lambda made: (made / "chat_template.jinja").write_text("{{ messages }}"),
+    ],
+    ids=["saved anew", "lost", "added"],
+)
+def test_any_other_bytes_fail(damage: Callable[[Path], object], pair: tuple[Path, Path]) -> None:
+    damage(pair[1])
+    assert statuses(*pair) == {"fail"}
+
+
+def test_only_the_call_for_foreign_code_may_be_missing(pair: tuple[Path, Path]) -> None:
+    source, made = pair
+    (source / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": "x"}, "b": 2}))
+    (made / "tokenizer_config.json").write_text(json.dumps({"b": 2}))
+    assert statuses(source, made) == {"pass"}
+    (made / "tokenizer_config.json").write_text(json.dumps({"b": 3}))
+    assert statuses(source, made) == {"fail"}
+
+
+def test_of_somebody_elses_artifact_it_says_that_it_did_not_look(pair: tuple[Path, Path]) -> None:
+    assert statuses(*pair, files=()) == {"not-run"}
+
+
+@pytest.mark.parametrize(
+    ("source", "made", "status"),
+    [
+        ({"eos_token_id": 2}, {"eos_token_id": 2}, "pass"),
+        ({"eos_token_id": 2}, {"eos_token_id": [2, 7]}, "pass"),  # as generation_config.json says
+        ({"eos_token_id": 2}, {"eos_token_id": 3}, "fail"),
+        ({"eos_token_id": 2}, {}, "fail"),
+        ({}, {"pad_token_id": 9}, "fail"),
+    ],
+)
+def test_token_ids_are_the_sources(
+    source: dict[str, int], made: dict[str, object], status: str, tmp_path: Path
+) -> None:
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 7]}))
+    assert [finding.status for finding in check_token_ids(tmp_path, source, made)] == [status]
+
+
+def test_what_a_downloader_or_a_mac_leaves_behind_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / ".gitattributes").write_text("*.safetensors lfs")
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    (tmp_path / ".cache" / "huggingface").mkdir(parents=True)
+    (tmp_path / ".cache" / "huggingface" / "x.metadata").write_text("y")
+    assert set(hash_files(tmp_path)) == {"config.json"}
+
+
+def test_a_tokenizer_that_was_only_code_must_be_the_known_rewriting_of_it(tmp_path: Path) -> None:
+    source, made = tmp_path / "source", tmp_path / "made"
+    for folder in (source, made):
+        folder.mkdir()
+        (folder / "hy.tiktoken").write_bytes(vocabulary(TOKENS))
+    (source / "tokenization_hy.py").write_text(CODE)
+    (source / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "HYTokenizer"}))
+    assert statuses(source, made) == {"fail"}
+    for name, data in rewritten_tokenizer(source).items():
+        (made / name).write_bytes(data)
+    assert statuses(source, made) == {"pass"}
+    changed = json.loads((made / "tokenizer.json").read_text())
+    changed["model"]["merges"].pop()
+    (made / "tokenizer.json").write_text(json.dumps(changed))
+    assert statuses(source, made) == {"fail"}

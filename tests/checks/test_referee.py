@@ -1,0 +1,95 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from hubbot.artifacts import GATES
+from hubbot.catalogue.variants.named_variants import VARIANTS
+from hubbot.checks.referee import judge
+from hubbot.errors import AmbiguousLayout
+from hubbot.folders import Folder
+from hubbot.steps.inspect import inspect
+from tests.checkpoints_on_disk import TRACER, Workshop, converted, edit_json, judged, look, quietly
+from tests.checks.stock import stock_convert, stock_source
+from tests.reference.checkpoints import case, write
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "name",
+    ["qwen3_moe/bf16", "mixtral/half_square/v5"],
+)
+def test_every_good_artifact_is_approved(name: str, variant: str, workshop: Workshop) -> None:
+    report = workshop.report(name, workshop.artifact(name, variant))
+    assert report.failures == ()
+    assert report.verdict == "approved"
+    assert report.artifact.variant == variant
+
+
+def test_an_artifact_in_many_shards_is_approved(workshop: Workshop, tmp_path: Path) -> None:
+    source = workshop.source("qwen3_moe/sharded")
+    for folder in converted(source, tmp_path, "bf16", "4bit", shard_bytes=50_000).values():
+        assert judged(source, folder).verdict == "approved"
+
+
+@pytest.mark.parametrize(
+    ("mode", "bits", "group_size"),
+    [(None, 0, 0), ("affine", 4, 64), ("affine", 3, 64), ("affine", 8, 32), ("mxfp4", 4, 32), ("mxfp8", 8, 32)],
+)
+def test_what_mlx_lm_convert_makes_is_judged_without_a_false_refusal(
+    mode: str | None, bits: int, group_size: int, tmp_path: Path
+) -> None:
+    source = stock_source(tmp_path)
+    folder = stock_convert(source, mode=mode, bits=bits, group_size=group_size)
+    report = judged(look(source), folder)
+    hashes = next(finding for finding in report.findings if finding.check == "file hashes")
+    assert hashes.status == "not-run"
+    assert report.failures == ()
+    assert report.verdict == "approved"
+
+
+def test_gates_that_did_not_run_say_why_and_never_count_as_passed(workshop: Workshop) -> None:
+    report = workshop.report("qwen3_moe/hub", workshop.artifact("qwen3_moe/hub", "4bit"))
+    assert set(report.gates) == set(GATES)
+    for gate, status in report.gates.items():
+        if status == "pass":
+            continue
+        (finding,) = [finding for finding in report.findings if finding.gate == gate]
+        assert (finding.status, status) in {("not-run", "not-run"), ("not-applicable", "not-applicable")}
+        assert finding.reason
+
+
+def test_the_report_holds_the_hash_of_every_file_that_was_judged(workshop: Workshop) -> None:
+    folder = workshop.artifact("qwen3_moe/hub", "4bit")
+    report = workshop.report("qwen3_moe/hub", folder)
+    recorded = {file["path"]: file["sha256"] for file in json.loads((folder / "hubbot.json").read_text())["files"]}
+    assert recorded.items() <= report.digests.items()
+    assert set(report.digests) == {path.name for path in folder.iterdir()}
+
+
+def test_a_finding_for_every_parameter_says_what_was_measured_and_allowed(workshop: Workshop) -> None:
+    report = workshop.report("qwen3_moe/bf16", workshop.artifact("qwen3_moe/bf16", "4bit"))
+    values = {finding.subject: finding for finding in report.findings if finding.check == "values"}
+    experts = values["model.layers.0.mlp.switch_mlp.up_proj.weight"]
+    assert 0 < experts.measured <= experts.allowed
+    assert values["model.norm.weight"].measured == 0
+
+
+def test_judging_leaves_the_artifact_as_it_is(workshop: Workshop) -> None:
+    folder = workshop.artifact("qwen3_moe/hub", "8bit")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    workshop.report("qwen3_moe/hub", folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_source_of_an_unproven_family_cannot_be_judged(workshop: Workshop, tmp_path: Path) -> None:
+    source = write(case("qwen3_moe/hub"), tmp_path / "source")
+    edit_json(source / "config.json", model_type="unproven_moe")
+    with pytest.raises(AmbiguousLayout, match="unproven_moe"):
+        judge(
+            inspect(Folder(source)),
+            source,
+            workshop.artifact("qwen3_moe/hub", "bf16"),
+            progress=quietly,
+            tracer=TRACER,
+        )

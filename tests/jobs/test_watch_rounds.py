@@ -1,0 +1,135 @@
+"""Watching writes down what it saw and enqueues what is wanted, once for every revision."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubbot.hub.client import Listed
+from hubbot.jobs.watch_rounds import Decision, Watching, watermark_key
+from hubbot.lifecycle import State
+from hubbot.settings import Settings, WatchRule
+from hubbot.store.queue import Queue
+from hubbot.store.results import Results
+from tests.hub.shelf import FOX, HOUR, NOW, Shelf
+
+OWL = replace(FOX, id="fables/Owl", revision="b" * 40, last_modified=NOW - 3 * HOUR)
+
+
+class Watcher:
+    """Watching under changing rules over one database."""
+
+    def __init__(self, queue: Queue, results: Results, data_dir: Path) -> None:
+        self.queue, self.results, self._data_dir = queue, results, data_dir
+        self.now = NOW
+
+    def look(self, *repos: Listed, dry_run: bool = False, **fields: Any) -> list[Decision]:
+        rules = fields.pop("rules", ({},))
+        watch = tuple(WatchRule(**{"name": f"rule-{number}", **rule}) for number, rule in enumerate(rules))
+        settings = Settings(data_dir=self._data_dir, org="mlx-moe", watch=watch, **fields)
+        watching = Watching(
+            settings=settings,
+            hub=Shelf(*repos),  # type: ignore[arg-type]
+            queue=self.queue,
+            results=self.results,
+            clock=lambda: self.now,
+        )
+        return watching.look(dry_run=dry_run)
+
+    def watermark(self, rule: dict[str, Any]) -> str | None:
+        return self.results.watermark(watermark_key(WatchRule(**rule)))
+
+
+@pytest.fixture
+def watcher(queue: Queue, results: Results, tmp_path: Path) -> Watcher:
+    return Watcher(queue, results, tmp_path)
+
+
+def told(decisions: list[Decision]) -> dict[str, str]:
+    return {decision.repo: decision.verdict for decision in decisions}
+
+
+def test_what_is_wanted_becomes_a_job_and_what_is_not_is_noted_with_its_reason(watcher: Watcher) -> None:
+    decisions = watcher.look(FOX, OWL, rules=({"deny": ("*/Owl",)},), variants=("4bit", "bf16"))
+    assert told(decisions) == {"fables/Fox": "enqueued", "fables/Owl": "on the deny list"}
+    (job,) = watcher.queue.jobs()
+    assert (job.repo, job.revision, job.variants) == (FOX.id, FOX.revision, ("4bit", "bf16"))
+    assert (job.state, job.requested_by) == (State.WAITING, "rule rule-0")
+    assert {(s.repo, s.verdict, s.job_id) for s in watcher.results.sightings()} == {
+        ("fables/Fox", "enqueued", job.id),
+        ("fables/Owl", "on the deny list", None),
+    }
+
+
+def test_the_same_revision_is_decided_once(watcher: Watcher) -> None:
+    assert len(watcher.look(FOX)) == 1
+    assert watcher.look(FOX) == []
+    assert watcher.look(replace(FOX, last_modified=NOW)) == []
+    assert len(watcher.queue.jobs()) == 1
+
+
+def test_a_new_revision_is_a_new_job(watcher: Watcher) -> None:
+    watcher.look(FOX)
+    decisions = watcher.look(replace(FOX, revision="c" * 40, last_modified=NOW))
+    assert told(decisions) == {"fables/Fox": "enqueued"}
+    assert {job.revision for job in watcher.queue.jobs()} == {FOX.revision, "c" * 40}
+
+
+def test_two_rules_that_want_the_same_repo_make_one_job(watcher: Watcher) -> None:
+    decisions = watcher.look(FOX, rules=({}, {"authors": ("fables",)}))
+    assert [decision.rule for decision in decisions] == ["rule-0"]
+    assert len(watcher.queue.jobs()) == 1
+
+
+def test_a_repo_that_one_rule_refuses_is_still_another_rules(watcher: Watcher) -> None:
+    watcher.look(FOX, rules=({"deny": ("fables/*",)}, {"authors": ("fables",)}))
+    assert [job.requested_by for job in watcher.queue.jobs()] == ["rule rule-1"]
+
+
+def test_a_dry_run_tells_the_same_and_changes_nothing(watcher: Watcher) -> None:
+    decisions = watcher.look(FOX, OWL, dry_run=True, rules=({"deny": ("*/Owl",)},))
+    assert told(decisions) == {"fables/Fox": "enqueued", "fables/Owl": "on the deny list"}
+    assert {decision.job_id for decision in decisions} == {None}
+    assert watcher.queue.jobs() == []
+    assert watcher.results.sightings() == []
+    assert watcher.watermark({"name": "rule-0"}) is None
+    assert len(watcher.look(FOX, OWL)) == 2
+
+
+def test_without_rules_nothing_is_listed(watcher: Watcher) -> None:
+    assert watcher.look(FOX, rules=()) == []
+    assert watcher.queue.jobs() == []
+
+
+def test_hubbots_own_repos_and_mlx_repos_are_not_enqueued(watcher: Watcher) -> None:
+    decisions = watcher.look(replace(FOX, id="mlx-moe/Fox"), replace(OWL, tags=("mlx", "moe")))
+    assert told(decisions) == {
+        "mlx-moe/Fox": "hubbot publishes there itself",
+        "fables/Owl": "it is an MLX repo already",
+    }
+    assert watcher.queue.jobs() == []
+
+
+def test_a_young_repo_is_left_for_a_later_look(watcher: Watcher) -> None:
+    rules = ({"min_age_hours": 6},)
+    assert watcher.look(FOX, rules=rules) == []
+    assert watcher.results.sightings() == []
+    watcher.now += 5 * HOUR
+    assert told(watcher.look(FOX, rules=rules)) == {"fables/Fox": "enqueued"}
+
+
+def test_every_rule_remembers_how_far_it_has_seen(watcher: Watcher) -> None:
+    watcher.look(FOX, OWL, rules=({}, {"authors": ("nobody",)}))
+    assert watcher.watermark({"name": "rule-0"}) == FOX.last_modified.isoformat()
+    assert watcher.watermark({"name": "rule-1", "authors": ("nobody",)}) == NOW.isoformat()
+    watcher.now += HOUR
+    older = replace(OWL, id="fables/Hare", last_modified=NOW - 2 * HOUR)
+    assert watcher.look(FOX, older) == []
+
+
+def test_a_repo_that_was_enqueued_by_hand_stays_one_job(watcher: Watcher) -> None:
+    by_hand, _ = watcher.queue.enqueue(FOX.id, FOX.revision, ("4bit",), "4bit", requested_by="enqueue")
+    (decision,) = watcher.look(FOX, variants=("4bit",))
+    assert decision.job_id == by_hand.id
+    assert watcher.queue.job(by_hand.id).requested_by == "enqueue"
