@@ -10,7 +10,7 @@ from hubbot.plans import Drop, Encoding, Layout, Origin, Plan, PlannedVariant
 from tests.checkpoints_on_disk import MLX_DTYPES, from_mlx
 
 LAYOUT = Layout(
-    row="A", naming="per-expert", stacking="per-expert", order=None, orientation="out,in", packing="none",
+    row="per_expert", naming="per-expert", stacking="per-expert", order=None, orientation="out,in", packing="none",
     num_experts=8, experts_per_token=None, moe_layers=(0, 2), layers=3, evidence=("seen", "cited"),
 )  # fmt: skip
 MOVE = Move(

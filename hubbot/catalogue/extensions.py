@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-FOLDER = Path(__file__).parent.parent / "device" / "models"
+FOLDER = Path(__file__).parent.parent / "runtime" / "models"
 # The package they are imported from where hubbot itself needs the class.
 PACKAGE = "hubbot.runtime.models"
 

@@ -34,7 +34,7 @@ def test_every_layout_has_an_example_that_the_catalogue_reads(record: Any) -> No
 def test_every_layout_is_that_of_some_model_type(record: Any) -> None:
     assert [row["key"] for row in record["layouts"] if not row["model_types"] and not row["recognised"]] in (
         [],
-        ["D"],
+        ["stacked"],
     )
 
 
@@ -63,11 +63,13 @@ def test_no_convertible_type_is_still_listed_as_merely_recognised() -> None:
     assert not {entry.model_type for entry in RECOGNISED} & {family.model_type for family in FAMILIES}
 
 
-FORMS = {"A": "hub", "E": "v5"}
+FORMS = {"per_expert": "hub", "stacked_fused": "v5"}
 
 
 @pytest.mark.parametrize(
-    "entry", [e for e in RECOGNISED if e.layouts[:1] in (("A",), ("E",))], ids=lambda entry: str(entry.model_type)
+    "entry",
+    [e for e in RECOGNISED if e.layouts[:1] in (("per_expert",), ("stacked_fused",))],
+    ids=lambda entry: str(entry.model_type),
 )
 def test_classify_says_of_a_recognised_type_what_the_table_says(
     record: Any, entry: Recognised, tmp_path: Path

@@ -24,7 +24,7 @@ LARGE = {
 }  # fmt: skip
 MEASURE = """
 import json, resource, sys
-from hubbot.device import runtime
+from hubbot.runtime import loading as runtime
 from hubbot.engine.memory import peak_resident_bytes
 before = peak_resident_bytes()
 found = runtime.skeleton(json.loads(sys.argv[1]))

@@ -46,12 +46,12 @@ def qwen(workshop: Workshop) -> Checkpoint:
 
 # What transformers writes for these; all others have per-expert gate, up and down projections.
 ORIGINAL_ROWS = {
-    "B": {"mixtral", "phimoe", "minimax_m2", "lfm2_moe", "kimi_linear", "minimax_m3_vl"},
-    "C": {"nemotron_h"},
-    "E": {"mistral4", "gemma4", "gemma4_text", "qwen3_vl_moe"},
-    "E'": {"granitemoe", "granitemoehybrid", "granitemoeshared"},
-    "E*": {"dbrx"},
-    "F": {"gpt_oss", "llama4", "llama4_text"},
+    "per_expert_w": {"mixtral", "phimoe", "minimax_m2", "lfm2_moe", "kimi_linear", "minimax_m3_vl"},
+    "gateless": {"nemotron_h"},
+    "stacked_fused": {"mistral4", "gemma4", "gemma4_text", "qwen3_vl_moe"},
+    "granite_fused": {"granitemoe", "granitemoehybrid", "granitemoeshared"},
+    "flat": {"dbrx"},
+    "stacked_fused_transposed": {"gpt_oss", "llama4", "llama4_text"},
 }
 EXPERTS = re.compile(r"(?:layers|transformer\.blocks)\.(\d+)\.(?:\w+\.)?(?:experts\.(?!e_score)|input_linear\.)")
 LAYER = re.compile(r"(?:(?<!encoder\.)layers|transformer\.blocks)\.(\d+)\.")
@@ -59,12 +59,12 @@ LAYER = re.compile(r"(?:(?<!encoder\.)layers|transformer\.blocks)\.(\d+)\.")
 
 def row_of(made: Case) -> str:
     if made.form == "transposed":
-        return "F"
+        return "stacked_fused_transposed"
     if made.form == "mxfp4":
-        return "E"
+        return "stacked_fused"
     if made.form in {"v5", "fp8_fused"}:
-        return "C'" if made.model_type == "nemotron_h" else "E"
-    return next((row for row, types in ORIGINAL_ROWS.items() if made.model_type in types), "A")
+        return "stacked_gateless" if made.model_type == "nemotron_h" else "stacked_fused"
+    return next((row for row, types in ORIGINAL_ROWS.items() if made.model_type in types), "per_expert")
 
 
 @pytest.mark.parametrize("made", STOCK_CONVERTIBLE, ids=lambda made: made.name)
@@ -82,10 +82,12 @@ def test_what_transformers_wrote_is_recognised_with_its_numbers(made: Case, work
     assert layout.experts_per_token == next(config[key] for key in chosen if config.get(key))
     assert layout.layers == len({found[1] for name in names if (found := LAYER.search(name))})
     assert layout.moe_layers == tuple(sorted({int(found[1]) for name in names if (found := EXPERTS.search(name))}))
-    assert layout.orientation == ("in,out" if layout.row == "F" else "out,in")
+    assert layout.orientation == ("in,out" if layout.row == "stacked_fused_transposed" else "out,in")
     assert (layout.packing == "none") == (made.form not in PACKINGS)
     fused = "interleaved" if made.model_type == "gpt_oss" else "concatenated"
-    assert layout.order == (fused if layout.row in {"E", "E'", "F"} else None)
+    assert layout.order == (
+        fused if layout.row in {"stacked_fused", "granite_fused", "stacked_fused_transposed"} else None
+    )
     assert layout.evidence
 
 
@@ -143,7 +145,7 @@ def test_a_known_layout_under_another_model_type_is_not_guessed(
 def test_a_row_that_is_not_listed_for_the_family_is_ambiguous(workshop: Workshop) -> None:
     fused = workshop.source("mixtral/v5").checkpoint
     renamed = changed(changed(fused, renamed=("gate_up_proj", "w13_weight")), renamed=("down_proj", "w2_weight"))
-    with pytest.raises(AmbiguousLayout, match=r"layout G .* not listed for model type mixtral"):
+    with pytest.raises(AmbiguousLayout, match=r"layout w13 .* not listed for model type mixtral"):
         classify(renamed)
 
 
@@ -207,6 +209,6 @@ def test_shapes_that_disagree_with_hidden_size_are_refused(qwen: Checkpoint) -> 
 
 def test_the_evidence_counts_the_tensors_that_were_matched(workshop: Workshop) -> None:
     source = workshop.source("qwen3_moe/v5")
-    assert "4 tensors match row E" in source.layout.evidence[0]
+    assert "4 tensors match row stacked_fused (" in source.layout.evidence[0]
     assert any("concatenated, gate first" in line for line in source.layout.evidence)
     assert np.prod([len(source.layout.moe_layers), source.layout.num_experts]) == 16

@@ -57,7 +57,7 @@ class ExpertTensor:
 
 ROWS: tuple[LayoutRow, ...] = (
     LayoutRow(
-        key="A",
+        key="per_expert",
         naming="per-expert gate_proj/up_proj/down_proj",
         stacking="per-expert",
         parts={
@@ -74,7 +74,7 @@ ROWS: tuple[LayoutRow, ...] = (
         source="Qwen/Qwen3-30B-A3B and most families; transformers conversion_mapping",
     ),
     LayoutRow(
-        key="A'",
+        key="per_expert_up_first",
         naming="per-expert gate_and_up_proj/down_proj, the up rows first",
         stacking="per-expert",
         parts={"gate_up": "experts.{e}.gate_and_up_proj.weight", "down": "experts.{e}.down_proj.weight"},
@@ -82,7 +82,7 @@ ROWS: tuple[LayoutRow, ...] = (
         source="Tencent's HunYuan models as they were trained; mlx-lm's hunyuan.py, sanitize",
     ),
     LayoutRow(
-        key="B",
+        key="per_expert_w",
         naming="per-expert w1/w3/w2",
         stacking="per-expert",
         parts={
@@ -94,7 +94,7 @@ ROWS: tuple[LayoutRow, ...] = (
         source="mistralai/Mixtral-8x7B; w1 is gate, w3 is up, w2 is down",
     ),
     LayoutRow(
-        key="B'",
+        key="per_expert_fc",
         naming="per-expert fc1/fc3/fc2",
         stacking="per-expert",
         parts={
@@ -106,25 +106,25 @@ ROWS: tuple[LayoutRow, ...] = (
         source="dots3_note's vision encoder; transformers conversion_mapping",
     ),
     LayoutRow(
-        key="C",
+        key="gateless",
         naming="per-expert up_proj/down_proj without a gate",
         stacking="per-expert",
         parts={"up": "experts.{e}.up_proj.weight", "down": "experts.{e}.down_proj.weight"},
         example="backbone.layers.3.mixer.experts.17.up_proj.weight",
         source="nvidia Nemotron-H MoE models; transformers conversion_mapping",
-        same_names_as="A",
+        same_names_as="per_expert",
     ),
     LayoutRow(
-        key="C'",
+        key="stacked_gateless",
         naming="stacked up_proj/down_proj without a gate",
         stacking="stacked",
         parts={"up": "experts.up_proj", "down": "experts.down_proj"},
         example="model.layers.3.mixer.experts.up_proj",
         source="transformers 5 save_pretrained(save_original_format=False) of Nemotron-H",
-        same_names_as="D",
+        same_names_as="stacked",
     ),
     LayoutRow(
-        key="E",
+        key="stacked_fused",
         naming="stacked fused gate_up_proj/down_proj",
         stacking="stacked",
         parts={"gate_up": "experts.gate_up_proj", "down": "experts.down_proj"},
@@ -133,7 +133,7 @@ ROWS: tuple[LayoutRow, ...] = (
         source="transformers 5 save_pretrained(save_original_format=False)",
     ),
     LayoutRow(
-        key="D",
+        key="stacked",
         naming="stacked, separate gate_proj/up_proj/down_proj",
         stacking="stacked",
         parts={"gate": "experts.gate_proj", "up": "experts.up_proj", "down": "experts.down_proj"},
@@ -141,7 +141,7 @@ ROWS: tuple[LayoutRow, ...] = (
         source="trainers that stack experts and keep gate and up apart (VeOmni)",
     ),
     LayoutRow(
-        key="E'",
+        key="granite_fused",
         naming="stacked fused input_linear/output_linear",
         stacking="stacked",
         parts={"gate_up": "input_linear.weight", "down": "output_linear.weight"},
@@ -149,17 +149,17 @@ ROWS: tuple[LayoutRow, ...] = (
         source="ibm-granite MoE models; transformers conversion_mapping",
     ),
     LayoutRow(
-        key="F",
+        key="stacked_fused_transposed",
         naming="stacked fused and transposed gate_up_proj/down_proj",
         stacking="stacked",
         parts={"gate_up": "experts.gate_up_proj", "down": "experts.down_proj"},
         biases={"gate_up": "experts.gate_up_proj_bias", "down": "experts.down_proj_bias"},
         example="model.layers.3.feed_forward.experts.gate_up_proj",
         source="Llama 4, Qwen3-VL-MoE, gpt-oss in bfloat16: [experts, in, out]",
-        same_names_as="E",
+        same_names_as="stacked_fused",
     ),
     LayoutRow(
-        key="E*",
+        key="flat",
         naming="flat w1/v1/w2, one expert's rows below the other's",
         stacking="flat",
         parts={"gate": "experts.mlp.w1", "up": "experts.mlp.v1", "down": "experts.mlp.w2"},
@@ -167,7 +167,7 @@ ROWS: tuple[LayoutRow, ...] = (
         source="databricks/dbrx; transformers' DbrxExpertGLU, views of [experts, width, hidden]",
     ),
     LayoutRow(
-        key="G",
+        key="w13",
         naming="stacked fused w13_weight/w2_weight, gate and up in turn",
         stacking="stacked",
         parts={"gate_up": "experts.w13_weight", "down": "experts.w2_weight"},
@@ -175,7 +175,7 @@ ROWS: tuple[LayoutRow, ...] = (
         source="inkling; transformers conversion_mapping, Interleave(1)",
     ),
     LayoutRow(
-        key="M",
+        key="mlx_switch",
         naming="mlx switch_mlp gate_proj/up_proj/down_proj",
         stacking="stacked",
         parts={
@@ -187,7 +187,7 @@ ROWS: tuple[LayoutRow, ...] = (
         source="repos made with mlx-lm (models/switch_layers.py, SwitchGLU)",
     ),
     LayoutRow(
-        key="M'",
+        key="mlx_experts",
         naming="mlx experts gate_proj/up_proj/down_proj",
         stacking="stacked",
         parts={
@@ -206,8 +206,8 @@ ROWS: tuple[LayoutRow, ...] = (
 )
 BY_KEY: Mapping[str, LayoutRow] = {row.key: row for row in ROWS}
 # Row with a gate -> the row of the same names without one; row [out, in] -> the row [in, out].
-GATELESS: Mapping[str, str] = {"A": "C", "D": "C'"}
-TRANSPOSED: Mapping[str, str] = {"E": "F"}
+GATELESS: Mapping[str, str] = {"per_expert": "gateless", "stacked": "stacked_gateless"}
+TRANSPOSED: Mapping[str, str] = {"stacked_fused": "stacked_fused_transposed"}
 
 BLOCKS = ("mlp", "block_sparse_moe", "feed_forward", "mixer", "moe", "ffn")
 # Gemma 4 holds its experts beside the dense MLP, directly in the layer.
@@ -262,7 +262,7 @@ def rows_of(tensors: Iterable[ExpertTensor]) -> tuple[LayoutRow, ...]:
     found: dict[str, set[str]] = defaultdict(set)
     for tensor in tensors:
         found[tensor.row.key].add(tensor.projection)
-    for key, other in (("D", "E"), ("A'", "A")):
+    for key, other in (("stacked", "stacked_fused"), ("per_expert_up_first", "per_expert")):
         if key in found and found.get(other) == {"down"}:
             found[key] |= found.pop(other)  # both rows call the last projection the same
     keys = [GATELESS[key] if key in GATELESS and "gate" not in found[key] else key for key in found]

@@ -105,7 +105,7 @@ def target(name: str, naming: Naming | None, projections: frozenset[str]) -> For
     nothing to fuse and which way round it is could not be told afterwards.
     """
     if name == PER_EXPERT:
-        keeps_w = naming is not None and naming.row == "B"
+        keeps_w = naming is not None and naming.row == "per_expert_w"
         return _form(_W1_W3_W2 if keeps_w else _GATE_UP_DOWN, projections, transposed=False)
     gated = "gate" in projections
     if name == FUSED_TRANSPOSED and not gated:

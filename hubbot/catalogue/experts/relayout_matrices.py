@@ -25,7 +25,7 @@ from hubbot.errors import (
 
 Shape = tuple[int, ...]
 # What mlx-lm's own repos call their experts.
-_MLX = frozenset(part for key in ("M", "M'") for part in BY_KEY[key].parts.values())
+_MLX = frozenset(part for key in ("mlx_switch", "mlx_experts") for part in BY_KEY[key].parts.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ class Naming:
         return self.order is not None
 
 
-_SAME = Naming(row="A", order="concatenated")
+_SAME = Naming(row="per_expert", order="concatenated")
 _GRANITE = Naming(
     row=None,
     order="concatenated",
@@ -50,30 +50,30 @@ NAMINGS: Mapping[str, Naming] = {
     ),
     **dict.fromkeys(("granitemoe", "granitemoeshared", "granitemoehybrid"), _GRANITE),
     **dict.fromkeys(("gemma4", "gemma4_text", "llama4", "llama4_text", "qwen3_vl_moe"), _STACKED),
-    "mixtral": Naming(row="B", order="concatenated", pairs=(("block_sparse_moe", "mlp"),)),
-    "minimax_m2": Naming(row="B", order="concatenated", pairs=(("block_sparse_moe", "mlp"),)),
+    "mixtral": Naming(row="per_expert_w", order="concatenated", pairs=(("block_sparse_moe", "mlp"),)),
+    "minimax_m2": Naming(row="per_expert_w", order="concatenated", pairs=(("block_sparse_moe", "mlp"),)),
     "phimoe": Naming(
-        row="B",
+        row="per_expert_w",
         order="concatenated",
         pairs=(("block_sparse_moe.gate", "mlp.router"), ("block_sparse_moe", "mlp")),
     ),
-    "lfm2_moe": Naming(row="B", order="concatenated"),
+    "lfm2_moe": Naming(row="per_expert_w", order="concatenated"),
     "kimi_linear": Naming(
-        row="B",
+        row="per_expert_w",
         order="concatenated",
         # Its dense layers are called mlp on the Hub as well.
         pairs=tuple((f"block_sparse_moe.{part}", f"mlp.{part}") for part in ("experts", "gate", "shared_experts")),
     ),
     "exaone_moe": Naming(
-        row="A",
+        row="per_expert",
         order="concatenated",
         pairs=(("mlp.e_score_correction_bias", "mlp.gate.e_score_correction_bias"),),
     ),
     "ernie4_5_moe": Naming(
-        row="A", order="concatenated", pairs=(("mlp.moe_statics", "mlp.gate.moe_statics"),)
+        row="per_expert", order="concatenated", pairs=(("mlp.moe_statics", "mlp.gate.moe_statics"),)
     ),
     "laguna": Naming(
-        row="A",
+        row="per_expert",
         order="concatenated",
         pairs=(
             ("mlp.experts.e_score_correction_bias", "mlp.gate.e_score_correction_bias"),
@@ -81,9 +81,9 @@ NAMINGS: Mapping[str, Naming] = {
         ),
     ),
     "mimo_v2_flash": Naming(
-        row="A", order="concatenated", pairs=(("self_attn.attention_sink_bias", "self_attn.sinks"),)
+        row="per_expert", order="concatenated", pairs=(("self_attn.attention_sink_bias", "self_attn.sinks"),)
     ),
-    "nemotron_h": Naming(row="A", order=None, pairs=(("backbone", "model"),)),
+    "nemotron_h": Naming(row="per_expert", order=None, pairs=(("backbone", "model"),)),
     "gpt_oss": Naming(row=None, order="interleaved"),
 }  # fmt: skip
 
@@ -95,8 +95,17 @@ def naming_of(model_type: str) -> Naming | None:
     family = BY_MODEL_TYPE.get(model_type)
     if family is None:
         return None
-    order = next((family.layouts[key].order for key in ("E", "F", "E'") if key in family.layouts), None)
-    return Naming(row=next((key for key in ("A", "B") if key in family.layouts), None), order=order)
+    order = next(
+        (
+            family.layouts[key].order
+            for key in ("stacked_fused", "stacked_fused_transposed", "granite_fused")
+            if key in family.layouts
+        ),
+        None,
+    )
+    return Naming(
+        row=next((key for key in ("per_expert", "per_expert_w") if key in family.layouts), None), order=order
+    )
 
 
 def order_in(model_type: str, part: str) -> str | None:
@@ -106,7 +115,11 @@ def order_in(model_type: str, part: str) -> str | None:
         if BY_KEY[key].parts.get("gate_up") == part:
             return known.order
     naming = NAMINGS.get(model_type)
-    return naming.order if naming and any(BY_KEY[key].parts["gate_up"] == part for key in ("E", "E'")) else None
+    return (
+        naming.order
+        if naming and any(BY_KEY[key].parts["gate_up"] == part for key in ("stacked_fused", "granite_fused"))
+        else None
+    )
 
 
 def renamed(naming: Naming | None, name: str, *, on_hub: bool) -> str:

@@ -18,7 +18,7 @@ EXTENDED: tuple[Family, ...] = (
         ),
         blocks=("feed_forward",),
         runtime_block="feed_forward",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED},
         defaults={
             **COMMON,
             "num_key_value_heads": 8,
@@ -59,7 +59,7 @@ EXTENDED: tuple[Family, ...] = (
         ),
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED},
         defaults={
             **COMMON,
             "tie_word_embeddings": True,

@@ -117,7 +117,7 @@ HUNYUAN: tuple[Family, ...] = (
         extension=_EXTENSION,
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         # transformers' class has no switch for these: every layer has its own keys, a QK norm and a shared MLP.
         defaults={
             **_DEFAULTS,
@@ -151,7 +151,7 @@ HUNYUAN: tuple[Family, ...] = (
         extension=_EXTENSION,
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": _PER_EXPERT, "A'": _FUSED, "M": MLX},
+        layouts={"per_expert": _PER_EXPERT, "per_expert_up_first": _FUSED, "mlx_switch": MLX},
         # Tencent's configs say the rest themselves; what one of them leaves open is asked for, not assumed.
         defaults=_DEFAULTS,
         default_source="Tencent",

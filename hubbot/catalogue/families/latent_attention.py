@@ -11,7 +11,7 @@ from hubbot.catalogue.families.provenances import MLX, NATIVE_FUSED, PER_EXPERT,
 from hubbot.catalogue.families.row import Family, Holding, Limit, Provenance
 from hubbot.catalogue.reshapes import GROUPED_BIAS, LATENT_HEADS, latent_norms
 
-_LAYOUTS: Mapping[str, Provenance] = {"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX}
+_LAYOUTS: Mapping[str, Provenance] = {"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX}
 _DEFAULTS: Mapping[str, Any] = {
     **COMMON,
     **GROUPED,
@@ -96,7 +96,7 @@ LATENT_ATTENTION: tuple[Family, ...] = (
         runtime="mistral4",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"E": NATIVE_FUSED, "M": MLX},
+        layouts={"stacked_fused": NATIVE_FUSED, "mlx_switch": MLX},
         defaults={**COMMON, **_GREEDY, "norm_topk_prob": True, "rope_interleave": True},
         keeps_rope_parameters=True,
         limits={

@@ -71,7 +71,7 @@ _DELTA_NET: dict[str, Any] = {
 _QWEN_35: dict[str, Any] = {
     **_DELTA_NET,
     "runtime": "qwen3_5_moe",
-    "layouts": {"A": PER_EXPERT, "E": NATIVE_FUSED, "M": MLX},
+    "layouts": {"per_expert": PER_EXPERT, "stacked_fused": NATIVE_FUSED, "mlx_switch": MLX},
     "defaults": {
         **{key: value for key, value in _QWEN_DEFAULTS.items() if key != "mlp_only_layers"},
         "intermediate_size": 0,
@@ -95,7 +95,11 @@ _GRANITE_DEFAULTS: Mapping[str, Any] = {
     "residual_multiplier": 1.0,
     "time_step_limit": _INFINITE,
 }
-_GRANITE_LAYOUTS: Mapping[str, Provenance] = {"E'": GRANITE, "E": GRANITE, "M": MLX}
+_GRANITE_LAYOUTS: Mapping[str, Provenance] = {
+    "granite_fused": GRANITE,
+    "stacked_fused": GRANITE,
+    "mlx_switch": MLX,
+}
 
 RECURRENT_LAYERS: tuple[Family, ...] = (
     Family(
@@ -103,7 +107,7 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
         runtime="lfm2_moe",
         blocks=("feed_forward",),
         runtime_block="feed_forward",
-        layouts={"B": MIXTRAL_PER_EXPERT, "E": MIXTRAL_FUSED, "M": MLX},
+        layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
             "norm_topk_prob": True,
@@ -126,7 +130,7 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
     Family(
         model_type="qwen3_next",
         runtime="qwen3_next",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         defaults=_QWEN_DEFAULTS,
         reference="qwen3_next",
         **_DELTA_NET,
@@ -151,7 +155,7 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
         runtime="nemotron_h",
         blocks=("mixer",),
         runtime_block="mixer",
-        layouts={"C": GATELESS, "C'": GATELESS_STACKED},
+        layouts={"gateless": GATELESS, "stacked_gateless": GATELESS_STACKED},
         expert_names={"up": "fc1", "down": "fc2"},
         defaults={
             **COMMON,
@@ -243,7 +247,7 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
         runtime="kimi_linear",
         blocks=("block_sparse_moe", "mlp"),
         runtime_block="mlp",
-        layouts={"B": MIXTRAL_PER_EXPERT, "E": MIXTRAL_FUSED, "M": MLX},
+        layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
             "rope_theta": 10000.0,
@@ -275,7 +279,7 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
         writes={"architectures": ["BailingMoeV3ForCausalLM"]},  # by which mlx-lm chooses the class
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
             "q_lora_rank": None,

@@ -21,7 +21,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
         runtime="dots1",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED},
         defaults={
             **COMMON,
             "norm_topk_prob": False,
@@ -43,7 +43,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
         runtime="glm4_moe",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
             **GROUPED,
@@ -63,7 +63,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
         runtime="solar_open",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
             **GROUPED,
@@ -83,7 +83,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
         runtime="minimax",
         blocks=("block_sparse_moe", "mlp"),
         runtime_block="block_sparse_moe",
-        layouts={"B": MIXTRAL_PER_EXPERT, "E": MIXTRAL_FUSED, "M": MLX},
+        layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
             "scoring_func": "sigmoid",
@@ -111,7 +111,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
         runtime="exaone_moe",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
             **GROUPED,
@@ -139,7 +139,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
         runtime="afmoe",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED},
         defaults={
             **COMMON,
             "score_func": "sigmoid",

@@ -23,7 +23,7 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
         runtime="qwen3_moe",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
             "decoder_sparse_step": 1,
@@ -41,9 +41,9 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
         blocks=("block_sparse_moe", "mlp"),
         runtime_block="block_sparse_moe",
         layouts={
-            "B": MIXTRAL_PER_EXPERT,
-            "E": MIXTRAL_FUSED,
-            "M": MLX,
+            "per_expert_w": MIXTRAL_PER_EXPERT,
+            "stacked_fused": MIXTRAL_FUSED,
+            "mlx_switch": MLX,
         },
         defaults={
             **COMMON,
@@ -58,7 +58,7 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
         runtime="qwen2_moe",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
             "num_key_value_heads": 16,
@@ -80,7 +80,7 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
         runtime="olmoe",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
             "norm_topk_prob": False,
@@ -97,7 +97,7 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
         runtime="phimoe",
         blocks=("block_sparse_moe", "mlp"),
         runtime_block="block_sparse_moe",
-        layouts={"B": MIXTRAL_PER_EXPERT, "E": MIXTRAL_FUSED, "M": MLX},
+        layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
             "num_key_value_heads": 8,
@@ -121,7 +121,7 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
         runtime="dbrx",
         blocks=("ffn",),
         runtime_block="ffn",
-        layouts={"E*": DBRX},
+        layouts={"flat": DBRX},
         defaults={},
         derived={"attn_config": flat_attention, "ffn_config": flat_experts},
         # The whole of it stands in attn_config and ffn_config; the rest repeats them.
@@ -135,7 +135,7 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
         runtime="granitemoe",
         blocks=("block_sparse_moe", "mlp"),
         runtime_block="block_sparse_moe",
-        layouts={"E'": GRANITE, "E": GRANITE, "M": MLX},
+        layouts={"granite_fused": GRANITE, "stacked_fused": GRANITE, "mlx_switch": MLX},
         defaults={
             **COMMON,
             "num_key_value_heads": 32,

@@ -38,7 +38,7 @@ _LLAMA4: dict[str, Any] = {
     "runtime": "llama4",
     "blocks": ("feed_forward",),
     "runtime_block": "feed_forward",
-    "layouts": {"F": LLAMA4, "M'": MLX_EXPERTS},
+    "layouts": {"stacked_fused_transposed": LLAMA4, "mlx_experts": MLX_EXPERTS},
     "expert_module": "experts",
     "text_args": "llama4.TextArgs",
     "text_type": "llama4_text",
@@ -65,7 +65,7 @@ _LLAMA4: dict[str, Any] = {
 _GEMMA4: dict[str, Any] = {
     "blocks": ("",),
     "runtime_block": "",
-    "layouts": {"E": NATIVE_FUSED},
+    "layouts": {"stacked_fused": NATIVE_FUSED},
     "expert_module": "experts.switch_glu",
     "defaults": {
         **COMMON,
@@ -103,7 +103,7 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
         runtime="gpt_oss",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"F": GPT_OSS, "E": GPT_OSS_PACKED, "M'": MLX_EXPERTS},
+        layouts={"stacked_fused_transposed": GPT_OSS, "stacked_fused": GPT_OSS_PACKED, "mlx_experts": MLX_EXPERTS},
         expert_module="experts",
         defaults={**COMMON, "rms_norm_eps": 1e-5, "rope_theta": 150000.0, "sliding_window": 128},
         # The class always has biases in attention, and clamps at 7 with a slope of 1.702.
@@ -125,7 +125,7 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
         runtime="mellum",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         defaults={**COMMON, "norm_topk_prob": True, "rms_norm_eps": 1e-6, "sliding_window": 1024},
         inert=("intermediate_size",),  # of dense layers, which this class has none of
         limits={"layer_types": _BOTH_KINDS},
@@ -138,7 +138,7 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
         runtime="laguna",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
             "qkv_bias": False,
@@ -171,7 +171,7 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
         runtime="mimo_v2_flash",
         blocks=("mlp",),
         runtime_block="mlp",
-        layouts={"A": PER_EXPERT, "E": QWEN_FUSED, "M": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
             **GROUPED,

@@ -85,7 +85,7 @@ def pair_of(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Pair:
         family=family,
         source=source,
         artifact=_merged(unquantized_config(config), before, after),
-        fused=any(tensor.projection == "gate_up" and tensor.row.key == "E" for tensor in known),
+        fused=any(tensor.projection == "gate_up" and tensor.row.key == "stacked_fused" for tensor in known),
     )
 
 

@@ -28,18 +28,18 @@ def test_keys_are_unique() -> None:
 @pytest.mark.parametrize(
     ("name", "row", "prefix", "layer", "block", "projection", "expert"),
     [
-        ("model.layers.3.mlp.experts.17.gate_proj.weight", "A", "model.layers.3", 3, "mlp", "gate", 17),
-        ("model.layers.0.mlp.experts.0.down_proj.weight", "A", "model.layers.0", 0, "mlp", "down", 0),
+        ("model.layers.3.mlp.experts.17.gate_proj.weight", "per_expert", "model.layers.3", 3, "mlp", "gate", 17),
+        ("model.layers.0.mlp.experts.0.down_proj.weight", "per_expert", "model.layers.0", 0, "mlp", "down", 0),
         (
             "model.language_model.layers.11.mlp.experts.2.up_proj.weight",
-            "A", "model.language_model.layers.11", 11, "mlp", "up", 2,
+            "per_expert", "model.language_model.layers.11", 11, "mlp", "up", 2,
         ),
-        ("model.layers.1.block_sparse_moe.experts.7.w1.weight", "B", "model.layers.1", 1, MOE, "gate", 7),
-        ("model.layers.1.block_sparse_moe.experts.7.w3.weight", "B", "model.layers.1", 1, MOE, "up", 7),
-        ("model.layers.1.block_sparse_moe.experts.7.w2.weight", "B", "model.layers.1", 1, MOE, "down", 7),
-        ("model.layers.9.mlp.experts.gate_up_proj", "E", "model.layers.9", 9, "mlp", "gate_up", None),
-        ("model.layers.9.mlp.switch_mlp.down_proj.weight", "M", "model.layers.9", 9, "mlp", "down", None),
-        ("layers.9.mlp.switch_mlp.down_proj.weight", "M", "layers.9", 9, "mlp", "down", None),
+        ("model.layers.1.block_sparse_moe.experts.7.w1.weight", "per_expert_w", "model.layers.1", 1, MOE, "gate", 7),
+        ("model.layers.1.block_sparse_moe.experts.7.w3.weight", "per_expert_w", "model.layers.1", 1, MOE, "up", 7),
+        ("model.layers.1.block_sparse_moe.experts.7.w2.weight", "per_expert_w", "model.layers.1", 1, MOE, "down", 7),
+        ("model.layers.9.mlp.experts.gate_up_proj", "stacked_fused", "model.layers.9", 9, "mlp", "gate_up", None),
+        ("model.layers.9.mlp.switch_mlp.down_proj.weight", "mlx_switch", "model.layers.9", 9, "mlp", "down", None),
+        ("layers.9.mlp.switch_mlp.down_proj.weight", "mlx_switch", "layers.9", 9, "mlp", "down", None),
     ],
 )  # fmt: skip
 def test_a_name_is_read_in_whole(
@@ -106,11 +106,11 @@ def test_digits_other_than_ascii_are_no_layer_number() -> None:
 @pytest.mark.parametrize(
     ("name", "key", "count"),
     [
-        ("qwen3_moe/orig", "A", 2 * 8 * 3),
-        ("qwen3_moe/v5", "E", 2 * 2),
-        ("mixtral/orig", "B", 2 * 6 * 3),
-        ("mixtral/v5", "E", 2 * 2),
-        ("qwen2_moe/orig", "A", 2 * 6 * 3),
+        ("qwen3_moe/orig", "per_expert", 2 * 8 * 3),
+        ("qwen3_moe/v5", "stacked_fused", 2 * 2),
+        ("mixtral/orig", "per_expert_w", 2 * 6 * 3),
+        ("mixtral/v5", "stacked_fused", 2 * 2),
+        ("qwen2_moe/orig", "per_expert", 2 * 6 * 3),
     ],
 )
 def test_what_transformers_wrote_is_read_by_one_row_and_nothing_is_left_over(

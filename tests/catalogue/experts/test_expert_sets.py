@@ -128,7 +128,7 @@ def test_a_transposed_fused_stack_is_never_taken_for_the_other_even_where_2i_or_
 ) -> None:
     assert orientation(fused((hidden, 2 * width), (width, hidden)), hidden) == ("in,out", width)
     found = checkpoint(fused((hidden, 2 * width), (width, hidden)))
-    assert geometry_of(found, experts(found), hidden).row.key == "F"
+    assert geometry_of(found, experts(found), hidden).row.key == "stacked_fused_transposed"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hubbot.catalogue.experts.transformers_names import Naming
 from hubbot.errors import AmbiguousLayout, WrongUsage
 
 GATED = frozenset({"gate", "up", "down"})
-QWEN = Naming(row="A", order="concatenated")
+QWEN = Naming(row="per_expert", order="concatenated")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_gate_and_up_share_a_tensor_half_by_half_or_row_by_row() -> None:
 
 
 def test_an_expert_of_its_own_names_its_number() -> None:
-    form = target("per-expert", Naming(row="B", order="concatenated"), GATED)
+    form = target("per-expert", Naming(row="per_expert_w", order="concatenated"), GATED)
     assert form.place("h", "up", 3, 10) == Place(
         tensor="h.experts.3.w3.weight", expert=None, rows=(0, 10, 1), transposed=False
     )
@@ -102,10 +102,10 @@ def test_biases_are_never_transposed_and_go_where_their_weights_go() -> None:
 
 
 def test_without_a_gate_fused_is_stacked() -> None:
-    form = target("fused", Naming(row="A", order=None), frozenset({"up", "down"}))
+    form = target("fused", Naming(row="per_expert", order=None), frozenset({"up", "down"}))
     assert form.parts == {"up": "experts.up_proj", "down": "experts.down_proj"}
     with pytest.raises(WrongUsage):
-        target("fused-transposed", Naming(row="A", order=None), frozenset({"up", "down"}))
+        target("fused-transposed", Naming(row="per_expert", order=None), frozenset({"up", "down"}))
 
 
 def test_an_order_that_nothing_proves_is_ambiguous() -> None:
