@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hubbot.checks.values.per_window import Judged
+from hubbot.checks.values.window_findings import WindowFindings
 from hubbot.files.variant_folders import aside
 from hubbot.jobs.workspace import Workspace, judged_name
 from hubbot.steps import convert as converting
@@ -69,8 +69,8 @@ def finish_windows(request: dict[str, Any], progress: Progress) -> dict[str, Any
     return {"variants": [asdict(artifact) for artifact in artifacts]}
 
 
-def judged(workspace: Workspace, variant: str) -> Judged | None:
+def judged(workspace: Workspace, variant: str) -> WindowFindings | None:
     """Return what was found on all windows of a variant, or None where it was not judged in windows."""
     found = sorted(workspace.root.glob(f"{judged_name(variant, 0)[:-1]}*.json"))
-    parts = [Judged.from_json(workspace.load(path.stem)) for path in found]
-    return Judged.joined(parts) if parts else None
+    parts = [WindowFindings.from_json(workspace.load(path.stem)) for path in found]
+    return WindowFindings.joined(parts) if parts else None

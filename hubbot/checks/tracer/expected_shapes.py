@@ -19,7 +19,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlines:
+class ExpectedShapes:
     """The source of a model whose parameters have `shapes` by name under its resolved `config`.
 
     `transposed` says that experts are stored [in, out]; `idle` how many more experts than the real ones the stack

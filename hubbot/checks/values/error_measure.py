@@ -19,7 +19,7 @@ from hubbot.runtime import loading
 
 
 @dataclass(slots=True, kw_only=True)
-class Worst:
+class WorstError:
     """The worst seen of one parameter: `ratio` is error over bound, `at` says where; `units` differ in all."""
 
     units: int = 0

@@ -20,7 +20,7 @@ SAME = 1e-5
 
 
 @dataclass(slots=True, kw_only=True)
-class Signatures:
+class RandomProjections:
     """One projection of one layer: signatures [experts, numbers] of the source and of the artifact."""
 
     source: list[Floats] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Signatures:
         for expert in np.flatnonzero(own > CLEARLY * distances.min(axis=1)):
             yield int(expert), int(nearest[expert])
 
-    def strangers(self, other: "Signatures") -> Iterator[int]:
+    def strangers(self, other: "RandomProjections") -> Iterator[int]:
         """Yield the experts to which the source of the `other` projection is as near as their own."""
         actual = np.concatenate(self.actual)
         mine, theirs = np.concatenate(self.source), np.concatenate(other.source)
