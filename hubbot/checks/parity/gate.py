@@ -1,7 +1,7 @@
 """Gate 4: transformers and the artifact's runtime compute the same function, shown on a small twin of both.
 
-The twin is a shrunken model with the source's kinds of layers. Its weights are drawn in transformers and read by the
-referee, not by the converter, into the runtime's class, built from the artifact's config. It needs torch.
+The twin is a shrunken model with the source's kinds of layers. Its weights are drawn in transformers and read
+by the referee, not by the converter, into the runtime's class, built from the artifact's config. It needs torch.
 """
 
 import json

@@ -1,6 +1,7 @@
-"""Gate 1, second half: the artifact's own config.json makes the runtime compute the source's function.
+"""Gate 1: every field that the runtime's class reads has the value that the plan gave it, after class defaults.
 
-Every effective ModelArgs field, after class defaults, against the value worked out from the source's config.
+It finds a config that was written or edited otherwise than resolved, and surprising defaults of a class. Whether
+the resolution itself is right is not asked here: decisive_settings.py derives what decides a second time.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from hubbot.runtime import loading
 KINDS = ("type", "rope_type")
 # Fields that are parts of the config themselves (mlx-lm, models/dbrx.py).
 NESTED = ("attn_config", "ffn_config")
+REJECTIONS = (HubbotError, TypeError, ValueError, KeyError, ArithmeticError)
 # What every conversion may say in its own way; what it must say is judged elsewhere.
 REWRITTEN = frozenset(
     {
@@ -38,8 +40,8 @@ def check_configuration(
     assert fields is not None, "the caller found the runtime"
     expected = {origin.field: origin for origin in resolution.resolve(source, family, fields).origins}
     try:
-        effective = _effective(artifact, family)
-    except (HubbotError, TypeError, ValueError, KeyError, ArithmeticError) as error:
+        effective = effective_fields(artifact, family)
+    except REJECTIONS as error:
         yield _of_field("all fields", str(error)[:200], "accepted", "fail", "mlx-lm does not take this config")
         return
     differing = 0
@@ -73,7 +75,11 @@ def _contradicted(source: Mapping[str, Any], artifact: Mapping[str, Any], read: 
     )
 
 
-def _effective(artifact: Mapping[str, Any], family: Family) -> dict[str, Any]:
+def effective_fields(artifact: Mapping[str, Any], family: Family) -> dict[str, Any]:
+    """Return the arguments of the class that computes the artifact, by name, after its own defaults.
+
+    Raises one of REJECTIONS where the class does not take the config.
+    """
     if family.text_args is None:
         return loading.effective_args(artifact)
     loading.effective_args(artifact)  # the outer class must take it too

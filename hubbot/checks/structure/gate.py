@@ -9,7 +9,8 @@ from pathlib import Path
 from hubbot.artifacts import Finding
 from hubbot.catalogue.configs.nesting import decoder
 from hubbot.checks.structure import finding
-from hubbot.checks.structure.configuration import check_configuration
+from hubbot.checks.structure.configuration import REJECTIONS, check_configuration, effective_fields
+from hubbot.checks.structure.decisive_settings import check_decisive_settings
 from hubbot.checks.structure.dtypes import check_dtypes
 from hubbot.checks.structure.repo_files import check_code, check_files
 from hubbot.checks.structure.side_files import check_side_files, check_token_ids
@@ -30,6 +31,7 @@ def _findings(subject: Subject) -> Iterator[Finding]:
     try:
         yield from check_code(subject.config, subject.family)
         yield from check_configuration(source, subject.config, subject.family, is_own=subject.is_own)
+        yield from _check_decisive(subject)
         yield from check_token_ids(subject.source, decoder(source), decoder(subject.config))
         yield from check_side_files(subject.source, subject.artifact)
         yield from check_index(subject.folder, subject.stored)
@@ -38,6 +40,14 @@ def _findings(subject: Subject) -> Iterator[Finding]:
         yield from check_dtypes(subject.expected, subject.stored, subject.config, is_own=subject.is_own)
     except READING_FAULTS as error:
         yield finding.unreadable(error, subject.folder.name)
+
+
+def _check_decisive(subject: Subject) -> Iterator[Finding]:
+    try:
+        fields = effective_fields(subject.config, subject.family)
+    except REJECTIONS:
+        return  # the check of the configuration has refused it
+    yield from check_decisive_settings(subject.checkpoint.config, fields)
 
 
 def check_load(folder: Path) -> Iterator[Finding]:
