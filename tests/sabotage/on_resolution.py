@@ -35,7 +35,7 @@ class Fault:
         part = dict(inner) if isinstance(inner, Mapping) else given
         for key in self.unsaid:
             part.pop(key, None)
-        part |= self.said
+        part.update(self.said)
         return {**given, "text_config": part} if isinstance(inner, Mapping) else part
 
 

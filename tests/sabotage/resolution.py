@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hubbot.artifacts import Finding
 from hubbot.catalogue import resolution, runtimes
+from hubbot.catalogue.configs.spellings import SYNONYMS
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family
 from hubbot.checks.structure.configuration import effective_fields
 from hubbot.checks.structure.decisive_settings import CHECK, check_decisive_settings
@@ -53,12 +54,14 @@ def resolved(fault: Fault, *, is_planted: bool = True) -> tuple[dict[str, Any], 
 
 @contextmanager
 def _synonyms(changed: Mapping[str, tuple[str, ...]]) -> Iterator[None]:
-    before = resolution.SYNONYMS
-    resolution.SYNONYMS = {**before, **changed}  # type: ignore[misc]
+    table = cast("dict[str, tuple[str, ...]]", SYNONYMS)
+    before = dict(table)
+    table |= changed
     try:
         yield
     finally:
-        resolution.SYNONYMS = before  # type: ignore[misc]
+        table.clear()
+        table.update(before)
 
 
 def findings(fault: Fault, *, is_planted: bool = True) -> list[Finding]:

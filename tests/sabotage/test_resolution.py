@@ -1,10 +1,11 @@
 """Every fault planted in the resolution of a decisive setting is refused; the same source without it is not."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from hubbot.catalogue import resolution
+from hubbot.catalogue.configs.spellings import SYNONYMS
 from hubbot.checks.structure.decisive_settings import CHECK
 from tests.checkpoints_on_disk import converted, judged, look
 from tests.reference.checkpoints import case, write
@@ -58,7 +59,7 @@ def test_an_artifact_made_under_a_fault_is_refused_by_the_second_derivation_alon
     source: str, field: str, synonyms: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = look(write(case(source), tmp_path / "source"))
-    monkeypatch.setattr(resolution, "SYNONYMS", {**resolution.SYNONYMS, field: synonyms})
+    monkeypatch.setitem(cast("dict[str, tuple[str, ...]]", SYNONYMS), field, synonyms)
     folder = converted(made, tmp_path / "out", "bf16")["bf16"]
     failures = judged(made, folder).failures
     assert {finding.check for finding in failures} == {CHECK}

@@ -7,7 +7,7 @@ rope_scaling. It shares nothing with catalogue/configs/ropes.py, which the conve
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from hubbot.checks.decisive.source_settings import SourceSettings
 
@@ -106,7 +106,7 @@ def differences(source: SourceSettings, fields: Mapping[str, Any]) -> Iterator[t
             yield f"partial rotary{where}", share, rope.share, "partial_rotary_factor"
 
 
-def _is_by_layer(kept: Any) -> bool:
+def _is_by_layer(kept: Any) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(kept, Mapping) and any(isinstance(part, Mapping) for part in kept.values())
 
 

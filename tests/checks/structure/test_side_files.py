@@ -9,8 +9,6 @@ import pytest
 from hubbot.artifacts import Artifact
 from hubbot.checkpoints import FileInfo, Repo
 from hubbot.checks.structure.side_files import check_side_files, check_token_ids
-from hubbot.finishing import rewritten_tokenizer
-from tests.catalogue.test_tiktokens import CODE, TOKENS, vocabulary
 
 MADE = (FileInfo(path="config.json", size=2, sha256="0" * 64),)
 
@@ -78,20 +76,3 @@ def test_token_ids_are_the_sources(
 ) -> None:
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 7]}))
     assert [finding.status for finding in check_token_ids(tmp_path, source, made)] == [status]
-
-
-def test_a_tokenizer_that_was_only_code_must_be_the_known_rewriting_of_it(tmp_path: Path) -> None:
-    source, made = tmp_path / "source", tmp_path / "made"
-    for folder in (source, made):
-        folder.mkdir()
-        (folder / "hy.tiktoken").write_bytes(vocabulary(TOKENS))
-    (source / "tokenization_hy.py").write_text(CODE)
-    (source / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "HYTokenizer"}))
-    assert statuses(source, made) == {"fail"}
-    for name, data in rewritten_tokenizer(source).items():
-        (made / name).write_bytes(data)
-    assert statuses(source, made) == {"pass"}
-    changed = json.loads((made / "tokenizer.json").read_text())
-    changed["model"]["merges"].pop()
-    (made / "tokenizer.json").write_text(json.dumps(changed))
-    assert statuses(source, made) == {"fail"}
