@@ -1,7 +1,7 @@
-"""What the unquantized model answered, on disk: computed once for a source and read back for every variant.
+"""The unquantized model's logits on disk: computed once for a source and read back for every variant.
 
 Logits are kept exactly while they are small, else as 16-bit steps between a token's smallest and largest, as
-llama.cpp's base files do (an error of about 1e-7 in the divergence). It never computes an answer.
+llama.cpp's base files do (an error of about 1e-7 in the divergence). It computes no logits.
 """
 
 import hashlib
@@ -90,5 +90,5 @@ class BaselineWriter:
 
 
 def digest(logits: Floats) -> str:
-    """Return a sha256 of exact logits."""
+    """Return the sha256 of float32 logits [scored, vocabulary], bit for bit."""
     return hashlib.sha256(np.ascontiguousarray(logits).tobytes()).hexdigest()

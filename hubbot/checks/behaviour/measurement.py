@@ -1,4 +1,4 @@
-"""Running both models over the text: the unquantized one once for its source, the variant against its answers."""
+"""Runs both models over the text: the unquantized one once for its source, each variant against its logits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

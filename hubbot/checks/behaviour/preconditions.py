@@ -1,4 +1,4 @@
-"""What the behaviour gate asks of an artifact's tensors before and beside the run: memory, bits, changes."""
+"""What the behaviour gate asks of an artifact's tensors: memory, narrowest bits, the first changed tensor."""
 
 import math
 import re

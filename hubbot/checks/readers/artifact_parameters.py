@@ -70,7 +70,7 @@ class StoredParameters:
         self.unclaimed = sorted(set(self.files.tensors) - claimed)
 
     def parts(self, parameter: StoredParameter, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
-        """Return the raw stored parts of rows [start, stop) of a parameter's first axis."""
+        """Return the stored parts by name, each [stop - start, ...]: words uint32, 16-bit floats as uint16."""
         return {part: self.files.raw(_part(parameter.name, part), start, stop) for part in parameter.parts}
 
     def stored_names(self, name: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ def unquantized_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stored_floats(stored: StoredParameters, parameter: StoredParameter, start: int, stop: int) -> Floats:
-    """Return rows [start, stop) of a stored parameter's first axis, decoded to float32."""
+    """Return rows [start, stop) of a stored parameter's first axis, decoded: float32 [stop - start, ..., in]."""
     parts = stored.parts(parameter, start, stop)
     if parameter.mode == "none":
         return widen(parts["weight"], parameter.dtype)
@@ -32,7 +32,10 @@ def stored_floats(stored: StoredParameters, parameter: StoredParameter, start: i
 
 
 def whole(expected: Expectations, name: str, shape: tuple[int, ...]) -> Floats:
-    """Return one parameter in float32; IncompleteCover where the source does not make it in that shape."""
+    """Return one parameter as the source says it is, float32 [*shape].
+
+    Raises IncompleteCover where the source does not make it in that shape.
+    """
     place = expected.place(name)
     if place is not None:
         made = np.empty(shape, np.float32)

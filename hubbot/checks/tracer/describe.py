@@ -1,6 +1,6 @@
-"""Where an output's elements come from, in words: which source tensors, in which order, which part of each.
+"""Describes where an output's elements come from: which source tensors, in which order, which part of each.
 
-It describes what the numbers showed and judges nothing.
+It judges nothing.
 """
 
 import re
@@ -43,7 +43,7 @@ class OriginDescriber:
         return TensorOrigin(sources=origin.sources, how=origin.how + fold(traced))
 
     def part(self, elements: Indices) -> TensorOrigin:
-        """Return where some elements of an output, one expert's for instance, come from."""
+        """Return where `elements` [...] of an output, one expert's for instance, come from."""
         lost = int((elements == NOWHERE).sum())
         if lost:
             return TensorOrigin(sources=(), how=f"{lost} of {elements.size} numbers are no source element's")

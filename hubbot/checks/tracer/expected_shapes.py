@@ -1,6 +1,6 @@
-"""What shape a source tensor has, worked out backwards from the runtime's parameters by the catalogue's rows.
+"""The shape of each source tensor of a twin, derived from the runtime's parameters by the catalogue's rows.
 
-It knows shapes alone: of a config that was made smaller nobody has ever stored a tensor.
+Nobody has stored tensors of a shrunken config, so their shapes must be computed. It knows no values.
 """
 
 from collections.abc import Mapping, Sequence

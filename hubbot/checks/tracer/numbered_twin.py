@@ -1,4 +1,4 @@
-"""The twin of a source: the same names, flags and kinds of layers, in so few elements that each has a number.
+"""The twin of a source: a shrunken model of the same names, flags and kinds of layers, small enough to number.
 
 It is unpacked, in float32, and holds the tensors that are dropped too. It has no bytes here.
 """

@@ -1,4 +1,4 @@
-"""Gate 2's findings on a twin that was converted: every element in its one place, or dropped by a rule."""
+"""Gate 2's findings on a converted twin: each source element is in its one place, or dropped by a rule."""
 
 from collections.abc import Collection, Iterator, Mapping
 

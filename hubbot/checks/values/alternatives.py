@@ -109,7 +109,7 @@ class AlternativesCheck:
 def alternatives(
     expected: Expectations, place: ExpertPlace, expert: int, others: Iterable[int], rows: Rows
 ) -> Iterator[Alternative]:
-    """Yield (what would be wrong, the source's `rows` read that way) for one expert's projection."""
+    """Yield (what would be wrong, the source's `rows` of an expert's projection read that way, [rows, in])."""
     whole = expected.expert(place, expert)
     if place.projection in _OTHER:
         gate, up = (expected.expert(_at(place, name), expert) for name in ("gate", "up"))
@@ -133,7 +133,7 @@ def alternatives(
 def elsewhere(
     expected: Expectations, parameter: str, shapes: dict[str, tuple[int, ...]], rows: Rows
 ) -> Iterator[Alternative]:
-    """Yield the rows of every other plain parameter of the same shape, and of the transposed one."""
+    """Yield the `rows` [rows, ...] of every other plain parameter of the same shape, and of the transposed one."""
     shape = shapes[parameter]
     for name, other in shapes.items():
         if name != parameter and other == shape and expected.place(name) is None and expected.source_name(name):
@@ -145,7 +145,10 @@ def elsewhere(
 def objection_to(
     actual: Floats, source: Floats, bound: npt.NDArray[np.float64], wrong: Iterator[Alternative]
 ) -> str | None:
-    """Return what the artifact's rows look like instead of the source's, or None where the source fits best."""
+    """Return what the artifact's rows look like instead of the source's, or None where the source fits best.
+
+    `actual`, `source` and the alternatives are float32 [rows, in], `bound` is the allowed error [rows, groups].
+    """
     limit = 2 * bound.max(initial=0.0)
     error = _distance(actual, source)
     best: tuple[float, str] | None = None
