@@ -1,4 +1,4 @@
-"""The HunYuan families: A13B as transformers computes it, Hunyuan-Large and its kin as Tencent published them.
+"""Tencent: HunYuan A13B as transformers computes it, Hunyuan-Large and its kin as Tencent published them.
 
 A row knows one model type; it never reads a checkpoint.
 """
@@ -6,12 +6,20 @@ A row knows one model type; it never reads a checkpoint.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hubbot.catalogue.configs.derivations import copied
+from hubbot.catalogue.configs.derivations import Derived, copied
+from hubbot.catalogue.configs.nesting import found_under
 from hubbot.catalogue.families.defaults import COMMON
-from hubbot.catalogue.families.provenances import MLX, PER_EXPERT, QWEN_FUSED
-from hubbot.catalogue.families.row import Extension, Family, Limit, Provenance
+from hubbot.catalogue.families.provenances import MAPPED, MLX, PER_EXPERT, QWEN_FUSED
+from hubbot.catalogue.families.row import Extension, Family, Limit, Provenance, Recognised
 from hubbot.catalogue.reshapes import Config, Piece, Reshape
 from hubbot.moves import Step, take
+
+
+def _renormalised_top_k(config: Mapping[str, Any]) -> Derived | None:
+    """Whether the weights of the chosen experts are renormalised: with one expert it keeps its probability."""
+    # Tencent's own code (arXiv:2411.02265).
+    found = found_under(config, ("moe_topk",))
+    return Derived(value=found["moe_topk"] != 1, keys=("moe_topk",)) if found else None
 
 
 class _FixedAlpha:
@@ -65,13 +73,13 @@ def _groups(config: Config) -> int:
 
 
 def _cut(
-    first: Callable[[Config], int], last: Callable[[Config], int], axis: int
+    start: Callable[[Config], int], stop: Callable[[Config], int], axis: int
 ) -> Callable[[Config], tuple[Step, ...]]:
-    """Return the step that keeps, of every key-value head's rows, those of the heads from `first` to `last`."""
+    """Return the step that keeps, of every key-value head's rows, those of the heads from `start` to `stop`."""
 
     def steps(config: Config) -> tuple[Step, ...]:
         width = int(config["head_dim"])
-        return (take(first(config) * width, last(config) * width, axis=axis),)
+        return (take(start(config) * width, stop(config) * width, axis=axis),)
 
     return steps
 
@@ -110,13 +118,14 @@ _FUSED = Provenance(
     source="Tencent's modeling_hunyuan.py, and mlx-lm's hunyuan.py: gate_and_up_proj splits into up, gate",
 )
 
-HUNYUAN: tuple[Family, ...] = (
+FAMILIES: tuple[Family, ...] = (
     Family(
         model_type="hunyuan_v1_moe",
         runtime="hunyuan_v1_moe",
         extension=_EXTENSION,
         blocks=("mlp",),
         runtime_block="mlp",
+        renormalises_one_expert=True,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         # transformers' class has no switch for these: every layer has its own keys, a QK norm and a shared MLP.
         defaults={
@@ -143,7 +152,6 @@ HUNYUAN: tuple[Family, ...] = (
             "use_mixed_mlp_moe": Limit(values=(True,), reason="transformers always adds the shared MLP"),
             "moe_layer_num_skipped": Limit(values=(0,), reason="transformers puts experts in every layer"),
         },
-        reference="hunyuan_v1_moe",
     ),
     Family(
         model_type="hunyuan",
@@ -151,17 +159,21 @@ HUNYUAN: tuple[Family, ...] = (
         extension=_EXTENSION,
         blocks=("mlp",),
         runtime_block="mlp",
+        renormalises_one_expert=True,
         layouts={"per_expert": _PER_EXPERT, "per_expert_up_first": _FUSED, "mlx_switch": MLX},
         # Tencent's configs say the rest themselves; what one of them leaves open is asked for, not assumed.
         defaults=_DEFAULTS,
         default_source="Tencent",
         derived_head_dim=True,
-        derived=_DERIVED,
+        derived={**_DERIVED, "renormalise_top_k": _renormalised_top_k},
         renames=(_ROUTER,),
         reshapes=(_qkv("weight", -2), _qkv("bias", -1), _GATE_AND_UP),
         neutral=_NEUTRAL,
         inert=_INERT,
         limits={"rope_scaling": _ALPHA},
-        reference="hunyuan",
     ),
+)
+RECOGNISED: tuple[Recognised, ...] = (
+    Recognised(model_type="hy_v3", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED}),
+    Recognised(model_type="hy_v4", layouts={"stacked_fused": MAPPED}),
 )

@@ -1,54 +1,63 @@
-"""Families that also see: the text decoder inside is converted, the towers beside it are dropped.
+"""MiniMax: M2, and M3 inside the model that also sees.
 
 A row knows one model type; it never reads a checkpoint.
 """
 
 from hubbot.catalogue.configs.derivations import copied
 from hubbot.catalogue.families.defaults import COMMON
-from hubbot.catalogue.families.provenances import (
-    MIXTRAL_FUSED,
-    MIXTRAL_PER_EXPERT,
-    MLX,
-    QWEN3_VL,
-    QWEN3_VL_TRANSPOSED,
-)
-from hubbot.catalogue.families.row import Family, Limit
-from hubbot.catalogue.reshapes import JOINED_GATE_UP
+from hubbot.catalogue.families.provenances import MAPPED, MIXTRAL_FUSED, MIXTRAL_PER_EXPERT, MLX
+from hubbot.catalogue.families.row import Family, Recognised
+from hubbot.catalogue.reshapes import Piece, Reshape
 
-SEEING: tuple[Family, ...] = (
+# transformers 5 joins the gate and up projections of a dense MLP, gate first.
+_JOINED_GATE_UP = Reshape(
+    pattern=r"(.*)\.gate_up_proj\.weight",
+    pieces=(
+        Piece(name=r"\1.gate_proj.weight", part=(0, 2)),
+        Piece(name=r"\1.up_proj.weight", part=(1, 2)),
+    ),
+    reason="transformers 5.23 conversion_mapping: gate_proj, up_proj -> gate_up_proj, Concatenate(dim=0)",
+)
+
+FAMILIES: tuple[Family, ...] = (
     Family(
-        model_type="qwen3_vl_moe",
-        runtime="qwen3_vl_moe",
-        blocks=("mlp",),
-        runtime_block="mlp",
-        layouts={"stacked_fused": QWEN3_VL, "stacked_fused_transposed": QWEN3_VL_TRANSPOSED, "mlx_switch": MLX},
-        text_args="qwen3_moe.ModelArgs",
-        text_type="qwen3_vl_moe_text",
+        model_type="minimax_m2",
+        runtime="minimax",
+        blocks=("block_sparse_moe", "mlp"),
+        runtime_block="block_sparse_moe",
+        renormalises_one_expert=True,
+        layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
         defaults={
             **COMMON,
-            "decoder_sparse_step": 1,
-            "mlp_only_layers": [],
-            "norm_topk_prob": True,  # transformers' class always renormalises
+            "scoring_func": "sigmoid",
+            "shared_intermediate_size": 0,
+            "use_qk_norm": True,
             "rms_norm_eps": 1e-6,
-            "rope_theta": 500000.0,
+            "rope_theta": 5000000.0,
+            "head_dim": 128,
+            "num_experts_per_tok": 8,
+            "num_key_value_heads": 8,
         },
-        derived_head_dim=True,
-        limits={
-            "tie_word_embeddings": Limit(
-                values=(False,), reason="mlx-lm's class asks for an output layer of its own"
-            )
+        renames=((r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),),
+        neutral={
+            "scoring_func": ("sigmoid",),
+            "use_routing_bias": (True,),
+            "shared_intermediate_size": (0,),
+            "qk_norm_type": ("per_layer",),
         },
-        renames=(
-            (r"^model\.language_model\.", "language_model.model."),
-            (r"^lm_head\.", "language_model.lm_head."),
-        ),
-        reference="qwen3_vl_moe",
+        inert=(
+            "use_mtp",
+            "num_mtp_modules",
+            "shared_moe_mode",
+        ),  # heads that are dropped, experts there are none of,
+        module_names=(("block_sparse_moe", "mlp"),),
     ),
     Family(
         model_type="minimax_m3_vl",
         runtime="minimax_m3_vl",
         blocks=("block_sparse_moe", "mlp"),
         runtime_block="block_sparse_moe",
+        renormalises_one_expert=True,
         layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
         text_args="minimax_m3_vl.TextArgs",
         text_type="minimax_m3_vl_text",
@@ -71,6 +80,10 @@ SEEING: tuple[Family, ...] = (
             "index_block_size": None,
             "index_topk_blocks": None,
             "partial_rotary_factor": 0.5,
+            "head_dim": 128,
+            "num_experts_per_tok": 4,
+            "num_key_value_heads": 4,
+            "rotary_dim": 64,
         },
         # The published config nests what transformers 5 spells out.
         derived={
@@ -92,7 +105,9 @@ SEEING: tuple[Family, ...] = (
             (r"\.indexer\.([qk]_(?:proj|norm))\.", r".index_\1."),
             (r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),
         ),
-        reshapes=(JOINED_GATE_UP,),
-        reference="minimax_m3_vl",
+        reshapes=(_JOINED_GATE_UP,),
     ),
+)
+RECOGNISED: tuple[Recognised, ...] = (
+    Recognised(model_type="minimax", layouts={"per_expert_w": MAPPED, "stacked_fused": MAPPED}),
 )

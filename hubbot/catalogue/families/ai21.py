@@ -1,4 +1,4 @@
-"""Families that run on a model class of hubbot's own, because mlx-lm's class computes something else.
+"""AI21: Jamba, on a model class of hubbot's own.
 
 A row knows one model type; it never reads a checkpoint.
 """
@@ -8,7 +8,7 @@ from hubbot.catalogue.families.provenances import PER_EXPERT, QWEN_FUSED
 from hubbot.catalogue.families.row import Extension, Family
 from hubbot.catalogue.reshapes import CONVOLUTION
 
-EXTENDED: tuple[Family, ...] = (
+FAMILIES: tuple[Family, ...] = (
     Family(
         model_type="jamba",
         runtime="jamba",
@@ -18,6 +18,7 @@ EXTENDED: tuple[Family, ...] = (
         ),
         blocks=("feed_forward",),
         runtime_block="feed_forward",
+        renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED},
         defaults={
             **COMMON,
@@ -47,41 +48,5 @@ EXTENDED: tuple[Family, ...] = (
             "num_logits_to_keep",
             "calc_logits_for_entire_prompt",
         ),
-        reference="jamba",
-    ),
-    Family(
-        model_type="ernie4_5_moe",
-        runtime="ernie4_5_moe",
-        extension=Extension(
-            file="ernie4_5_moe.py",
-            reason="mlx-lm's ernie4_5_moe class throws away the router's correction biases and so chooses other "
-            "experts",
-        ),
-        blocks=("mlp",),
-        runtime_block="mlp",
-        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED},
-        defaults={
-            **COMMON,
-            "tie_word_embeddings": True,
-            "num_key_value_heads": 4,
-            "max_position_embeddings": 131072,
-            "rms_norm_eps": 1e-5,
-            "rope_theta": 500000.0,
-            "use_bias": False,
-            "moe_num_experts": 64,
-            "moe_num_shared_experts": 2,
-            "moe_intermediate_size": 1536,
-            "moe_k": 6,
-            "moe_norm_min": 1e-12,
-            "moe_layer_start_index": 1,
-            "moe_layer_end_index": -1,
-            "moe_layer_interval": 1,
-        },
-        derived_head_dim=True,
-        renames=((r"\.mlp\.(?:gate\.)?moe_statics\.e_score_correction_bias$", ".mlp.expert_bias"),),
-        neutral={"moe_use_aux_free": (True,), "moe_gate": ("topk",), "moe_gate_act": ("softmax",)},
-        # Of training; and of a multi-token-prediction head, whose tensors are left out by name.
-        inert=("moe_capacity", "moe_aux_loss_lambda", "num_nextn_predict_layers"),
-        reference="ernie4_5_moe",
     ),
 )
