@@ -1,6 +1,6 @@
 """The forms that experts can be rewritten between: their names, orientation, order, and where each matrix lives.
 
-Which order of gate and up a model type uses is knowledge (namings.py), never inferred from shapes.
+Which order of gate and up a model type uses is knowledge (the rows of families), never inferred from shapes.
 It never reads weights.
 """
 
@@ -129,7 +129,7 @@ def proven(order: str | None, part: str) -> str:
     if order is None:
         raise AmbiguousLayout(
             f"nothing proves how gate and up share {part!r} in this model type",
-            hint="the forms per-expert and stacked keep them apart; a row in catalogue/namings.py decides it",
+            hint="the forms per-expert and stacked keep them apart; its row in catalogue/families decides it",
         )
     return order
 
