@@ -11,8 +11,8 @@ from typing import Any
 
 from hubbot.catalogue import packings, resolution, runtimes
 from hubbot.catalogue.experts import expert_layouts
+from hubbot.catalogue.experts.completeness import check_layers
 from hubbot.catalogue.experts.expert_layouts import ExpertTensor
-from hubbot.catalogue.experts.expert_sets import check_layers
 from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family
 from hubbot.catalogue.reshapes import Reshaped, reshaped

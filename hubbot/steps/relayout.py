@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hubbot import __version__
+from hubbot.catalogue.experts.expert_layouts import target_words
 from hubbot.catalogue.experts.relayout_moves import Output, Rearrangement
 from hubbot.checkpoints import Checkpoint, FileInfo, stored_bytes
 from hubbot.engine.byte_ranges import Extents
@@ -119,8 +120,9 @@ def _digests(journal: Journal) -> tuple[FileInfo, ...]:
     return tuple(journal.files.get(path.name) or digest(path, path.name) for path in paths)
 
 
-def _variant(made: Rearrangement) -> str:
-    return f"relayout {made.to}"
+def _variants(made: Rearrangement) -> tuple[str, ...]:
+    """Return what a mark calls the rewritten form, the present word first, then what earlier versions wrote."""
+    return tuple(f"relayout {word}" for word in target_words(made.to))
 
 
 def _mark(checkpoint: Checkpoint, made: Rearrangement, files: tuple[FileInfo, ...]) -> dict[str, object]:
@@ -128,7 +130,7 @@ def _mark(checkpoint: Checkpoint, made: Rearrangement, files: tuple[FileInfo, ..
         "made_by": "hubbot",
         "format": FORMAT,
         "source": source_of(checkpoint.repo),
-        "variant": _variant(made),
+        "variant": _variants(made)[0],
         "form": asdict(made.form),
         "versions": {"hubbot": __version__},
         "files": [asdict(file) for file in files],
@@ -139,7 +141,8 @@ def _refuse_foreign(checkpoint: Checkpoint, made: Rearrangement, source: Path, o
     if not out.exists():
         return
     mark = read_mark(out) if out.is_dir() else None
-    if mark is None or not same_origin(mark, checkpoint.repo, _variant(made)) or out.samefile(source):
+    is_own = mark and any(same_origin(mark, checkpoint.repo, variant) for variant in _variants(made))
+    if not is_own or out.samefile(source):
         raise WrongUsage(
             f"the folder exists and its {MARK} does not mark the same source in the same form",
             where=str(out),

@@ -46,8 +46,8 @@ def test_a_pair_is_turned_and_unzipped_within_its_limit(tmp_path: Path, limit: i
     values = np.arange(EXPERTS * HIDDEN * 2 * WIDTH, dtype=np.uint16).reshape(EXPERTS, HIDDEN, 2 * WIDTH)
     (tmp_path / "w").write_bytes(b"\0" * 7 + values.tobytes())
     gated = frozenset({"gate", "up", "down"})
-    zipped = target("fused-transposed", naming_of("gpt_oss"), gated)
-    plain = target("fused", naming_of("qwen3_moe"), gated)
+    zipped = target("stacked_fused_transposed", naming_of("gpt_oss"), gated)
+    plain = target("stacked_fused", naming_of("qwen3_moe"), gated)
     output = Output(
         name="o", dtype="BF16", shape=(EXPERTS, 2 * WIDTH, HIDDEN), source="h.experts.gate_up_proj",
         pieces=turned(zipped, plain, ("gate", "up")),
