@@ -6,7 +6,6 @@ file is hubbot's own.
 
 import fnmatch
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from hubbot.artifacts import Artifact
 from hubbot.catalogue import extensions, tiktokens
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.errors import NeedsHuman
-from hubbot.folders import digest
+from hubbot.folders import file_info
 from hubbot.marks import MARK, mark
 from hubbot.plans import Plan, PlannedVariant
 
@@ -94,7 +93,8 @@ def finish(
 ) -> Artifact:
     """Complete the repo in `folder`, which holds the weights and their index, and return it as an artifact.
 
-    `known` are the files whose sha256 needs no second reading.
+    `known` are the files whose sha256 needs no second reading. Nothing is brought to the disk here: that is
+    done before the folder is renamed. Raises NeedsHuman where the tokenizer exists only as unknown code.
     """
     write_json(folder / CONFIG, config_of(plan, variant))
     if plan.config.get("model_file"):
@@ -105,9 +105,8 @@ def finish(
     for name, data in rewritten_tokenizer(source).items():
         (folder / name).write_bytes(data)
     paths = [path for path in sorted(folder.iterdir()) if path.name not in ABOUT and path.name[0] != "."]
-    files = tuple(known.get(path.name) or digest(path, path.name) for path in paths)
+    files = tuple(known.get(path.name) or file_info(path, path.name) for path in paths)
     write_json(folder / MARK, mark(plan, variant, files, verified=False))
-    _sync(folder)
     return Artifact(
         source=plan.source,
         variant=variant.name,
@@ -174,12 +173,3 @@ def _main_dtype(plan: Plan, variant: PlannedVariant) -> str:
 def is_side_file(name: str) -> bool:
     """Say whether a file of that name is taken over from the source."""
     return "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in SIDE_FILES)
-
-
-def _sync(folder: Path) -> None:
-    for path in [*folder.iterdir(), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -4,7 +4,6 @@ A journal belongs to one plan; one of another plan, or a file that is not as rec
 """
 
 import json
-import os
 import shutil
 import threading
 from contextlib import suppress
@@ -12,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hubbot.checkpoints import FileInfo
-from hubbot.folders import digest
+from hubbot.files.atomic_folders import write_file
+from hubbot.folders import file_info
 
 NAME = ".journal.json"
 
@@ -33,7 +33,7 @@ class Journal:
         trusted, recorded = self._recorded()
         for file in recorded:
             path = folder / file.path
-            if path.is_file() and (trusted or digest(path, file.path) == file):
+            if path.is_file() and (trusted or file_info(path, file.path) == file):
                 self.files[file.path] = file
         if not self.files:
             shutil.rmtree(folder, ignore_errors=True)
@@ -71,9 +71,4 @@ class Journal:
     def _save(self) -> None:
         files = [asdict(file) for file in self.files.values()]
         record = {"identity": self._identity, "run": self._run, "files": files}
-        aside = self.folder / f"{NAME}.partial"
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump(record, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.folder / NAME)
+        write_file(self.folder / NAME, json.dumps(record).encode())

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from hubbot.files.atomic_folders import flush
+
 BLOCK: Final = 4096
 # Bytes that go between a file and memory at once.
 PIECE: Final = 2 << 20
@@ -166,7 +168,7 @@ class UncachedWriter:
 
     def sync(self) -> None:
         """Return when every byte is safely on the disk."""
-        os.fsync(self._cached)
+        flush(self._cached)
 
     def close(self) -> None:
         """Close the file."""

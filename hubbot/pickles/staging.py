@@ -69,7 +69,7 @@ def unpickled(
     """
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / ".staging"
-    check_room(folder, checkpoint.weight_bytes - _size(aside))
+    check_room(folder, checkpoint.weight_bytes - _size(aside), purpose="the weights as safetensors")
     tensors = stage(source, checkpoint.shards, aside, shard_bytes=shard_bytes, progress=progress)
     for path in aside.iterdir():
         path.replace(folder / path.name)

@@ -22,7 +22,7 @@ from mlx_lm.utils import MODEL_ARCHITECTURE_REMAPPING, MODEL_REMAPPING, load_mod
 import hubbot
 from hubbot.catalogue import extensions
 from hubbot.errors import ConfigUnresolved, NoRuntime, StructureMismatch
-from hubbot.folders import digest
+from hubbot.files.digests import sha256_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ def own_file(folder: Path) -> str | None:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         name = config.get("model_file") if isinstance(config, dict) else None
-        own = name in extensions.names() and extensions.is_own(name, digest(folder / str(name), str(name)).sha256)
+        own = name in extensions.names() and extensions.is_own(name, sha256_of(folder / str(name)))
     except (OSError, ValueError, TypeError):
         return None
     return str(name) if own else None

@@ -7,21 +7,31 @@ made again; what fails leaves nothing behind. It proves nothing about the result
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from hubbot.artifacts import Artifact
 from hubbot.checkpoints import Checkpoint
 from hubbot.engine import streaming
 from hubbot.engine.journal import Journal
+from hubbot.engine.memory import physical_bytes
 from hubbot.engine.reader import Shards, Sources
 from hubbot.engine.slices import Slice, slices_of
 from hubbot.engine.tied_embeddings import check_tied
 from hubbot.engine.writer import Stored, WeightWriter
-from hubbot.errors import HubbotError
-from hubbot.files.variant_folders import aside, check_room, explained, move_into_place, prepare
+from hubbot.errors import HubbotError, OutOfRoom
+from hubbot.files.atomic_folders import (
+    check_room,
+    explain,
+    make_folder,
+    partial_folder,
+    refuse_foreign,
+    replace_folder,
+)
+from hubbot.files.sizes import readable
 from hubbot.finishing import CONFIG, INDEX, check_tokenizer, config_of, finish, write_json
-from hubbot.marks import fingerprint
+from hubbot.marks import MARK, fingerprint, read_mark, same_origin
 from hubbot.moves import Move
 from hubbot.plans import Plan, PlannedVariant
 from hubbot.progress import Progress
@@ -81,9 +91,51 @@ def convert(
         check_tied(checkpoint, plan, source)
     prepare(out, plan)
     with _journals(conversion) as journals:
-        check_room(out, plan.disk_bytes - sum(journal.nbytes for journal in journals))
+        needed = plan.disk_bytes - sum(journal.nbytes for journal in journals)
+        hint = "free some space, ask for fewer variants, or use --free-source with a repo of the Hub"
+        check_room(out, needed, purpose="the conversion", hint=hint)
         _make(conversion, conversion.windows, journals, progress)
         return _finish(conversion, journals)
+
+
+def prepare(out: Path, plan: Plan) -> None:
+    """Make folder `out`, and refuse to write over what is not hubbot's own.
+
+    Raises WrongUsage where `out` is a file, or where a variant's folder exists that was not made from the same
+    source by the same recipe.
+    """
+    for variant in plan.variants:
+        refuse_foreign(
+            out / variant.name,
+            partial(_is_ours, plan, variant),
+            f"the folder exists and its {MARK} does not mark the same source and recipe",
+        )
+    make_folder(out)
+
+
+def _is_ours(plan: Plan, variant: PlannedVariant, folder: Path) -> bool:
+    mark = read_mark(folder)
+    if mark is None or not same_origin(mark, plan.source, variant.name):
+        return False
+    return bool(mark.get("recipe") == variant.recipe)
+
+
+def check_memory(plan: Plan) -> None:
+    """Raise OutOfRoom, with the numbers, where the plan's peak is more than the machine's memory."""
+    there = physical_bytes()
+    if there is not None and there < plan.memory_bytes:
+        raise OutOfRoom(
+            f"the conversion needs {readable(plan.memory_bytes)} of memory, this machine has {readable(there)}",
+            where=plan.source.id,
+            hint="a single expert that cannot be cut is that large; leave out nvfp4, or use another machine",
+        )
+
+
+def move_into_place(artifact: Artifact, out: Path) -> Artifact:
+    """Replace `out`/variant by the finished folder, every byte on the disk, and return the artifact there."""
+    final = out / artifact.variant
+    replace_folder(Path(artifact.path), final)
+    return replace(artifact, path=str(final))
 
 
 def made_windows(conversion: Conversion) -> list[int]:
@@ -129,14 +181,14 @@ def _journals(conversion: Conversion) -> Iterator[list[Journal]]:
         stamps = _stamps(conversion)
         for variant in conversion.plan.variants:
             identity = _identity(conversion, variant, stamps)
-            journals.append(Journal(aside(conversion.out, variant.name), identity, run=conversion.run))
+            journals.append(Journal(partial_folder(conversion.out / variant.name), identity, run=conversion.run))
         yield journals
     except HubbotError:
         _clear(journals)
         raise
     except OSError as error:
         _clear(journals)
-        raise explained(error, conversion.out) from error
+        raise explain(error, conversion.out) from error
 
 
 def _clear(journals: Sequence[Journal]) -> None:
