@@ -7,7 +7,7 @@ from hubbot.checks.behaviour.corpus import WINDOW, corpus_text, read_text
 from hubbot.errors import WrongUsage
 from hubbot.files.digests import sha256_of
 
-SPEAKERS = Path(__file__).parents[3] / "hubbot" / "devhub" / "speakers"
+SPEAKERS = Path(__file__).parents[3] / "hubbot" / "devhub" / "demo_models"
 OWL, FOX = SPEAKERS / "owl", SPEAKERS / "fox"
 
 
