@@ -30,13 +30,13 @@ SIDE_FILES = (
     "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
     "generation_config.json", "LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*",
 )  # fmt: skip
-# Without one of these a tokenizer is only what its code makes of it.
+# If none of these files exists, the tokenizer is defined only by Python code in the repo.
 TOKENIZERS = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"}
 _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
-    """Return the source's files that are copied; NeedsHuman where the tokenizer exists only as code."""
+    """Return the source's files that are copied; raises NeedsHuman where the tokenizer exists only as code."""
     names = {file.path for file in checkpoint.files}
     code = sorted(name for name in names if name.endswith(".py") and "tokeniz" in name.lower())
     if code and not names & TOKENIZERS and not tiktokens.is_rewritable(names):
@@ -63,9 +63,9 @@ def check_tokenizer(source: Path) -> None:
 
 
 def rewritten_tokenizer(source: Path) -> dict[str, bytes]:
-    """Return the files, by name, that stand for a tokenizer which folder `source` holds only as code, if it does.
+    """Return the content by name of the files that replace a tokenizer which folder `source` holds only as code.
 
-    NeedsHuman where it is other code than is known.
+    It is empty where there is no such code; raises NeedsHuman where it is code that no rewriting knows.
     """
     if not tiktokens.is_rewritable({path.name for path in source.iterdir()}):
         return {}
@@ -118,7 +118,7 @@ def finish(
 
 
 def _copy_side_file(source: Path, target: Path) -> None:
-    """Copy byte for byte, but for an auto_map that would make a loader run another repo's code."""
+    """Copy byte for byte, except an `auto_map`, which would make a loader run code of another repo."""
     if source.name == "tokenizer_config.json":
         try:
             config = json.loads(source.read_bytes())

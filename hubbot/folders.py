@@ -14,7 +14,10 @@ WEIGHTS = (".safetensors", ".bin")
 
 
 class Folder:
-    """The files of one local folder; its revision is a digest of names, sizes and the beginning of each."""
+    """The files of one local folder; its revision is a digest of their names, sizes and first bytes.
+
+    Raises RepoMissing where there is no such folder.
+    """
 
     def __init__(self, path: Path) -> None:
         if not path.is_dir():

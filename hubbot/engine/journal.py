@@ -1,6 +1,6 @@
-"""Which weight files of a conversion are complete, with their sha256: what a killed conversion need not redo.
+"""Record which weight files of a conversion are complete, with sha256, so that a killed one goes on from there.
 
-A journal belongs to one plan; one of another plan, or a file that is not as recorded, is thrown away.
+A journal belongs to one plan; what another plan left, and files that are not as recorded, are deleted.
 """
 
 import json
@@ -18,10 +18,11 @@ NAME = ".journal.json"
 
 
 class Journal:
-    """The complete files of one variant's folder; opening it keeps those that are as recorded.
+    """The complete files in one variant's folder; opening it deletes everything else there.
 
-    Files are hashed to see that they are, unless the journal was last written by the same `run`: a run is one
-    undisturbed series of calls, and a run that was killed never comes back under its name.
+    Recorded files are hashed and compared, unless the journal was last written by the same `run`: a run is one
+    undisturbed series of calls, and a run that was killed never comes back under its name. `identity` names the
+    plan.
     """
 
     def __init__(self, folder: Path, identity: str, *, run: str | None = None) -> None:
@@ -57,7 +58,7 @@ class Journal:
             self._save()
 
     def close(self) -> None:
-        """Remove the journal: what it spoke of is finished."""
+        """Remove the journal: the folder is finished."""
         (self.folder / NAME).unlink(missing_ok=True)
 
     def _recorded(self) -> tuple[bool, list[FileInfo]]:

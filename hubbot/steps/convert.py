@@ -1,7 +1,9 @@
-"""Stream a checkpoint through its plan: one read of the source, every variant written, a few slices in memory.
+"""Convert a checkpoint by its plan: read the source once, write every variant, hold a few slices in memory.
 
-Files are made aside, fsynced and renamed, window by window. What is complete aside survives a kill and is not
-made again; what fails leaves nothing behind. It proves nothing about the result: that is the referee's work.
+1. Open a journal per variant in `.<variant>.partial`: complete files of a killed run stay. 2. Per window: cut its
+moves into slices and stream them (read, compute, write); complete files are synced and recorded. 3. Finish: index,
+config, side files, mark; sync and rename to `<variant>`. An error leaves nothing behind; a kill leaves the
+journals. It proves nothing about the result: that is the referee's work.
 """
 
 import shutil
@@ -42,7 +44,7 @@ from hubbot.windows import Window, windows_of
 class Bounds:
     """How much may be in memory and in one file: bytes that slices may take together, bytes per output shard.
 
-    `is_numbered` says that the weights are numbers of elements: what they are tells nothing.
+    `is_numbered` is True for tracer runs: weights are element ids, so value checks (tied embeddings) are skipped.
     """
 
     working_bytes: int
@@ -139,7 +141,10 @@ def move_into_place(artifact: Artifact, out: Path) -> Artifact:
 
 
 def made_windows(conversion: Conversion) -> list[int]:
-    """Return the numbers of the windows whose weight files are complete aside, for every variant."""
+    """Return the numbers of the windows whose weight files are complete for every variant.
+
+    Raises WrongUsage as `prepare` does.
+    """
     prepare(conversion.out, conversion.plan)
     with _journals(conversion) as journals:
         made = []
@@ -159,7 +164,7 @@ def made_windows(conversion: Conversion) -> list[int]:
 
 
 def convert_window(conversion: Conversion, window: Window, progress: Progress) -> None:
-    """Make the weight files of one window aside, for every variant; raises as `convert` does."""
+    """Make the weight files of one window, for every variant; raises as `convert` does."""
     prepare(conversion.out, conversion.plan)
     with _journals(conversion) as journals:
         _make(conversion, [window], journals, progress)
@@ -168,14 +173,17 @@ def convert_window(conversion: Conversion, window: Window, progress: Progress) -
 
 
 def finish_windows(conversion: Conversion) -> tuple[Artifact, ...]:
-    """Complete the repos whose windows are all made, and move them into place."""
+    """Complete the variants' repos, whose windows must all be made, and move them into place.
+
+    Raises OutOfRoom on a full disk.
+    """
     with _journals(conversion) as journals:
         return _finish(conversion, journals)
 
 
 @contextmanager
 def _journals(conversion: Conversion) -> Iterator[list[Journal]]:
-    """Open what is made of every variant; on an error nothing is left behind."""
+    """Open the journal of every variant; on an error their folders are removed."""
     journals: list[Journal] = []
     try:
         stamps = _stamps(conversion)
@@ -209,48 +217,48 @@ def _make(
         progress(min(done, total), total, part.move.output)
 
     with Shards(conversion.source, sources) as shards, ExitStack() as stack:
-        lanes = [
-            streaming.Lane(
+        outputs = [
+            streaming.VariantOutput(
                 writer=stack.enter_context(_writer(conversion, variant, journal)), encodings=variant.encodings
             )
             for variant, journal in zip(plan.variants, journals, strict=True)
         ]
-        belt = streaming.Belt(shards=shards, sources=sources, variants=lanes)
+        run = streaming.StreamRun(shards=shards, sources=sources, variants=outputs)
         for window in windows:
-            _make_window(conversion, window, belt, tell)
+            _make_window(conversion, window, run, tell)
 
 
 def _make_window(
-    conversion: Conversion, window: Window, belt: streaming.Belt, tell: Callable[[Slice], None]
+    conversion: Conversion, window: Window, run: streaming.StreamRun, tell: Callable[[Slice], None]
 ) -> None:
     with ExitStack() as stack:
-        for lane, variant in zip(belt.variants, conversion.plan.variants, strict=True):
-            stack.enter_context(lane.writer.window({name for name, _, _ in _stored(window, variant)}))
-        streaming.run(list(_slices(conversion, window, belt)), belt, tell)
+        for output, variant in zip(run.variants, conversion.plan.variants, strict=True):
+            stack.enter_context(output.writer.window({name for name, _, _ in _stored(window, variant)}))
+        streaming.stream(list(_slices(conversion, window, run)), run, tell)
     for shard in window.released:
-        belt.shards.release(shard)
+        run.shards.release(shard)
 
 
-def _slices(conversion: Conversion, window: Window, belt: streaming.Belt) -> Iterator[Slice]:
+def _slices(conversion: Conversion, window: Window, run: streaming.StreamRun) -> Iterator[Slice]:
     limit = streaming.slice_limit(
         conversion.bounds.working_bytes,
         source_bytes=conversion.checkpoint.weight_bytes,
         output_bytes=conversion.plan.disk_bytes,
     )
-    sources = belt.sources
+    sources = run.sources
     for move in window.moves:
-        if not any(_is_wanted(lane, move) for lane in belt.variants):
+        if not any(_is_wanted(output, move) for output in run.variants):
             continue
         nbytes = sum(sources.nbytes(name) for name in move.sources)
         # One scale for a whole expert needs the whole expert.
-        whole = any(lane.encodings[move.output].global_scale for lane in belt.variants)
+        whole = any(output.encodings[move.output].global_scale for output in run.variants)
         most = int(limit * sources.share_stored(move))
         yield from slices_of(move, sources.shape(move.sources[0]), nbytes, max(1, most), whole_units=whole)
 
 
-def _is_wanted(lane: streaming.Lane, move: Move) -> bool:
-    parts = lane.encodings[move.output].parts(move.output, move.shape)
-    return any(lane.writer.wants(name) for name, _, _ in parts)
+def _is_wanted(output: streaming.VariantOutput, move: Move) -> bool:
+    parts = output.encodings[move.output].parts(move.output, move.shape)
+    return any(output.writer.wants(name) for name, _, _ in parts)
 
 
 def _writer(conversion: Conversion, variant: PlannedVariant, journal: Journal) -> WeightWriter:

@@ -14,7 +14,7 @@ from pathlib import Path
 from hubbot import __version__
 from hubbot.catalogue.experts.relayout_moves import Output, Rearrangement
 from hubbot.checkpoints import Checkpoint, FileInfo, stored_bytes
-from hubbot.engine.byte_ranges import Extents
+from hubbot.engine.byte_ranges import ByteRanges
 from hubbot.engine.journal import Journal
 from hubbot.engine.matrix_copy import Band, bands
 from hubbot.engine.writer import WeightWriter
@@ -100,14 +100,14 @@ def _stream(
 ) -> None:
     stored = [(output.name, output.dtype, output.shape) for output in made.outputs]
     with (
-        Extents(source) as extents,
+        ByteRanges(source) as ranges,
         WeightWriter(journal.folder, stored, shard_bytes=shard_bytes, journal=journal, form="pt") as writer,
         ThreadPoolExecutor(1) as pool,
     ):
         wanted = [output for output in made.outputs if writer.wants(output.name)]
         total, done = sum(map(_nbytes, wanted)), 0
         writing: Future[None] | None = None
-        for band in _bands(wanted, checkpoint, extents, working_bytes):
+        for band in _bands(wanted, checkpoint, ranges, working_bytes):
             if writing is not None:
                 writing.result()
             writing = pool.submit(writer.write_at, band.output, band.offset, band.data)
@@ -118,9 +118,11 @@ def _stream(
     write_json(journal.folder / INDEX, writer.index())
 
 
-def _bands(outputs: list[Output], checkpoint: Checkpoint, extents: Extents, working_bytes: int) -> Iterator[Band]:
+def _bands(
+    outputs: list[Output], checkpoint: Checkpoint, ranges: ByteRanges, working_bytes: int
+) -> Iterator[Band]:
     for output in outputs:
-        yield from bands(output, checkpoint.tensors, extents, working_bytes)
+        yield from bands(output, checkpoint.tensors, ranges, working_bytes)
 
 
 def _nbytes(output: Output) -> int:
