@@ -7,16 +7,16 @@ the random source is handed in, and the same source gives the same text.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING, Literal
 
-from hubbot.devhub.speakers import words
-from hubbot.devhub.speakers.deeds import GOALS, PLOTS, RIDDLES
+from tests.speakers import words
+from tests.speakers.more_plots import GOALS, PLOTS, RIDDLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from random import Random
 
-    from hubbot.devhub.speakers.plots import Plot
+    from tests.speakers.plots import Plot
 
 OPENINGS = (
     "Once upon a time there was {a_temper} {kind} named {hero}. {He} lived {home}.",
@@ -198,6 +198,12 @@ def _props(random: Random) -> dict[str, str]:
         "riddle": riddle,
         "answer": answer,
     }
+
+
+def demo_text() -> str:
+    """Return the text that the demo measures its models on, which hubbot/devhub/demo_models/stories.txt holds."""
+    random = Random(77)
+    return "\n\n".join(write_story(random).text for _ in range(40))
 
 
 def _asks(plot: Plot, slots: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,7 @@ The same kind of rows as in `plots`, apart only so that neither file grows too l
 
 from __future__ import annotations
 
-from hubbot.devhub.speakers.plots import FIRST, Plot
+from tests.speakers.plots import FIRST, Plot
 
 BUILD = Plot(
     topic="a {work}",

@@ -1,4 +1,4 @@
-"""The two spellings the speakers use: byte-level BPE with ChatML, and word-marker BPE with [INST].
+"""The tokenizers of the demo's models: byte-level BPE with ChatML, and word-marker BPE with [INST].
 
 Knows how a tokenizer is trained on the stories, how a conversation is written out, and the files that say so.
 Never touches weights.
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from hubbot.devhub.speakers.stories import hold_conversation
+from tests.speakers.stories import hold_conversation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hubbot.devhub.speakers.stories import Turn
+    from tests.speakers.stories import Turn
 
 VOCABULARY_SIZE = 768
 CONTEXT = 256
@@ -28,7 +28,7 @@ WORDS = Regex(r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tongue:
+class ChatFormat:
     """How a family writes documents and conversations; `end` is the token that stops a generation."""
 
     specials: tuple[str, ...]
@@ -57,7 +57,7 @@ class Tongue:
         return [part for part in parts if part[0]]
 
 
-CHATML = Tongue(
+CHATML = ChatFormat(
     specials=("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
     start="",
     end="<|im_end|>",
@@ -68,7 +68,7 @@ CHATML = Tongue(
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
     byte_level=True,
 )
-INST = Tongue(
+INST = ChatFormat(
     specials=("<unk>", "<s>", "</s>", "[INST]", "[/INST]"),
     start="<s>",
     end="</s>",
@@ -81,28 +81,28 @@ INST = Tongue(
 )
 
 
-def train_tokenizer(tongue: Tongue, seed: int) -> Tokenizer:
-    """Train the tongue's tokenizer on conversations; the same seed gives the same one."""
-    corpus = list(_corpus(Random(seed)))  # noqa: S311
-    return _byte_level(tongue, corpus) if tongue.byte_level else _word_marker(tongue, corpus)
+def train_tokenizer(chat: ChatFormat, seed: int) -> Tokenizer:
+    """Train the chat format's tokenizer on conversations; the same seed gives the same one."""
+    corpus = list(_corpus(Random(seed)))
+    return _byte_level(chat, corpus) if chat.byte_level else _word_marker(chat, corpus)
 
 
-def write_tokenizer(folder: Path, tongue: Tongue, tokenizer: Tokenizer) -> None:
+def write_tokenizer(folder: Path, chat: ChatFormat, tokenizer: Tokenizer) -> None:
     """Write tokenizer.json, tokenizer_config.json and generation_config.json."""
-    ends = [tongue.end] if tongue.after_story == tongue.end else [tongue.end, tongue.after_story]
+    ends = [chat.end] if chat.after_story == chat.end else [chat.end, chat.after_story]
     ids = [tokenizer.token_to_id(end) for end in ends]
-    start = tongue.start or None
+    start = chat.start or None
     settings: dict[str, Any] = {
         "add_bos_token": start is not None,
-        "added_tokens_decoder": {str(tokenizer.token_to_id(token)): _added(token) for token in tongue.specials},
+        "added_tokens_decoder": {str(tokenizer.token_to_id(token)): _added(token) for token in chat.specials},
         "bos_token": start,
-        "chat_template": tongue.template,
+        "chat_template": chat.template,
         "clean_up_tokenization_spaces": False,
-        "eos_token": tongue.end,
+        "eos_token": chat.end,
         "model_max_length": CONTEXT,
-        "pad_token": tongue.after_story,
+        "pad_token": chat.after_story,
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "unk_token": None if tongue.byte_level else tongue.specials[0],
+        "unk_token": None if chat.byte_level else chat.specials[0],
     }
     generation: dict[str, Any] = {"do_sample": True, "eos_token_id": ids if len(ids) > 1 else ids[0]}
     generation |= {"pad_token_id": ids[-1], "temperature": 0.7, "top_p": 0.9}
@@ -120,7 +120,7 @@ def _corpus(random: Random) -> Iterator[str]:
                 yield turn.content
 
 
-def _byte_level(tongue: Tongue, corpus: list[str]) -> Tokenizer:
+def _byte_level(chat: ChatFormat, corpus: list[str]) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -131,7 +131,7 @@ def _byte_level(tongue: Tongue, corpus: list[str]) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY_SIZE,
-        special_tokens=list(tongue.specials),
+        special_tokens=list(chat.specials),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -139,28 +139,26 @@ def _byte_level(tongue: Tongue, corpus: list[str]) -> Tokenizer:
     return tokenizer
 
 
-def _word_marker(tongue: Tongue, corpus: list[str]) -> Tokenizer:
+def _word_marker(chat: ChatFormat, corpus: list[str]) -> Tokenizer:
     """BPE over words marked with U+2581; what it has no letter for is spelled in byte tokens <0x00> to <0xFF>."""
     split = pre_tokenizers.Metaspace(prepend_scheme="first")
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.Punctuation()])
-    size = VOCABULARY_SIZE - 256 - len(tongue.specials)
+    size = VOCABULARY_SIZE - 256 - len(chat.specials)
     learner.train_from_iterator(corpus, trainers.BpeTrainer(vocab_size=size, show_progress=False))
     learned = json.loads(learner.to_str())["model"]
-    tokens = [*tongue.specials, *(f"<0x{byte:02X}>" for byte in range(256))]
+    tokens = [*chat.specials, *(f"<0x{byte:02X}>" for byte in range(256))]
     tokens += sorted(learned["vocab"], key=learned["vocab"].__getitem__)
     merges = [(left, right) for left, right in learned["merges"]]
     vocab = {token: number for number, token in enumerate(tokens)}
-    tokenizer = Tokenizer(
-        models.BPE(vocab, merges, byte_fallback=True, unk_token=tongue.specials[0], fuse_unk=True)
-    )
+    tokenizer = Tokenizer(models.BPE(vocab, merges, byte_fallback=True, unk_token=chat.specials[0], fuse_unk=True))
     tokenizer.pre_tokenizer = learner.pre_tokenizer
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    tokenizer.add_special_tokens(list(tongue.specials))
+    tokenizer.add_special_tokens(list(chat.specials))
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{tongue.start} $A", special_tokens=[(tongue.start, vocab[tongue.start])]
+        single=f"{chat.start} $A", special_tokens=[(chat.start, vocab[chat.start])]
     )
     return tokenizer
 

@@ -5,7 +5,7 @@ import numpy as np
 from mlx import nn
 from mlx_lm.models.switch_layers import SwitchGLU, SwitchMLP
 
-from hubbot.runtime.routed_experts import Uses, counting
+from hubbot.runtime.expert_hooks import ExpertCounts, counting
 
 
 class Two(nn.Module):  # type: ignore[misc]
@@ -21,7 +21,7 @@ class Two(nn.Module):  # type: ignore[misc]
 
 def test_every_choice_of_every_layer_is_counted_and_the_classes_are_left_as_they_were() -> None:
     calls = (SwitchGLU.__call__, SwitchMLP.__call__)
-    uses = Uses()
+    uses = ExpertCounts()
     with mx.stream(mx.cpu):
         model = Two()
         for _ in range(2):
@@ -37,7 +37,7 @@ def test_every_choice_of_every_layer_is_counted_and_the_classes_are_left_as_they
 
 
 def test_a_model_without_experts_has_no_layers_to_count() -> None:
-    uses = Uses()
+    uses = ExpertCounts()
     with mx.stream(mx.cpu), counting(nn.Linear(4, 4), uses):
         assert np.array(mx.ones(1)).sum() == 1
     assert uses.counts == {}

@@ -11,10 +11,10 @@ import mlx_lm
 import pytest
 from mlx import nn
 
-from hubbot.devhub import speakers
-from hubbot.devhub.speakers.stories import split_words, vocabulary, write_story
+from hubbot.devhub import demo_models
+from tests.speakers.stories import split_words, vocabulary, write_story
 
-FOLDER = Path(speakers.__file__).parent
+FOLDER = Path(demo_models.__file__).parent
 BLOCKS = {"fox": "mlp", "owl": "block_sparse_moe"}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from hubbot.devhub.speakers.weights import halve, read_weights, widen, write_weights
+from hubbot.devhub.demo_models.weights import halve, read_weights, widen, write_weights
 
 if TYPE_CHECKING:
     from pathlib import Path

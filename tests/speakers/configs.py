@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from hubbot.devhub.speakers.tongues import CONTEXT, VOCABULARY_SIZE
+from tests.speakers.chat_tokenizers import CONTEXT, VOCABULARY_SIZE
 
 FOX: Final[dict[str, Any]] = {
     "architectures": ["Qwen3MoeForCausalLM"],

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
 
-from hubbot.devhub.speakers.deeds import PLOTS
-from hubbot.devhub.speakers.stories import (
+from hubbot.devhub import demo_models
+from tests.speakers.more_plots import PLOTS
+from tests.speakers.stories import (
     EXCUSES,
     call_roll,
+    demo_text,
     hold_conversation,
     split_words,
     vocabulary,
     write_story,
 )
-from hubbot.devhub.speakers.words import HE_NAMES, SHE_NAMES
+from tests.speakers.words import HE_NAMES, SHE_NAMES
 
 
 def test_the_same_seed_tells_the_same_stories() -> None:
@@ -98,3 +101,8 @@ def test_a_roll_call_brings_its_animals_back() -> None:
 
         assert 2 <= len(set(named)) <= 3
         assert len(named) >= 8
+
+
+def test_the_demos_text_is_what_the_stories_are_today() -> None:
+    path = Path(demo_models.__file__).parent / "stories.txt"
+    assert path.read_text(encoding="utf-8") == demo_text()

@@ -1,4 +1,4 @@
-"""Trains the speakers with MLX on a CPU in float32: `python -m hubbot.devhub.speakers.train fox owl`.
+"""Trains the demo's models with MLX on a CPU in float32: `python -m tests.speakers.train fox owl`.
 
 Runs mlx-lm's own model classes through a forward of its own that computes every expert and masks by the router
 (the same function, checked at the end), since that is quicker than a gather on a CPU. Not part of the product.
@@ -22,9 +22,10 @@ from mlx import nn, optimizers
 from mlx.utils import tree_flatten
 from mlx_lm.models import mixtral, qwen3_moe
 
-from hubbot.devhub.speakers import tongues, words
-from hubbot.devhub.speakers.configs import FOX, OWL
-from hubbot.devhub.speakers.stories import call_roll, hold_conversation, write_story
+from hubbot.devhub import demo_models
+from tests.speakers import chat_tokenizers, words
+from tests.speakers.configs import FOX, OWL
+from tests.speakers.stories import call_roll, hold_conversation, write_story
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,12 +54,12 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """One speaker: its family's module, its config, its tongue, and its lessons by peak learning rate."""
+    """One speaker: its family's module, its config, its chat, and its lessons by peak learning rate."""
 
     name: str
     family: ModuleType
     config: dict[str, Any]
-    tongue: tongues.Tongue
+    chat: chat_tokenizers.ChatFormat
     block: str
     spellings: dict[str, str]
     seed: int
@@ -66,14 +67,14 @@ class Recipe:
 
 
 SHORT = Lesson(steps=250, rows=32, length=64, roll_calls=0.6, stories=0.4, recall=3.0)
-FULL = Lesson(steps=800, rows=8, length=tongues.CONTEXT, roll_calls=0.05, stories=0.4, recall=3.0)
-CALM = Lesson(steps=250, rows=8, length=tongues.CONTEXT, roll_calls=0.0, stories=0.4, recall=1.0)
+FULL = Lesson(steps=800, rows=8, length=chat_tokenizers.CONTEXT, roll_calls=0.05, stories=0.4, recall=3.0)
+CALM = Lesson(steps=250, rows=8, length=chat_tokenizers.CONTEXT, roll_calls=0.0, stories=0.4, recall=1.0)
 RECIPES = {
     "fox": Recipe(
         name="fox",
         family=qwen3_moe,
         config=FOX,
-        tongue=tongues.CHATML,
+        chat=chat_tokenizers.CHATML,
         block="mlp",
         spellings={"gate_proj": "gate_proj", "up_proj": "up_proj", "down_proj": "down_proj"},
         seed=8,
@@ -83,7 +84,7 @@ RECIPES = {
         name="owl",
         family=mixtral,
         config=OWL,
-        tongue=tongues.INST,
+        chat=chat_tokenizers.INST,
         block="block_sparse_moe",
         spellings={"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"},
         seed=13,
@@ -179,18 +180,18 @@ def batches(recipe: Recipe, tokenizer: Tokenizer, lesson: Lesson, random: Random
     props = (*words.SHE_NAMES, *words.HE_NAMES, *words.KINDS, *words.COLOURS, *words.THINGS, *words.FOODS)
     recalled = {tokenizer.encode(f" {word}", add_special_tokens=False).ids[-1] for word in props}
     for _ in range(lesson.steps):
-        table = np.array([_row(recipe.tongue, tokenizer, lesson, recalled, random) for _ in range(lesson.rows)])
+        table = np.array([_row(recipe.chat, tokenizer, lesson, recalled, random) for _ in range(lesson.rows)])
         ids, weights, documents = table.transpose(2, 0, 1)
         yield [mx.array(ids.astype(np.int32)), mx.array(weights.astype(np.float32)), mx.array(documents)]
 
 
 def _row(
-    tongue: tongues.Tongue, tokenizer: Tokenizer, lesson: Lesson, recalled: set[int], random: Random
+    chat: chat_tokenizers.ChatFormat, tokenizer: Tokenizer, lesson: Lesson, recalled: set[int], random: Random
 ) -> list[tuple[int, float, int]]:
     row: list[tuple[int, float, int]] = []
     while len(row) <= lesson.length:
         document, seen = len(row), set()
-        for text, learned in _document(tongue, lesson, random):
+        for text, learned in _document(chat, lesson, random):
             for number in tokenizer.encode(text, add_special_tokens=False).ids:
                 weight = lesson.recall if number in recalled & seen else 1.0
                 row.append((number, weight * learned, document))
@@ -198,13 +199,13 @@ def _row(
     return row[: lesson.length + 1]
 
 
-def _document(tongue: tongues.Tongue, lesson: Lesson, random: Random) -> list[tuple[str, bool]]:
+def _document(chat: chat_tokenizers.ChatFormat, lesson: Lesson, random: Random) -> list[tuple[str, bool]]:
     chance = random.random()
     if chance < lesson.roll_calls:
-        return tongue.story_parts(call_roll(random))
+        return chat.story_parts(call_roll(random))
     if chance < lesson.roll_calls + lesson.stories:
-        return tongue.story_parts(write_story(random).text)
-    return tongue.talk_parts(hold_conversation(random))
+        return chat.story_parts(write_story(random).text)
+    return chat.talk_parts(hold_conversation(random))
 
 
 def begin(recipe: Recipe) -> nn.Module:
@@ -225,7 +226,7 @@ def teach(
     recipe: Recipe, model: nn.Module, tokenizer: Tokenizer, peak: float, lessons: tuple[Lesson, ...]
 ) -> None:
     """Train the model in place through lessons that share one rise and fall of the learning rate."""
-    random = Random(f"{recipe.seed} {peak}")  # noqa: S311
+    random = Random(f"{recipe.seed} {peak}")
     warm = optimizers.linear_schedule(0, peak, 60)
     cool = optimizers.cosine_decay(peak, sum(lesson.steps for lesson in lessons) - 60, peak / 100)
     rate = optimizers.join_schedules([warm, cool], [60])
@@ -256,14 +257,14 @@ def save(recipe: Recipe, model: nn.Module, tokenizer: Tokenizer, folder: Path) -
             weights[f"{before}experts.{number}.{spelling}.weight"] = expert.astype(mx.bfloat16)
     mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(recipe.config, indent=2) + "\n", encoding="utf-8")
-    tongues.write_tokenizer(folder, recipe.tongue, tokenizer)
+    chat_tokenizers.write_tokenizer(folder, recipe.chat, tokenizer)
 
 
 def report(recipe: Recipe, model: nn.Module, tokenizer: Tokenizer) -> None:
     """Print the held-out loss, the experts' shares, and how far this forward is from mlx-lm's."""
     unseen = replace(CALM, steps=8)
     losses, shares = [], []
-    for ids, weights, documents in batches(recipe, tokenizer, unseen, Random(-1 - recipe.seed)):  # noqa: S311
+    for ids, weights, documents in batches(recipe, tokenizer, unseen, Random(-1 - recipe.seed)):
         losses.append(loss(model, recipe.block, ids, weights, documents)[1].item())
         shares.append(np.array(mx.stack(forward(model, recipe.block, ids[:, :-1], documents[:, :-1])[2])))
         whole = forward(model, recipe.block, ids[:1, :-1], mx.zeros_like(ids[:1, :-1]))[0]
@@ -278,11 +279,11 @@ def main() -> None:
     mx.set_default_device(mx.cpu)
     for name in sys.argv[1:]:
         recipe = RECIPES[name]
-        tokenizer = tongues.train_tokenizer(recipe.tongue, recipe.seed)
+        tokenizer = chat_tokenizers.train_tokenizer(recipe.chat, recipe.seed)
         model = begin(recipe)
         for peak, lessons in recipe.lessons:
             teach(recipe, model, tokenizer, peak, lessons)
-        save(recipe, model, tokenizer, Path(__file__).parent / name)
+        save(recipe, model, tokenizer, Path(demo_models.__file__).parent / name)
         report(recipe, model, tokenizer)
 
 
