@@ -1,13 +1,9 @@
-"""Make the referee's defaults file from transformers' config classes: what they take for keys a config leaves out.
+"""The referee's defaults file, from transformers' config classes: what they take for keys a config leaves out.
 
-    python -m tests.make_defaults [--write]
-
-It needs transformers in the version that the extras pin, and no torch. Without --write it prints the file.
+`python -m tests.refresh` writes it. It needs transformers in the version that the extras pin, and no torch.
 """
 
-import argparse
 import json
-import sys
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -20,13 +16,11 @@ from hubbot.checks import decisive
 from hubbot.checks.decisive.source_settings import DEFAULTS, GROUPS, NULL_IS_A_VALUE, OUTER
 
 PATH = Path(str(files(decisive) / DEFAULTS))
-# The same class under another name, where transformers has none of that name.
-SAME_CLASS = {"kimi_k2": "deepseek_v3"}
 
 
 def defaults_of(model_type: str) -> dict[str, Any] | None:
     """The decisive keys' defaults in the config class of a model type, or None where transformers has none."""
-    name = SAME_CLASS.get(model_type, model_type)
+    name = BY_MODEL_TYPE[model_type].transformers_type or model_type
     if name not in CONFIG_MAPPING:
         return None
     outer = CONFIG_MAPPING[name]
@@ -55,17 +49,3 @@ def render() -> str:
     ]
     head = f'{{\n "transformers": {json.dumps(version("transformers"))},\n "defaults": {{\n'
     return head + ",\n".join(lines) + "\n }\n}\n"
-
-
-def main() -> None:
-    """Print the file, or write it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true")
-    if parser.parse_args().write:
-        PATH.write_text(render(), encoding="utf-8")
-    else:
-        sys.stdout.write(render())
-
-
-if __name__ == "__main__":
-    main()

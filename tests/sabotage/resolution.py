@@ -1,13 +1,9 @@
 """Faults planted in how a source's config is resolved for the converter, and what the referee says of each.
 
-    python -m tests.sabotage.resolution [--write]
-
-Each fault is one that the resolution could have. It is planted in its tables, or done to the config
-that it writes; the source stays as it is. RESOLUTION.md is the table; a test holds it current. No torch.
+A fault is planted in the resolution's tables, or done to the config that it writes; the source stays as it is.
+RESOLUTION.md is the table, which `python -m tests.refresh` writes. It needs no torch.
 """
 
-import argparse
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +23,7 @@ HEAD = """# Faults in the resolution of decisive settings
 
 Each fault is planted in how hubbot resolves a source's config for the converter; the referee, which derives these
 settings a second time from the source's config.json, refuses the config that is written: {refused} of {count},
-without torch. This file is written by `python -m tests.sabotage.resolution --write`; a test holds it current.
+without torch. This file is written by `python -m tests.refresh`; a test holds it current.
 
 | decisive setting | fault | source | caught as | found | the source says |
 |---|---|---|---|---|---|
@@ -89,17 +85,3 @@ def render() -> str:
     rows = [row(fault) for fault in FAULTS]
     refused = sum("not caught" not in line for line in rows)
     return HEAD.format(refused=refused, count=len(rows)) + "\n".join(rows) + "\n"
-
-
-def main() -> None:
-    """Print the table, or write it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true")
-    if parser.parse_args().write:
-        PATH.write_text(render(), encoding="utf-8")
-    else:
-        sys.stdout.write(render())
-
-
-if __name__ == "__main__":
-    main()

@@ -44,7 +44,7 @@ def test_the_same_source_resolved_without_the_fault_is_accepted(fault: Fault) ->
 
 
 def test_the_table_is_current() -> None:
-    assert PATH.read_text(encoding="utf-8") == render(), "run python -m tests.sabotage.resolution --write"
+    assert PATH.read_text(encoding="utf-8") == render(), "run python -m tests.refresh"
 
 
 @pytest.mark.parametrize(

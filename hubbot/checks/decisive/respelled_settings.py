@@ -1,7 +1,7 @@
 """Decisive settings that a source spells in another form than the class that runs it: layer lists, patterns.
 
 Each rule is the referee's own, derived from the source's config alone; it gives None where the config does not
-spell the setting in that form. ALWAYS and UNSAID hold what transformers' code does without a key of its config.
+spell the setting in that form. What transformers' code does without a key of its config stands in code_facts.json.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,70 +10,27 @@ from typing import Any
 from hubbot.checks.decisive.source_settings import GROUPS, Setting, SourceSettings
 
 Rule = Callable[[SourceSettings], Setting | None]
-_QWEN_35 = ("qwen3_5_moe", "qwen3_5_moe_text")
-_GEMMA_4 = ("gemma4", "gemma4_text")
-# What transformers' modeling code does and asks no config for (transformers 5.24, models/*/modeling_*.py).
-ALWAYS: Mapping[str, Mapping[str, Any]] = {
-    **{kind: {"norm_topk_prob": True} for kind in (*_QWEN_35, "qwen3_vl_moe")},
-    "longcat_flash": {"norm_topk_prob": False},
-    "hunyuan_v1_moe": {"renormalise_top_k": True, "use_cla": False, "num_shared_expert": 1},
-    "solar_open": {"first_k_dense_replace": 0},
-}
-_BY_BIAS: Mapping[str, Any] = {"scoring_func": "sigmoid", "topk_method": "noaux_tc"}
-_LATENT: Mapping[str, Any] = {**_BY_BIAS, "moe_layer_freq": 1}
-# What it does where a published config does not say otherwise, and its own config class has no such key.
-UNSAID: Mapping[str, Mapping[str, Any]] = {
-    "deepseek_v3": _LATENT,
-    "kimi_k2": _LATENT,
-    "deepseek_v2": {"moe_layer_freq": 1},
-    "deepseek_v32": {**_LATENT, "indexer_rope_interleave": False},
-    "glm_moe_dsa": {**_LATENT, "indexer_rope_interleave": True},
-    "glm4_moe_lite": {**_LATENT, "first_k_dense_replace": 1},
-    "glm4_moe": _BY_BIAS,
-    "solar_open": {**_BY_BIAS, "use_qk_norm": False},
-    "exaone_moe": _BY_BIAS,
-    "mimo_v2_flash": {
-        **_BY_BIAS, "n_shared_experts": None, "add_swa_attention_sink_bias": True,
-        "add_full_attention_sink_bias": False,
-    },
-    "kimi_linear": {"first_k_dense_replace": 1, "moe_layer_freq": 1, "moe_router_activation_func": "sigmoid"},
-    "minimax_m2": {"scoring_func": "sigmoid", "use_qk_norm": True},
-    "minimax_m3_vl": {"use_qk_norm": True},
-    "laguna": {"moe_router_score_func": "sigmoid", "qkv_bias": False},
-    "afmoe": {"score_func": "sigmoid", "route_norm": True, "n_group": 1, "topk_group": 1},
-    "longcat_flash": {"router_bias": False},
-    "bailing_hybrid": {"rope_interleave": True},
-    "hunyuan_v1_moe": {
-        "use_qk_norm": True, "use_mixed_mlp_moe": True, "moe_layer_num_skipped": 0, "mlp_bias": False,
-    },
-    "hunyuan": {"moe_layer_num_skipped": 0},
-    "granitemoehybrid": {"mlp_bias": False},
-    "granitemoeshared": {"mlp_bias": False, "position_embedding_type": "rope"},
-    "dots1": {"mlp_bias": False},
-    "olmoe": {"mlp_bias": False},
-    **{kind: {"global_head_dim": 512, "sliding_window_pattern": 6} for kind in _GEMMA_4},
-    **{kind: {"decoder_sparse_step": 1, "full_attention_interval": 4} for kind in _QWEN_35},
-    "qwen3_next": {"full_attention_interval": 4},
-}  # fmt: skip
 
 
 def decisive(source: SourceSettings, field: str) -> Setting | None:
     """Return what the source says of a class's `field`; None where it is no decisive one, or nothing says it."""
     code = f"transformers' {source.model_type} code"
-    always, unsaid = ALWAYS.get(source.model_type, {}), UNSAID.get(source.model_type, {})
-    if field in always:
-        return Setting(value=always[field], key=code)
-    rule = RULES_OF.get((source.model_type, field)) or RULES.get(field)
+    if field in source.always:
+        return Setting(value=source.always[field], key=code)
+    rule = RULES.get(field)
     found = rule(source) if rule else None
     if found is None and field in GROUPS:
         found = source.said(*GROUPS[field])
-    if found is None and field in unsaid:
-        return Setting(value=unsaid[field], key=code)
+    if found is None and field in source.unsaid:
+        return Setting(value=source.unsaid[field], key=code)
     return found or source.default(field)
 
 
 def _width_of_a_head(source: SourceSettings) -> Setting | None:
-    found = source.said("head_dim", "attention_head_dim") or source.default("head_dim")
+    # With grouped linear layers transformers overwrites head_dim by the rotary width and keeps linear_head_dim.
+    is_overwritten = "layer_group_size" in {**source.defaults, **source.config}
+    names = ("linear_head_dim", "head_dim") if is_overwritten else ("head_dim", "attention_head_dim")
+    found = source.said(*names) or source.default("head_dim")
     hidden, heads = source.number("hidden_size"), source.number("num_attention_heads")
     if found is None and hidden and heads:
         return Setting(value=hidden // heads, key="hidden_size / num_attention_heads")
@@ -145,9 +102,12 @@ def _letters(source: SourceSettings) -> Setting | None:
     return said and Setting(value="".join(said.value), key=said.key)
 
 
-def _number_of_letters(source: SourceSettings) -> Setting | None:
-    found = _letters(source)
-    return found and Setting(value=len(found.value), key=found.key)
+def _number_of_layers(source: SourceSettings) -> Setting | None:
+    said = source.said(*GROUPS["num_hidden_layers"])
+    found = (
+        _letters(source) if said is None and source.said("layers_block_type", "hybrid_override_pattern") else None
+    )
+    return Setting(value=len(found.value), key=found.key) if found else said
 
 
 def _window_with_the_query(source: SourceSettings) -> Setting | None:
@@ -193,9 +153,14 @@ def _heads_of_each_layer(source: SourceSettings) -> Setting | None:
     return Setting(value=[heads] * layers, key="num_attention_heads")
 
 
-def _only_attention(source: SourceSettings) -> Setting | None:
-    layers = source.number("num_hidden_layers")
-    return None if layers is None else Setting(value=["attention"] * layers, key="the class's kind of layer")
+def _kinds_of_layers(source: SourceSettings) -> Setting | None:
+    """What layer_types says; where nothing speaks of kinds or windows, every layer has full attention."""
+    said, layers = source.said("layer_types"), source.number("num_hidden_layers")
+    windows = ("sliding_window", "attention_chunk_size", "hybrid_override_pattern", "layers_block_type")
+    is_plain = not any(source.config.get(key) or source.defaults.get(key) for key in windows)
+    if said is None and layers is not None and is_plain:
+        return Setting(value=["full_attention"] * layers, key="num_hidden_layers, all with full attention")
+    return said
 
 
 def _linear_attention(source: SourceSettings) -> Setting | None:
@@ -248,24 +213,12 @@ RULES: Mapping[str, Rule] = {
     "attn_config": _inside("attn_config", ("kv_n_heads", "clip_qkv")),
     "ffn_config": _inside("ffn_config", ("moe_num_experts", "moe_top_k", "ffn_hidden_size")),
     "renormalise_top_k": _renormalised_if_several,
-}
-RULES_OF: Mapping[tuple[str, str], Rule] = {
-    # transformers overwrites head_dim with the rotary width and keeps the heads' own as linear_head_dim.
-    ("bailing_hybrid", "head_dim"): lambda source: (
-        source.said("linear_head_dim", "head_dim") or source.default("head_dim")
-    ),
-    ("nemotron_h", "num_hidden_layers"): _number_of_letters,
-    ("granitemoehybrid", "layer_types"): _renamed(
-        "layer_types",
-        {"linear_attention": "mamba", "mamba": "mamba", "full_attention": "attention", "attention": "attention"},
-    ),
-    ("granitemoeshared", "layer_types"): _only_attention,
-    ("mimo_v2_flash", "hybrid_layer_pattern"): _renamed(
-        "layer_types", {"full_attention": 0, "sliding_attention": 1}
-    ),
-    ("mimo_v2_flash", "moe_layer_freq"): _sparse_or_not(yes=1, no=0),
-    ("mimo_v2_flash", "swa_num_attention_heads"): _same_as("swa_num_attention_heads", "num_attention_heads"),
-    ("mimo_v2_flash", "swa_num_key_value_heads"): _same_as("swa_num_key_value_heads", "num_key_value_heads", 2),
-    ("mimo_v2_flash", "swa_head_dim"): _same_as("swa_head_dim", "head_dim"),
-    ("mimo_v2_flash", "swa_v_head_dim"): _same_as("swa_v_head_dim", "v_head_dim"),
+    "num_hidden_layers": _number_of_layers,
+    "layer_types": _kinds_of_layers,
+    "moe_layer_freq": _sparse_or_not(yes=1, no=0),
+    "hybrid_layer_pattern": _renamed("layer_types", {"full_attention": 0, "sliding_attention": 1}),
+    "swa_num_attention_heads": _same_as("swa_num_attention_heads", "num_attention_heads"),
+    "swa_num_key_value_heads": _same_as("swa_num_key_value_heads", "num_key_value_heads", 2),
+    "swa_head_dim": _same_as("swa_head_dim", "head_dim"),
+    "swa_v_head_dim": _same_as("swa_v_head_dim", "v_head_dim"),
 }

@@ -2,7 +2,7 @@
 
 A second derivation, with a table of synonyms of its own: neither the code that resolves configs for the converter
 nor a family's row is asked. What a config leaves out is what transformers' config class takes for it, by
-transformers_defaults.json, which `python -m tests.make_defaults` makes from these classes.
+transformers_defaults.json, which `python -m tests.refresh` makes from these classes.
 """
 
 import json
@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 DEFAULTS = "transformers_defaults.json"
+CODE_FACTS = "code_facts.json"
 TEXT = "text_config"
 # The embeddings are tied by the outer config alone (transformers, modeling_utils.tie_weights).
 OUTER = frozenset({"model_type", "architectures", "tie_word_embeddings"})
@@ -79,6 +80,17 @@ def defaults_of(model_type: str) -> Mapping[str, Any]:
     return found
 
 
+@cache
+def code_facts() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+    """Return, by model type, what transformers' and mlx-lm's code do without a key of their configs.
+
+    "always" is what transformers does whatever a config says, "unsaid" what it does where a config does not say
+    otherwise, "class" what mlx-lm's class computes that has no field for it.
+    """
+    facts: dict[str, Any] = json.loads((files(__package__) / CODE_FACTS).read_text(encoding="utf-8"))
+    return facts
+
+
 def text_decoder(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the text decoder's config in one mapping: the outer keys, over them those inside text_config."""
     inner = config.get(TEXT)
@@ -96,6 +108,9 @@ class SourceSettings:
         self.config = text_decoder(config)
         self.model_type = str(config.get("model_type"))
         self.defaults = defaults_of(self.model_type)
+        self.always, self.unsaid, self.by_class = (
+            code_facts()[part].get(self.model_type, {}) for part in ("always", "unsaid", "class")
+        )
 
     def said(self, *keys: str) -> Setting | None:
         """Return the first of `keys`, each perhaps a dotted path, that the config holds a value for."""

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from hubbot.folders import digest
+from hubbot.files.digests import sha256_of
 
 _OTHERS = re.compile(r"\.(?:gitattributes|gitignore)$|\.(?:cache|git)/|(?:.*/)?(?:\.DS_Store$|\._)")
 
@@ -18,7 +18,7 @@ def hash_files(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and not _OTHERS.match(name) and not _is_leftover(path):
-            found[name] = digest(path, name).sha256 or ""
+            found[name] = sha256_of(path)
     return found
 
 

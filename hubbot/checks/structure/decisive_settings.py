@@ -4,7 +4,7 @@ The class that runs the artifact is asked what it makes of the artifact's config
 is compared with what the referee reads from the source's config.json. The converter's resolution is not asked.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hubbot.artifacts import Finding
@@ -15,24 +15,14 @@ from hubbot.checks.structure import finding
 CHECK = "decisive settings"
 # Judged as rotary embeddings, which are spelled in several keys at once.
 ROPE = frozenset({"rope_parameters", "rope_theta", "rope_scaling", "partial_rotary_factor", "rotary_dim"})
-# Where one group of experts is the same as none.
-NO_GROUPS = frozenset({"n_group", "num_expert_group", "topk_group"})
-# What classes compute that have no field for a setting; by model type where it is not the plain case.
+# What classes compute that have no field for a setting, but for those of which code_facts.json says otherwise.
 WITHOUT_A_FIELD: Mapping[str, Any] = {
     "attention_bias": False, "mlp_bias": False, "qkv_bias": False, "tie_word_embeddings": False, "n_group": 1,
     "topk_group": 1, "routed_scaling_factor": 1.0, "scoring_func": "softmax", "decoder_sparse_step": 1,
     "mlp_only_layers": [], "final_logit_softcapping": None, "clip_qkv": None, "norm_topk_prob": None,
 }  # fmt: skip
-WITHOUT_A_FIELD_OF: Mapping[tuple[str, str], Any] = {
-    **{(kind, "attention_bias"): True for kind in ("gpt_oss", "phimoe")},
-    **{(kind, "norm_topk_prob"): False for kind in ("deepseek_v2", "qwen2_moe")},
-    **{(kind, "norm_topk_prob"): True for kind in ("bailing_hybrid", "hunyuan", "hunyuan_v1_moe")},
-    **{
-        (kind, "scoring_func"): "sigmoid" for kind in ("bailing_hybrid", "minimax_m3_vl", "nemotron_h", "lfm2_moe")
-    },
-    ("qwen2_moe", "qkv_bias"): True,
-    ("lfm2_moe", "tie_word_embeddings"): True,
-}
+# Two names for one kind of layer.
+KINDS: Mapping[Any, str] = {"attention": "full_attention", "mamba": "linear_attention"}
 
 
 def check_decisive_settings(source: Mapping[str, Any], fields: Mapping[str, Any]) -> Iterator[Finding]:
@@ -70,7 +60,7 @@ def _without_a_field(settings: SourceSettings, fields: Mapping[str, Any]) -> Ite
         said = settings.said(*names)
         if said is None or any(field in fields for field in names):
             continue
-        computed = WITHOUT_A_FIELD_OF.get((settings.model_type, name), plain)
+        computed = settings.by_class.get(name, plain)
         if not _is_same(name, computed, said.value, fields):
             yield name, computed, said.value, said.key
     window, context = settings.number("sliding_window"), settings.number("max_position_embeddings")
@@ -87,13 +77,47 @@ def _differs(name: str, found: Any, expected: Any, key: str) -> Finding:
 
 
 def _is_same(name: str, found: Any, expected: Any, fields: Mapping[str, Any]) -> bool:
-    if name in NO_GROUPS and {found, expected} <= {None, 1}:
+    special = SPECIAL.get(name)
+    if special is not None and special(found, expected, fields):
         return True
-    if name == "head_dim" and found is None:
-        heads = fields.get("num_attention_heads")
-        return bool(heads) and expected == fields.get("hidden_size", 0) // heads
     if isinstance(found, Mapping) and isinstance(expected, Mapping):
         return all(key in found and found[key] == value for key, value in expected.items())
     if isinstance(found, list | tuple) and isinstance(expected, list | tuple):
         return list(found) == list(expected)
     return bool(found == expected) and isinstance(found, bool) == isinstance(expected, bool)
+
+
+def _is_one_group(found: Any, expected: Any, _fields: Mapping[str, Any]) -> bool:
+    return {found, expected} <= {None, 1}
+
+
+def _is_the_quotient(found: Any, expected: Any, fields: Mapping[str, Any]) -> bool:
+    heads = fields.get("num_attention_heads")
+    return found is None and bool(heads) and expected == fields.get("hidden_size", 0) // heads
+
+
+def _are_the_same_kinds(found: Any, expected: Any, _fields: Mapping[str, Any]) -> bool:
+    if not isinstance(found, list) or not isinstance(expected, list):
+        return False
+    return [KINDS.get(kind, kind) for kind in found] == [KINDS.get(kind, kind) for kind in expected]
+
+
+def _are_the_same_layers(found: Any, expected: Any, fields: Mapping[str, Any]) -> bool:
+    """Say whether a step between MoE layers, or a list that the class reads instead, comes to the same."""
+    if found is None:
+        return fields.get("mlp_layer_types") is not None
+    if not isinstance(found, int) or found < 1 or not isinstance(expected, list):
+        return False
+    dense = fields.get("first_k_dense_replace") or 0
+    return expected == [int(layer >= dense and layer % found == 0) for layer in range(len(expected))]
+
+
+# Settings whose values may be spelled in two ways that mean the same.
+SPECIAL: Mapping[str, Callable[[Any, Any, Mapping[str, Any]], bool]] = {
+    "n_group": _is_one_group,
+    "num_expert_group": _is_one_group,
+    "topk_group": _is_one_group,
+    "head_dim": _is_the_quotient,
+    "layer_types": _are_the_same_kinds,
+    "moe_layer_freq": _are_the_same_layers,
+}

@@ -20,7 +20,7 @@ from hubbot.checks.values.compared_slices import Compared, Slice, Slices
 from hubbot.checks.values.error_measure import WorstError
 from hubbot.checks.values.random_projections import RandomProjections
 from hubbot.checks.values.window_findings import WindowFindings
-from hubbot.folders import digest
+from hubbot.files.digests import sha256_of
 from hubbot.progress import Progress
 
 # Of the seeded rows of what is right anyway; both decoders and the contrasts take all of them.
@@ -56,7 +56,7 @@ def check_window(
     known = tuple(name for name in names if name in stored.by_name)
     findings = tuple(check_values(subject.expected, stored, progress, only=known))
     files = {stored.files.tensors[part].shard for name in known for part in stored.stored_names(name)}
-    digests = {file: digest(folder / file, file).sha256 or "" for file in sorted(files)}
+    digests = {file: sha256_of(folder / file) for file in sorted(files)}
     return WindowFindings(names=known, findings=findings, files=digests)
 
 

@@ -37,7 +37,8 @@ FULL, SLIDING, LINEAR = "full_attention", "sliding_attention", "linear_attention
         ("qwen3_5_moe_text", "norm_topk_prob", {"norm_topk_prob": False}, True),  # transformers never asks
         ("deepseek_v3", "scoring_func", {}, "sigmoid"),
         ("bailing_hybrid", "head_dim", {"head_dim": 64, "linear_head_dim": 128}, 128),
-        ("granitemoehybrid", "layer_types", {"layer_types": [LINEAR, FULL]}, ["mamba", "attention"]),
+        ("granitemoeshared", "layer_types", {"num_hidden_layers": 2}, [FULL, FULL]),
+        ("mimo_v2_flash", "moe_layer_freq", {"mlp_layer_types": ["dense", "sparse"]}, [0, 1]),
     ],
 )
 def test_a_setting_that_is_spelled_in_another_form(

@@ -22,7 +22,6 @@ UNTOLD: Mapping[str, set[str]] = {
     "hunyuan_v1_moe": {"cla_share_factor"},  # without cross-layer attention
     "nemotron_h": {"layer_types"},  # spelled out in hybrid_override_pattern
     "granitemoeshared": {"mamba_conv_bias", "mamba_proj_bias"},  # without a Mamba layer
-    "minimax_m3_vl": {"moe_layer_freq"},  # spelled out in mlp_layer_types
     "dots1": {"scoring_func"},  # the class takes the sigmoid whatever it says
 }
 
