@@ -43,10 +43,10 @@ class FreedConversion(Conversion):
         """Fetch, convert, judge and release window by window; then put the variants in their places."""
         prepare(self._out, plan)
         workspace = Workspace(root=self._out / ".freed")
-        if not workspace.has("plan") or workspace.plan() != plan:
+        if not workspace.is_for(plan):
             workspace.remove()
             workspace.save("checkpoint", self._checkpoint.to_json())
-            workspace.save("plan", plan.to_json())
+            workspace.save_plan(plan)
         Freeing(
             workspace=workspace,
             working_bytes=self._settings.working_bytes,

@@ -1,6 +1,7 @@
 """The folder of one job: what each stage leaves there for the next, so that a killed job resumes.
 
-Every file is written aside and renamed; a stage that finds its input missing or torn starts the job over.
+Every file is written aside and renamed; a stage that finds its input missing, torn or in the format of another
+version starts the job over.
 """
 
 import json
@@ -13,7 +14,7 @@ from hubbot.artifacts import Artifact, Report
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import WorkLost
 from hubbot.finishing import CONFIG
-from hubbot.plans import Layout, Plan
+from hubbot.plans import FORMAT, Layout, Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +78,42 @@ class Workspace:
         if lost is not None:
             raise WorkLost(f"{lost} of the job's source is gone", where=str(self.source))
 
+    def save_layout(self, layout: Layout) -> None:
+        """Write what classify found."""
+        self.save("layout", {"format": FORMAT, "layout": layout.to_json()})
+
     def layout(self) -> Layout:
-        """Return what classify saved."""
-        return Layout.from_json(self.load("layout"))
+        """Return what classify saved, or raise WorkLost where it is not there in this version's format."""
+        return Layout.from_json(self._of_this_format("layout")["layout"])
+
+    def save_plan(self, plan: Plan) -> None:
+        """Write what plan decided."""
+        self.save("plan", {"format": FORMAT, "plan": plan.to_json()})
 
     def plan(self) -> Plan:
-        """Return what plan saved."""
-        return Plan.from_json(self.load("plan"))
+        """Return what plan saved, or raise WorkLost where it is not there in this version's format."""
+        return Plan.from_json(self._of_this_format("plan")["plan"])
+
+    def is_for(self, plan: Plan) -> bool:
+        """Say whether this very plan was saved here."""
+        try:
+            return self.plan() == plan
+        except WorkLost:
+            return False
+
+    def check_format(self) -> None:
+        """Raise WorkLost where layout or plan were saved in the format of another version."""
+        for name in ("layout", "plan"):
+            if self.has(name):
+                self._of_this_format(name)
+
+    def _of_this_format(self, name: str) -> Any:
+        data = self.load(name)
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise WorkLost(
+                f"{name}.json of the job was written by another version", where=str(self.root / f"{name}.json")
+            )
+        return data
 
     def artifacts(self) -> list[Artifact]:
         """Return what convert saved."""
