@@ -126,7 +126,8 @@ def _fetched(source: str, checkpoint: "Checkpoint", staging: Path) -> Path:
     staging.mkdir(parents=True, exist_ok=True)
     here = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
     copies = 2 if has_pickles(checkpoint) else 1
-    check_room(staging, sum(file.size for file in files) - here + copies * checkpoint.weight_bytes)
+    needed = sum(file.size for file in files) - here + copies * checkpoint.weight_bytes
+    check_room(staging, needed, purpose="the download with the relayout")
     with bar("fetch") as tell:
         default_hub().fetch(checkpoint.repo, files, staging, tell)
     return staging

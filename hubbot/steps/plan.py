@@ -50,7 +50,7 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
     drops += [Drop(name=name, reason=reason) for name, reason in stored.dropped.items()]
     sources = Sources(tensors=physical.tensors, packed=stored.packed)
     planned = tuple(
-        kept_codes.marked(_variant(recipe, checkpoint, moves, parameters), moves, sources) for recipe in recipes
+        kept_codes.mark_kept(_variant(recipe, checkpoint, moves, parameters), moves, sources) for recipe in recipes
     )
     slices = slice_bytes(moves, planned, sources, working_bytes=working_bytes)
     return Plan(

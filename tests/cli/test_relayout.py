@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hubbot.devhub.demo_repos import Exhibit
+from hubbot.devhub.demo_repos import DemoRepo
 from tests.checkpoints_on_disk import edit_json, read_folder, rewrite
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site
@@ -59,7 +59,7 @@ def test_a_repo_is_fetched_rewritten_and_its_download_removed(hubbot: Shell, sit
 
 @pytest.mark.parametrize(("name", "code"), [("Hare-dense", 3), ("Fox-8x-MoE-broken", 4)])
 def test_what_cannot_be_rewritten_says_why(
-    hubbot: Shell, exhibits: dict[str, Exhibit], tmp_path: Path, name: str, code: int
+    hubbot: Shell, exhibits: dict[str, DemoRepo], tmp_path: Path, name: str, code: int
 ) -> None:
     out = tmp_path / "out"
     ended = hubbot("relayout", str(exhibits[name].folder), "--to", "stacked-fused", "--out", str(out), "--json")
