@@ -1,4 +1,4 @@
-"""How long work tells how far it is: a function of (done, total, what it is at)."""
+"""Progress callback: (done, total, label); `done` of `total` units of the work, `label` names the last piece."""
 
 from collections.abc import Callable
 from typing import TypeAlias

@@ -43,7 +43,7 @@ def audit_command(
     Example: hubbot audit --mlx-lm 0.32.1 --dry-run
     """
     from hubbot import settings
-    from hubbot.cli.running import stopping
+    from hubbot.cli.interrupts import stopping
     from hubbot.hub.client import default_hub
     from hubbot.jobs.audits import Auditing
     from hubbot.jobs.bot import open_records

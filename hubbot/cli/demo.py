@@ -29,7 +29,7 @@ def demo_command(
     Example: hubbot demo --serve
     """
     from hubbot import demo
-    from hubbot.cli.running import stopping
+    from hubbot.cli.interrupts import stopping
     from hubbot.settings import data_folder
 
     home = (folder or data_folder(sys.platform, Path.home()) / "demo").expanduser().resolve()

@@ -1,6 +1,6 @@
 """The command line's door: the list of commands, and one place that turns errors into exit codes.
 
-Commands live one file per noun; bodies import what they need, so that --help stays quick.
+Each command has a file of its name; bodies import what they need, so that --help stays quick.
 """
 
 import os
@@ -11,7 +11,26 @@ from typing import Annotated
 import typer
 
 from hubbot import __version__
-from hubbot.cli import audit, checkpoints, demo, devhub, doctor, jobs, layouts, published, relayout, running
+from hubbot.cli import (
+    audit,
+    cancel,
+    convert,
+    demo,
+    devhub,
+    doctor,
+    enqueue,
+    inspect,
+    jobs,
+    layouts,
+    published,
+    relayout,
+    retry,
+    run,
+    show,
+    smoke,
+    verify,
+    watch,
+)
 from hubbot.cli.output import data, print_error, print_json, talk
 from hubbot.engine import heaps
 from hubbot.errors import HubbotError, WrongUsage
@@ -38,8 +57,15 @@ def _options(
         raise typer.Exit
 
 
-for noun in (checkpoints, relayout, layouts, jobs, running, published, audit, doctor, demo, devhub):
-    noun.register(app)
+# The order is that of --help.
+for command in (
+    *(inspect, convert, verify, smoke, relayout, layouts),
+    *(enqueue, jobs, show, retry, cancel),
+    *(watch, run),
+    *(published, audit),
+    *(doctor, demo, devhub),
+):
+    command.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,6 +8,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
@@ -15,15 +16,16 @@ from typing import Any
 from hubbot import __version__
 from hubbot.artifacts import Report
 from hubbot.catalogue import runtimes
+from hubbot.conversion import stages
+from hubbot.conversion.conversion import Conversion
+from hubbot.conversion.source_files import bring_source
+from hubbot.conversion.workspace import Workspace
 from hubbot.errors import HubbotError, TryLater
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
 from hubbot.jobs.pipeline import recipe_key
-from hubbot.jobs.workspace import Workspace
-from hubbot.pickles.pickle_files import has_pickles
 from hubbot.progress import Progress
 from hubbot.settings import Settings
-from hubbot.steps import fetch, inspect
 from hubbot.store.queue import Queue
 from hubbot.store.records import PublishedVariant
 from hubbot.store.results import Results
@@ -97,8 +99,9 @@ class Auditing:
     def _source(
         self, workspace: Workspace, source: str, revision: str, variants: list[PublishedVariant]
     ) -> Iterator[Audited]:
+        conversion = self._conversion(workspace, source, revision)
         try:
-            self._bring(workspace, source, revision)
+            bring_source(conversion, stages.inspect(conversion), room_for=0)
         except TryLater:
             raise
         except HubbotError as error:
@@ -109,22 +112,24 @@ class Auditing:
         for item in variants:
             if self.cancelled.is_set():
                 return
-            yield self._record(item, self._judged(workspace, item))
+            yield self._record(item, self._judged(conversion, item))
 
-    def _bring(self, workspace: Workspace, source: str, revision: str) -> None:
-        checkpoint = inspect.inspect(self.hub.open(source, revision))
-        workspace.save("checkpoint", checkpoint.to_json())
-        fetch.fetch(checkpoint, self.hub, workspace.source, room_for=0, progress=self.progress)
-        if has_pickles(checkpoint):
-            self._child(workspace, "stage", {"shard_bytes": self.settings.shard_bytes})
+    def _conversion(self, workspace: Workspace, source: str, revision: str) -> Conversion:
+        return Conversion(
+            workspace=workspace,
+            settings=self.settings,
+            open_source=lambda: self.hub.open(source, revision),
+            origin=self.hub,
+            call=child.caller(self.settings, self.cancelled),
+            show=lambda _title: nullcontext(self.progress),
+        )
 
-    def _judged(self, workspace: Workspace, item: PublishedVariant) -> _Verdict:
-        folder = workspace.variant(item.variant)
+    def _judged(self, conversion: Conversion, item: PublishedVariant) -> _Verdict:
+        folder = conversion.workspace.variant(item.variant)
         try:
             files = self.hub.open(item.target_repo, None)
             self.hub.fetch(files.repo, files.files, folder, self.progress)
-            request = {"artifact": str(folder), "examination": self.settings.examination}
-            report = Report.from_json(self._child(workspace, "verify_folder", request))
+            report = stages.judge_folder(conversion, folder)
         except TryLater:
             raise
         except HubbotError as error:
@@ -133,16 +138,6 @@ class Auditing:
             shutil.rmtree(folder, ignore_errors=True)
         return _Verdict(
             revision=files.repo.revision, verdict=report.verdict, reason=_worst(report), gates=report.gates
-        )
-
-    def _child(self, workspace: Workspace, stage: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        return child.run(
-            [stage],
-            {"root": str(workspace.root), "source": str(workspace.source), **request},
-            timeout_seconds=self.settings.stage_hours * 3600,
-            cancelled=self.cancelled,
-            on_progress=lambda fields: self.progress(fields["done"], fields["total"], fields["what"]),
-            **child.child_settings(self.settings),
         )
 
     def _record(self, item: PublishedVariant, found: _Verdict) -> Audited:

@@ -11,7 +11,7 @@ from random import Random
 from hubbot.hub.client import Hub
 from hubbot.jobs.lock import runner_lock
 from hubbot.jobs.pipeline import OnProgress, Pipeline, runtime_key
-from hubbot.jobs.retry import Backoff
+from hubbot.jobs.retry import Backoff, rule_of
 from hubbot.jobs.scheduler import Scheduler
 from hubbot.jobs.watch_rounds import Watching
 from hubbot.jobs.worker import Emit, Worker
@@ -22,8 +22,6 @@ from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 
 logger = logging.getLogger(__name__)
-FIRST_PAUSE_SECONDS = 30.0
-LONGEST_PAUSE_SECONDS = 6 * 3600.0
 BEATS_PER_LEASE = 4
 UNFINISHED = frozenset({State.WAITING, State.RUNNING})
 
@@ -111,12 +109,7 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
     """Open the database and put the bot together over `hub`; `emit` and `on_progress` feed a display."""
     with open_records(settings) as records:
         queue, results = records.queue, records.results
-        retry = Backoff(
-            first_seconds=FIRST_PAUSE_SECONDS,
-            longest_seconds=LONGEST_PAUSE_SECONDS,
-            max_attempts=settings.max_attempts,
-            random=Random(),  # noqa: S311 - jitter, not a secret
-        )
+        retry = rule_of(settings, Random())  # noqa: S311 - jitter, not a secret
         pipeline = Pipeline(settings=settings, hub=hub, results=results, on_progress=on_progress)
         worker = Worker(
             queue=queue,

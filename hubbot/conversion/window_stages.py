@@ -1,22 +1,22 @@
-"""One window of a conversion as a child process runs it: convert it, judge it, and at the end finish the repos."""
+"""One window of a conversion as a child process runs it: convert it, judge it, and at the end finish the repos.
 
-from collections.abc import Callable, Mapping
+Paths in, plain data out, as in child_stages.py; shard_by_shard.py knows their order.
+"""
+
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from hubbot.checks.values.per_window import Judged
+from hubbot.conversion.workspace import Workspace, judged_name
 from hubbot.files.variant_folders import aside
-from hubbot.jobs.workspace import Workspace, judged_name
+from hubbot.progress import Progress
 from hubbot.steps import convert as converting
 from hubbot.steps import verify as verifying
 
-Progress = Callable[[Mapping[str, Any]], None]
 
-
-def _conversion(request: Mapping[str, Any]) -> converting.Conversion:
-    workspace = Workspace(root=Path(request["root"]))
-    return converting.Conversion.of(
+def _source_pass(workspace: Workspace, request: Mapping[str, Any]) -> converting.SourcePass:
+    return converting.SourcePass.of(
         workspace.checkpoint(),
         workspace.plan(),
         source=workspace.source,
@@ -29,32 +29,28 @@ def _conversion(request: Mapping[str, Any]) -> converting.Conversion:
 def open_windows(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Look at what an interrupted conversion left, hash it, and return the numbers of the windows it has made."""
     del progress
-    return {"made": converting.made_windows(_conversion(request))}
+    return {"made": converting.made_windows(_source_pass(Workspace.from_request(request), request))}
 
 
 def convert_window(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Make the weight files of window number `window`."""
-    conversion = _conversion(request)
-
-    def tell(done: int, total: int, what: str) -> None:
-        progress({"done": done, "total": total, "what": what})
-
-    converting.convert_window(conversion, conversion.windows[request["window"]], tell)
+    source_pass = _source_pass(Workspace.from_request(request), request)
+    converting.convert_window(source_pass, source_pass.windows[request["window"]], progress)
     return {}
 
 
 def judge_window(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Save what the values gate finds on the outputs of window number `window`, of every variant."""
-    workspace = Workspace(root=Path(request["root"]))
-    conversion = _conversion(request)
-    names = [move.output for move in conversion.windows[request["window"]].moves]
-    for variant in conversion.plan.variants:
+    workspace = Workspace.from_request(request)
+    source_pass = _source_pass(workspace, request)
+    names = [move.output for move in source_pass.windows[request["window"]].moves]
+    for variant in source_pass.plan.variants:
         judged = verifying.verify_part(
-            conversion.checkpoint,
+            source_pass.checkpoint,
             source=workspace.source,
             artifact=aside(workspace.out, variant.name),
             names=names,
-            progress=lambda done, total, what: progress({"done": done, "total": total, "what": what}),
+            progress=progress,
         )
         workspace.save(judged_name(variant.name, request["window"]), judged.to_json())
     return {}
@@ -63,14 +59,17 @@ def judge_window(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
 def finish_windows(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Complete the repos of all variants."""
     del progress
-    workspace = Workspace(root=Path(request["root"]))
-    artifacts = converting.finish_windows(_conversion(request))
+    workspace = Workspace.from_request(request)
+    artifacts = converting.finish_windows(_source_pass(workspace, request))
     workspace.save("artifacts", [artifact.to_json() for artifact in artifacts])
     return {"variants": [asdict(artifact) for artifact in artifacts]}
 
 
 def judged(workspace: Workspace, variant: str) -> Judged | None:
-    """Return what was found on all windows of a variant, or None where it was not judged in windows."""
-    found = sorted(workspace.root.glob(f"{judged_name(variant, 0)[:-1]}*.json"))
-    parts = [Judged.from_json(workspace.load(path.stem)) for path in found]
+    """Return the values gate's findings on all windows of a variant, or None where it was not judged in windows.
+
+    Raises WorkLost where a file of findings is torn.
+    """
+    files = sorted(workspace.root.glob(f"{judged_name(variant, 0)[:-1]}*.json"))
+    parts = [Judged.from_json(workspace.load(path.stem)) for path in files]
     return Judged.joined(parts) if parts else None

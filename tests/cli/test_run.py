@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hubbot.cli.running import stopping
+from hubbot.cli.interrupts import stopping
 from tests.cli.conftest import Shell
 from tests.hub.embedded import LFS_WARNING, ORG, Site
 from tests.story.bots import in_process

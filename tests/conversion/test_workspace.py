@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from hubbot.conversion.workspace import Workspace
 from hubbot.errors import TryLater, WorkLost
-from hubbot.jobs.workspace import Workspace
 
 
 @pytest.fixture
