@@ -105,12 +105,6 @@ class Results:
             row = session.exec(query).first()
             return None if row is None else Sighting(**row.model_dump(exclude={"id"}))
 
-    def sightings(self, limit: int | None = None) -> list[Sighting]:
-        """Return what watching has come across, the newest first."""
-        query = select(SightingRow).order_by(col(SightingRow.id).desc()).limit(limit)
-        with reading(self._engine) as session:
-            return [Sighting(**row.model_dump(exclude={"id"})) for row in session.exec(query).all()]
-
     def watermark(self, rule: str) -> str | None:
         """Return how far a watch rule has read, or None if it never ran."""
         with reading(self._engine) as session:
@@ -198,11 +192,3 @@ class Results:
             if job_id is not None:
                 session.execute(sa.update(PublicationRow).where(*this).values(report=refused))
         return audit
-
-    def audits(self, target_repo: str | None = None) -> list[Audit]:
-        """Return the audits, the newest first; of one published repo where it is named."""
-        query = select(AuditRow).order_by(col(AuditRow.id).desc())
-        if target_repo is not None:
-            query = query.where(col(AuditRow.target_repo) == target_repo)
-        with reading(self._engine) as session:
-            return [Audit(**row.model_dump(exclude={"id"})) for row in session.exec(query).all()]

@@ -15,6 +15,7 @@ from hubbot.jobs.pipeline import recipe_key, runtime_key
 from hubbot.lifecycle import Refused, State, advance
 from hubbot.settings import Settings, WatchRule
 from tests.hub.embedded import Site, calm, running
+from tests.store.recorded import sightings
 from tests.story.bots import bot, in_process, settings
 
 DENSE = {"config.json": b'{"model_type": "qwen3"}', "model.safetensors": b"\x02\0\0\0\0\0\0\0{}"}
@@ -43,7 +44,7 @@ def test_one_run_looks_enqueues_and_works_until_nothing_is_due(site: Site, opene
     repos = {site.seed(DENSE, tmp_path / "seed") for _ in range(3)}
     opened.run_once(threading.Event(), 0)
     assert {job.repo: job.state for job in opened.queue.jobs()} == dict.fromkeys(repos, State.SKIPPED)
-    assert {sighting.verdict for sighting in opened.results.sightings()} == {"enqueued"}
+    assert {sighting.verdict for sighting in sightings(opened.results)} == {"enqueued"}
     opened.run_once(threading.Event(), 0)
     assert len(opened.queue.jobs()) == 3
 
