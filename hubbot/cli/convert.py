@@ -75,10 +75,10 @@ def convert_command(
         variant_named(name)
     with tempfile.TemporaryDirectory(prefix="hubbot-") as folder:
         conversion = conversion_of(source, revision, chosen, Path(folder), here=("plan", "convert"))
-        whole_or_freed = (
+        strategy = (
             in_folder.free_source(conversion.origin, judged=verify) if free_source else in_folder.whole_source
         )
-        conversion = replace(conversion, variants=names, recipes=recipes, strategy=whole_or_freed)
+        conversion = replace(conversion, variants=names, recipes=recipes, strategy=strategy)
         plan, peak_disk_bytes = in_folder.plan(conversion)
         if dry_run:
             _print_plan(plan.to_json(), peak_disk_bytes, as_json=as_json)

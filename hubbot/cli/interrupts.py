@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks the work to stop where it can go on later, the second stops at once."""
+"""Ctrl-C and SIGTERM: the first asks the work to stop where it can resume, the second stops at once."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ from hubbot.cli.output import talk
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """Yield an event that Ctrl-C and SIGTERM set, so that work is given back instead of torn."""
+    """Yield an event that the first Ctrl-C or SIGTERM sets; the second raises KeyboardInterrupt."""
     stop = threading.Event()
 
     def set_stop(_signal: int, _frame: object) -> None:

@@ -1,4 +1,4 @@
-"""The command line's door: the list of commands, and one place that turns errors into exit codes.
+"""The command line: the list of commands, and the one place that turns errors into exit codes.
 
 Each command has a file of its name; bodies import what they need, so that --help stays quick.
 """
@@ -69,7 +69,7 @@ for command in (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with the code of errors.py."""
+    """Run the command line and exit with the code that errors.py gives the error, or 0."""
     heaps.share_one()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -87,13 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _usage_error(error: Exception, *, as_json: bool) -> int:
-    """Show the parser's own error and return its exit code; anything else is a fault and is raised."""
+    """Show the parser's own error and return its exit code; any other exception is a bug and is raised."""
     show = getattr(error, "show", None)
     if show is None:
         raise error
     if as_json:
-        told = error.format_message() if hasattr(error, "format_message") else str(error)
-        print_json({"error": WrongUsage(told, hint="--help shows how it is written").to_json()})
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        print_json({"error": WrongUsage(message, hint="--help shows how it is written").to_json()})
     show()
     return int(getattr(error, "exit_code", WrongUsage.exit_code))
 

@@ -34,7 +34,7 @@ def verify_command(
     corpus: Corpus = None,
     as_json: Json = False,
 ) -> None:
-    """Judge an artifact against its source; exit 0 if approved, 1 if refused. Whoever made it.
+    """Judge an artifact against its source; exit 0 if approved, 1 if refused. Whoever judged it.
 
     Example: hubbot verify ./Mixtral-8x7B ./mlx/4bit
     """
@@ -50,10 +50,10 @@ def verify_command(
         conversion = conversion_of(source, revision, chosen, root / "work")
         checkpoint = stages.inspect(conversion)
         with bar("fetch") as progress:
-            made = artifact_folder(artifact, root / "artifact", progress)
+            judged = artifact_folder(artifact, root / "artifact", progress)
         conversion = reading_in_place(conversion, checkpoint)
         bring_source(conversion, checkpoint, room_for=0)
-        report = stages.judge_folder(conversion, made)
+        report = stages.judge_folder(conversion, judged)
     if as_json:
         print_json({key: report.to_json()[key] for key in ("verdict", "gates", "findings")})
     else:

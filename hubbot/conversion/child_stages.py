@@ -1,4 +1,7 @@
-"""The heavy stages as a child process runs them: paths in, plain data out; no network, no token, no database."""
+"""The heavy stages as a child process runs them: paths in, plain data out; no network, no token, no database.
+
+Each takes its request and a progress callback; each raises what its step raises, WorkLost where its input is gone.
+"""
 
 import shutil
 from dataclasses import asdict
@@ -24,11 +27,15 @@ def plan(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     del progress
     workspace = Workspace.from_request(request)
     variants = [*request["variants"], *(read_recipe(Path(path)) for path in request.get("recipes", ()))]
-    made = planning.plan(
+    planned = planning.plan(
         workspace.checkpoint(), workspace.layout(), variants, working_bytes=request["working_bytes"]
     )
-    workspace.save("plan", made.to_json())
-    return {"memory_bytes": made.memory_bytes, "disk_bytes": made.disk_bytes, "versions": dict(made.versions)}
+    workspace.save("plan", planned.to_json())
+    return {
+        "memory_bytes": planned.memory_bytes,
+        "disk_bytes": planned.disk_bytes,
+        "versions": dict(planned.versions),
+    }
 
 
 def stage(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -98,17 +105,13 @@ def verify_folder(request: dict[str, Any], progress: Progress) -> dict[str, Any]
 
 
 def _examination(request: dict[str, Any], workspace: Workspace) -> Examination:
-    """Return how far to examine; what the unquantized model answers is kept for the source's other variants."""
+    """Return how much the behaviour gate examines; its baseline is kept for the next variant."""
     asked = dict(request.get("examination") or {})
-    corpus, answers = asked.pop("corpus", None), asked.pop("answers", None)
-    return Examination(
-        corpus=Path(corpus) if corpus else None,
-        answers=Path(answers) if answers else workspace.answers,
-        **asked,
-    )
+    corpus = asked.pop("corpus", None)
+    return Examination(corpus=Path(corpus) if corpus else None, answers=workspace.answers, **asked)
 
 
 def smoke(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Let one artifact folder speak and return the record."""
+    """Smoke-test one artifact folder and return the record."""
     del progress
     return smoking.smoke(Path(request["folder"]), max_tokens=request["max_tokens"]).to_json()

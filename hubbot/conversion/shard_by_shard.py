@@ -50,9 +50,9 @@ class ShardByShard:
             "shard_bytes": conversion.settings.shard_bytes,
             "run": secrets.token_hex(8),
         }
-        made = set(conversion.ask("open_windows", bounds)["made"])
+        complete = set(conversion.ask("open_windows", bounds)["made"])
         for window in windows:
-            if not (window.number in made and self._is_judged(conversion, plan, window)):
+            if not (window.number in complete and self._is_judged(conversion, plan, window)):
                 _bring(conversion, checkpoint, window.shards)
                 conversion.ask("convert_window", {**bounds, "window": window.number})
                 if self.judged:

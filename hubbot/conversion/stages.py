@@ -109,7 +109,7 @@ def write_cards(
     workspace = conversion.workspace
     checkpoint, planned, artifacts = workspace.checkpoint(), workspace.plan(), workspace.artifacts()
     by_variant = {report.artifact.variant: report for report in reports}
-    made = [
+    entries = [
         card.Made(
             artifact=artifact,
             report=by_variant.get(artifact.variant),
@@ -118,7 +118,7 @@ def write_cards(
         for artifact in artifacts
     ]
     for artifact in artifacts:
-        card.write_card(checkpoint, planned, made, artifact.variant, target(artifact.variant))
+        card.write_card(checkpoint, planned, entries, artifact.variant, target(artifact.variant))
 
 
 def judge_folder(conversion: Conversion, artifact: Path) -> Report:

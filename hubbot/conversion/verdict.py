@@ -119,7 +119,7 @@ def _layout(checkpoint: Checkpoint, layout: Layout | None) -> dict[str, Any]:
 
 
 def _looked_at(checkpoint: Checkpoint) -> str:
-    """Return what the evidence rests on: which files were looked into, and what they agree on."""
+    """Return the first line of evidence: how many tensors and bytes in how many files were read."""
     count = len(checkpoint.shards)
     files = "1 weight file" if count == 1 else f"{count} weight files"
     tensors = f"{len(checkpoint.tensors)} tensors, {readable(checkpoint.weight_bytes)}, in {files}"
@@ -129,5 +129,5 @@ def _looked_at(checkpoint: Checkpoint) -> str:
 def _runtime(checkpoint: Checkpoint) -> str | None:
     family = BY_MODEL_TYPE.get(checkpoint.model_type)
     name, own = (family.runtime, family.model_file) if family else (checkpoint.model_type, None)
-    told = f"{name} with hubbot's {own}" if own else name
-    return f"mlx-lm {runtimes.version()}: {told}" if name and runtimes.fields(name, own) else None
+    model = f"{name} with hubbot's {own}" if own else name
+    return f"mlx-lm {runtimes.version()}: {model}" if name and runtimes.fields(name, own) else None

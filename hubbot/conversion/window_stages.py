@@ -27,20 +27,20 @@ def _source_pass(workspace: Workspace, request: Mapping[str, Any]) -> converting
 
 
 def open_windows(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Look at what an interrupted conversion left, hash it, and return the numbers of the windows it has made."""
+    """Hash the files of an interrupted conversion, and return the numbers of the windows it has finished."""
     del progress
     return {"made": converting.made_windows(_source_pass(Workspace.from_request(request), request))}
 
 
 def convert_window(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Make the weight files of window number `window`."""
+    """Write the weight files of window number `window`; raises as steps.convert.convert_window does."""
     source_pass = _source_pass(Workspace.from_request(request), request)
     converting.convert_window(source_pass, source_pass.windows[request["window"]], progress)
     return {}
 
 
 def judge_window(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Save what the values gate finds on the outputs of window number `window`, of every variant."""
+    """Save the findings of the values gate on the outputs of window number `window`, for every variant."""
     workspace = Workspace.from_request(request)
     source_pass = _source_pass(workspace, request)
     names = [move.output for move in source_pass.windows[request["window"]].moves]
@@ -57,7 +57,7 @@ def judge_window(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 
 def finish_windows(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Complete the repos of all variants."""
+    """Complete the repos of all variants; raises as steps.convert.finish_windows does."""
     del progress
     workspace = Workspace.from_request(request)
     artifacts = converting.finish_windows(_source_pass(workspace, request))

@@ -1,6 +1,6 @@
-"""Audits: the gates run again on what is published, and a job opened to repair what fails.
+"""Audits: run the gates again on published repos, and enqueue a job that repairs what fails.
 
-It judges the newest commit of the published repo as its users get it, beside the source commit that it was made
+The newest commit of the published repo is judged, as its users get it, against the source commit that it was made
 from. It changes nothing on the Hub; the repairing job does.
 """
 
@@ -74,9 +74,9 @@ class Auditing:
     cancelled: threading.Event
 
     def chosen(self, made_with: Mapping[str, str], repos: Sequence[str]) -> list[PublishedVariant]:
-        """Return what is published: of `repos` where any is named, and made with these versions.
+        """Return the published variants of `repos` (none: of all) that were made with these versions.
 
-        A version may be the beginning of one: mlx-lm 0.32 stands for 0.32.1 and 0.32.2.
+        A version may be abbreviated: mlx-lm 0.32 stands for 0.32.1 and 0.32.2.
         """
         return [
             item
@@ -86,7 +86,10 @@ class Auditing:
         ]
 
     def run(self, chosen: Sequence[PublishedVariant]) -> Iterator[Audited]:
-        """Judge every one of `chosen`, record it, and yield it; the variants of a source share its download."""
+        """Judge each of `chosen`, record the verdict and yield it; the variants of a source share its download.
+
+        Raises TryLater where Hub, disk or database fail; any other error makes the verdict not-judged.
+        """
         ordered = sorted(chosen, key=_source_of)
         for (source, revision), variants in groupby(ordered, key=_source_of):
             name = f"audit-{source.replace('/', '--')}-{revision[:REVISION_DIGITS]}"
@@ -140,33 +143,33 @@ class Auditing:
             revision=files.repo.revision, verdict=report.verdict, reason=_worst(report), gates=report.gates
         )
 
-    def _record(self, item: PublishedVariant, found: _Verdict) -> Audited:
-        job_id = self._repair(item, found) if found.verdict == "refused" else None
+    def _record(self, item: PublishedVariant, judged: _Verdict) -> Audited:
+        job_id = self._repair(item, judged) if judged.verdict == "refused" else None
         self.results.record_audit(
             item,
-            revision=found.revision,
-            verdict=found.verdict,
-            reason=found.reason,
-            gates=found.gates,
+            revision=judged.revision,
+            verdict=judged.verdict,
+            reason=judged.reason,
+            gates=judged.gates,
             versions={"hubbot": __version__, "mlx-lm": runtimes.version() or "none"},
             job_id=job_id,
         )
-        logger.info("%s: %s (%s)", item.target_repo, found.verdict, found.reason)
+        logger.info("%s: %s (%s)", item.target_repo, judged.verdict, judged.reason)
         return Audited(
             repo=item.target_repo,
-            revision=found.revision,
+            revision=judged.revision,
             source=f"{item.source_repo}@{item.source_revision}",
             variant=item.variant,
             made_with=item.made_with,
-            verdict=found.verdict,
-            reason=found.reason,
-            gates=dict(found.gates),
+            verdict=judged.verdict,
+            reason=judged.reason,
+            gates=dict(judged.gates),
             job_id=job_id,
         )
 
-    def _repair(self, item: PublishedVariant, found: _Verdict) -> int:
-        """Enqueue the conversion of this variant once more, once for each commit that was refused."""
-        key = f"{recipe_key((item.variant,))}, repair of {found.revision[:REVISION_DIGITS]}"
+    def _repair(self, item: PublishedVariant, judged: _Verdict) -> int:
+        """Enqueue the conversion of this variant again, once for each refused commit; return the job's id."""
+        key = f"{recipe_key((item.variant,))}, repair of {judged.revision[:REVISION_DIGITS]}"
         job, _ = self.queue.enqueue(
             item.source_repo,
             item.source_revision,
@@ -181,8 +184,8 @@ def _source_of(item: PublishedVariant) -> tuple[str, str]:
     return item.source_repo, item.source_revision
 
 
-def _is_version(found: str | None, wanted: str) -> bool:
-    return found is not None and (found == wanted or found.startswith(f"{wanted}."))
+def _is_version(version: str | None, wanted: str) -> bool:
+    return version is not None and (version == wanted or version.startswith(f"{wanted}."))
 
 
 def _not_judged(item: PublishedVariant, reason: str) -> _Verdict:

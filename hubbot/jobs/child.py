@@ -1,4 +1,4 @@
-"""Running a heavy stage in a process of its own, so that its death is an error and not the end of the bot.
+"""Run a heavy stage in a process of its own, so that its death is an error and not the end of the bot.
 
 The child gets no token, an environment that keeps the Hub's client offline, and a pipe whose closing tells it that
 the parent is gone. child_main.py is the other side. It never decides what an error means for a job.

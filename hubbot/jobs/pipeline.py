@@ -50,7 +50,10 @@ class Pipeline:
     on_progress: OnProgress
 
     def run_stage(self, job: Job, cancelled: threading.Event) -> Outcome:
-        """Run the job's present stage and return what came of it."""
+        """Run the job's present stage and return its outcome; a HubbotError becomes a Refused.
+
+        Raises WorkLost at the first stage, Interrupted when `cancelled` is set, and whatever is no HubbotError.
+        """
         try:
             return self._stages()[job.stage](job, cancelled)
         except WorkLost:
@@ -166,12 +169,12 @@ class Pipeline:
         return versions
 
     def _is_recorded(self, job: Job, versions: Mapping[str, str]) -> bool:
-        found = {
+        recorded = {
             item.variant
             for item in self.results.publications(job.repo)
             if item.source_revision == job.revision and item.report.get("versions") == dict(versions)
         }
-        return found >= set(job.variants)
+        return recorded >= set(job.variants)
 
     def _publish_one(self, job: Job, workspace: Workspace, checkpoint: Checkpoint, variant: str) -> None:
         report = workspace.report(variant)
@@ -238,12 +241,12 @@ class Pipeline:
 
 
 def runtime_key() -> str:
-    """Return what a job that parks for want of a runtime waits to see changed."""
+    """Return the runtime's versions; a job parked with NoRuntime is retried when they change."""
     return f"mlx-lm {runtimes.version()}"
 
 
 def recipe_key(variants: tuple[str, ...]) -> str:
-    """Return what makes two jobs for the same revision the same job."""
+    """Return the key under which jobs for the same repo and revision are one job: the variants, sorted."""
     return "+".join(sorted(variants))
 
 

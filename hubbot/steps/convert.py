@@ -1,7 +1,8 @@
 """Stream a checkpoint through its plan: one read of the source, every variant written, a few slices in memory.
 
-Files are made aside, fsynced and renamed, window by window. What is complete aside survives a kill and is not
-made again; what fails leaves nothing behind. It proves nothing about the result: that is the referee's work.
+For each window of the plan: read its slices, compute them for every variant, write them to files in a hidden
+folder, fsync, and record the files in a journal. At the end the folders are renamed. Finished files survive a kill
+and are not made again; an error leaves nothing behind. Whether the result is right is the referee's work.
 """
 
 import shutil
@@ -32,7 +33,8 @@ from hubbot.windows import Window, windows_of
 class Bounds:
     """How much may be in memory and in one file: bytes that slices may take together, bytes per output shard.
 
-    `is_numbered` says that the weights are numbers of elements: what they are tells nothing.
+    `is_numbered` is true for the tracer's runs: the weights are element numbers, so checks of their values (are
+    two embeddings equal?) say nothing and are left out.
     """
 
     working_bytes: int
@@ -44,7 +46,7 @@ class Bounds:
 class SourcePass:
     """One pass over a source: `source` is the folder with the weights, `out` where DIR/<variant>/ will be.
 
-    `run` names one undisturbed run of several calls: files that it made or checked before are not hashed again.
+    Calls with the same `run` belong together: files that one of them made or hashed are not hashed again.
     """
 
     checkpoint: Checkpoint
@@ -87,7 +89,10 @@ def convert(
 
 
 def made_windows(conversion: SourcePass) -> list[int]:
-    """Return the numbers of the windows whose weight files are complete aside, for every variant."""
+    """Return the numbers of the windows whose weight files an earlier run has finished, for every variant.
+
+    Raises WrongUsage where a folder in the way is not hubbot's own for this source and recipe.
+    """
     prepare(conversion.out, conversion.plan)
     with _journals(conversion) as journals:
         made = []
@@ -107,7 +112,7 @@ def made_windows(conversion: SourcePass) -> list[int]:
 
 
 def convert_window(conversion: SourcePass, window: Window, progress: Progress) -> None:
-    """Make the weight files of one window aside, for every variant; raises as `convert` does."""
+    """Write the weight files of one window, for every variant; raises as `convert` does."""
     prepare(conversion.out, conversion.plan)
     with _journals(conversion) as journals:
         _make(conversion, [window], journals, progress)
@@ -116,14 +121,14 @@ def convert_window(conversion: SourcePass, window: Window, progress: Progress) -
 
 
 def finish_windows(conversion: SourcePass) -> tuple[Artifact, ...]:
-    """Complete the repos whose windows are all made, and move them into place."""
+    """Complete the repos whose windows are all written, and move them into place; raises OutOfRoom."""
     with _journals(conversion) as journals:
         return _finish(conversion, journals)
 
 
 @contextmanager
 def _journals(conversion: SourcePass) -> Iterator[list[Journal]]:
-    """Open what is made of every variant; on an error nothing is left behind."""
+    """Open each variant's journal of finished files; on an error delete what was made."""
     journals: list[Journal] = []
     try:
         stamps = _stamps(conversion)
@@ -239,15 +244,15 @@ def _finish(conversion: SourcePass, journals: Sequence[Journal]) -> tuple[Artifa
 
 
 def _identity(conversion: SourcePass, variant: PlannedVariant, stamps: Sequence[object]) -> str:
-    """Return what must be unchanged for files left by an interrupted conversion to be used again."""
+    """Return a fingerprint; files of an interrupted conversion are used again only where it is the same."""
     planned = {**conversion.plan.to_json(), "variants": [variant.to_json()]}
     return fingerprint({"plan": planned, "shard": conversion.bounds.shard_bytes, "source": list(stamps)})
 
 
 def _stamps(conversion: SourcePass) -> list[tuple[str, int, int]]:
-    """Return name, size and time of change of every shard of a local source, which may change under its headers.
+    """Return name, size and mtime of every shard of a local source, which may change after its headers were read.
 
-    Shards of the Hub are named by their commit, and need not all be here at once.
+    Shards of the Hub belong to a commit, and need not all be here at once.
     """
     checkpoint = conversion.checkpoint
     if not checkpoint.repo.is_local:

@@ -1,4 +1,4 @@
-"""Bring a checkpoint's weights and side files to this machine, resumably, every known sha256 checked."""
+"""Download a checkpoint's weights and side files, or an artifact; it resumes, and checks every known sha256."""
 
 import shutil
 from collections.abc import Collection, Sequence

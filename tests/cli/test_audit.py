@@ -48,6 +48,6 @@ def test_a_source_that_cannot_be_read_is_told_and_recorded_and_refuses_nothing(h
     assert "source" in found["reason"]
     with open_records(load()) as records:
         (audit,) = audits(records.results)
-    assert audit.to_json()["verdict"] == "not-judged"
+    assert audit.verdict == "not-judged"
     assert "not-judged" in hubbot("audit").out
     assert site.url
