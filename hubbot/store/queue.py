@@ -67,7 +67,7 @@ class Queue:
             return _job(session.exec(select(JobRow).where(*same)).one()), created
 
     def claim(self, runner: str, lease_seconds: float, max_ram_bytes: int | None = None) -> Job | None:
-        """Lease the job of highest priority, then the oldest, that is due and fits the memory; None if none does."""
+        """Lease the job of highest priority, then the oldest, that is due and fits the memory, or return None."""
         now = self._clock()
         due = sa.or_(col(JobRow.not_before).is_(None), col(JobRow.not_before) <= now)
         first = (

@@ -7,6 +7,7 @@ import pytest
 
 from hubbot.conversion import in_folder
 from hubbot.conversion.conversion import Conversion
+from hubbot.conversion.shard_by_shard import ShardByShard
 from hubbot.errors import NeedsHuman, ValueMismatch, WrongUsage
 from hubbot.folders import Folder
 from hubbot.steps.inspect import inspect
@@ -100,6 +101,6 @@ def test_only_what_hubbot_downloads_as_safetensors_is_freed(site: Site, source: 
         in_folder.free_source(source, judged=True)
     choose = in_folder.free_source(site.client(), judged=True)
     checkpoint = inspect(Folder(source))
-    assert choose(checkpoint).peak_disk_bytes
+    assert choose(checkpoint) == ShardByShard(judged=True)
     with pytest.raises(NeedsHuman, match="needs safetensors"):
         choose(pickled.as_pickled(checkpoint, pickled.pickled_folder(tmp_path / "pickled")))
