@@ -1,4 +1,4 @@
-"""Progress callback: (done, total, label); `done` of `total` units of the work, `label` names the last piece."""
+"""The progress callback of long work, called with (done, total, label): bytes or steps, and what is worked on."""
 
 from collections.abc import Callable
 from typing import TypeAlias

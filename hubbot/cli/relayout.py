@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hubbot.catalogue.experts.expert_layouts import TARGETS, spelled, target_named
 from hubbot.cli.options import DryRun, Json, Revision, Source
 from hubbot.cli.output import data, print_json
 from hubbot.engine.memory import peak_resident_bytes
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from hubbot.catalogue.experts.relayout_moves import Rearrangement
     from hubbot.checkpoints import Checkpoint
 
-FORMS = ("per-expert", "stacked", "fused", "fused-transposed")
+FORMS = tuple(map(spelled, TARGETS))
 
 
 def register(app: typer.Typer) -> None:
@@ -35,10 +36,11 @@ def relayout_command(
     """Rewrite a checkpoint's experts in another form, bit for bit; every other tensor and file stays as it is.
 
     per-expert is one tensor per expert and projection; stacked keeps gate, up and down apart, as VeOmni trains
-    them; fused joins gate and up to [E, 2I, H], as transformers 5 and mlx-vlm expect; fused-transposed is
-    [E, H, 2I]. Nothing is computed, nothing runs, and every form can be turned back into any other.
+    them; stacked-fused joins gate and up to [E, 2I, H], as transformers 5 and mlx-vlm expect;
+    stacked-fused-transposed is [E, H, 2I]. The words are those of `hubbot layouts`. Nothing is computed, nothing
+    runs, and every form can be turned back into any other.
 
-    Example: hubbot relayout ./Qwen3-30B-A3B --to fused --out ./Qwen3-30B-A3B-fused
+    Example: hubbot relayout ./Qwen3-30B-A3B --to stacked-fused --out ./Qwen3-30B-A3B-fused
     """
     from hubbot import settings
     from hubbot.catalogue.experts.relayout_moves import rearrangement
@@ -46,13 +48,14 @@ def relayout_command(
     from hubbot.conversion import relayout_in_folder, stages
     from hubbot.errors import WrongUsage
 
-    if to not in FORMS:
+    layout = target_named(to)
+    if layout is None:
         raise WrongUsage(f"there is no form {to!r}", hint=f"one of: {' '.join(FORMS)}")
     place = out.expanduser().resolve()
     with tempfile.TemporaryDirectory(prefix="hubbot-") as folder:
         conversion = conversion_of(source, revision, settings.load(), Path(folder))
         checkpoint = stages.inspect(conversion)
-        made = rearrangement(checkpoint, to)
+        made = rearrangement(checkpoint, layout)
         record = _record(checkpoint, made)
         if not dry_run:
             started = time.monotonic()

@@ -17,11 +17,11 @@ from hubbot.conversion.source_files import still_staged
 from hubbot.conversion.whole_source import WholeSource
 from hubbot.conversion.workspace import Workspace
 from hubbot.errors import NeedsHuman, WorkLost, WrongUsage
-from hubbot.files.variant_folders import check_memory, prepare
 from hubbot.hub.client import Hub
 from hubbot.lifecycle import Stage
 from hubbot.pickles.pickle_files import has_pickles
 from hubbot.plans import Plan
+from hubbot.steps.convert import check_memory, prepare
 
 WORK = ".work"
 PLANNING = (Stage.INSPECT, Stage.CLASSIFY, Stage.PLAN)

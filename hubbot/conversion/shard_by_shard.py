@@ -6,7 +6,6 @@ them are on disk.
 """
 
 import secrets
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from hubbot.checkpoints import Checkpoint
 from hubbot.conversion.conversion import Conversion
 from hubbot.conversion.workspace import judged_name
-from hubbot.errors import OutOfRoom
+from hubbot.files.atomic_folders import check_room
 from hubbot.files.sizes import readable
 from hubbot.plans import Plan
 from hubbot.steps import fetch
@@ -86,15 +85,13 @@ def _check_room(conversion: Conversion, checkpoint: Checkpoint, plan: Plan, wind
     workspace = conversion.workspace
     shards = peak_shard_bytes(windows, _sizes(checkpoint))
     workspace.root.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(workspace.root).free
-    room = free + _size(workspace.source) + _size(workspace.out)
-    if room < shards + plan.disk_bytes:
-        raise OutOfRoom(
-            f"at most {readable(shards)} of shards at once and {readable(plan.disk_bytes)} of variants do not "
-            f"fit into {readable(room)}",
-            where=str(workspace.root),
-            hint="free some space or ask for fewer variants",
-        )
+    here = _size(workspace.source) + _size(workspace.out)
+    check_room(
+        workspace.root,
+        shards + plan.disk_bytes - here,
+        purpose=f"holding {readable(shards)} of shards at once and {readable(plan.disk_bytes)} of variants",
+        hint="free some space or ask for fewer variants",
+    )
 
 
 def _sizes(checkpoint: Checkpoint) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hubbot.checks.values.per_window import Judged
 from hubbot.conversion.workspace import Workspace, judged_name
-from hubbot.files.variant_folders import aside
+from hubbot.files.atomic_folders import partial_folder
 from hubbot.progress import Progress
 from hubbot.steps import convert as converting
 from hubbot.steps import verify as verifying
@@ -48,7 +48,7 @@ def judge_window(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         judged = verifying.verify_part(
             source_pass.checkpoint,
             source=workspace.source,
-            artifact=aside(workspace.out, variant.name),
+            artifact=partial_folder(workspace.out / variant.name),
             names=names,
             progress=progress,
         )

@@ -5,7 +5,6 @@ number of times, then {"ok": ...} or {"error": ...}. stdin stays open as the par
 parent is gone, and the child ends with all it has started. Only stages of the allow-list can be run.
 """
 
-import errno
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import Any, TextIO, TypeAlias
 
 from hubbot.engine import heaps
 from hubbot.errors import HubbotError, OutOfRoom, TryLater, WrongUsage
+from hubbot.files.atomic_folders import is_disk_full
 from hubbot.progress import Progress
 
 # stage -> module:function; a module is imported when its stage runs
@@ -78,7 +78,7 @@ def _answer(
         return {"error": OutOfRoom("memory did not suffice").to_json()}
     except Exception as error:  # noqa: BLE001  the parent must get an answer, whatever went wrong
         traceback.print_exc()
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_disk_full(error):
             return {"error": OutOfRoom(f"the disk is full: {error}").to_json()}
         return {"error": HubbotError(f"{type(error).__name__}: {error}").to_json()}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hubbot.devhub.demo_repos import Exhibit
+from hubbot.devhub.demo_repos import DemoRepo
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site
 
@@ -79,7 +79,7 @@ def test_an_out_that_cannot_be_a_folder_is_wrong_usage(hubbot: Shell, fox: Path,
 
 @pytest.mark.parametrize(("name", "code"), [("Hare-dense", 3), ("Fox-8x-MoE-broken", 4)])
 def test_what_is_not_to_be_converted_says_why(
-    hubbot: Shell, exhibits: dict[str, Exhibit], tmp_path: Path, name: str, code: int
+    hubbot: Shell, exhibits: dict[str, DemoRepo], tmp_path: Path, name: str, code: int
 ) -> None:
     ended = hubbot("convert", str(exhibits[name].folder), "--out", str(tmp_path / "out"), "--json")
     assert ended.code == code

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hubbot.devhub.demo_repos import Exhibit
+from hubbot.devhub.demo_repos import DemoRepo
 from tests.checkpoints_on_disk import read_folder
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site
@@ -68,7 +68,7 @@ def test_the_record_says_what_the_checkpoint_is(hubbot: Shell, fox: Path) -> Non
     ],
 )
 def test_every_exhibit_has_its_verdict_and_exits_0(
-    hubbot: Shell, exhibits: dict[str, Exhibit], name: str, verdict: str, is_moe: bool
+    hubbot: Shell, exhibits: dict[str, DemoRepo], name: str, verdict: str, is_moe: bool
 ) -> None:
     ended = hubbot("inspect", str(exhibits[name].folder), "--json")
     assert ended.code == 0
