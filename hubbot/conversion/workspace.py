@@ -1,11 +1,12 @@
-"""The folder of one job: what each stage leaves there for the next, so that a killed job resumes.
+"""The folder of one conversion: what each stage leaves there for the next, so that a killed conversion resumes.
 
-Every file is written aside and renamed; a stage that finds its input missing, torn or in the format of another
-version starts the job over.
+Every file is written aside and renamed; a stage whose input is missing, torn or in the format of another version
+raises WorkLost, and the conversion starts over.
 """
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,23 +21,39 @@ from hubbot.plans import FORMAT, Layout, Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """The files of one job under `root`."""
+    """The files of one conversion under `root`; source and variants may be in folders elsewhere."""
 
     root: Path
+    source_folder: Path | None = None
+    out_folder: Path | None = None
+
+    @classmethod
+    def from_request(cls, request: Mapping[str, Any]) -> "Workspace":
+        """Return the workspace that `to_request` names."""
+        source, out = request.get("source"), request.get("out")
+        return cls(
+            root=Path(request["root"]),
+            source_folder=Path(source) if source else None,
+            out_folder=Path(out) if out else None,
+        )
+
+    def to_request(self) -> dict[str, str]:
+        """Return the folders as plain data, for a child process."""
+        return {"root": str(self.root), "source": str(self.source), "out": str(self.out)}
 
     @property
     def source(self) -> Path:
-        """Return where the source's files are fetched to."""
-        return self.root / "source"
+        """Return the folder with the source's files, by default where they are fetched to."""
+        return self.source_folder or self.root / "source"
 
     @property
     def out(self) -> Path:
-        """Return where the variants are made."""
-        return self.root / "out"
+        """Return the folder in which DIR/<variant>/ is made."""
+        return self.out_folder or self.root / "out"
 
     @property
     def answers(self) -> Path:
-        """Return where the unquantized model's answers wait for the next variant."""
+        """Return where the unquantized model's answers are kept for the next variant."""
         return self.root / "answers"
 
     def variant(self, name: str) -> Path:
@@ -68,12 +85,12 @@ class Workspace:
             raise WorkLost(f"{name}.json of the job is missing or torn", where=str(path)) from error
 
     def checkpoint(self) -> Checkpoint:
-        """Return what inspect saved."""
+        """Return what inspect saved; raises WorkLost where it is gone."""
         return Checkpoint.from_json(self.load("checkpoint"))
 
-    def check_weights(self) -> None:
+    def check_weights(self, checkpoint: Checkpoint) -> None:
         """Raise WorkLost unless every weight file of the checkpoint is here, fetched or staged."""
-        lost = next((shard for shard in self.checkpoint().shards if not (self.source / shard).is_file()), None)
+        lost = next((shard for shard in checkpoint.shards if not (self.source / shard).is_file()), None)
         if lost is not None:
             raise WorkLost(f"{lost} of the job's source is gone", where=str(self.source))
 
@@ -93,13 +110,6 @@ class Workspace:
         """Return what plan saved, or raise WorkLost where it is not there in this version's format."""
         return Plan.from_json(self._of_this_format("plan")["plan"])
 
-    def is_for(self, plan: Plan) -> bool:
-        """Say whether this very plan was saved here."""
-        try:
-            return self.plan() == plan
-        except WorkLost:
-            return False
-
     def check_format(self) -> None:
         """Raise WorkLost where layout or plan were saved in the format of another version."""
         for name in ("layout", "plan"):
@@ -115,18 +125,24 @@ class Workspace:
         return data
 
     def artifacts(self) -> list[Artifact]:
-        """Return what convert saved."""
+        """Return what convert saved; raises WorkLost where it is gone."""
         return [Artifact.from_json(item) for item in self.load("artifacts")]
 
     def report(self, variant: str) -> Report:
-        """Return what verify saved for one variant."""
+        """Return what verify saved for one variant; raises WorkLost where it is gone."""
         return Report.from_json(self.load(f"report-{variant}"))
 
+    def forget(self) -> None:
+        """Delete what the stages saved; the source's files stay."""
+        for path in self.root.glob("*.json"):
+            path.unlink()
+        shutil.rmtree(self.answers, ignore_errors=True)
+
     def remove(self) -> None:
-        """Delete the whole folder."""
+        """Delete the whole folder; source and variants that are elsewhere stay."""
         shutil.rmtree(self.root, ignore_errors=True)
 
 
 def judged_name(variant: str, window: int) -> str:
-    """Return the name under which a workspace keeps what was found on one window of one variant."""
+    """Return the name under which the values gate's findings on one window of one variant are saved."""
     return f"judged-{variant}-{window}"
