@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from hubbot.checks.values.per_window import Judged
+from hubbot.checks.values.window_findings import WindowFindings
 from hubbot.conversion.workspace import Workspace, judged_name
 from hubbot.files.atomic_folders import partial_folder
 from hubbot.progress import Progress
@@ -65,11 +65,11 @@ def finish_windows(request: dict[str, Any], progress: Progress) -> dict[str, Any
     return {"variants": [asdict(artifact) for artifact in artifacts]}
 
 
-def judged(workspace: Workspace, variant: str) -> Judged | None:
+def judged(workspace: Workspace, variant: str) -> WindowFindings | None:
     """Return the values gate's findings on all windows of a variant, or None where it was not judged in windows.
 
     Raises WorkLost where a file of findings is torn.
     """
     files = sorted(workspace.root.glob(f"{judged_name(variant, 0)[:-1]}*.json"))
-    parts = [Judged.from_json(workspace.load(path.stem)) for path in files]
-    return Judged.joined(parts) if parts else None
+    parts = [WindowFindings.from_json(workspace.load(path.stem)) for path in files]
+    return WindowFindings.joined(parts) if parts else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hubbot.artifacts import Approved, Publication
 from hubbot.checkpoints import Checkpoint, FileInfo
-from hubbot.checks.structure.gate import hash_files
+from hubbot.checks.readers.hashed_files import hash_files
 from hubbot.errors import HubUnavailable, NeedsHuman, NotOurs, StructureMismatch
 from hubbot.finishing import ABOUT, CARD, REPORT
 from hubbot.hub.client import Hub
