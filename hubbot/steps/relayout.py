@@ -1,7 +1,7 @@
 """Rewrite a checkpoint with its experts in another form, streaming, bit for bit, everything else as it is.
 
-Made aside, fsynced and renamed: what fails leaves nothing behind, what is killed goes on where it stopped. It
-computes nothing, touches no config, and never copies a file that can run.
+It writes to a hidden folder, fsyncs and renames: an error leaves nothing behind, and after a kill it goes on where
+it stopped. It computes nothing, touches no config, and never copies a file that can run.
 """
 
 import shutil
@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from hubbot import __version__
+from hubbot.catalogue.experts.expert_layouts import target_words
 from hubbot.catalogue.experts.relayout_moves import Output, Rearrangement
 from hubbot.checkpoints import Checkpoint, FileInfo, stored_bytes
 from hubbot.engine.byte_ranges import ByteRanges
@@ -134,8 +135,9 @@ def _digests(journal: Journal) -> tuple[FileInfo, ...]:
     return tuple(journal.files.get(path.name) or file_info(path, path.name) for path in paths)
 
 
-def _variant(made: Rearrangement) -> str:
-    return f"relayout {made.to}"
+def _variants(made: Rearrangement) -> tuple[str, ...]:
+    """Return what a mark calls the rewritten form, the present word first, then what earlier versions wrote."""
+    return tuple(f"relayout {word}" for word in target_words(made.to))
 
 
 def _mark(checkpoint: Checkpoint, made: Rearrangement, files: tuple[FileInfo, ...]) -> dict[str, object]:
@@ -143,7 +145,7 @@ def _mark(checkpoint: Checkpoint, made: Rearrangement, files: tuple[FileInfo, ..
         "made_by": "hubbot",
         "format": FORMAT,
         "source": source_of(checkpoint.repo),
-        "variant": _variant(made),
+        "variant": _variants(made)[0],
         "form": asdict(made.form),
         "versions": {"hubbot": __version__},
         "files": [asdict(file) for file in files],
@@ -152,5 +154,5 @@ def _mark(checkpoint: Checkpoint, made: Rearrangement, files: tuple[FileInfo, ..
 
 def _is_ours(checkpoint: Checkpoint, made: Rearrangement, source: Path, folder: Path) -> bool:
     mark = read_mark(folder)
-    same = mark is not None and same_origin(mark, checkpoint.repo, _variant(made))
+    same = mark is not None and any(same_origin(mark, checkpoint.repo, variant) for variant in _variants(made))
     return same and not folder.samefile(source)

@@ -6,7 +6,7 @@ import pytest
 
 from hubbot.catalogue.experts.relayout_forms import Form, target
 from hubbot.catalogue.experts.relayout_moves import Output, Piece
-from hubbot.catalogue.experts.transformers_names import NAMINGS
+from hubbot.catalogue.experts.transformers_names import naming_of
 from hubbot.checkpoints import TensorInfo
 from hubbot.engine.byte_ranges import ByteRanges, word_type
 from hubbot.engine.matrix_copy import bands
@@ -46,8 +46,8 @@ def test_a_pair_is_turned_and_unzipped_within_its_limit(tmp_path: Path, limit: i
     values = np.arange(EXPERTS * HIDDEN * 2 * WIDTH, dtype=np.uint16).reshape(EXPERTS, HIDDEN, 2 * WIDTH)
     (tmp_path / "w").write_bytes(b"\0" * 7 + values.tobytes())
     gated = frozenset({"gate", "up", "down"})
-    zipped = target("fused-transposed", NAMINGS["gpt_oss"], gated)
-    plain = target("fused", NAMINGS["qwen3_moe"], gated)
+    zipped = target("stacked_fused_transposed", naming_of("gpt_oss"), gated)
+    plain = target("stacked_fused", naming_of("qwen3_moe"), gated)
     output = Output(
         name="o", dtype="BF16", shape=(EXPERTS, 2 * WIDTH, HIDDEN), source="h.experts.gate_up_proj",
         pieces=turned(zipped, plain, ("gate", "up")),

@@ -15,11 +15,10 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
+from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.errors import NoRuntime
 from hubbot.runtime.probe import Run
 
-# The same class under another name, where transformers has none of that name.
-SAME_CLASS: Mapping[str, str] = {"kimi_k2": "deepseek_v3"}
 # Keys that would make a class load code, unpack weights or answer in another dtype.
 LEFT_OUT = frozenset(
     {"auto_map", "quantization_config", "quantization", "dtype", "torch_dtype", "_name_or_path", "model_file"}
@@ -49,7 +48,10 @@ class TransformersTwin:
                 tensors[name].copy_(_values(name, tensors[name], noise, gain=gain, tied=tied))
 
     def is_decided(self, ids: npt.NDArray[np.int64], seed: int) -> bool:
-        """Say whether a hair's breadth of noise leaves the answer as it is, so that no router is near a tie."""
+        """Say whether weights shaken by a millionth give the same logits for `ids` [tokens].
+
+        Where they do not, some router is near a tie.
+        """
         before = {name: tensor.clone() for name, tensor in self._tensors().items()}
         answer = self.run(ids).logits
         generator = torch.Generator().manual_seed(seed)
@@ -64,7 +66,7 @@ class TransformersTwin:
         return bool(np.abs(shaken - answer).max() < TIE_SHIFT * np.abs(answer).max())
 
     def run(self, ids: npt.NDArray[np.int64]) -> Run:
-        """Return what the model computes for one sequence."""
+        """Return float32 logits [tokens, vocabulary] and the chosen experts for one sequence `ids` [tokens]."""
         found: list[npt.NDArray[np.int64]] = []
         hooks = [
             module.register_forward_pre_hook(_chosen(found), with_kwargs=True)
@@ -96,7 +98,7 @@ class TransformersTwin:
 def _build(config: Mapping[str, Any]) -> Any:
     kind = str(config.get("model_type"))
     try:
-        base = AutoConfig.for_model(SAME_CLASS.get(kind, kind))
+        base = AutoConfig.for_model(_transformers_type(kind))
     except ValueError as error:
         raise NoRuntime(f"transformers {transformers.__version__} has no class for {kind}") from error
     values = {key: value for key, value in config.items() if key not in LEFT_OUT and key != "model_type"}
@@ -104,6 +106,12 @@ def _build(config: Mapping[str, Any]) -> Any:
     options = {"dtype": torch.float32, "attn_implementation": "eager", "experts_implementation": "eager"}
     network = _class_of(made, kind)(made, **options)
     return network.eval()
+
+
+def _transformers_type(kind: str) -> str:
+    """Return the model type under which transformers has the class."""
+    family = BY_MODEL_TYPE.get(kind)
+    return (family.transformers_type if family else None) or kind
 
 
 def _untagged(value: Any) -> Any:

@@ -12,8 +12,9 @@ import numpy as np
 
 from hubbot.catalogue import resolution
 from hubbot.catalogue.experts import expert_layouts
+from hubbot.catalogue.experts.completeness import Experts
 from hubbot.catalogue.experts.expert_layouts import ExpertTensor
-from hubbot.catalogue.experts.expert_sets import Experts, geometry_of
+from hubbot.catalogue.experts.orientation import geometry_of
 from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.reshapes import Reshaped, reshaped
@@ -100,7 +101,7 @@ class Expectations:
         return lost + [name for parameter, (name, _) in self._plain.items() if parameter not in parameters]
 
     def rows(self, parameter: str, start: int, stop: int) -> Floats:
-        """Return rows [start, stop) of a plain parameter's first axis as float32."""
+        """Return rows [start, stop) of a plain parameter's first axis, float32 [stop - start, ...]."""
         name, made = self._plain[parameter]
         if made.groups is None and not made.view and not made.merge and made.part is None:
             return self._sources.floats(name, start, stop)

@@ -35,7 +35,7 @@ class SourceTensors:
         return self._files.tensors[stored].dtype
 
     def floats(self, name: str, start: int, stop: int) -> Floats:
-        """Return steps [start, stop) of a tensor's first axis as float32."""
+        """Return steps [start, stop) of a tensor's first axis, unpacked: float32 [stop - start, ...]."""
         packed = self._packed.get(name)
         if packed is None:
             return self._files.floats(name, start, stop)
