@@ -10,7 +10,7 @@ from hubbot.checks.subject import Outcome
 from hubbot.checks.tracer.gate import Tracer
 from hubbot.checks.tracer.numbered_twin import twin_of
 from hubbot.checks.tracer.trace import Executor, TraceResult, follow
-from hubbot.jobs.convert_twin import convert_twin
+from hubbot.conversion.convert_twin import convert_twin
 from hubbot.runtime import loading
 from tests.checkpoints_on_disk import Source, Stored, Workshop, read_folder, rewrite
 
