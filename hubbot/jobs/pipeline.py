@@ -80,7 +80,9 @@ class Pipeline:
     def _inspect(self, job: Job, _cancelled: threading.Event) -> Outcome:
         found = inspect.inspect(self.hub.open(job.repo, job.revision))
         _check_wanted(found, self.settings)
-        self.workspace(job).save("checkpoint", found.to_json())
+        workspace = self.workspace(job)
+        workspace.save("checkpoint", found.to_json())
+        workspace.forget_decisions()
         summary = {"tensors": len(found.tensors), "bytes": found.weight_bytes, "shards": len(found.shards)}
         cost = {"requests": found.requests, "bytes_read": found.bytes_read}
         self.results.put(job.id, "checkpoint", {"model_type": found.model_type, **summary, **cost})
