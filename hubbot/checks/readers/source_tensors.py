@@ -39,7 +39,7 @@ class SourceTensors:
         return name in self._packed
 
     def floats(self, name: str, start: int, stop: int) -> Floats:
-        """Return steps [start, stop) of a tensor's first axis as float32."""
+        """Return steps [start, stop) of a tensor's first axis, unpacked: float32 [stop - start, ...]."""
         packed = self._packed.get(name)
         if packed is None:
             return self._files.floats(name, start, stop)
