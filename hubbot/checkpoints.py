@@ -80,7 +80,8 @@ class Checkpoint:
     """Everything about a checkpoint except its weights.
 
     `config` is config.json as parsed, `card` the YAML front matter of README.md, `files` every file of the
-    repo, `tensors` every tensor by name; `requests` and `bytes_read` say what looking cost.
+    repo, `tensors` every tensor by name; `requests` and `bytes_read` say what looking cost. `card_problem` says
+    why the front matter cannot be read, `notes` what was found odd and harmless in choosing the weight files.
     """
 
     repo: Repo
@@ -92,6 +93,8 @@ class Checkpoint:
     private: bool
     requests: int
     bytes_read: int
+    card_problem: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def model_type(self) -> str:
@@ -126,6 +129,8 @@ class Checkpoint:
             "private": self.private,
             "requests": self.requests,
             "bytes_read": self.bytes_read,
+            "card_problem": self.card_problem,
+            "notes": list(self.notes),
         }
 
     @classmethod
@@ -145,6 +150,8 @@ class Checkpoint:
             private=data["private"],
             requests=data["requests"],
             bytes_read=data["bytes_read"],
+            card_problem=data["card_problem"],
+            notes=tuple(data["notes"]),
         )
 
 
@@ -165,6 +172,10 @@ class RepoFiles(Protocol):
     @property
     def files(self) -> tuple[FileInfo, ...]:
         """Return every file with its size."""
+
+    @property
+    def links(self) -> Mapping[str, str]:
+        """Return the links that are not followed and not among `files`, each with where it leads, in words."""
 
     @property
     def gated(self) -> bool:

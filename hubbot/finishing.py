@@ -176,6 +176,11 @@ def is_side_file(name: str) -> bool:
     return "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in SIDE_FILES)
 
 
+def is_licence_file(name: str) -> bool:
+    """Say whether a file of that name is a licence or a notice."""
+    return is_side_file(name) and not name.endswith((".json", ".jinja", ".txt", ".model", ".tiktoken"))
+
+
 def _sync(folder: Path) -> None:
     for path in [*folder.iterdir(), folder]:
         descriptor = os.open(path, os.O_RDONLY)

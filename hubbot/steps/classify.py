@@ -4,13 +4,14 @@ Orientation is decided once per model from gate_up and down together; the order 
 catalogue's provenance for the model type, never from shapes. It never guesses.
 """
 
-from hubbot.catalogue import packings, resolution, runtimes
+from hubbot.catalogue import leftovers, packings, resolution, runtimes
 from hubbot.catalogue.experts import expert_layouts
 from hubbot.catalogue.experts.expert_layouts import LayoutRow
 from hubbot.catalogue.experts.expert_sets import (
     Experts,
     Geometry,
     check_complete,
+    check_even,
     check_layers,
     expert_count,
     geometry_of,
@@ -38,8 +39,10 @@ _ORDERS = {
 
 def classify(checkpoint: Checkpoint) -> Layout:
     """Return the layout of `checkpoint`, or raise one of the verdicts of errors.py naming what is in the way."""
+    leftovers.refuse_tensors(checkpoint)
     packing, checkpoint, experts = _unpacked(checkpoint)
     family = _family(checkpoint, experts.row)
+    check_even(checkpoint, experts)
     count = expert_count(checkpoint, experts)
     check_complete(experts, count)
     fields = runtimes.fields(family.runtime, family.model_file)
@@ -66,7 +69,11 @@ def classify(checkpoint: Checkpoint) -> Layout:
         experts_per_token=resolution.experts_per_token(checkpoint.config),
         moe_layers=experts.layers,
         layers=layers,
-        evidence=(*_evidence(checkpoint, experts, count, geometry, provenance), *resolved.notes),
+        evidence=(
+            *checkpoint.notes,
+            *_evidence(checkpoint, experts, count, geometry, provenance),
+            *resolved.notes,
+        ),
     )
 
 
