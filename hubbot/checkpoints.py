@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from hubbot.front_matter import licences
+
 # Bits per element of every dtype that the safetensors format names
 # (huggingface/safetensors, safetensors/src/tensor.rs, enum Dtype).
 DTYPE_BITS: Mapping[str, int] = MappingProxyType(
@@ -112,10 +114,9 @@ class Checkpoint:
         return tuple(sorted({tensor.shard for tensor in self.tensors.values()}))
 
     @property
-    def licence(self) -> str | None:
-        """Return the licence identifier of the card, as written there."""
-        value = self.card.get("license")
-        return str(value) if value else None
+    def licences(self) -> tuple[str, ...]:
+        """Return the licence identifiers of the card, as written there: as a rule one, where it is silent none."""
+        return licences(self.card)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that `from_json` takes back."""

@@ -17,6 +17,7 @@ from hubbot.catalogue import extensions, tiktokens
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.errors import NeedsHuman
 from hubbot.folders import digest
+from hubbot.licences import licence_files
 from hubbot.marks import MARK, mark
 from hubbot.plans import Plan, PlannedVariant
 
@@ -29,7 +30,7 @@ ABOUT = frozenset({MARK, CARD, REPORT})
 SIDE_FILES = (
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "*.tiktoken", "vocab.json", "vocab.txt",
     "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
-    "generation_config.json", "LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*",
+    "generation_config.json",
 )  # fmt: skip
 # Without one of these a tokenizer is only what its code makes of it.
 TOKENIZERS = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"}
@@ -37,7 +38,7 @@ _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
-    """Return the source's files that are copied; NeedsHuman where the tokenizer exists only as code."""
+    """Return the source's files that are copied, licences among them; NeedsHuman for a tokenizer of code alone."""
     names = {file.path for file in checkpoint.files}
     code = sorted(name for name in names if name.endswith(".py") and "tokeniz" in name.lower())
     if code and not names & TOKENIZERS and not tiktokens.is_rewritable(names):
@@ -46,7 +47,8 @@ def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
             where=f"{checkpoint.repo.id}, {code[0]}",
             hint="a tested conversion to tokenizer.json has to come first",
         )
-    return tuple(file for file in checkpoint.files if is_side_file(file.path))
+    licences = licence_files(checkpoint.repo.id, checkpoint.card, checkpoint.files)
+    return tuple(file for file in checkpoint.files if is_side_file(file.path) or file in licences)
 
 
 def files_read(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
@@ -101,11 +103,13 @@ def finish(
         name = plan.config["model_file"]
         (folder / name).write_bytes(extensions.content(name))
     for file in side_files(checkpoint):
+        (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
         _copy_side_file(source / file.path, folder / file.path)
     for name, data in rewritten_tokenizer(source).items():
         (folder / name).write_bytes(data)
-    paths = [path for path in sorted(folder.iterdir()) if path.name not in ABOUT and path.name[0] != "."]
-    files = tuple(known.get(path.name) or digest(path, path.name) for path in paths)
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    paths = [path for path in paths if path not in ABOUT and path[0] != "."]
+    files = tuple(known.get(path) or digest(folder / path, path) for path in paths)
     write_json(folder / MARK, mark(plan, variant, files, verified=False))
     _sync(folder)
     return Artifact(
@@ -172,17 +176,12 @@ def _main_dtype(plan: Plan, variant: PlannedVariant) -> str:
 
 
 def is_side_file(name: str) -> bool:
-    """Say whether a file of that name is taken over from the source."""
+    """Say whether a file of that name is taken over from the source, whatever its card says."""
     return "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in SIDE_FILES)
 
 
-def is_licence_file(name: str) -> bool:
-    """Say whether a file of that name is a licence or a notice."""
-    return is_side_file(name) and not name.endswith((".json", ".jinja", ".txt", ".model", ".tiktoken"))
-
-
 def _sync(folder: Path) -> None:
-    for path in [*folder.iterdir(), folder]:
+    for path in [*folder.rglob("*"), folder]:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -188,12 +188,12 @@ def _any(files: RepoFiles, sizes: Mapping[str, int]) -> tuple[str, ...]:
     """Return the safetensors files under names of their own, or raise NotMixtureOfExperts saying what is there."""
     names = [name for name in sorted(sizes) if name.endswith(".safetensors") and "/" not in name]
     names = [name for name in names if not name.startswith(("adapter_", "optimizer"))]
-    if names:
-        return tuple(names)
     links = [path for path in files.links if path.endswith((".safetensors", ".bin")) and "/" not in path]
-    for link in links:
-        refuse_link(files, link)
-    refuse_no_checkpoint(files, "the repo holds no safetensors weights")
+    if not names and links:
+        refuse_link(files, links[0])
+    if not names:
+        refuse_no_checkpoint(files, "the repo holds no safetensors weights")
+    return tuple(names)
 
 
 def refuse_no_checkpoint(files: RepoFiles, otherwise: str) -> NoReturn:

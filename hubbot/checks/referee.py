@@ -96,7 +96,7 @@ def _findings(
         yield from gate.check_config(config, family)
         yield from check_configuration(checkpoint.config, config, family, is_own=bool(artifact.files))
         yield from check_token_ids(source, decoder(checkpoint.config), decoder(config))
-        yield from check_side_files(source, artifact)
+        yield from check_side_files(checkpoint, source, artifact)
         shapes = {parameter.name: parameter.shape for parameter in loading.skeleton(config)}
         stored = StoredParameters(folder, shapes)
         yield from gate.check_index(folder, stored)

@@ -51,6 +51,7 @@ class Staging:
         staged = unpickled_in_child(checkpoint, source, self.folder, settings)
         for file in fetch.wanted(checkpoint):
             if not is_pickled(file.path):
+                (staged[1] / file.path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source / file.path, staged[1] / file.path)
         return staged
 

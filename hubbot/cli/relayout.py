@@ -103,6 +103,7 @@ def _brought(source: str, checkpoint: "Checkpoint", staging: Path, chosen: Any) 
 
     found, staged = unpickled_in_child(checkpoint, folder, staging, chosen)
     for file in side_files(checkpoint):
+        (staged / file.path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / file.path, staged / file.path)
     return found, staged
 

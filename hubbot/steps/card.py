@@ -144,7 +144,7 @@ def _context(
         "packing": _packing(plan, planned),
         "experts": f"{layout.num_experts} in {len(layout.moe_layers)} of {layout.layers} layers, "
         f"{layout.experts_per_token} per token",
-        "licence": _text(checkpoint.licence or "the source states none"),
+        "licence": _licence(checkpoint),
         "versions": ", ".join(f"{name} {version}" for name, version in plan.versions.items()),
         "command": f"hubbot convert {_text(source['repo'])}"
         + ("" if plan.source.is_local else f" --revision {source['revision']}")
@@ -155,6 +155,12 @@ def _context(
             for reason, count in Counter(item.reason for item in planned.unquantized).items()
         ],
     }
+
+
+def _licence(checkpoint: Checkpoint) -> str:
+    if checkpoint.card_problem is not None:
+        return _text(f"unknown: the metadata of the source's card cannot be read ({checkpoint.card_problem})")
+    return _text(", ".join(checkpoint.licences) or "the source states none")
 
 
 def _packing(plan: Plan, planned: PlannedVariant) -> str | None:

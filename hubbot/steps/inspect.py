@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import yaml
-
 from hubbot.checkpoints import Checkpoint, RepoFiles, TensorInfo
 from hubbot.errors import CorruptConfig, CorruptHeader
-from hubbot.finishing import CARD, CONFIG, is_licence_file, is_side_file
+from hubbot.finishing import CARD, CONFIG, is_side_file
+from hubbot.front_matter import FrontMatter, read
 from hubbot.git_lfs import HINT, LARGEST_POINTER, is_pointer, named
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
+from hubbot.licences import is_licence_file
 from hubbot.pickles.outlines import outline
 from hubbot.pickles.pickle_files import is_pickled
 from hubbot.weight_files import (
@@ -54,11 +54,13 @@ def inspect(files: RepoFiles) -> Checkpoint:
     if found.others:
         others = _tensors(files, sizes, found.others, {})
         notes.append(compare_sets(files, found, tensors, others, config))
+    card = _front_matter(files, sizes)
     _check_side_files(files)
     return Checkpoint(
         repo=files.repo,
         config=config,
-        card=_front_matter(files, sizes),
+        card=card.data,
+        card_problem=card.problem,
         files=files.files,
         tensors=tensors,
         gated=files.gated,
@@ -90,13 +92,15 @@ def _check_side_files(files: RepoFiles) -> None:
     """Raise for a file beside the weights that is a link or a Git LFS pointer: now, not after the work."""
     for link in files.links:
         # A licence that is a link is left behind; without its tokenizer a model is none.
-        if is_side_file(link) and not is_licence_file(link):
+        if is_side_file(link):
             refuse_link(files, link)
     # What the Hub keeps by its sha256 it has: only small files that it keeps in git can be pointers.
     small = [
         file.path
         for file in files.files
-        if is_side_file(file.path) and file.sha256 is None and file.size <= LARGEST_POINTER
+        if (is_side_file(file.path) or is_licence_file(file.path))
+        and file.sha256 is None
+        and file.size <= LARGEST_POINTER
     ]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         beginnings = pool.map(lambda path: files.read(path, 0, LARGEST_POINTER), small)
@@ -151,16 +155,11 @@ def _header(files: RepoFiles, shard: str, size: int, first_read: int) -> dict[st
     return parse_header(header, file_size=size, shard=shard)
 
 
-def _front_matter(files: RepoFiles, sizes: Mapping[str, int]) -> dict[str, Any]:
+def _front_matter(files: RepoFiles, sizes: Mapping[str, int]) -> FrontMatter:
+    """Return the card's metadata; a card that cannot be read says nothing about the weights."""
+    if CARD in files.links:
+        return FrontMatter(data={}, problem=f"{CARD} is a link {files.links[CARD]}, which is not followed")
     if CARD not in sizes:
-        return {}
-    text = files.read(CARD, 0, min(sizes[CARD], MAX_CARD_BYTES)).decode("utf-8", "replace")
-    if not text.startswith("---\n"):
-        return {}
-    block = text[4:].partition("\n---")[0]
-    try:
-        # A broken card says nothing about the weights: it only leaves licence and tags unknown.
-        value = yaml.safe_load(block)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return {}
-    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
+        return FrontMatter(data={}, problem=None)
+    card = files.read(CARD, 0, min(sizes[CARD], MAX_CARD_BYTES))
+    return FrontMatter(data={}, problem=named(CARD)) if is_pointer(card) else read(card)

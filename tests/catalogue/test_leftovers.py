@@ -69,12 +69,14 @@ def same(stored: Stored) -> Stored:
 
 LEFT: Mapping[str, Left] = {
     "data parallel": Left(change=under("module."), error=UnknownLayout, called="`module`", way_out="unwrap_model"),
-    "compiled": Left(change=under("_orig_mod."), error=UnknownLayout, called="torch.compile", way_out="unwrap_model"),
+    "compiled": Left(
+        change=under("_orig_mod."), error=UnknownLayout, called="torch.compile", way_out="unwrap_model"
+    ),
     "sharded by FSDP": Left(
         change=under("_fsdp_wrapped_module."), error=UnknownLayout, called="FSDP", way_out="unwrap_model"
     ),
     "wrapped by peft": Left(
-        change=under("base_model.model."), error=UnknownLayout, called="base_model.model", way_out="merge_and_unload"
+        change=under("base_model.model."), error=UnknownLayout, called="base_model.model", way_out="merge_and"
     ),
     "with adapters": Left(change=with_adapter, error=UnknownLayout, called="LoRA", way_out="merge_and_unload"),
     "Megatron's names": Left(change=megatron, error=UnknownLayout, called="Megatron-LM", way_out="convert"),

@@ -33,15 +33,15 @@ class Experts:
 
 
 _ONE_NUMBER = (
-    "transformers and mlx-lm take one number of experts for all layers: bring every layer to the same number (prune "
-    "them alike, or fill up with experts that the router never chooses)"
+    "transformers and mlx-lm take one number of experts for all layers: bring every layer to the same number "
+    "(prune them alike, or fill up with experts that the router never chooses)"
 )
 # What a layer's router is called behind its block; its first axis counts the experts.
 _ROUTERS = re.compile(r"\.(?:gate|router|gate\.wg|router\.layer|router\.gate)\.weight")
 
 
 def check_even(checkpoint: Checkpoint, experts: Experts) -> None:
-    """Raise IncompleteCover where layers were pruned to different numbers of experts, ConfigUnresolved for a list."""
+    """Raise IncompleteCover where layers hold different numbers of experts, ConfigUnresolved for a list."""
     for key in EXPERTS:
         listed = decoder(checkpoint.config).get(key)
         if isinstance(listed, list) and not isinstance(uniform(key, listed), int):

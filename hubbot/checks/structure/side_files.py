@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Artifact, Finding, Status
+from hubbot.checkpoints import Checkpoint
 from hubbot.checks.structure.gate import GATE
 from hubbot.finishing import is_side_file, rewritten_tokenizer
+from hubbot.licences import is_licence_file, licence_files
 
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 GENERATION = "generation_config.json"
 TOKENIZER = "tokenizer_config.json"
 
 
-def check_side_files(source: Path, artifact: Artifact) -> Iterator[Finding]:
+def check_side_files(checkpoint: Checkpoint, source: Path, artifact: Artifact) -> Iterator[Finding]:
     """Yield a finding on the copied files; not-run for an artifact that hubbot did not make."""
     if not artifact.files:
         yield _finding(
@@ -27,6 +29,9 @@ def check_side_files(source: Path, artifact: Artifact) -> Iterator[Finding]:
         return
     folder = Path(artifact.path)
     names = {p.name for place in (source, folder) for p in place.iterdir() if p.is_file() and is_side_file(p.name)}
+    names |= {file.path for file in licence_files(checkpoint.repo.id, checkpoint.card, checkpoint.files)}
+    held = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    names |= {name for name in held if is_licence_file(name)}
     rewritten = rewritten_tokenizer(source)
     wrong = sorted(name for name in names - set(rewritten) if not _is_taken_over(source / name, folder / name))
     wrong += sorted(name for name, data in rewritten.items() if not _holds(folder / name, data))
