@@ -5,7 +5,7 @@ It judges names alone and never opens a file.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hubbot.catalogue.tensors import without_drops
 from hubbot.checkpoints import FLOAT_DTYPES, Checkpoint
@@ -105,6 +105,11 @@ TENSORS: tuple[Leftover, ...] = (
     ),
 )  # fmt: skip
 
+# What every name that a row of TENSORS matches contains.
+_SUSPECT = re.compile(
+    r"lora_|base_layer|base_model\.model\.|_orig_mod\.|_wrapped_module|flat_param|^module\.|linear_fc"
+)
+
 
 def of_files(paths: Iterable[str]) -> tuple[str, Leftover] | None:
     """Return the first file that a row of FILES knows, with the row, or None; rows go before files."""
@@ -115,13 +120,14 @@ def of_files(paths: Iterable[str]) -> tuple[str, Leftover] | None:
 
 def refuse_tensors(checkpoint: Checkpoint) -> None:
     """Raise UnknownLayout for wrapped or adapter tensors, IncompleteCover for the empty ones of ZeRO-3."""
-    kept, _ = without_drops(checkpoint)
+    odd = {name: info for name, info in checkpoint.tensors.items() if _SUSPECT.search(name) or not info.elements}
+    kept = without_drops(replace(checkpoint, tensors=odd))[0].tensors
     for row in TENSORS:
-        names = [name for name in kept.tensors if row.names.fullmatch(name)]
+        names = [name for name in kept if row.names.fullmatch(name)]
         if names:
-            more = f", and so are {len(names) - 1} more of {len(kept.tensors)}" if len(names) > 1 else ""
+            more = f", and so are {len(names) - 1} more of {len(checkpoint.tensors)}" if len(names) > 1 else ""
             raise UnknownLayout(f"{names[0]!r} is {row.what}{more}", where=checkpoint.repo.id, hint=row.way_out)
-    empty = [info for info in kept.tensors.values() if info.dtype in FLOAT_DTYPES and info.elements == 0]
+    empty = [info for info in kept.values() if info.dtype in FLOAT_DTYPES and info.elements == 0]
     if empty:
         more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
         raise IncompleteCover(

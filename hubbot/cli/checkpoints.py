@@ -48,6 +48,13 @@ Corpus = Annotated[
         dir_okay=False,
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Exit as convert would: 0 convertible, 3 not for hubbot, 4 a person has to decide, 1 damaged.",
+    ),
+]
 SHOWN_FINDINGS = 40
 
 
@@ -60,20 +67,30 @@ def register(app: typer.Typer) -> None:
     app.command("smoke", rich_help_panel=panel)(smoke_command)
 
 
-def inspect_command(source: Source, revision: Revision = None, as_json: Json = False) -> None:
-    """Say what is in a checkpoint, its expert layout and the evidence; reads config and headers only.
+def inspect_command(
+    source: Source, revision: Revision = None, strict: Strict = False, as_json: Json = False
+) -> None:
+    """Say what is in a checkpoint and whether convert would take it, with evidence; reads config and headers only.
 
-    Example: hubbot inspect Qwen/Qwen3-30B-A3B
+    Example: hubbot inspect Qwen/Qwen3-30B-A3B --strict
     """
     from hubbot import settings
     from hubbot.cli.arguments import open_source
     from hubbot.cli.verdicts import print_verdict, verdict_of
 
-    record = verdict_of(open_source(source, revision), extensions=settings.load().extensions)
+    chosen = settings.load()
+    verdict = verdict_of(
+        open_source(source, revision),
+        extensions=chosen.extensions,
+        variants=chosen.variants,
+        working_bytes=chosen.working_bytes,
+    )
     if as_json:
-        print_json(record)
+        print_json(verdict.record)
     else:
-        print_verdict(record)
+        print_verdict(verdict.record)
+    if strict and verdict.exit_code:
+        raise typer.Exit(verdict.exit_code)
 
 
 def convert_command(

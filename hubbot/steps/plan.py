@@ -25,6 +25,7 @@ from hubbot.engine.compute_threads import CACHE_BYTES
 from hubbot.engine.memory_estimate import slice_bytes
 from hubbot.engine.reader import Sources
 from hubbot.errors import IncompleteCover, RecipeIneffective, UnknownLayout, WrongUsage
+from hubbot.finishing import side_files
 from hubbot.moves import TRANSPOSE, Move, Step, take
 from hubbot.plans import Drop, Layout, Plan, PlannedVariant
 from hubbot.runtime import loading
@@ -35,7 +36,12 @@ RUNTIME_BYTES = 300 << 20
 
 
 def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Variant], *, working_bytes: int) -> Plan:
-    """Return the plan for `variants` (catalogue names or recipes), or raise IncompleteCover or WrongUsage."""
+    """Return the plan for `variants` (catalogue names or recipes).
+
+    Raises IncompleteCover, ConfigUnresolved or NoRuntime where the checkpoint and mlx-lm's model do not fit,
+    NeedsHuman for a tokenizer of code alone, RecipeIneffective and WrongUsage for a variant.
+    """
+    side_files(checkpoint)
     recipes = [variant_named(item) if isinstance(item, str) else item for item in variants]
     family = BY_MODEL_TYPE[checkpoint.model_type]
     fields = runtimes.fields(family.runtime, family.model_file)
