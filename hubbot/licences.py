@@ -15,7 +15,10 @@ from hubbot.checkpoints import FileInfo
 DEEPEST = 2
 LARGEST = 16 << 20
 _WORDS = re.compile(
-    r"(?:^|[^a-z])(?:licen[cs]e|notice|copying|copyright|use[-_ .]?policy|eula|patents)", re.IGNORECASE
+    r"(?:^|[^a-z])(?:licen[cs]e|notice|copying|copyright|use[-_ .]?policy|eula|patents)"
+    # "licence", "agreement (of use)", "grant", as Chinese makers name the file
+    r"|许可|协议|授权",
+    re.IGNORECASE,
 )
 _FOLDERS = re.compile(r"licen[cs]es?", re.IGNORECASE)
 # What runs, what is weights or settings, and what unpacks to either.

@@ -54,9 +54,9 @@ def compare_sets(
             holder, other = (sets.read, sets.beside) if name in tensors else (sets.beside, sets.read)
             raise sets.refuse(f"{name!r} is in {holder} and not in {other}")
     common = [(tensors[name], others[name]) for name in sorted(tensors.keys() & others.keys())]
-    for one, other in common:
-        if (one.dtype, one.shape) != (other.dtype, other.shape):
-            told = f"{one.dtype} {list(one.shape)} in the one, {other.dtype} {list(other.shape)} in the other"
+    for one, theirs in common:
+        if (one.dtype, one.shape) != (theirs.dtype, theirs.shape):
+            told = f"{one.dtype} {list(one.shape)} in the one, {theirs.dtype} {list(theirs.shape)} in the other"
             raise sets.refuse(f"{one.name!r} is {told}")
     samples = list(_samples(common))
     with ThreadPoolExecutor(CONNECTIONS) as pool:

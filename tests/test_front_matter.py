@@ -38,7 +38,8 @@ def forms() -> dict[str, bytes]:
 
 
 def as_the_hubs_client(data: bytes) -> dict[str, Any]:
-    content = ModelCard(data.decode("utf-8"), ignore_metadata_errors=True).data.to_dict()
+    card: Any = ModelCard(data.decode("utf-8"), ignore_metadata_errors=True).data
+    content = card.to_dict()
     return {key: value for key, value in content.items() if key not in {"model_name", "eval_results"}}
 
 

@@ -19,7 +19,7 @@ from tests.reference.checkpoints import case, write
         "LICENSE", "License.txt", "LICENSE.md", "license", "licence.rst", "MODEL_LICENSE", "LICENSE-MODEL",
         "LICENSE.qwen", "Qwen-LICENSE", "LICENSES/Apache-2.0.txt", "licenses/LICENSE", "a/b/COPYING", "NOTICE.txt",
         "Notice.txt", "COPYING", "COPYING.LESSER", "USE_POLICY.md", "Acceptable_Use_Policy.pdf",
-        "THIRD-PARTY-NOTICES", "EULA.pdf", "LICENSE AGREEMENT.txt",
+        "THIRD-PARTY-NOTICES", "使用协议.txt", "EULA.pdf", "LICENSE AGREEMENT.txt",
     ],
 )  # fmt: skip
 def test_terms_of_use_are_known_under_any_spelling(path: str) -> None:

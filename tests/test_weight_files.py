@@ -40,7 +40,7 @@ def shard(
 ) -> None:
     """Store tensors as two shards with an index, beside whatever is there."""
     order = sorted(stored)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, name in enumerate(names):
         part = order[number::2]
         (folder / f"{name}.safetensors").write_bytes(safetensors({key: stored[key] for key in part}))

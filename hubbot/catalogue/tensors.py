@@ -12,6 +12,7 @@ from hubbot.catalogue.configs.nesting import TEXT, decoder
 from hubbot.catalogue.families import Family
 from hubbot.checkpoints import Checkpoint
 
+TOWER = "a part of the vision or audio tower; mlx-lm runs the text decoder alone"
 TIED = "tie_word_embeddings is true: the output layer is the embedding, as in transformers"
 # (whole-name pattern, config key that must hold or None, reason)
 _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
@@ -36,7 +37,7 @@ _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
             r"|multi_modal_projector|patch_merge_mlp)\..+"
         ),
         "text_config",
-        "a part of the vision or audio tower; mlx-lm runs the text decoder alone",
+        TOWER,
     ),
 )
 # What every name that a row of _DROPS matches contains.

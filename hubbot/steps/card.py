@@ -17,6 +17,7 @@ import yaml
 from hubbot.artifacts import GATES, Artifact, Report
 from hubbot.catalogue import extensions
 from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.tensors import TOWER
 from hubbot.checkpoints import Checkpoint
 from hubbot.files.sizes import readable
 from hubbot.finishing import CARD, REPORT, write_json
@@ -84,13 +85,19 @@ def _metadata(checkpoint: Checkpoint, plan: Plan, planned: PlannedVariant) -> di
     if plan.source.is_local:
         del data["base_model"], data["base_model_relation"]
     tag = card.get("pipeline_tag")
-    data["pipeline_tag"] = tag if isinstance(tag, str) and _TAG.fullmatch(tag) else "text-generation"
+    # Without its tower a model that saw images does not see them any more, whatever its source is tagged.
+    kept = isinstance(tag, str) and _TAG.fullmatch(tag) and not _is_text_only(plan)
+    data["pipeline_tag"] = tag if kept else "text-generation"
     for key in ("license", "license_name", "license_link", "language"):
         value = card.get(key)
         if value and (isinstance(value, str) or _is_texts(value)):
             data[key] = value
     data["tags"] = _tags(checkpoint, planned)
     return data
+
+
+def _is_text_only(plan: Plan) -> bool:
+    return any(drop.reason == TOWER for drop in plan.drops)
 
 
 def _is_texts(value: object) -> bool:
@@ -124,6 +131,7 @@ def _context(
         "revision": source["revision"],
         "extension": _extension(checkpoint, plan),
         "variant": planned.name,
+        "text_only": _is_text_only(plan),
         "this": _row(this),
         "rows": [_row(item) for item in made],
         "plain": not any(encoding.is_quantized for encoding in planned.encodings.values()),

@@ -55,7 +55,10 @@ def saying(**values: object) -> Callable[[Path], None]:
 
 
 def pointer(name: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(POINTER) and None
+    def spoil(folder: Path) -> None:
+        (folder / name).write_bytes(POINTER)
+
+    return spoil
 
 
 def two_sets(folder: Path) -> None:
