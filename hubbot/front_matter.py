@@ -91,7 +91,7 @@ def _parse(block: str) -> dict[str, Plain]:
     return value
 
 
-class _Counted(yaml.SafeLoader):  # type: ignore[misc] - PyYAML has no types
+class _Counted(yaml.SafeLoader):  # type: ignore[misc]
     """PyYAML's loader, stopped where a block holds more nodes than metadata ever do."""
 
     nodes = 0

@@ -34,7 +34,7 @@ def plan(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     made = planning.plan(
         workspace.checkpoint(), workspace.layout(), request["variants"], working_bytes=request["working_bytes"]
     )
-    workspace.save("plan", made.to_json())
+    workspace.save_plan(made)
     return {"memory_bytes": made.memory_bytes, "disk_bytes": made.disk_bytes, "versions": dict(made.versions)}
 
 

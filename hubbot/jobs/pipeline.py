@@ -48,9 +48,12 @@ class Pipeline:
     def run_stage(self, job: Job, cancelled: threading.Event) -> Outcome:
         """Run the job's present stage and return what came of it."""
         try:
+            if job.stage not in {Stage.INSPECT, Stage.PUBLISH}:
+                self.workspace(job).check_format()
             return self._stages()[job.stage](job, cancelled)
         except WorkLost:
-            # A stage's leftovers were deleted or torn: everything before the first stage is on the Hub.
+            # A stage's leftovers were deleted, torn or written by another version: what the first stage needs is
+            # on the Hub.
             if job.stage is Stage.INSPECT:
                 raise
             return StageDone(next=Stage.INSPECT)
@@ -88,7 +91,7 @@ class Pipeline:
         layout = classify.classify(workspace.checkpoint())
         if not self.settings.extensions:
             classify.refuse_extension(workspace.checkpoint())
-        workspace.save("layout", layout.to_json())
+        workspace.save_layout(layout)
         self.results.put(job.id, "layout", layout.to_json())
         return StageDone()
 
@@ -213,6 +216,7 @@ class Pipeline:
             # Killed between the last publication and its being written down in the job.
             workspace.remove()
             return Published()
+        workspace.check_format()
         self.hub.require_token()
         checkpoint = workspace.checkpoint()
         for done, variant in enumerate(job.variants):

@@ -1,6 +1,7 @@
 """The folder of one job: what each stage leaves there for the next, so that a killed job resumes.
 
-Every file is written aside and renamed; a stage that finds its input missing or torn starts the job over.
+Every file is written aside and renamed; a stage that finds its input missing, torn or in the format of another
+version starts the job over.
 """
 
 import json
@@ -12,8 +13,9 @@ from typing import Any
 from hubbot.artifacts import Artifact, Report
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import WorkLost
+from hubbot.files.atomic_folders import write_file
 from hubbot.finishing import CONFIG
-from hubbot.plans import Layout, Plan
+from hubbot.plans import FORMAT, Layout, Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +53,7 @@ class Workspace:
     def save(self, name: str, data: Any) -> None:
         """Write `data` as NAME.json, whole or not at all."""
         self.root.mkdir(parents=True, exist_ok=True)
-        aside = self.root / f".{name}.partial"
-        aside.write_text(json.dumps(data), encoding="utf-8")
-        aside.replace(self.root / f"{name}.json")
+        write_file(self.root / f"{name}.json", json.dumps(data).encode())
 
     def has(self, name: str) -> bool:
         """Say whether something was saved as `name`."""
@@ -77,13 +77,42 @@ class Workspace:
         if lost is not None:
             raise WorkLost(f"{lost} of the job's source is gone", where=str(self.source))
 
+    def save_layout(self, layout: Layout) -> None:
+        """Write what classify found."""
+        self.save("layout", {"format": FORMAT, "layout": layout.to_json()})
+
     def layout(self) -> Layout:
-        """Return what classify saved."""
-        return Layout.from_json(self.load("layout"))
+        """Return what classify saved, or raise WorkLost where it is not there in this version's format."""
+        return Layout.from_json(self._of_this_format("layout")["layout"])
+
+    def save_plan(self, plan: Plan) -> None:
+        """Write what plan decided."""
+        self.save("plan", {"format": FORMAT, "plan": plan.to_json()})
 
     def plan(self) -> Plan:
-        """Return what plan saved."""
-        return Plan.from_json(self.load("plan"))
+        """Return what plan saved, or raise WorkLost where it is not there in this version's format."""
+        return Plan.from_json(self._of_this_format("plan")["plan"])
+
+    def is_for(self, plan: Plan) -> bool:
+        """Say whether this very plan was saved here."""
+        try:
+            return self.plan() == plan
+        except WorkLost:
+            return False
+
+    def check_format(self) -> None:
+        """Raise WorkLost where layout or plan were saved in the format of another version."""
+        for name in ("layout", "plan"):
+            if self.has(name):
+                self._of_this_format(name)
+
+    def _of_this_format(self, name: str) -> Any:
+        data = self.load(name)
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise WorkLost(
+                f"{name}.json of the job was written by another version", where=str(self.root / f"{name}.json")
+            )
+        return data
 
     def artifacts(self) -> list[Artifact]:
         """Return what convert saved."""

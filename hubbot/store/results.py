@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlmodel import col, select
 
 from hubbot.lifecycle import Stage
+from hubbot.plans import in_words
 from hubbot.store.database import reading, upsert, writing
 from hubbot.store.queue import Clock
 from hubbot.store.records import Attempt, Audit, PublishedVariant, Result, Sighting
@@ -68,7 +69,7 @@ class Results:
         )
         with reading(self._engine) as session:
             row = session.exec(query).first()
-            return None if row is None else row.data
+            return None if row is None else _data(row)
 
     def all(self, job_id: int) -> list[Result]:
         """Return every result of a job, sorted by kind and variant."""
@@ -80,7 +81,7 @@ class Results:
                     job_id=row.job_id,
                     kind=row.kind,
                     variant=row.variant or None,
-                    data=row.data,
+                    data=_data(row),
                     stored_at=row.stored_at,
                 )
                 for row in rows
@@ -206,3 +207,8 @@ class Results:
             query = query.where(col(AuditRow.target_repo) == target_repo)
         with reading(self._engine) as session:
             return [Audit(**row.model_dump(exclude={"id"})) for row in session.exec(query).all()]
+
+
+def _data(row: ResultRow) -> dict[str, Any]:
+    # Earlier versions stored layouts under letters.
+    return in_words(row.data) if row.kind == "layout" else row.data

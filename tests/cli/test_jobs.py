@@ -114,6 +114,13 @@ def test_show_tells_the_whole_story(hubbot: Shell, site: Site, machine: Path) ->
         assert word in page
 
 
+def test_show_calls_a_layout_of_an_earlier_version_by_its_word(hubbot: Shell, job_id: str) -> None:
+    with open_records(load()) as records:
+        records.results.put(int(job_id), "layout", {"row": "E", "naming": "stacked fused"})
+    (found,) = hubbot("show", job_id, "--json").json["results"]
+    assert found["data"] == {"row": "stacked_fused", "naming": "stacked fused"}
+
+
 def test_jobs_need_no_hub(hubbot: Shell) -> None:
     assert hubbot("jobs", "--json").json == {"jobs": []}
     assert hubbot("jobs").code == 0

@@ -27,7 +27,7 @@ def workspace(tmp_path: Path) -> Workspace:
     made = Workspace(root=tmp_path / "job-1")
     checkpoint = inspect(Folder(write(case("qwen3_moe/hub"), made.source)))
     made.save("checkpoint", checkpoint.to_json())
-    made.save("layout", classify(checkpoint).to_json())
+    made.save_layout(classify(checkpoint))
     return made
 
 

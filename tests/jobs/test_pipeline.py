@@ -1,5 +1,6 @@
 """The stages of one job: what each leaves behind, what becomes of its errors, and where a job resumes."""
 
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hubbot.devhub.demo_repos import write_exhibits
+from hubbot.devhub.demo_repos import write_demo_repos
 from hubbot.errors import ChildDied, CorruptHeader, NoRuntime, RateLimited, WorkLost
 from hubbot.jobs import child
 from hubbot.jobs.bot import Bot
@@ -24,7 +25,7 @@ FOX = "fables/Fox-8x-MoE-fused"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    exhibits = write_exhibits(tmp_path_factory.mktemp("exhibits"))
+    exhibits = write_demo_repos(tmp_path_factory.mktemp("exhibits"))
     return next(exhibit.folder for exhibit in exhibits if exhibit.repo_id == FOX)
 
 
@@ -164,6 +165,29 @@ def test_a_torn_file_of_an_earlier_stage_sends_the_job_back(opened: Bot) -> None
     job = take(opened, enqueued(opened), Stage.VERIFY)
     (opened.pipeline.workspace(job).root / "checkpoint.json").write_text('{"half')
     assert opened.pipeline.run_stage(job, threading.Event()) == StageDone(next=Stage.INSPECT)
+
+
+def older(folder: Path) -> None:
+    """Leave layout and plan as the version that called layouts by letters left them."""
+    for name in ("layout", "plan"):
+        path = folder / f"{name}.json"
+        if path.is_file():
+            data = json.loads(path.read_text())[name]
+            (data if name == "layout" else data["layout"])["row"] = "E"
+            path.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize("stage", list(Stage)[2:])
+def test_a_work_folder_of_an_earlier_format_sends_the_job_back_and_it_ends_published(
+    opened: Bot, site: Site, stage: Stage
+) -> None:
+    job = take(opened, enqueued(opened), stage)
+    older(opened.pipeline.workspace(job).root)
+    assert opened.pipeline.run_stage(job, threading.Event()) == StageDone(next=Stage.INSPECT)
+    assert on_the_hub(site) == {}
+    opened.run_once(threading.Event(), 0)
+    assert opened.queue.job(job.id).state is State.PUBLISHED
+    assert on_the_hub(site) == {f"{ORG}/Fox-8x-MoE-fused-MLX-4bit": False}
 
 
 @pytest.mark.parametrize("stage", list(Stage))

@@ -1,12 +1,13 @@
 """What a stage leaves for the next is whole or not there."""
 
+import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hubbot.errors import TryLater, WorkLost
 from hubbot.jobs.workspace import Workspace
+from tests.test_plans import LAYOUT, PLAN
 
 
 @pytest.fixture
@@ -32,15 +33,33 @@ def test_what_is_missing_or_torn_sends_the_job_back(workspace: Workspace, torn: 
 
 
 def test_a_save_that_fails_keeps_what_was_there(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    def torn(path: Path, *_: Any, **__: Any) -> None:
-        path.write_bytes(b'{"half')
+    def fail(_: int) -> None:
         raise OSError("the power went out")
 
     workspace.save("plan", {"a": 1})
-    monkeypatch.setattr(Path, "write_text", torn)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="power"):
         workspace.save("plan", {"a": 2})
     assert workspace.load("plan") == {"a": 1}
+
+
+def test_what_another_version_saved_sends_the_job_back(workspace: Workspace) -> None:
+    workspace.check_format()
+    workspace.save_layout(LAYOUT)
+    workspace.save_plan(PLAN)
+    workspace.check_format()
+    assert workspace.layout() == LAYOUT
+    assert workspace.plan() == PLAN
+    assert workspace.is_for(PLAN)
+    for name, data in (("layout", LAYOUT.to_json()), ("plan", PLAN.to_json()), ("plan", [])):
+        workspace.save_layout(LAYOUT)
+        workspace.save_plan(PLAN)
+        workspace.save(name, data)
+        with pytest.raises(WorkLost, match=f"{name}.json of the job was written by another version"):
+            workspace.check_format()
+        with pytest.raises(WorkLost):
+            workspace.layout() if name == "layout" else workspace.plan()
+    assert not workspace.is_for(PLAN)
 
 
 def test_folders_have_their_places_and_all_go_at_once(workspace: Workspace) -> None:

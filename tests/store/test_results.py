@@ -71,6 +71,17 @@ def test_a_result_put_again_replaces_the_older_one(results: Results, job_id: int
     ]
 
 
+def test_a_layout_stored_under_a_letter_is_read_under_its_word(results: Results, job_id: int) -> None:
+    former = {"row": "E'", "order": "concatenated"}
+    results.put(job_id, "layout", former)
+    results.put(job_id, "card", former)
+    assert results.get(job_id, "layout") == {"row": "granite_fused", "order": "concatenated"}
+    assert [(found.kind, found.data["row"]) for found in results.all(job_id)] == [
+        ("card", "E'"),
+        ("layout", "granite_fused"),
+    ]
+
+
 def test_a_sighting_keeps_its_first_time_and_takes_the_last_verdict(
     results: Results, job_id: int, clock: Clock
 ) -> None:
