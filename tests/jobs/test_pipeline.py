@@ -239,9 +239,9 @@ def test_children_get_the_limits_of_the_settings(
     stages = in_process(monkeypatch)
     run = child.run
 
-    def watched(module_args: list[str], request: Any, **limits: Any) -> dict[str, Any]:
-        seen[module_args[0]] = limits
-        return run(module_args, request, **limits)
+    def watched(stage: str, request: Any, **limits: Any) -> dict[str, Any]:
+        seen[stage] = limits
+        return run(stage, request, **limits)
 
     monkeypatch.setattr(child, "run", watched)
     chosen = settings(tmp_path / "data", smoke_seconds=7, stage_hours=2, memory_gigabytes=3)

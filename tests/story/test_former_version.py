@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hubbot.checks.tracer.gate import Tracer
-from hubbot.folders import Folder, digest
-from hubbot.jobs.convert_twin import convert_twin
+from hubbot.conversion.convert_twin import convert_twin
+from hubbot.folders import Folder, file_info
 from hubbot.marks import MARK, read_mark, recorded
 from hubbot.runtime import loading
 from hubbot.steps.classify import classify
@@ -77,7 +77,7 @@ def test_todays_weights_are_those_that_the_mark_records(artifact: Path) -> None:
     mark = read_mark(artifact)
     assert mark is not None
     (weights,) = [file for file in recorded(mark) if file.path == WEIGHTS]
-    assert digest(artifact / WEIGHTS, WEIGHTS) == weights
+    assert file_info(artifact / WEIGHTS, WEIGHTS) == weights
 
 
 @pytest.mark.filterwarnings(LFS_WARNING)
