@@ -33,7 +33,7 @@ def _findings(subject: Subject) -> Iterator[Finding]:
         yield from check_configuration(source, subject.config, subject.family, is_own=subject.is_own)
         yield from _check_decisive(subject)
         yield from check_token_ids(subject.source, decoder(source), decoder(subject.config))
-        yield from check_side_files(subject.source, subject.artifact)
+        yield from check_side_files(subject.checkpoint, subject.source, subject.artifact)
         yield from check_index(subject.folder, subject.stored)
         yield from check_tensors(subject.stored, subject.shapes, subject.config)
         yield from check_load(subject.folder)
