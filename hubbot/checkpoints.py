@@ -80,7 +80,8 @@ class Checkpoint:
     """Everything about a checkpoint except its weights.
 
     `config` is config.json as parsed, `card` the YAML front matter of README.md, `files` every file of the
-    repo, `tensors` every tensor by name; `requests` and `bytes_read` say what looking cost.
+    repo, `tensors` every tensor by name; `requests` and `bytes_read` say what looking cost. `tokenizer_fault` says
+    why no tokenizer can be had (message, where, hint), where that is so.
     """
 
     repo: Repo
@@ -92,6 +93,7 @@ class Checkpoint:
     private: bool
     requests: int
     bytes_read: int
+    tokenizer_fault: tuple[str, str | None, str | None] | None = None
 
     @property
     def model_type(self) -> str:
@@ -126,6 +128,7 @@ class Checkpoint:
             "private": self.private,
             "requests": self.requests,
             "bytes_read": self.bytes_read,
+            "tokenizer_fault": self.tokenizer_fault,
         }
 
     @classmethod
@@ -145,6 +148,7 @@ class Checkpoint:
             private=data["private"],
             requests=data["requests"],
             bytes_read=data["bytes_read"],
+            tokenizer_fault=tuple(data["tokenizer_fault"]) if data.get("tokenizer_fault") else None,
         )
 
 

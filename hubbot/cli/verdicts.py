@@ -16,6 +16,7 @@ from hubbot.errors import (
     CorruptHeader,
     HubbotError,
     IncompleteCover,
+    NeedsHuman,
     NoRuntime,
     NotMixtureOfExperts,
     UnknownLayout,
@@ -26,6 +27,7 @@ from hubbot.files.sizes import readable
 from hubbot.plans import Layout
 from hubbot.steps.classify import classify, refuse_extension
 from hubbot.steps.inspect import inspect
+from hubbot.steps.plan import refuse_tokenizer
 
 VERDICTS: dict[type[HubbotError], str] = {
     NotMixtureOfExperts: "not-moe",
@@ -38,6 +40,7 @@ VERDICTS: dict[type[HubbotError], str] = {
     CorruptHeader: "corrupt",
     CorruptConfig: "corrupt",
     UnsafePickle: "corrupt",
+    NeedsHuman: "no-tokenizer",
 }
 
 
@@ -54,6 +57,7 @@ def verdict_of(files: RepoFiles, *, extensions: bool) -> dict[str, Any]:
         layout = classify(checkpoint)
         if not extensions:
             refuse_extension(checkpoint)
+        refuse_tokenizer(checkpoint)
         return _record(files, checkpoint, layout, None)
     except HubbotError as error:
         if type(error) not in VERDICTS:

@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
+from hubbot.catalogue import tokenizers
 from hubbot.checkpoints import Checkpoint, RepoFiles, TensorInfo
-from hubbot.errors import CorruptConfig, CorruptHeader, NotMixtureOfExperts
+from hubbot.errors import CorruptConfig, CorruptHeader, NeedsHuman, NotMixtureOfExperts
 from hubbot.finishing import CARD, CONFIG, INDEX
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
 from hubbot.pickles import pickle_files as pickles
@@ -40,6 +41,7 @@ def inspect(files: RepoFiles) -> Checkpoint:
     tensors = _tensors(files, sizes, shards, _header_sizes(index))
     if index is not None:
         _check_index(index, tensors)
+    fault = _tokenizer_fault(files, sizes, config)
     return Checkpoint(
         repo=files.repo,
         config=config,
@@ -50,7 +52,21 @@ def inspect(files: RepoFiles) -> Checkpoint:
         private=files.private,
         requests=files.requests,
         bytes_read=files.bytes_read,
+        tokenizer_fault=fault,
     )
+
+
+def _tokenizer_fault(
+    files: RepoFiles, sizes: Mapping[str, int], config: Mapping[str, Any]
+) -> tuple[str, str | None, str | None] | None:
+    """Return what stands between the repo and a tokenizer that loads: what is refused later, it is known now."""
+    try:
+        tokenizers.check(
+            files.files, config, lambda name: files.read(name, 0, min(sizes[name], tokenizers.MOST_BYTES))
+        )
+    except NeedsHuman as error:
+        return error.message, error.where, error.hint
+    return None
 
 
 def _config(files: RepoFiles, sizes: Mapping[str, int]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from hubbot.engine import kept_codes
 from hubbot.engine.compute_threads import CACHE_BYTES
 from hubbot.engine.memory_estimate import slice_bytes
 from hubbot.engine.reader import Sources
-from hubbot.errors import IncompleteCover, RecipeIneffective, UnknownLayout, WrongUsage
+from hubbot.errors import IncompleteCover, NeedsHuman, RecipeIneffective, UnknownLayout, WrongUsage
 from hubbot.moves import TRANSPOSE, Move, Step, take
 from hubbot.plans import Drop, Layout, Plan, PlannedVariant
 from hubbot.runtime import loading
@@ -35,7 +35,11 @@ RUNTIME_BYTES = 300 << 20
 
 
 def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Variant], *, working_bytes: int) -> Plan:
-    """Return the plan for `variants` (catalogue names or recipes), or raise IncompleteCover or WrongUsage."""
+    """Return the plan for `variants` (catalogue names or recipes).
+
+    Raises IncompleteCover or WrongUsage, and NeedsHuman where the checkpoint's tokenizer cannot be had.
+    """
+    refuse_tokenizer(checkpoint)
     recipes = [variant_named(item) if isinstance(item, str) else item for item in variants]
     family = BY_MODEL_TYPE[checkpoint.model_type]
     fields = runtimes.fields(family.runtime, family.model_file)
@@ -66,6 +70,15 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
         memory_bytes=RUNTIME_BYTES + CACHE_BYTES + slices,
         versions=loading.versions(),
     )
+
+
+def refuse_tokenizer(checkpoint: Checkpoint) -> None:
+    """Raise NeedsHuman where `inspect` found that the checkpoint's tokenizer cannot be had."""
+    if checkpoint.tokenizer_fault is not None:
+        message, where, hint = checkpoint.tokenizer_fault
+        raise NeedsHuman(
+            message, where=f"{checkpoint.repo.id}, {where}" if where else checkpoint.repo.id, hint=hint
+        )
 
 
 def variant_named(name: str) -> Variant:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hubbot.artifacts import Artifact, Finding, Status
 from hubbot.checks.structure.gate import GATE
-from hubbot.finishing import is_side_file, rewritten_tokenizer
+from hubbot.finishing import is_side_file, rewritten_tokenizer, stored_names
 
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 GENERATION = "generation_config.json"
@@ -26,7 +26,7 @@ def check_side_files(source: Path, artifact: Artifact) -> Iterator[Finding]:
         )  # fmt: skip
         return
     folder = Path(artifact.path)
-    names = {p.name for place in (source, folder) for p in place.iterdir() if p.is_file() and is_side_file(p.name)}
+    names = {name for place in (source, folder) for name in stored_names(place) if is_side_file(name)}
     rewritten = rewritten_tokenizer(source)
     wrong = sorted(name for name in names - set(rewritten) if not _is_taken_over(source / name, folder / name))
     wrong += sorted(name for name, data in rewritten.items() if not _holds(folder / name, data))

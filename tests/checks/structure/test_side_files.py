@@ -11,7 +11,8 @@ from hubbot.checkpoints import FileInfo, Repo
 from hubbot.checks.structure.gate import hash_files
 from hubbot.checks.structure.side_files import check_side_files, check_token_ids
 from hubbot.finishing import rewritten_tokenizer
-from tests.catalogue.test_tiktokens import CODE, TOKENS, vocabulary
+from tests.catalogue.test_tiktokens import CODE, TOKENS
+from tests.catalogue.tiktoken_vocabularies import vocabulary
 
 MADE = (FileInfo(path="config.json", size=2, sha256="0" * 64),)
 
