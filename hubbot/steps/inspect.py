@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from hubbot.catalogue import tokenizers
+from hubbot.catalogue import packings, tokenizers
+from hubbot.catalogue.packings.sidecars import SIDECARS, described
 from hubbot.checkpoints import Checkpoint, RepoFiles, TensorInfo
 from hubbot.errors import CorruptConfig, CorruptHeader, NeedsHuman, NotMixtureOfExperts
 from hubbot.finishing import CARD, CONFIG, INDEX
@@ -20,7 +21,6 @@ from hubbot.headers import LENGTH_BYTES, header_length, parse_header
 from hubbot.pickles import pickle_files as pickles
 from hubbot.pickles.outlines import outline
 
-MODELOPT = "hf_quant_config.json"
 MAX_JSON_BYTES = 64 << 20
 MAX_CARD_BYTES = 1 << 20
 # One read of this size holds the whole header of most shards. Where an index tells that a header is longer, the
@@ -36,9 +36,10 @@ def inspect(files: RepoFiles) -> Checkpoint:
     sizes = {file.path: file.size for file in files.files}
     if CONFIG not in sizes:
         raise NotMixtureOfExperts("there is no config.json, so this is no checkpoint", where=files.repo.id)
-    config = _config(files, sizes)
+    config = _object(files, CONFIG, sizes[CONFIG])
     index, shards = _shards(files, sizes)
     tensors = _tensors(files, sizes, shards, _header_sizes(index))
+    config = _described(files, sizes, config, tensors)
     if index is not None:
         _check_index(index, tensors)
     fault = _tokenizer_fault(files, sizes, config)
@@ -69,13 +70,17 @@ def _tokenizer_fault(
     return None
 
 
-def _config(files: RepoFiles, sizes: Mapping[str, int]) -> dict[str, Any]:
-    """Return config.json, with the quantization that ModelOpt may describe in a file of its own."""
-    config = _object(files, CONFIG, sizes[CONFIG])
-    if MODELOPT not in sizes or any(config.get(key) for key in ("quantization_config", "compression_config")):
+def _described(
+    files: RepoFiles, sizes: Mapping[str, int], config: dict[str, Any], tensors: Mapping[str, TensorInfo]
+) -> dict[str, Any]:
+    """Return config.json, with the quantization of packed tensors that a file of its own may describe."""
+    beside = [name for name in SIDECARS if name in sizes]
+    if not beside or not packings.signs(tensors.values()):
         return config
-    described = _object(files, MODELOPT, sizes[MODELOPT])
-    return {**config, "quantization_config": {"quant_method": "modelopt", **described}}
+    declared = packings.quantization(config)
+    told = {name: _object(files, name, sizes[name]) for name in beside}
+    found = described(declared, told, files.repo.id)
+    return config if found == declared else {**config, "quantization_config": dict(found)}
 
 
 def _object(files: RepoFiles, path: str, size: int) -> dict[str, Any]:

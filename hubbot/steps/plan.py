@@ -19,7 +19,7 @@ from hubbot.catalogue.reshapes import Reshaped, reshaped
 from hubbot.catalogue.tensors import runtime_name, without_drops
 from hubbot.catalogue.variants.named_variants import VARIANTS, Subject, Variant, encode
 from hubbot.catalogue.variants.roles import role_of
-from hubbot.checkpoints import Checkpoint
+from hubbot.checkpoints import FLOAT_DTYPES, Checkpoint, TensorInfo
 from hubbot.engine import kept_codes
 from hubbot.engine.compute_threads import CACHE_BYTES
 from hubbot.engine.memory_estimate import slice_bytes
@@ -102,7 +102,7 @@ def _cover(
     moves = _expert_moves([tensor for tensor in experts if not tensor.is_flat], layout, family, wanted)
     for name, info in kept.tensors.items():
         if name not in expert_names:
-            moves += _plain_moves(name, info.shape, family, config, wanted)
+            moves += _plain_moves(info, family, config, wanted)
     _check_exact(checkpoint, moves, wanted)
     order = {parameter.name: index for index, parameter in enumerate(parameters)}
     drops = [Drop(name=name, reason=reason) for name, reason in dropped.items()]
@@ -110,12 +110,9 @@ def _cover(
 
 
 def _plain_moves(
-    name: str,
-    shape: tuple[int, ...],
-    family: Family,
-    config: Mapping[str, Any],
-    wanted: Mapping[str, Parameter],
+    tensor: TensorInfo, family: Family, config: Mapping[str, Any], wanted: Mapping[str, Parameter]
 ) -> Iterator[Move]:
+    name = tensor.name
     for made in reshaped(runtime_name(name, family), family.reshapes, config):
         parameter = wanted.get(made.output)
         if parameter is None:
@@ -123,6 +120,12 @@ def _plain_moves(
                 f"source tensor {name!r} has no place in mlx-lm's model",
                 where=name,
                 hint="a tensor that would be lost is never dropped silently; a catalogue row must say what it is",
+            )
+        if tensor.dtype not in FLOAT_DTYPES:
+            raise IncompleteCover(
+                f"source tensor {name!r} is a table of integers ({tensor.dtype}); only floats are copied",
+                where=name,
+                hint="its place in mlx-lm's model is known, how to write it is not",
             )
         yield Move(
             output=made.output,
@@ -132,7 +135,7 @@ def _plain_moves(
             stacked=False,
             quantizable=parameter.quantizable,
             groups=made.groups,
-            units=_units(made, shape),
+            units=_units(made, tensor.shape),
             view=made.view,
         )
 
