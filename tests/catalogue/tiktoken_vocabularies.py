@@ -39,7 +39,7 @@ def by_hand(
     text: str, ranks: Mapping[bytes, int], special: Mapping[str, int], pattern: str, form: str | None
 ) -> list[int]:
     """tiktoken's algorithm: special tokens, then the pattern, then the adjacent pair of the lowest rank first."""
-    text = unicodedata.normalize(form, text) if form == "NFC" else text
+    text = unicodedata.normalize("NFC", text) if form == "NFC" else text
     ids: list[int] = []
     for stretch in regex.split("(" + "|".join(map(regex.escape, special)) + ")", text):
         if stretch in special:

@@ -10,6 +10,7 @@ import pytest
 from hubbot.cli.verdicts import verdict_of
 from hubbot.errors import NeedsHuman
 from hubbot.folders import Folder
+from hubbot.steps.fetch import wanted
 from tests.catalogue.kimi_files import CODE, COUNT, TEXT, files
 from tests.checkpoints_on_disk import converted, judged, look, planned
 from tests.reference.checkpoints import case, write
@@ -46,6 +47,14 @@ def test_inspect_and_plan_say_at_once_that_a_tokenizer_cannot_be_had(tmp_path: P
         planned(look(folder), "fp32")
     (folder / "tokenizer.json").write_text("{}")
     assert verdict_of(Folder(folder), extensions=True)["verdict"] == "convertible"
+
+
+def test_vocabulary_and_code_are_fetched_to_be_read(tmp_path: Path) -> None:
+    folder = kimi(tmp_path / "source")
+    (folder / "modeling_kimi.py").write_text("evil")
+    names = {file.path for file in wanted(look(folder).checkpoint)}
+    assert {"tiktoken.model", "tokenization_kimi.py", "tokenizer_config.json"} <= names
+    assert "modeling_kimi.py" not in names
 
 
 def test_a_checkpoint_remembers_what_is_wrong_with_its_tokenizer(tmp_path: Path) -> None:

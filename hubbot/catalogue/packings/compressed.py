@@ -163,9 +163,8 @@ def _grid(shape: tuple[int, ...], scale: TensorInfo, codes: TensorInfo, scheme: 
     elif scheme.group > 0 and width % scheme.group == 0 and scale.shape == (*lead, height, width // scheme.group):
         found = (1, scheme.group)
     if found is None or scale.dtype not in FLOAT_SCALES:
-        told = (
-            f"the config says {scheme.bits} bits and one scale per {scheme.strategy} {scheme.group or ''}".rstrip()
-        )
+        shared = f"{scheme.strategy} {scheme.group}" if scheme.group else scheme.strategy
+        told = f"the config says {scheme.bits} bits and one scale per {shared}"
         raise misfit(codes, scale, told=told + _proven(codes, scale, scheme))
     return found
 

@@ -236,7 +236,7 @@ UNREAD: Mapping[str, tuple[Mapping[str, Any] | None, Shapes, str]] = {
         weights("x", pre_quant_scale=("F32", (64,))), "before the weights",
     ),
     "gptq in other groups": (
-        GPTQ | {"group_size": 16}, QWEIGHT, "'x.qweight'.*prove 4 bits in 2 groups of 64.*declares 4 bits in .* 16",
+        GPTQ | {"group_size": 16}, QWEIGHT, "'x.qweight'.*prove 4 bits in 2 groups of 64.*4 bits in .* 16",
     ),
     "gptq of other bits": (
         GPTQ | {"bits": 8}, QWEIGHT, "'x.qweight'.*prove 4 bits in 2 groups of 64.*declares 8 bits in .* 32",
