@@ -6,7 +6,6 @@ file is hubbot's own.
 
 import fnmatch
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from hubbot.artifacts import Artifact
 from hubbot.catalogue import extensions, tokenizers
 from hubbot.checkpoints import Checkpoint, FileInfo
-from hubbot.folders import digest
+from hubbot.folders import file_info
 from hubbot.marks import MARK, mark
 from hubbot.plans import Plan, PlannedVariant
 
@@ -36,7 +35,7 @@ _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
-    """Return the source's files that are copied; NeedsHuman where the tokenizer exists only as code."""
+    """Return the source's files that are copied; raises NeedsHuman where the tokenizer exists only as code."""
     tokenizers.check_names(file.path for file in checkpoint.files)
     return tuple(file for file in checkpoint.files if is_side_file(file.path))
 
@@ -54,9 +53,9 @@ def check_tokenizer(source: Path) -> None:
 
 
 def rewritten_tokenizer(source: Path) -> dict[str, bytes]:
-    """Return the files, by name, that stand for a tokenizer which folder `source` holds only as code, if it does.
+    """Return the content by name of the files that replace a tokenizer which folder `source` holds only as code.
 
-    NeedsHuman where it is other code than is known.
+    It is empty where there is no such code; raises NeedsHuman where it is code that no rewriting knows.
     """
     names = [path.name for path in source.iterdir() if path.is_file()]
     return tokenizers.rewritten(names, _config(source), _reader(source))
@@ -90,7 +89,8 @@ def finish(
 ) -> Artifact:
     """Complete the repo in `folder`, which holds the weights and their index, and return it as an artifact.
 
-    `known` are the files whose sha256 needs no second reading.
+    `known` are the files whose sha256 needs no second reading. Nothing is brought to the disk here: that is
+    done before the folder is renamed. Raises NeedsHuman where the tokenizer exists only as unknown code.
     """
     write_json(folder / CONFIG, config_of(plan, variant))
     if plan.config.get("model_file"):
@@ -102,9 +102,8 @@ def finish(
     for name, data in rewritten_tokenizer(source).items():
         (folder / name).write_bytes(data)
     names = [name for name in stored_names(folder) if name not in ABOUT and name[0] != "."]
-    files = tuple(known.get(name) or digest(folder / name, name) for name in names)
+    files = tuple(known.get(name) or file_info(folder / name, name) for name in names)
     write_json(folder / MARK, mark(plan, variant, files, verified=False))
-    _sync(folder)
     return Artifact(
         source=plan.source,
         variant=variant.name,
@@ -116,7 +115,7 @@ def finish(
 
 
 def _copy_side_file(source: Path, target: Path) -> None:
-    """Copy byte for byte, but for an auto_map that would make a loader run another repo's code."""
+    """Copy byte for byte, except an `auto_map`, which would make a loader run code of another repo."""
     if source.name == "tokenizer_config.json":
         try:
             config = json.loads(source.read_bytes())
@@ -179,13 +178,3 @@ def stored_names(folder: Path) -> list[str]:
     places = (folder, folder / TEMPLATES)
     found = [path for place in places if place.is_dir() for path in place.iterdir() if path.is_file()]
     return sorted(path.relative_to(folder).as_posix() for path in found)
-
-
-def _sync(folder: Path) -> None:
-    places = [place for place in (folder / TEMPLATES, folder) if place.is_dir()]
-    for path in [*(path for place in places for path in place.iterdir()), *places]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
