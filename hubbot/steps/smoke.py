@@ -1,4 +1,4 @@
-"""Let an artifact speak as its users will: stock mlx-lm, its own chat template, and detectors on what it says.
+"""Generate text as users will, with stock mlx-lm and the chat template, and look for faults in the text.
 
 It runs in the calling process; jobs and CLI call it in a child with limits. It proves nothing about numbers.
 """
@@ -37,7 +37,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmokeRecord:
-    """What a smoke test saw: samples, warnings, peak memory of the process in bytes, device.
+    """The result of a smoke test: samples, warnings, peak memory of the process in bytes, device.
 
     `kind` is "instruct" where there is a chat template, else "base"; `utilisation` says how often each expert of
     each layer was chosen; `seed` is that of the sampled texts.
@@ -58,7 +58,7 @@ class SmokeRecord:
 
 
 def smoke(folder: Path, *, max_tokens: int) -> SmokeRecord:
-    """Generate from every prompt, greedy and sampled, and return the record; SmokeFailed names what is wrong."""
+    """Generate from every prompt, greedy and sampled; raises SmokeFailed, which names prompt and fault."""
     speaker = generation.Speaker(folder)
     samples = []
     warnings: list[str] = []
@@ -116,7 +116,7 @@ def _problems(prompt: str, temperature: float, said: generation.Said, folder: Pa
 
 
 def _together(samples: list[Sample], max_tokens: int) -> Iterator[str]:
-    """Yield what only all samples together show."""
+    """Yield the warnings that need all samples: no answer ended, or all are the same."""
     if not any(sample.finished for sample in samples):
         yield f"no answer ended within {max_tokens} tokens"
     if len({sample.text.strip() for sample in samples}) == 1:

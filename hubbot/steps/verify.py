@@ -1,4 +1,4 @@
-"""Prove a converted variant against its source: the referee's report, kept beside the artifact.
+"""Judge a converted variant against its source: the referee's report.
 
 It never changes the artifact's weights, config or side files.
 """
@@ -27,10 +27,10 @@ def verify(
     examination: Examination = WHOLE,
     judged: Judged | None = None,
 ) -> Report:
-    """Return the report on the artifact in folder `artifact`; it may come from anybody.
+    """Return the report on the artifact in folder `artifact`, whoever made it; raises what the referee raises.
 
-    `tracer` is the gate over the converter, shared by the variants of a source. `judged` are the findings of
-    `verify_part` on all of it, where the source's weights have been released.
+    `tracer` runs the converter on a shrunken model, once for all variants of a source. `judged` are the findings
+    of `verify_part` on all parameters, where the source's weights have been deleted since.
     """
     return judge(
         checkpoint, source, artifact, progress=progress, tracer=tracer, examination=examination, judged=judged
@@ -40,12 +40,12 @@ def verify(
 def verify_part(
     checkpoint: Checkpoint, *, source: Path, artifact: Path, names: Collection[str], progress: Progress
 ) -> Judged:
-    """Return what the values gate finds on parameters `names` of an unfinished artifact."""
+    """Return the findings of the values gate on parameters `names` of an unfinished artifact."""
     return judge_part(checkpoint, source, artifact, names, progress)
 
 
 def record(report: Report) -> None:
-    """Set `verified` in an approved artifact's own mark; anybody else's artifact is left as it is."""
+    """Set `verified` in hubbot.json of an approved artifact; an artifact without that file is left as it is."""
     folder = Path(report.artifact.path)
     mark = read_mark(folder)
     if mark is not None:

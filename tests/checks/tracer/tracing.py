@@ -9,7 +9,7 @@ from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checks.tracer.gate import Outcome, Tracer
 from hubbot.checks.tracer.numbered_twin import twin_of
 from hubbot.checks.tracer.trace import Executor, Followed, follow
-from hubbot.jobs.convert_twin import convert_twin
+from hubbot.conversion.convert_twin import convert_twin
 from hubbot.runtime import loading
 from tests.checkpoints_on_disk import Source, Stored, Workshop, read_folder, rewrite
 

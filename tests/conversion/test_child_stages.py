@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from hubbot.checks.behaviour import measurement
+from hubbot.conversion import child_stages
+from hubbot.conversion.workspace import Workspace
 from hubbot.errors import SmokeFailed, WorkLost
 from hubbot.folders import Folder
-from hubbot.jobs import child_stages
-from hubbot.jobs.workspace import Workspace
 from hubbot.steps.classify import classify
 from hubbot.steps.inspect import inspect
 from tests.reference.checkpoints import case, write
@@ -27,14 +27,14 @@ def workspace(tmp_path: Path) -> Workspace:
     made = Workspace(root=tmp_path / "job-1")
     checkpoint = inspect(Folder(write(case("qwen3_moe/hub"), made.source)))
     made.save("checkpoint", checkpoint.to_json())
-    made.save("layout", classify(checkpoint).to_json())
+    made.save_layout(classify(checkpoint))
     return made
 
 
-def run(stage: str, workspace: Workspace, **request: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    told: list[dict[str, Any]] = []
+def run(stage: str, workspace: Workspace, **request: Any) -> tuple[dict[str, Any], list[tuple[int, int, str]]]:
+    told: list[tuple[int, int, str]] = []
     answer = getattr(child_stages, stage)(
-        {"root": str(workspace.root), **request}, lambda fields: told.append(dict(fields))
+        {"root": str(workspace.root), **request}, lambda *progress: told.append(progress)
     )
     assert json.loads(json.dumps(answer)) == json.loads(json.dumps(dict(answer)))
     return answer, told
@@ -47,7 +47,7 @@ def test_plan_convert_and_verify_hand_over_through_the_folder(workspace: Workspa
     assert set(planned["versions"]) == {"hubbot", "mlx", "mlx-lm"}
     converted, told = run("convert", workspace, **BOUNDS)
     assert [made["variant"] for made in converted["variants"]] == ["bf16", "8bit"]
-    assert told[-1]["done"] == told[-1]["total"] > 0
+    assert told[-1][0] == told[-1][1] > 0
     assert (workspace.variant("8bit") / "hubbot.json").is_file()
     verified, told = run("verify", workspace, variants=["bf16", "8bit"])
     assert verified == {"bf16": "approved", "8bit": "approved"}
@@ -103,7 +103,10 @@ def test_an_artifact_without_a_tokenizer_does_not_speak(workspace: Workspace) ->
 
 
 def test_the_childs_stages_load_neither_database_nor_hub_nor_command_line() -> None:
-    code = "import sys, hubbot.jobs.child_stages; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    code = (
+        "import sys, hubbot.conversion.child_stages;"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
     root = str(Path(child_stages.__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-c", code],

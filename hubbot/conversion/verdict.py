@@ -1,14 +1,11 @@
-"""What `inspect` prints: a checkpoint's verdict with its evidence, as data and as a page to read."""
+"""The verdict on a checkpoint: what it is, whether it can be converted, and the evidence, as plain data."""
 
 from typing import Any
-
-from rich.markup import escape
 
 from hubbot.catalogue import packings, resolution, runtimes
 from hubbot.catalogue.checkpoint_summary import portrait
 from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checkpoints import Checkpoint, RepoFiles
-from hubbot.cli.output import data
 from hubbot.errors import (
     AmbiguousLayout,
     ConfigUnresolved,
@@ -45,9 +42,10 @@ VERDICTS: dict[type[HubbotError], str] = {
 
 
 def verdict_of(files: RepoFiles, *, extensions: bool) -> dict[str, Any]:
-    """Return the inspect command's JSON; errors that are verdicts about the checkpoint become one.
+    """Return the verdict as `hubbot inspect --json` prints it.
 
-    Without `extensions` what only a model file of hubbot's own runs has no runtime, as for convert.
+    Without `extensions` what only a model file of hubbot's own runs has no runtime, as for convert. Raises the
+    errors that say nothing about the checkpoint (VERDICTS has the others): HubUnavailable, Gated, ...
     """
     try:
         checkpoint = inspect(files)
@@ -125,7 +123,7 @@ def _layout(checkpoint: Checkpoint, layout: Layout | None) -> dict[str, Any]:
 
 
 def _looked_at(checkpoint: Checkpoint) -> str:
-    """Return what the evidence rests on: which files were looked into, and what they agree on."""
+    """Return the first line of evidence: how many tensors and bytes in how many files were read."""
     count = len(checkpoint.shards)
     files = "1 weight file" if count == 1 else f"{count} weight files"
     tensors = f"{len(checkpoint.tensors)} tensors, {readable(checkpoint.weight_bytes)}, in {files}"
@@ -135,30 +133,5 @@ def _looked_at(checkpoint: Checkpoint) -> str:
 def _runtime(checkpoint: Checkpoint) -> str | None:
     family = BY_MODEL_TYPE.get(checkpoint.model_type)
     name, own = (family.runtime, family.model_file) if family else (checkpoint.model_type, None)
-    told = f"{name} with hubbot's {own}" if own else name
-    return f"mlx-lm {runtimes.version()}: {told}" if name and runtimes.fields(name, own) else None
-
-
-def print_verdict(record: dict[str, Any]) -> None:
-    """Print the verdict as a page: what it is, why, and what looking cost."""
-    good = record["verdict"] == "convertible"
-    colour = "green" if good else "yellow"
-    data.print(f"[bold]{escape(record['repo'])}[/bold] at {record['revision']}")
-    data.print(
-        f"[{colour}]{record['verdict']}[/{colour}]" + (f"  {record['runtime']}" if record["runtime"] else "")
-    )
-    parameters = record["parameters"] or {}
-    if parameters.get("total"):
-        active = parameters.get("active")
-        told = f", {active / 1e6:.2f} M active per token" if active else ""
-        data.print(f"{escape(str(record['model_type']))}, {parameters['total'] / 1e6:.2f} M parameters{told}")
-    if record["num_experts"] and record["moe_layers"]:
-        data.print(
-            f"{record['num_experts']} experts, {record['experts_per_token']} per token, "
-            f"in {record['moe_layers']} of {record['layers']} layers"
-        )
-    for line in record["evidence"]:
-        data.print(f"  - {escape(line)}")
-    if record["hint"]:
-        data.print(f"  [cyan]->[/cyan] {escape(record['hint'])}")
-    data.print(f"[dim]{record['requests']} reads, {readable(record['bytes_read'])}[/dim]")
+    model = f"{name} with hubbot's {own}" if own else name
+    return f"mlx-lm {runtimes.version()}: {model}" if name and runtimes.fields(name, own) else None

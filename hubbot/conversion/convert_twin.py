@@ -1,6 +1,6 @@
-"""The converter as the tracer calls it: a twin goes through the steps that its source went through.
+"""The converter as the tracer calls it: a shrunken model (twin) is converted by the same steps as its source.
 
-It knows nothing of what a twin is for.
+It does not know what the tracer does with the result.
 """
 
 from pathlib import Path
@@ -17,7 +17,10 @@ SHARD_BYTES = 4 << 20
 
 
 def convert_twin(source: Path, out: Path) -> Path:
-    """Convert the checkpoint in `source`, unquantized in float32, below `out`; return the artifact's folder."""
+    """Convert the checkpoint in `source`, unquantized in float32, below `out`; return the artifact's folder.
+
+    Raises what the steps raise.
+    """
     checkpoint = inspect.inspect(Folder(source))
     plan = planning.plan(checkpoint, classify.classify(checkpoint), [VARIANT], working_bytes=WORKING_BYTES)
     bounds = converting.Bounds(working_bytes=WORKING_BYTES, shard_bytes=SHARD_BYTES, is_numbered=True)

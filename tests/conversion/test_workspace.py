@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from hubbot.conversion.workspace import Workspace
 from hubbot.errors import TryLater, WorkLost
-from hubbot.jobs.workspace import Workspace
+from tests.test_plans import LAYOUT, PLAN
 
 
 @pytest.fixture
@@ -40,6 +41,23 @@ def test_a_save_that_fails_keeps_what_was_there(workspace: Workspace, monkeypatc
     with pytest.raises(OSError, match="power"):
         workspace.save("plan", {"a": 2})
     assert workspace.load("plan") == {"a": 1}
+
+
+def test_what_another_version_saved_sends_the_job_back(workspace: Workspace) -> None:
+    workspace.check_format()
+    workspace.save_layout(LAYOUT)
+    workspace.save_plan(PLAN)
+    workspace.check_format()
+    assert workspace.layout() == LAYOUT
+    assert workspace.plan() == PLAN
+    for name, data in (("layout", LAYOUT.to_json()), ("plan", PLAN.to_json()), ("plan", [])):
+        workspace.save_layout(LAYOUT)
+        workspace.save_plan(PLAN)
+        workspace.save(name, data)
+        with pytest.raises(WorkLost, match=f"{name}.json of the job was written by another version"):
+            workspace.check_format()
+        with pytest.raises(WorkLost):
+            workspace.layout() if name == "layout" else workspace.plan()
 
 
 def test_folders_have_their_places_and_all_go_at_once(workspace: Workspace) -> None:
