@@ -7,7 +7,7 @@ from typing import Any
 import mlx_lm
 import pytest
 
-from hubbot.cli.verdicts import verdict_of
+from hubbot.conversion.verdict import verdict_of
 from hubbot.errors import NeedsHuman
 from hubbot.folders import Folder
 from hubbot.steps.fetch import wanted
