@@ -16,6 +16,7 @@ from hubbot.catalogue import extensions, tiktokens
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.errors import NeedsHuman
 from hubbot.folders import file_info
+from hubbot.licences import licence_files
 from hubbot.marks import MARK, mark
 from hubbot.plans import Plan, PlannedVariant
 
@@ -28,7 +29,7 @@ ABOUT = frozenset({MARK, CARD, REPORT})
 SIDE_FILES = (
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "*.tiktoken", "vocab.json", "vocab.txt",
     "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
-    "generation_config.json", "LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*",
+    "generation_config.json",
 )  # fmt: skip
 # If none of these files exists, the tokenizer is defined only by Python code in the repo.
 TOKENIZERS = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"}
@@ -36,7 +37,10 @@ _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
-    """Return the source's files that are copied; raises NeedsHuman where the tokenizer exists only as code."""
+    """Return the source's files that are copied, licences among them.
+
+    Raises NeedsHuman where the tokenizer exists only as code.
+    """
     names = {file.path for file in checkpoint.files}
     code = sorted(name for name in names if name.endswith(".py") and "tokeniz" in name.lower())
     if code and not names & TOKENIZERS and not tiktokens.is_rewritable(names):
@@ -45,7 +49,8 @@ def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
             where=f"{checkpoint.repo.id}, {code[0]}",
             hint="a tested conversion to tokenizer.json has to come first",
         )
-    return tuple(file for file in checkpoint.files if is_side_file(file.path))
+    licences = licence_files(checkpoint.repo.id, checkpoint.card, checkpoint.files)
+    return tuple(file for file in checkpoint.files if is_side_file(file.path) or file in licences)
 
 
 def files_read(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
@@ -101,11 +106,13 @@ def finish(
         name = plan.config["model_file"]
         (folder / name).write_bytes(extensions.content(name))
     for file in side_files(checkpoint):
+        (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
         _copy_side_file(source / file.path, folder / file.path)
     for name, data in rewritten_tokenizer(source).items():
         (folder / name).write_bytes(data)
-    paths = [path for path in sorted(folder.iterdir()) if path.name not in ABOUT and path.name[0] != "."]
-    files = tuple(known.get(path.name) or file_info(path, path.name) for path in paths)
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    paths = [path for path in paths if path not in ABOUT and path[0] != "."]
+    files = tuple(known.get(path) or file_info(folder / path, path) for path in paths)
     write_json(folder / MARK, mark(plan, variant, files, verified=False))
     return Artifact(
         source=plan.source,
@@ -171,5 +178,5 @@ def _main_dtype(plan: Plan, variant: PlannedVariant) -> str:
 
 
 def is_side_file(name: str) -> bool:
-    """Say whether a file of that name is taken over from the source."""
+    """Say whether a file of that name is taken over from the source, whatever its card says."""
     return "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in SIDE_FILES)

@@ -12,6 +12,7 @@ from typing import Any
 from hubbot.catalogue import runtimes
 from hubbot.catalogue.configs import ropes
 from hubbot.catalogue.configs.derivations import DERIVED, plain_head_dim
+from hubbot.catalogue.configs.divisions import division_problems
 from hubbot.catalogue.configs.nesting import NESTED, TEXT, decoder, found_under, look_up, uniform
 from hubbot.catalogue.configs.no_effect import IDLE_WHEN, is_wide
 from hubbot.catalogue.configs.ranges import value_problem
@@ -101,6 +102,7 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
             if field.is_read:
                 consumed |= keys
     problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, source))]
+    problems += list(division_problems({origin.field: origin.value for origin in origins}))
     problems += list(_beyond_limits(origins, family))
     problems += list(_alone(origins, family))
     problems += list(_rope_problems(origins, source, family, consumed))

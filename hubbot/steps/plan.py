@@ -25,6 +25,7 @@ from hubbot.engine.compute_threads import CACHE_BYTES
 from hubbot.engine.memory_estimate import slice_bytes
 from hubbot.engine.reader import Sources
 from hubbot.errors import IncompleteCover, RecipeIneffective, UnknownLayout, WrongUsage
+from hubbot.finishing import side_files
 from hubbot.moves import TRANSPOSE, Move, Step, take
 from hubbot.plans import Drop, Layout, Plan, PlannedVariant
 from hubbot.runtime import loading
@@ -37,9 +38,11 @@ RUNTIME_BYTES = 300 << 20
 def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Variant], *, working_bytes: int) -> Plan:
     """Return the plan for `variants`, names of the catalogue or recipes of the person's own.
 
-    Raises WrongUsage for an unknown name, ConfigUnresolved for a config that the runtime cannot be given, and
-    IncompleteCover where a source tensor or a parameter of the model is left over.
+    Raises WrongUsage for an unknown name, ConfigUnresolved for a config that the runtime cannot be given,
+    IncompleteCover where a source tensor or a parameter of the model is left over, NeedsHuman for a tokenizer of
+    code alone, and RecipeIneffective for a variant that would quantize nothing.
     """
+    side_files(checkpoint)
     recipes = [variant_named(item) if isinstance(item, str) else item for item in variants]
     family = BY_MODEL_TYPE[checkpoint.model_type]
     fields = runtimes.fields(family.runtime, family.model_file)

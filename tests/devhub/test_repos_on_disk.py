@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hubbot.devhub.repo_files import Repos
+from hubbot.devhub.repos_on_disk import Repos
 from hubbot.devhub.stored_objects import Address, Repo, new_commit
 
 A, B, C = (Address("models", "ns", name) for name in "abc")
