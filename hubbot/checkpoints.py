@@ -83,7 +83,8 @@ class Checkpoint:
 
     `config` is config.json as parsed, `card` the YAML front matter of README.md, `files` every file of the
     repo, `tensors` every tensor by name; `requests` and `bytes_read` say what looking cost. `card_problem` says
-    why the front matter cannot be read, `notes` what was found odd and harmless in choosing the weight files.
+    why the front matter cannot be read, `notes` what was found odd and harmless in choosing the weight files,
+    `tokenizer_fault` why no tokenizer can be had (message, where, hint), where that is so.
     """
 
     repo: Repo
@@ -97,6 +98,7 @@ class Checkpoint:
     bytes_read: int
     card_problem: str | None = None
     notes: tuple[str, ...] = ()
+    tokenizer_fault: tuple[str, str | None, str | None] | None = None
 
     @property
     def model_type(self) -> str:
@@ -132,6 +134,7 @@ class Checkpoint:
             "bytes_read": self.bytes_read,
             "card_problem": self.card_problem,
             "notes": list(self.notes),
+            "tokenizer_fault": self.tokenizer_fault,
         }
 
     @classmethod
@@ -153,6 +156,7 @@ class Checkpoint:
             bytes_read=data["bytes_read"],
             card_problem=data["card_problem"],
             notes=tuple(data["notes"]),
+            tokenizer_fault=tuple(data["tokenizer_fault"]) if data.get("tokenizer_fault") else None,
         )
 
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from hubbot.catalogue import packings, tokenizers
+from hubbot.catalogue.packings.sidecars import SIDECARS, described
 from hubbot.checkpoints import Checkpoint, RepoFiles, TensorInfo
-from hubbot.errors import CorruptConfig, CorruptHeader
+from hubbot.errors import CorruptConfig, CorruptHeader, NeedsHuman
 from hubbot.finishing import CARD, CONFIG, is_side_file
 from hubbot.front_matter import FrontMatter, read
 from hubbot.git_lfs import HINT, LARGEST_POINTER, is_pointer, named
@@ -27,7 +29,6 @@ from hubbot.weight_files import (
 )
 from hubbot.weight_sets import compare_sets
 
-MODELOPT = "hf_quant_config.json"
 MAX_CARD_BYTES = 1 << 20
 # One read of this size holds the whole header of most shards. Where an index tells that a header is longer, the
 # first read is: beside its name a tensor takes dtype, shape and two offsets, in fewer bytes than these.
@@ -45,7 +46,7 @@ def inspect(files: RepoFiles) -> Checkpoint:
     """
     sizes = {file.path: file.size for file in files.files}
     _check_config(files, sizes)
-    config = _config(files, sizes)
+    config = json_object(files, CONFIG, sizes[CONFIG])
     found = weight_files(files, config)
     tensors = _tensors(files, sizes, found.shards, _header_sizes(found.index))
     notes = [*found.notes]
@@ -54,8 +55,10 @@ def inspect(files: RepoFiles) -> Checkpoint:
     if found.others:
         others = _tensors(files, sizes, found.others, {})
         notes.append(compare_sets(files, found, tensors, others, config))
+    config = _described(files, sizes, config, tensors)
     card = _front_matter(files, sizes)
     _check_side_files(files)
+    fault = _tokenizer_fault(files, sizes, config)
     return Checkpoint(
         repo=files.repo,
         config=config,
@@ -68,6 +71,7 @@ def inspect(files: RepoFiles) -> Checkpoint:
         requests=files.requests,
         bytes_read=files.bytes_read,
         notes=tuple(notes),
+        tokenizer_fault=fault,
     )
 
 
@@ -79,13 +83,30 @@ def _check_config(files: RepoFiles, sizes: Mapping[str, int]) -> None:
         refuse_no_checkpoint(files, "there is no config.json, so this is no checkpoint")
 
 
-def _config(files: RepoFiles, sizes: Mapping[str, int]) -> dict[str, Any]:
-    """Return config.json, with the quantization that ModelOpt may describe in a file of its own."""
-    config = json_object(files, CONFIG, sizes[CONFIG])
-    if MODELOPT not in sizes or any(config.get(key) for key in ("quantization_config", "compression_config")):
+def _tokenizer_fault(
+    files: RepoFiles, sizes: Mapping[str, int], config: Mapping[str, Any]
+) -> tuple[str, str | None, str | None] | None:
+    """Return what stands between the repo and a tokenizer that loads: what is refused later, it is known now."""
+    try:
+        tokenizers.check(
+            files.files, config, lambda name: files.read(name, 0, min(sizes[name], tokenizers.MOST_BYTES))
+        )
+    except NeedsHuman as error:
+        return error.message, error.where, error.hint
+    return None
+
+
+def _described(
+    files: RepoFiles, sizes: Mapping[str, int], config: dict[str, Any], tensors: Mapping[str, TensorInfo]
+) -> dict[str, Any]:
+    """Return config.json, with the quantization of packed tensors that a file of its own may describe."""
+    beside = [name for name in SIDECARS if name in sizes]
+    if not beside or not packings.signs(tensors.values()):
         return config
-    described = json_object(files, MODELOPT, sizes[MODELOPT])
-    return {**config, "quantization_config": {"quant_method": "modelopt", **described}}
+    declared = packings.quantization(config)
+    told = {name: json_object(files, name, sizes[name]) for name in beside}
+    found = described(declared, told, files.repo.id)
+    return config if found == declared else {**config, "quantization_config": dict(found)}
 
 
 def _check_side_files(files: RepoFiles) -> None:

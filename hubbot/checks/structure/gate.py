@@ -12,7 +12,7 @@ from hubbot.checks.structure import finding
 from hubbot.checks.structure.configuration import REJECTIONS, check_configuration, effective_fields
 from hubbot.checks.structure.decisive_settings import check_decisive_settings
 from hubbot.checks.structure.dtypes import check_dtypes
-from hubbot.checks.structure.repo_files import check_code, check_files
+from hubbot.checks.structure.recorded_files import check_code, check_files
 from hubbot.checks.structure.side_files import check_side_files, check_token_ids
 from hubbot.checks.structure.stored_tensors import check_index, check_tensors
 from hubbot.checks.subject import READING_FAULTS, Outcome, Subject
