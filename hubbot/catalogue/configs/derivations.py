@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubbot.catalogue.configs import ropes
+from hubbot.catalogue.configs.keys_without_effect import group_of
 from hubbot.catalogue.configs.nesting import found_under
-from hubbot.catalogue.configs.spellings import INERT, INERT_PATTERN, SYNONYMS
+from hubbot.catalogue.configs.spellings import SYNONYMS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,34 @@ def every_layer(kind: Any) -> Derivation:
         return (
             Derived(value=[kind] * layers, keys=()) if isinstance(layers, int) and layers < MOST_LAYERS else None
         )
+
+    return derive
+
+
+def periodic(key: str | None, *, nth: Any, others: Any, default: int | None = None) -> Derivation:
+    """Return the derivation of a list that says `nth` for every so many layers as `key` says, `others` between.
+
+    `default` is how many where the config does not say, or where there is no such key.
+    """
+
+    def derive(config: Mapping[str, Any]) -> Derived | None:
+        every, layers = config.get(key or "", default), config.get("num_hidden_layers")
+        if not isinstance(every, int) or every < 1 or not isinstance(layers, int) or layers >= MOST_LAYERS:
+            return None
+        kinds = [others if (layer + 1) % every else nth for layer in range(layers)]
+        return Derived(value=kinds, keys=(key,) if key and key in config else ())
+
+    return derive
+
+
+def after_the_first(key: str) -> Derivation:
+    """Return the derivation of a list that says false for as many layers as `key` says, and true after them."""
+
+    def derive(config: Mapping[str, Any]) -> Derived | None:
+        dense, layers = config.get(key), config.get("num_hidden_layers")
+        if not isinstance(dense, int) or not isinstance(layers, int) or layers >= MOST_LAYERS:
+            return None
+        return Derived(value=[layer >= dense for layer in range(layers)], keys=(key,))
 
     return derive
 
@@ -242,7 +271,7 @@ _FLAT_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "moe_normalize_expert_weights": (1, 1.0),
     "uniform_expert_assignment": (None, False),
 }
-_FLAT_INERT = INERT | {"attn_pdrop", "moe_jitter_eps", "moe_loss_weight", "hidden_size", "rope_theta"}
+_FLAT_REPEATED = frozenset({"hidden_size", "rope_theta"})
 
 
 def flat_attention(config: Mapping[str, Any]) -> Derived | None:
@@ -274,7 +303,7 @@ def _flat(config: Mapping[str, Any], key: str, names: tuple[str, ...]) -> dict[s
 def _is_idle(name: str, value: Any) -> bool:
     if name in _FLAT_NEUTRAL:
         return value in _FLAT_NEUTRAL[name]
-    return value is None or name in _FLAT_INERT or INERT_PATTERN.fullmatch(name) is not None
+    return value is None or name in _FLAT_REPEATED or group_of(name) is not None
 
 
 def _is_number(value: Any) -> bool:
@@ -294,7 +323,11 @@ def renormalised_top_k(config: Mapping[str, Any]) -> Derived | None:
 DERIVED: Mapping[str, Derivation] = {
     "renormalise_top_k": renormalised_top_k,
     "rotary_dim": rotary_dim,
-    "is_moe_layer": listed("mlp_layer_types", {"dense": False, "sparse": True}),
+    "is_moe_layer": first(
+        listed("mlp_layer_types", {"dense": False, "sparse": True}),
+        copied("is_moe_layer"),
+        after_the_first("first_k_dense_replace"),
+    ),
     "first_k_dense_replace": dense_layers,
     "full_attention_interval": full_attention_interval,
 }

@@ -38,15 +38,7 @@ EXTENDED: tuple[Family, ...] = (
         },
         renames=((r"\.router\.weight$", ".gate.weight"),),
         reshapes=(CONVOLUTION,),
-        neutral={"mamba_inner_layernorms": (True,)},
-        # Which kernels torch uses, and how many logits it returns.
-        inert=(
-            "use_mamba_kernels",
-            "use_mambapy",
-            "use_associative_scan",
-            "num_logits_to_keep",
-            "calc_logits_for_entire_prompt",
-        ),
+        always={"renormalised": False, "recurrent": "mamba", "mamba_inner_norms": True, "sparse_step": None},
         reference="jamba",
     ),
     Family(
@@ -79,9 +71,7 @@ EXTENDED: tuple[Family, ...] = (
         },
         derived_head_dim=True,
         renames=((r"\.mlp\.(?:gate\.)?moe_statics\.e_score_correction_bias$", ".mlp.expert_bias"),),
-        neutral={"moe_use_aux_free": (True,), "moe_gate": ("topk",), "moe_gate_act": ("softmax",)},
-        # Of training; and of a multi-token-prediction head, whose tensors are left out by name.
-        inert=("moe_capacity", "moe_aux_loss_lambda", "num_nextn_predict_layers"),
+        always={"selection": "biased", "renormalised": True},
         reference="ernie4_5_moe",
     ),
 )

@@ -35,21 +35,6 @@ _EXTENSION = Extension(
     reason="mlx-lm's hunyuan class does not renormalise the weights of the chosen experts, always ties the output "
     "layer to the embedding, and knows no head width but hidden_size / heads",
 )
-# What Tencent's configs hold beside the text decoder's own: ids of tokens, vision towers, training and pooling.
-_INERT = (
-    "eod_token_id", "im_start_id", "im_end_id", "im_newline_id", "image_token_id", "text_start_id", "text_end_id",
-    "video_start_id", "video_end_id", "mask_init_id", "pad_id", "num_media_embeds", "org_vocab_size", "pool_type",
-    "class_num", "dense_list", "skip_cls_token", "anyres_pooling_size", "vit_input_resolution",
-    "vit_mapping_type", "vit_norm_type", "vit_patch", "vit_path", "vit_token", "capacity_factor",
-    "moe_random_routing_dropped_token",
-)  # fmt: skip
-_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "norm_type": ("rms", "hf_rms", "fused"),  # RMSNorm, whoever computes it
-    "use_rotary_pos_emb": (True,),
-    "norm_topk_prob": (True,),
-    "routed_scaling_factor": (1, 1.0, False),
-    "num_experts_per_tok": (),
-}
 # Fields of hubbot's class that a config holds only where they are not the plain case.
 _DEFAULTS: Mapping[str, Any] = {
     **COMMON,
@@ -134,8 +119,6 @@ HUNYUAN: tuple[Family, ...] = (
         derived_head_dim=True,
         derived=_DERIVED,
         renames=(_ROUTER,),
-        neutral=_NEUTRAL,
-        inert=_INERT,
         limits={
             "rope_scaling": _ALPHA,
             "use_cla": Limit(values=(False,), reason="transformers computes no cross-layer attention for it"),
@@ -143,6 +126,7 @@ HUNYUAN: tuple[Family, ...] = (
             "use_mixed_mlp_moe": Limit(values=(True,), reason="transformers always adds the shared MLP"),
             "moe_layer_num_skipped": Limit(values=(0,), reason="transformers puts experts in every layer"),
         },
+        always={"renormalised": True},
         reference="hunyuan_v1_moe",
     ),
     Family(
@@ -159,9 +143,8 @@ HUNYUAN: tuple[Family, ...] = (
         derived=_DERIVED,
         renames=(_ROUTER,),
         reshapes=(_qkv("weight", -2), _qkv("bias", -1), _GATE_AND_UP),
-        neutral=_NEUTRAL,
-        inert=_INERT,
         limits={"rope_scaling": _ALPHA},
+        always={"renormalised": True},
         reference="hunyuan",
     ),
 )

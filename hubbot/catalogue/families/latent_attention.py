@@ -28,10 +28,6 @@ _GREEDY: Mapping[str, Any] = {
     "rms_norm_eps": 1e-6,
     "rope_theta": 10000.0,
 }
-# mlx-lm's own dialect of the selection that transformers calls by another name; both are the plain top k.
-_CHOICE: Mapping[str, tuple[Any, ...]] = {"scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)}
-# The heads of indexed attention, which every layer has.
-_INDEXED_INERT = ("layer_types",)
 
 
 def _deepseek(model_type: str, **changes: Any) -> Family:
@@ -43,8 +39,7 @@ def _deepseek(model_type: str, **changes: Any) -> Family:
         "layouts": _LAYOUTS,
         "defaults": _DEFAULTS,
         "reshapes": (LATENT_HEADS, GROUPED_BIAS),
-        # Pairs of neighbours are rotated, which the class does whatever the key says.
-        "neutral": {"rope_interleave": (True,), **_CHOICE},
+        "always": {"attention": "latent", "scores": "sigmoid", "selection": "biased", "rope": "neighbours"},
         "reference": model_type,
     }
     return Family(**{**row, **changes})
@@ -53,7 +48,7 @@ def _deepseek(model_type: str, **changes: Any) -> Family:
 LATENT_ATTENTION: tuple[Family, ...] = (
     _deepseek("deepseek_v3"),
     # Kimi K2 is DeepSeek-V3's class with other numbers; its own name would hide the tokenizer's class.
-    _deepseek("kimi_k2"),
+    _deepseek("kimi_k2", source_type="deepseek_v3"),
     Family(
         model_type="deepseek_v2",
         runtime="deepseek_v2",
@@ -66,23 +61,21 @@ LATENT_ATTENTION: tuple[Family, ...] = (
             "topk_method": "greedy",
             "moe_layer_freq": 1,
         },
-        neutral={"norm_topk_prob": (False,), "scoring_func": ("softmax",)},
         # The class reads a scaling in every case: by factor 1 it is none.
         rope_kinds=("yarn",),
         unscaled_rope={"type": "yarn", "factor": 1.0, "mscale": 0.0, "mscale_all_dim": 0.0},
+        always={"attention": "latent", "renormalised": False, "rope": "neighbours"},
         reference="deepseek_v2",
     ),
     _deepseek(
         "deepseek_v32",
         runtime="deepseek_v32",
         defaults={**_DEFAULTS, "indexer_rope_interleave": False},
-        inert=_INDEXED_INERT,
     ),
     _deepseek(
         "glm_moe_dsa",
         runtime="glm_moe_dsa",
         defaults={**_DEFAULTS, "rms_norm_eps": 1e-5, "indexer_rope_interleave": True},
-        inert=_INDEXED_INERT,
         keeps_rope_parameters=True,
     ),
     _deepseek(
@@ -107,6 +100,7 @@ LATENT_ATTENTION: tuple[Family, ...] = (
         },
         rope_reads=("llama_4_scaling_beta", "partial_rotary_factor"),
         reshapes=(LATENT_HEADS,),
+        always={"attention": "latent"},
         reference="mistral4",
     ),
     Family(
@@ -126,9 +120,9 @@ LATENT_ATTENTION: tuple[Family, ...] = (
             "rms_norm_eps": 1e-5,
             "rope_theta": 10000000.0,
         },
-        neutral={"attention_method": ("MLA",)},
         # The class norms latents with MLX's own 1e-5 (models/longcat_flash.py).
         reshapes=(LATENT_HEADS, *latent_norms(lambda _config: 1e-5)),
+        always={"attention": "latent", "selection": "biased", "rope": "neighbours"},
         reference="longcat_flash",
     ),
 )

@@ -62,11 +62,11 @@ _QWEN_DEFAULTS: Mapping[str, Any] = {
     "rope_theta": 10000.0,
 }
 _DELTA_NET: dict[str, Any] = {
+    "always": {"qk_norm": "per_head", "attention_gate": "elementwise"},
     "blocks": ("mlp",),
     "runtime_block": "mlp",
     "derived_head_dim": True,
     "reshapes": (CONVOLUTION, _AROUND_ZERO),
-    "neutral": {"attn_output_gate": (True,), "mamba_ssm_dtype": ("float32",)},
 }
 _QWEN_35: dict[str, Any] = {
     **_DELTA_NET,
@@ -117,7 +117,6 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
             "rope_theta": 1000000.0,
             "tie_word_embeddings": True,
         },
-        neutral={"routed_scaling_factor": (1.0,), "tie_word_embeddings": (True,), "tie_embedding": (True,)},
         renames=(
             (r"\.w1\.weight$", ".gate_proj.weight"),
             (r"\.w2\.weight$", ".down_proj.weight"),
@@ -125,6 +124,7 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
         ),
         derived={"full_attn_idxs": full_attention_layers},
         reshapes=(CONVOLUTION,),
+        always={"scores": "sigmoid", "tied": True, "qk_norm": "per_head"},
         reference="lfm2_moe",
     ),
     Family(
@@ -181,21 +181,15 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
             "layers_block_type": (None, "spelled out in hybrid_override_pattern"),
             "layer_types": (None, "spelled out in hybrid_override_pattern"),
         },
-        neutral={"mlp_hidden_act": ("relu2",), "mamba_hidden_act": ("silu",), "sliding_window": ()},
-        # Scans in chunks give the same sums; this attention has no rotary embedding at all.
-        inert=(
-            "chunk_size",
-            "expand",
-            "rescale_prenorm_residual",
-            "residual_in_fp32",
-            "mamba_ssm_cache_dtype",
-            "moe_shared_expert_overlap",
-            "use_mamba_kernels",
-            "rope_theta",
-            "partial_rotary_factor",
-        ),
         renames=((r"^model\.", "backbone."),),
         reshapes=(CONVOLUTION, GROUPED_BIAS),
+        always={
+            "activation": "relu2",
+            "rope": "none",
+            "recurrent": "mamba",
+            "scores": "sigmoid",
+            "selection": "biased",
+        },
         reference="nemotron_h",
     ),
     Family(
@@ -211,10 +205,9 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
                 values=(None, 1), reason="mlx-lm's class norms all groups together, transformers each by itself"
             )
         },
-        neutral={"normalization_function": ("rmsnorm",)},
-        inert=("mamba_chunk_size", "mamba_expand", "init_method"),
         renames=((r"\.router\.weight$", ".router.layer.weight"),),
         reshapes=(CONVOLUTION,),
+        always={"renormalised": True, "recurrent": "mamba"},
         reference="granitemoehybrid",
     ),
     Family(
@@ -240,6 +233,7 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
         },
         derived={"layer_types": every_layer("attention")},
         renames=((r"\.router\.weight$", ".router.layer.weight"),),
+        always={"renormalised": True},
         reference="granitemoeshared",
     ),
     Family(
@@ -263,13 +257,13 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
         },
         derived={"linear_attn_config": linear_attention},
         limits={"tie_word_embeddings": _UNTIED},
-        neutral={"mla_use_nope": (True,), "topk_method": ("noaux_tc",), "scoring_func": ("sigmoid",)},
         renames=(
             (r"\.block_sparse_moe\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),
             (r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),
             (r"\.forget_gate\.", "."),
         ),
         reshapes=(LATENT_HEADS, *KIMI_CONVOLUTIONS, GROUPED_BIAS, *_LATENT_NORMS),
+        always={"attention": "latent", "rope": "none", "scores": "sigmoid", "selection": "biased"},
         reference="kimi_linear",
     ),
     Family(
@@ -306,9 +300,7 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
                 "moe_shared_expert_intermediate_size", "moe_intermediate_size"
             ),
         },
-        neutral={"norm_topk_prob": (True,), "moe_renormalize": (True,)},
         limits={"tie_word_embeddings": _UNTIED},
-        inert=("linear_num_heads", "mtp_loss_scaling_factor", "num_key_value_heads"),
         renames=(
             (r"\.self_attn\.forget_gate\.", ".attention."),
             (r"\.self_attn\.", ".attention."),
@@ -323,6 +315,14 @@ RECURRENT_LAYERS: tuple[Family, ...] = (
             BAILING_DENSE,
             *_LATENT_NORMS,
         ),
+        always={
+            "attention": "latent",
+            "attention_gate": "per_head",
+            "scores": "sigmoid",
+            "selection": "biased",
+            "renormalised": True,
+            "qk_norm": "weightless",
+        },
         reference="bailing_hybrid",
     ),
 )

@@ -22,11 +22,11 @@ class Family:
     `blocks` are the names a layer's MoE block has on disk, `runtime_block` its name in the class. `defaults`
     are the values that the transformers 5.23 config class gives to fields a config.json may omit. `layouts`
     maps a row of the layout catalogue to the order of gate and up in it and the evidence for that; a row that
-    is not listed is ambiguous for this family. `neutral` adds values under which a config key that the class
-    does not read has no effect, `inert` names keys that never have one in this family; `limits` names fields
-    that the class reads but computes otherwise beyond certain values. `renames` are (pattern, replacement) for
-    tensors beside the experts, `expert_module` is what the class calls its stacked experts. `reference` names
-    the committed transformers reference. `extension` is hubbot's own class where mlx-lm's computes something
+    is not listed is ambiguous for this family. `always` says what the class does whatever the config says: the
+    statements of configs/statements.py, where it is not the plain thing. `limits` names fields that the class
+    reads but computes otherwise beyond certain values. `renames` are (pattern, replacement) for tensors beside
+    the experts, `expert_module` is what the class calls its stacked experts. `reference` names the committed
+    transformers reference. `extension` is hubbot's own class where mlx-lm's computes something
     else. `expert_names` says what the class calls each projection. `reshapes` are the tensors beside the experts
     that are not taken over as they stand. `default_source` names whose config class `defaults` quotes.
 
@@ -39,7 +39,8 @@ class Family:
     `rope_is_scaled` says that transformers scales it where a config says nothing, `rope_kinds` which kinds of
     scaling the class computes. `unread` are keys of published configs that transformers does not read: of those
     no twin can be built. `writes` are keys of the written config beside the fields; `runtime_type` is the model
-    type it is loaded by, where that is not the class's own name.
+    type it is loaded by, where that is not the class's own name, `source_type` the one by which transformers
+    computes this family, where it has no class of the same name.
     """
 
     model_type: str
@@ -49,8 +50,6 @@ class Family:
     layouts: Mapping[str, "Provenance"]
     defaults: Mapping[str, Any]
     derived_head_dim: bool = False
-    neutral: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    inert: tuple[str, ...] = ()
     limits: Mapping[str, "Limit"] = field(default_factory=dict)
     renames: tuple[tuple[str, str], ...] = ()
     expert_module: str = "switch_mlp"
@@ -72,6 +71,8 @@ class Family:
     unread: tuple[str, ...] = ()
     writes: Mapping[str, Any] = field(default_factory=dict)
     runtime_type: str | None = None
+    always: Mapping[str, Any] = field(default_factory=dict)
+    source_type: str | None = None
 
     @property
     def written_type(self) -> str:

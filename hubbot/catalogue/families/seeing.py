@@ -42,6 +42,7 @@ SEEING: tuple[Family, ...] = (
             (r"^model\.language_model\.", "language_model.model."),
             (r"^lm_head\.", "language_model.lm_head."),
         ),
+        always={"qk_norm": "per_head"},
         reference="qwen3_vl_moe",
     ),
     Family(
@@ -85,7 +86,6 @@ SEEING: tuple[Family, ...] = (
             }.items()
         },
         fixed={"sparse_attention_config": (None, "spelled out in its parts")},
-        neutral={"hidden_act": ("silu", "swigluoai"), "scoring_func": ("sigmoid",), "use_routing_bias": (True,)},
         renames=(
             (r"^model\.language_model\.", "language_model.model."),
             (r"^lm_head\.", "language_model.lm_head."),
@@ -93,6 +93,14 @@ SEEING: tuple[Family, ...] = (
             (r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),
         ),
         reshapes=(JOINED_GATE_UP,),
+        always={
+            "activation": ("silu", "swigluoai"),
+            "scores": "sigmoid",
+            "selection": "biased",
+            "renormalised": True,
+            "qk_norm": "per_head",
+            "shared_experts": 1,
+        },
         reference="minimax_m3_vl",
     ),
 )

@@ -3,6 +3,7 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
+from hubbot.catalogue.configs.derivations import copied, first, periodic
 from hubbot.catalogue.families.defaults import COMMON, GROUPED
 from hubbot.catalogue.families.provenances import (
     MIXTRAL_FUSED,
@@ -35,7 +36,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
         derived_head_dim=True,
         reshapes=(GROUPED_BIAS,),
         expert_module="experts",
-        neutral={"scoring_func": ("noaux_tc", "sigmoid")},  # the class always takes the sigmoid
+        always={"scores": "sigmoid", "selection": "biased", "qk_norm": "per_head"},
         reference="dots1",
     ),
     Family(
@@ -54,8 +55,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
         },
         derived_head_dim=True,
         reshapes=(GROUPED_BIAS,),
-        # Fine-tunes saved by transformers say so without holding a head; a head's tensors would fail the cover.
-        neutral={"num_nextn_predict_layers": (1,)},
+        always={"scores": "sigmoid", "selection": "biased"},
         reference="glm4_moe",
     ),
     Family(
@@ -76,6 +76,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
             "routed_scaling_factor": 1.0,
         },
         reshapes=(GROUPED_BIAS,),
+        always={"scores": "sigmoid", "selection": "biased"},
         reference="solar_open",
     ),
     Family(
@@ -93,17 +94,7 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
             "rope_theta": 5000000.0,
         },
         renames=((r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),),
-        neutral={
-            "scoring_func": ("sigmoid",),
-            "use_routing_bias": (True,),
-            "shared_intermediate_size": (0,),
-            "qk_norm_type": ("per_layer",),
-        },
-        inert=(
-            "use_mtp",
-            "num_mtp_modules",
-            "shared_moe_mode",
-        ),  # heads that are dropped, experts there are none of
+        always={"scores": "sigmoid", "selection": "biased", "renormalised": True, "qk_norm": "per_layer"},
         reference="minimax_m2",
     ),
     Family(
@@ -123,15 +114,19 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
         },
         reshapes=(GROUPED_BIAS,),
         renames=((r"\.mlp\.e_score_correction_bias$", ".mlp.gate.e_score_correction_bias"),),
-        neutral={"scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
+        derived={
+            "layer_types": first(
+                copied("layer_types"),
+                periodic("sliding_window_pattern", nth="full_attention", others="sliding_attention", default=4),
+            )
+        },
         limits={
             "layer_types": Limit(
                 values=Naming(kinds=frozenset({"sliding_attention"})),
                 reason="transformers has no rope in full attention, mlx-lm's class has one where nothing slides",
             )
         },
-        # layer_types and is_moe_layer say the same layer by layer, and the class reads those.
-        inert=("first_k_dense_replace", "sliding_window_pattern"),
+        always={"scores": "sigmoid", "selection": "biased", "qk_norm": "per_head"},
         reference="exaone_moe",
     ),
     Family(
@@ -150,8 +145,17 @@ SIGMOID_ROUTERS: tuple[Family, ...] = (
             "rope_theta": 10000.0,
         },
         limits={"n_group": ONE_GROUP},
+        # As transformers' config class does, where a config leaves the list out.
+        derived={
+            "layer_types": first(
+                copied("layer_types"),
+                periodic(
+                    "global_attn_every_n_layers", nth="full_attention", others="sliding_attention", default=4
+                ),
+            )
+        },
         expert_module="experts",
-        inert=("global_attn_every_n_layers",),  # layer_types says the same layer by layer
+        always={"selection": "biased", "qk_norm": "per_head", "attention_gate": "elementwise"},
         reference="afmoe",
     ),
 )

@@ -33,6 +33,7 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
             "rope_theta": 10000.0,
         },
         derived_head_dim=True,
+        always={"qk_norm": "per_head"},
         reference="qwen3_moe",
     ),
     Family(
@@ -51,6 +52,7 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
             "rms_norm_eps": 1e-5,
             "rope_theta": 1000000.0,
         },
+        always={"renormalised": True},
         reference="mixtral",
     ),
     Family(
@@ -65,14 +67,7 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
             "rms_norm_eps": 1e-6,
             "rope_theta": 10000.0,
         },
-        # The class takes the top-k weights as they are, makes every layer a MoE layer and q, k, v with biases.
-        neutral={
-            "norm_topk_prob": (False,),
-            "decoder_sparse_step": (1,),
-            "mlp_only_layers": ([],),
-            "qkv_bias": (True,),
-        },
-        inert=("intermediate_size",),  # of dense layers, which this class has none of
+        always={"renormalised": False, "dense_layers": "none", "qkv_bias": True},
         reference="qwen2_moe",
     ),
     Family(
@@ -90,6 +85,7 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
             "max_position_embeddings": 4096,
         },
         derived_head_dim=True,
+        always={"qk_norm": "per_layer"},
         reference="olmoe",
     ),
     Family(
@@ -106,14 +102,13 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
             "rope_theta": 1000000.0,
             "router_jitter_noise": 0.01,
         },
-        # The class always has biases in attention and output layer; without them the cover would fail anyway.
-        neutral={"attention_bias": (True,), "lm_head_bias": (True,), "tie_word_embeddings": (False,)},
         limits={
             "num_experts_per_tok": Limit(
                 values=(2,), reason="transformers' router takes two experts whatever the config says"
             )
         },
         renames=((r"\.router\.weight$", ".gate.weight"),),
+        always={"norm": "layer", "scores": "sparsemixer", "attention_bias": True, "output_bias": True},
         reference="phimoe",
     ),
     Family(
@@ -124,10 +119,8 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
         layouts={"flat": DBRX},
         defaults={},
         derived={"attn_config": flat_attention, "ffn_config": flat_experts},
-        # The whole of it stands in attn_config and ffn_config; the rest repeats them.
-        neutral={"tie_word_embeddings": (False,)},
-        inert=("max_seq_len", "num_key_value_heads"),
         reshapes=DBRX_EXPERTS,
+        always={"norm": "layer", "renormalised": True},
         reference="dbrx",
     ),
     Family(
@@ -147,6 +140,7 @@ SOFTMAX_ROUTERS: tuple[Family, ...] = (
             "residual_multiplier": 1.0,
         },
         renames=((r"\.router\.weight$", ".router.layer.weight"),),
+        always={"renormalised": True},
         reference="granitemoe",
     ),
 )

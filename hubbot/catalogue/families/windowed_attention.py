@@ -12,6 +12,7 @@ from hubbot.catalogue.configs.derivations import (
     first,
     listed,
     of_full_layers,
+    periodic,
     repeated,
     theta,
     window_size,
@@ -35,6 +36,13 @@ _BOTH_KINDS = Limit(
     reason="mlx-lm's class looks for the first layer of each kind",
 )
 _LLAMA4: dict[str, Any] = {
+    "always": {
+        "scores": "sigmoid",
+        "renormalised": False,
+        "no_rope_every": 4,
+        "shared_experts": 1,
+        "sparse_step": None,
+    },
     "runtime": "llama4",
     "blocks": ("feed_forward",),
     "runtime_block": "feed_forward",
@@ -59,10 +67,9 @@ _LLAMA4: dict[str, Any] = {
             reason="mlx-lm's class normalises queries and keys with 1e-6 whatever the config says",
         )
     },
-    # The class has rope in three layers out of four and experts at every step, whatever the lists say.
-    "neutral": {"no_rope_layer_interval": (4,)},
 }
 _GEMMA4: dict[str, Any] = {
+    "always": {"activation": "gelu_tanh", "qk_norm": "per_head", "renormalised": True},
     "blocks": ("",),
     "runtime_block": "",
     "layouts": {"stacked_fused": NATIVE_FUSED},
@@ -92,8 +99,6 @@ _GEMMA4: dict[str, Any] = {
         ),
     },
     "keeps_rope_parameters": True,
-    # Images see both ways in "vision"; a text never does.
-    "neutral": {"hidden_activation": ("gelu_pytorch_tanh",), "use_bidirectional_attention": ("vision",)},
     "reference": "gemma4_text",
 }
 
@@ -106,18 +111,16 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
         layouts={"stacked_fused_transposed": GPT_OSS, "stacked_fused": GPT_OSS_PACKED, "mlx_experts": MLX_EXPERTS},
         expert_module="experts",
         defaults={**COMMON, "rms_norm_eps": 1e-5, "rope_theta": 150000.0, "sliding_window": 128},
-        # The class always has biases in attention, and clamps at 7 with a slope of 1.702.
-        neutral={"attention_bias": (True,), "swiglu_limit": (7.0,), "swiglu_alpha": (1.702,)},
-        inert=(
-            "initial_context_length",
-            "experts_per_token",
-            "rope_ntk_alpha",
-            "rope_ntk_beta",
-            "rope_scaling_factor",
-        ),
+        derived={
+            "layer_types": first(
+                copied("layer_types"),
+                periodic(None, nth="full_attention", others="sliding_attention", default=2),
+            )
+        },
         # The published models say `truncate: false`, which comes to 2.2e-4 radians a token.
         rope_drift=3e-4,
         rope_is_scaled=True,
+        always={"attention_bias": True, "swiglu_limit": 7.0, "swiglu_alpha": 1.702, "renormalised": True},
         reference="gpt_oss",
     ),
     Family(
@@ -127,10 +130,10 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
         runtime_block="mlp",
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         defaults={**COMMON, "norm_topk_prob": True, "rms_norm_eps": 1e-6, "sliding_window": 1024},
-        inert=("intermediate_size",),  # of dense layers, which this class has none of
         limits={"layer_types": _BOTH_KINDS},
         keeps_rope_parameters=True,
         rope_kinds=("yarn", "llama3"),
+        always={"dense_layers": "none", "qk_norm": "per_head"},
         reference="mellum",
     ),
     Family(
@@ -156,7 +159,6 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
             ),
             "layer_types": first(copied("layer_types"), every_layer("full_attention")),
         },
-        inert=("num_attention_heads",),  # said layer by layer
         keeps_rope_parameters=True,
         rope_reads=("partial_rotary_factor",),
         renames=(
@@ -164,6 +166,13 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
             (r"\.mlp\.experts\.e_score_correction_bias$", ".mlp.gate.e_score_correction_bias"),
             (r"\.mlp\.shared_experts\.", ".mlp.shared_expert."),
         ),
+        always={
+            "scores": "sigmoid",
+            "selection": "biased",
+            "attention_gate": "per_head",
+            "qk_norm": "per_head",
+            "renormalised": True,
+        },
         reference="laguna",
     ),
     Family(
@@ -202,11 +211,11 @@ WINDOWED_ATTENTION: tuple[Family, ...] = (
             "swa_head_dim": copied("swa_head_dim", "head_dim"),
             "swa_v_head_dim": copied("swa_v_head_dim", "v_head_dim"),
         },
-        neutral={"scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
         unread=("hybrid_layer_pattern",),
         rope_reads=("partial_rotary_factor",),
         renames=((r"\.self_attn\.sinks$", ".self_attn.attention_sink_bias"),),
         reshapes=(GROUPED_BIAS,),
+        always={"scores": "sigmoid", "selection": "biased"},
         reference="mimo_v2_flash",
     ),
     Family(
