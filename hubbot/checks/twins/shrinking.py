@@ -7,6 +7,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hubbot.catalogue.configs.conditions import is_wide
 from hubbot.catalogue.resolution import layer_count
 from hubbot.checks.twins.layer_kinds import layers_to_keep
 
@@ -15,7 +16,12 @@ LAYER_COUNTS = ("num_hidden_layers", "num_layers", "n_layers")
 # Lists of the numbers of layers, wherever they stand.
 LAYER_NUMBERS = ("mlp_only_layers", "kda_layers", "full_attn_layers", "no_rope_layers_at", "moe_layers")
 EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-TOP_KS = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "moe_top_k", "top_k_experts")
+TOP_KS = (
+    "num_experts_per_tok", "num_experts_per_token", "experts_per_token", "moe_topk", "moe_k", "moe_top_k",
+    "top_k_experts",
+)  # fmt: skip
+# Where they can never act they must not come to act: the context does not shrink.
+WINDOWS = ("sliding_window", "sliding_window_size", "attention_chunk_size")
 # Where a config keeps sizes of its own inside (DBRX).
 PARTS = ("ffn_config", "attn_config")
 # No key shrinks below what makes the feature that it belongs to act within 32 tokens.
@@ -50,13 +56,14 @@ def shrink(config: Mapping[str, Any], names: Iterable[str]) -> Config:
     count = layer_count(config) or max((inner[key] for key in LAYER_COUNTS if key in inner), default=0)
     if count:
         _cut(inner, count, layers_to_keep(inner, names, count))
-    sums = _latent_widths(inner)
-    _limit(inner, LIMITS)
+    sums, share = _latent_widths(inner), _rotated_share(inner)
+    idle = [key for key in WINDOWS if is_wide(inner.get(key), inner)]
+    _limit(inner, {key: limit for key, limit in LIMITS.items() if key not in idle})
     inner |= {key: sum(inner[part] for part in parts) for key, parts in sums.items()}
     _shrink_heads(inner)
     _shrink_experts(inner)
     _shrink_parts(inner)
-    _fit_rope(inner)
+    _fit_rope(inner, share)
     _fit_token_ids(inner)
     if isinstance(small.get("vision_config"), dict):
         _limit(small["vision_config"], VISION_LIMITS)
@@ -87,7 +94,7 @@ def _limit(config: Config, limits: Mapping[str, int]) -> None:
 def _latent_widths(config: Config) -> dict[str, tuple[str, ...]]:
     """Return the keys that only repeat parts of a latent attention's query, with those parts."""
     found: dict[str, tuple[str, ...]] = {}
-    for parts in (("qk_rope_head_dim",), ("qk_nope_head_dim", "qk_rope_head_dim")):
+    for parts in (("qk_rope_head_dim",), ("qk_nope_head_dim",), ("qk_nope_head_dim", "qk_rope_head_dim")):
         if all(_is_number(config.get(part)) for part in parts):
             width = sum(config[part] for part in parts)
             found |= {key: parts for key in ("head_dim", "qk_head_dim") if config.get(key) == width}
@@ -141,10 +148,20 @@ def _shrink_parts(config: Config) -> None:
         _shrink_experts(part)
 
 
-def _fit_rope(config: Config) -> None:
-    """Cut what a rotary setting says of single frequencies to the width that is left."""
+def _head_width(config: Config) -> int:
     heads = config.get("num_attention_heads") or config["n_heads"]
-    width = config.get("head_dim") or (config.get("hidden_size") or config["d_model"]) // heads
+    return int(config.get("head_dim") or (config.get("hidden_size") or config["d_model"]) // heads)
+
+
+def _rotated_share(config: Config) -> float:
+    """Return the share of a head that rotary_dim says, or 1."""
+    rotated = config.get("rotary_dim")
+    return min(1.0, rotated / _head_width(config)) if _is_number(rotated) else 1.0
+
+
+def _fit_rope(config: Config, share: float) -> None:
+    """Cut what a rotary setting says of single frequencies to the width that is left; rotary_dim is a share of it."""
+    width = _head_width(config)
     for rope in (config.get("rope_parameters"), config.get("rope_scaling")):
         if not isinstance(rope, dict):
             continue
@@ -156,7 +173,7 @@ def _fit_rope(config: Config) -> None:
             if isinstance(rope.get(key), list):
                 rope[key] = rope[key][:pairs]
     if _is_number(config.get("rotary_dim")):
-        config["rotary_dim"] = min(config["rotary_dim"], width)
+        config["rotary_dim"] = min(config["rotary_dim"], int(width * share))
 
 
 def _fit_token_ids(config: Config) -> None:
