@@ -18,6 +18,7 @@ from hubbot.checks.structure import gate
 from hubbot.checks.structure.configuration import check_configuration
 from hubbot.checks.structure.dtypes import check_dtypes
 from hubbot.checks.structure.side_files import check_side_files, check_token_ids
+from hubbot.checks.structure.user_load import check_user_load
 from hubbot.checks.tracer.gate import Tracer
 from hubbot.checks.values.gate import check_used, check_values
 from hubbot.checks.values.per_window import Judged
@@ -102,6 +103,7 @@ def _findings(
         yield from gate.check_index(folder, stored)
         yield from gate.check_tensors(stored, shapes, config)
         yield from gate.check_load(folder)
+        yield from check_user_load(folder)
         expected = Expectations(source, checkpoint, family, config)
         yield from check_dtypes(expected, stored, config, is_own=bool(artifact.files))
         if judged is None:
