@@ -97,7 +97,7 @@ class Report:
         return (*required, *(gate for gate in APPLICABLE_GATES if gates[gate] == "not-run"))
 
     def approve(self) -> "Approved":
-        """Return the artifact as approved, or raise StructureMismatch or ValueMismatch for the worst finding."""
+        """Return the artifact as approved; raises StructureMismatch or ValueMismatch with the worst finding."""
         if self.verdict == "approved":
             return Approved(report=self)
         raise self._objection()

@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from hubbot.devhub.accounts import Account
-from hubbot.devhub.demo_repos import Exhibit, write_exhibits
+from hubbot.devhub.demo_repos import DEMO_MODELS, DemoRepo, write_demo_repos
 from hubbot.devhub.server import EmbeddedHub
-from hubbot.devhub.speakers.stories import write_story
 from hubbot.settings import CONFIG_VARIABLE, FILE_NAME, Settings, load
 
 ORG = "mlx-demo"
@@ -25,7 +23,6 @@ USER = "demo"
 TOKEN = "hf_demoDemoDemoDemo"  # noqa: S105 - opens nothing but the embedded Hub
 HUB_FOLDER = "hub"
 CORPUS = "stories.txt"
-STORIES, STORY_SEED = 40, 77
 # Long enough to sit out a retry; nothing in the demo waits that long unless something broke.
 PATIENCE_SECONDS = 120.0
 SETTINGS_TEXT = f"""\
@@ -61,13 +58,13 @@ def accounts() -> dict[str, Account]:
 
 
 @contextmanager
-def embedded_hub(folder: Path) -> Iterator[tuple[EmbeddedHub, tuple[Exhibit, ...]]]:
+def embedded_hub(folder: Path) -> Iterator[tuple[EmbeddedHub, tuple[DemoRepo, ...]]]:
     """Start the embedded Hub of a demo folder with its six repos on it."""
-    exhibits = write_exhibits(folder / "exhibits")
+    repos = write_demo_repos(folder / "repos")
     with EmbeddedHub(folder / HUB_FOLDER, accounts=accounts()) as hub:
-        for exhibit in exhibits:
-            hub.seed(exhibit.repo_id, exhibit.folder)
-        yield hub, exhibits
+        for repo in repos:
+            hub.seed(repo.repo_id, repo.folder)
+        yield hub, repos
 
 
 def isolate(folder: Path, url: str) -> None:
@@ -96,14 +93,13 @@ def settings_of(folder: Path) -> Settings:
     data_dir = folder / "data"
     data_dir.mkdir(parents=True, exist_ok=True)
     corpus = folder / CORPUS
-    told = Random(STORY_SEED)  # noqa: S311 - stories, no secrets
-    corpus.write_text("\n\n".join(write_story(told).text for _ in range(STORIES)), encoding="utf-8")
+    corpus.write_bytes((DEMO_MODELS / CORPUS).read_bytes())
     text = SETTINGS_TEXT.format(data_dir=data_dir.as_posix(), corpus=corpus.as_posix())
     (folder / FILE_NAME).write_text(text, encoding="utf-8")
     return load()
 
 
-def run(folder: Path, exhibits: tuple[Exhibit, ...], display: Any, stop: threading.Event) -> Ended:
+def run(folder: Path, repos: tuple[DemoRepo, ...], display: Any, stop: threading.Event) -> Ended:
     """Run the bot until every repo has its end, and return what came of it."""
     from hubbot.hub.client import default_hub  # noqa: PLC0415 - after `isolate`
     from hubbot.jobs.bot import open_bot  # noqa: PLC0415 - after `isolate`
@@ -115,17 +111,17 @@ def run(folder: Path, exhibits: tuple[Exhibit, ...], display: Any, stop: threadi
         display.live(),
     ):
         bot.run_once(stop, PATIENCE_SECONDS)
-        return _ended(bot, exhibits, folder, time.monotonic() - started)
+        return _ended(bot, repos, folder, time.monotonic() - started)
 
 
-def _ended(bot: Any, exhibits: tuple[Exhibit, ...], folder: Path, seconds: float) -> Ended:
+def _ended(bot: Any, repos: tuple[DemoRepo, ...], folder: Path, seconds: float) -> Ended:
     newest = {job.repo: job for job in reversed(bot.queue.jobs())}
-    states = {exhibit.repo_id: newest.get(exhibit.repo_id) for exhibit in exhibits}
+    states = {repo.repo_id: newest.get(repo.repo_id) for repo in repos}
 
     def reasons(state: str) -> list[dict[str, str]]:
         return [
-            {"repo": repo, "reason": (job.error or {}).get("message", "")}
-            for repo, job in states.items()
+            {"repo": repo_id, "reason": (job.error or {}).get("message", "")}
+            for repo_id, job in states.items()
             if job is not None and job.state == state
         ]
 
@@ -148,6 +144,6 @@ def _ended(bot: Any, exhibits: tuple[Exhibit, ...], folder: Path, seconds: float
         "seconds": round(seconds, 1),
     }
     wanted = all(
-        job is not None and job.state == e.expected for e, job in zip(exhibits, states.values(), strict=True)
+        job is not None and job.state == repo.expected for repo, job in zip(repos, states.values(), strict=True)
     )
     return Ended(record=record, as_expected=wanted)

@@ -3,7 +3,6 @@
 The Hub is asked once; a token is never shown.
 """
 
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 from hubbot import settings
 from hubbot.errors import HubbotError, TokenRejected
+from hubbot.files.atomic_folders import free_bytes
 
 PACKAGES = ("mlx", "mlx-lm", "huggingface_hub")
 LITTLE_ROOM = 20e9
@@ -82,7 +82,7 @@ def _packages() -> Iterator[Check]:
 
 def _room(chosen: settings.Settings) -> Check:
     chosen.data_dir.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(chosen.data_dir).free
+    free = free_bytes(chosen.data_dir)
     message = f"{chosen.data_dir}, {free / 1e9:.0f} GB free"
     if free < LITTLE_ROOM:
         return Check(name="data folder", status="warn", message=message, hint="large checkpoints will not fit")

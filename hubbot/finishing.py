@@ -6,7 +6,6 @@ file is hubbot's own.
 
 import fnmatch
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from hubbot.artifacts import Artifact
 from hubbot.catalogue import extensions, tiktokens
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.errors import NeedsHuman
-from hubbot.folders import digest
+from hubbot.folders import file_info
 from hubbot.marks import MARK, mark
 from hubbot.plans import Plan, PlannedVariant
 
@@ -31,13 +30,13 @@ SIDE_FILES = (
     "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
     "generation_config.json", "LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*",
 )  # fmt: skip
-# Without one of these a tokenizer is only what its code makes of it.
+# If none of these files exists, the tokenizer is defined only by Python code in the repo.
 TOKENIZERS = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"}
 _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
-    """Return the source's files that are copied; NeedsHuman where the tokenizer exists only as code."""
+    """Return the source's files that are copied; raises NeedsHuman where the tokenizer exists only as code."""
     names = {file.path for file in checkpoint.files}
     code = sorted(name for name in names if name.endswith(".py") and "tokeniz" in name.lower())
     if code and not names & TOKENIZERS and not tiktokens.is_rewritable(names):
@@ -64,9 +63,9 @@ def check_tokenizer(source: Path) -> None:
 
 
 def rewritten_tokenizer(source: Path) -> dict[str, bytes]:
-    """Return the files, by name, that stand for a tokenizer which folder `source` holds only as code, if it does.
+    """Return the content by name of the files that replace a tokenizer which folder `source` holds only as code.
 
-    NeedsHuman where it is other code than is known.
+    It is empty where there is no such code; raises NeedsHuman where it is code that no rewriting knows.
     """
     if not tiktokens.is_rewritable({path.name for path in source.iterdir()}):
         return {}
@@ -94,7 +93,8 @@ def finish(
 ) -> Artifact:
     """Complete the repo in `folder`, which holds the weights and their index, and return it as an artifact.
 
-    `known` are the files whose sha256 needs no second reading.
+    `known` are the files whose sha256 needs no second reading. Nothing is brought to the disk here: that is
+    done before the folder is renamed. Raises NeedsHuman where the tokenizer exists only as unknown code.
     """
     write_json(folder / CONFIG, config_of(plan, variant))
     if plan.config.get("model_file"):
@@ -105,9 +105,8 @@ def finish(
     for name, data in rewritten_tokenizer(source).items():
         (folder / name).write_bytes(data)
     paths = [path for path in sorted(folder.iterdir()) if path.name not in ABOUT and path.name[0] != "."]
-    files = tuple(known.get(path.name) or digest(path, path.name) for path in paths)
+    files = tuple(known.get(path.name) or file_info(path, path.name) for path in paths)
     write_json(folder / MARK, mark(plan, variant, files, verified=False))
-    _sync(folder)
     return Artifact(
         source=plan.source,
         variant=variant.name,
@@ -119,7 +118,7 @@ def finish(
 
 
 def _copy_side_file(source: Path, target: Path) -> None:
-    """Copy byte for byte, but for an auto_map that would make a loader run another repo's code."""
+    """Copy byte for byte, except an `auto_map`, which would make a loader run code of another repo."""
     if source.name == "tokenizer_config.json":
         try:
             config = json.loads(source.read_bytes())
@@ -174,12 +173,3 @@ def _main_dtype(plan: Plan, variant: PlannedVariant) -> str:
 def is_side_file(name: str) -> bool:
     """Say whether a file of that name is taken over from the source."""
     return "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in SIDE_FILES)
-
-
-def _sync(folder: Path) -> None:
-    for path in [*folder.iterdir(), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

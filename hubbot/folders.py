@@ -1,20 +1,23 @@
-"""A checkpoint in a folder of this machine, as RepoFiles; and digests of files. It never writes."""
+"""A checkpoint in a folder of this machine, as RepoFiles. It never writes."""
 
 import hashlib
 from pathlib import Path
 
 from hubbot.checkpoints import FileInfo, Repo
 from hubbot.errors import RepoMissing
+from hubbot.files.digests import sha256_of
 
 IDENTITY_BYTES = 1 << 20
 # Of a weight file less is enough: its size and the beginning of its header, where a hundred are to be looked at.
 WEIGHT_IDENTITY_BYTES = 1 << 16
 WEIGHTS = (".safetensors", ".bin")
-HASH_BLOCK = 1 << 22
 
 
 class Folder:
-    """The files of one local folder; its revision is a digest of names, sizes and the beginning of each."""
+    """The files of one local folder; its revision is a digest of their names, sizes and first bytes.
+
+    Raises RepoMissing where there is no such folder.
+    """
 
     def __init__(self, path: Path) -> None:
         if not path.is_dir():
@@ -79,10 +82,6 @@ class Folder:
         return found
 
 
-def digest(path: Path, name: str) -> FileInfo:
-    """Return size and sha256 of the file at `path`, listed as `name`."""
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(HASH_BLOCK):
-            sha.update(block)
-    return FileInfo(path=name, size=path.stat().st_size, sha256=sha.hexdigest())
+def file_info(path: Path, name: str) -> FileInfo:
+    """Return the file at `path` as a repo lists it under `name`: with size and sha256."""
+    return FileInfo(path=name, size=path.stat().st_size, sha256=sha256_of(path))

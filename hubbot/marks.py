@@ -105,9 +105,9 @@ def _is_file(file: Any) -> bool:
 
 
 def same_origin(found: Mapping[str, Any], source: Repo, variant: str) -> bool:
-    """Say whether a mark is of the same source and variant: of a Hub repo at any revision, of a folder as it is.
+    """Say whether a mark names the same source and variant; a Hub repo may be at any revision, a folder may not.
 
-    A folder's name says too little: two folders of one name may hold two models.
+    For a folder the revision counts too, because two folders of one name may hold two models.
     """
     named, marked = source_of(source), found.get("source")
     if not isinstance(marked, Mapping) or found.get("variant") != variant:

@@ -33,7 +33,7 @@ class Step:
         return self.kind in {"add", "shift", "scale"}
 
     def shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape that the step makes of `shape`; IndexError where it does not fit."""
+        """Return the shape that the step makes of `shape`; raises IndexError where it does not fit."""
         if self.kind == "transpose":
             *lead, rows, columns = shape
             return (*lead, columns, rows)
@@ -106,7 +106,10 @@ class Move:
         return stop - first, unit
 
     def made_shape(self, source: tuple[int, ...]) -> tuple[int, ...]:
-        """Return [units, ...] as `view` makes it of a source of shape `source`; IndexError if it does not fit."""
+        """Return [units, ...] as `view` makes it of a source of shape `source`.
+
+        Raises IndexError where a step does not fit.
+        """
         count, unit = self.unit_shape(source)
         shape = (count, *unit)
         for step in self.view:
@@ -116,7 +119,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One stored tensor of a packed one; each of its rows speaks of `rows` logical rows (0: all of them)."""
+    """One stored tensor of a packed one: each of its rows covers `rows` logical rows (0: all of them)."""
 
     tensor: str
     rows: int

@@ -1,4 +1,4 @@
-"""How long work tells how far it is: a function of (done, total, what it is at)."""
+"""The progress callback of long work, called with (done, total, label): bytes or steps, and what is worked on."""
 
 from collections.abc import Callable
 from typing import TypeAlias

@@ -1,7 +1,7 @@
-"""A conversion in windows: moves that need neighbouring shards, filling the same weight files of every variant.
+"""Cut a conversion into windows: moves that read neighbouring shards and fill the same weight files.
 
-At the end of a window all its files are complete, so it is where a conversion can resume, where a shard can be
-released, and where the values gate can judge. Windows depend on the source alone, never on the variants.
+After each window all its files are complete: there a conversion can resume, a shard can be deleted and the
+values gate can judge. Windows depend on the source alone, never on the variants.
 """
 
 from collections import Counter, defaultdict
@@ -25,7 +25,11 @@ class Window:
 
 
 def windows_of(plan: Plan, tensors: Mapping[str, TensorInfo], limit: int) -> tuple[Window, ...]:
-    """Return the windows of a plan, each of about `limit` source bytes (more only for a single larger move)."""
+    """Return the windows of a plan, each of about `limit` source bytes (more only for a single larger move).
+
+    Example: with shards a and b, where a move reads both, shard a is released by the window of that move and not
+    by an earlier one.
+    """
     reads = _Reads(plan, tensors)
     position = {move.output: index for index, move in enumerate(plan.moves)}
     ordered = sorted(plan.moves, key=lambda move: (max(reads.shards(move)), position[move.output]))

@@ -35,7 +35,7 @@ def matrices(*, layers: int, experts: int, width: int, hidden: int, dtype: str, 
 
 def stored(made: Matrices, form: str, *, model_type: str, dtype: str, order: str = "concatenated") -> Stored:
     """The tensors of `form`, put together by indexing and stacking alone."""
-    block = "block_sparse_moe" if model_type == "mixtral" and form == "per-expert" else "mlp"
+    block = "block_sparse_moe" if model_type == "mixtral" and form == "per_expert" else "mlp"
     layers = sorted({key[0] for key in made})
     experts = sorted({key[2] for key in made})
     found: Stored = {}
@@ -43,7 +43,7 @@ def stored(made: Matrices, form: str, *, model_type: str, dtype: str, order: str
         home = f"model.layers.{layer}.{block}"
         found[f"{home}.gate.weight"] = ("F32", np.arange(len(experts) * 3, dtype=np.uint32).reshape(-1, 3) + layer)
         parts = {p: [made[layer, p, e] for e in experts] for p in ("gate", "up", "down")}
-        if form == "per-expert":
+        if form == "per_expert":
             names = W if model_type == "mixtral" else {p: f"{p}_proj" for p in parts}
             for projection, values in parts.items():
                 for expert, value in enumerate(values):
@@ -53,7 +53,7 @@ def stored(made: Matrices, form: str, *, model_type: str, dtype: str, order: str
                 found[f"{home}.experts.{projection}_proj"] = (dtype, np.stack(values))
         else:
             fused = [joined(gate, up, order) for gate, up in zip(parts["gate"], parts["up"], strict=True)]
-            turn = form == "fused-transposed"
+            turn = form == "stacked_fused_transposed"
             for name, values in (("gate_up_proj", fused), ("down_proj", parts["down"])):
                 found[f"{home}.experts.{name}"] = (dtype, np.stack([v.T if turn else v for v in values]))
     found["model.norm.weight"] = ("F32", np.arange(5, dtype=np.uint32))

@@ -9,7 +9,7 @@ import pytest
 
 from hubbot import demo, settings
 from hubbot.demo import ORG, TOKEN, accounts, isolate, settings_of
-from hubbot.devhub.demo_repos import SKETCHES
+from hubbot.devhub.demo_repos import DEMO_ROWS
 from hubbot.jobs.bot import open_records
 from hubbot.lifecycle import State
 from tests.story.demos import ELSEWHERE, HOSTILE, Demo, end_state, hostile, published_files, run, shared
@@ -32,9 +32,9 @@ def test_it_exits_0_with_one_json_document_of_the_promised_counts(ended: Demo) -
     assert record["hub_dir"] == str(ended.folder / "hub")
 
 
-def test_every_exhibit_came_to_its_end_with_a_reason_where_it_was_not_published(ended: Demo) -> None:
+def test_every_repo_came_to_its_end_with_a_reason_where_it_was_not_published(ended: Demo) -> None:
     record = ended.record
-    expected = {sketch.repo_id: sketch.expected for sketch in SKETCHES}
+    expected = {row.repo_id: row.expected for row in DEMO_ROWS}
     published = [repo for repo, outcome in expected.items() if outcome == "published"]
     assert {(item["source"], item["variant"]) for item in record["published"]} == {
         (repo, variant) for repo in published for variant in VARIANTS
@@ -59,7 +59,7 @@ def test_the_users_environment_changed_nothing(ended: Demo) -> None:
 def test_everything_lies_in_the_demos_folder(ended: Demo) -> None:
     assert {path.name for path in ended.folder.iterdir()} <= {
         "data",
-        "exhibits",
+        "repos",
         "hf-home",
         "hub",
         "hubbot.toml",

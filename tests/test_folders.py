@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hubbot.errors import RepoMissing
-from hubbot.folders import Folder, digest
+from hubbot.folders import Folder, file_info
 from tests.reference.checkpoints import case, write
 
 
@@ -48,8 +48,8 @@ def test_weights_that_differ_beyond_the_first_mebibyte_are_not_told_apart_by_the
     assert one == two
 
 
-def test_a_digest_is_sha256_of_the_whole_file(tmp_path: Path) -> None:
+def test_a_file_is_listed_with_its_size_and_sha256(tmp_path: Path) -> None:
     data = bytes(range(256)) * 20_000
     (tmp_path / "x").write_bytes(data)
-    found = digest(tmp_path / "x", "name")
+    found = file_info(tmp_path / "x", "name")
     assert (found.path, found.size, found.sha256) == ("name", len(data), hashlib.sha256(data).hexdigest())

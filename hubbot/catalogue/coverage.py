@@ -7,9 +7,8 @@ from typing import Any
 
 from hubbot.catalogue import runtimes
 from hubbot.catalogue.experts.expert_layouts import ROWS
-from hubbot.catalogue.families import BY_MODEL_TYPE, FAMILIES, Family
+from hubbot.catalogue.families import BY_MODEL_TYPE, FAMILIES, RECOGNISED, Family, Recognised
 from hubbot.catalogue.packings import PACKINGS
-from hubbot.catalogue.recognised import RECOGNISED, Recognised
 
 CONVERTIBLE, NO_RUNTIME, REFUSED = "convertible", "recognised, no runtime", "refused"
 
@@ -75,5 +74,5 @@ def _recognised(entry: Recognised) -> dict[str, Any]:
         "layouts": list(entry.layouts),
         "limits": [],
         "reason": entry.reason if there else missing,
-        "evidence": dict.fromkeys(entry.layouts, entry.source),
+        "evidence": {key: provenance.source for key, provenance in entry.layouts.items()},
     }

@@ -119,7 +119,8 @@ def _values(config: Config) -> tuple[Step, ...]:
     return (take(nope, nope + int(config["v_head_dim"])),)
 
 
-def _transposed(_config: Config) -> tuple[Step, ...]:
+def transposed(_config: Config) -> tuple[Step, ...]:
+    """Return the step that exchanges the last two axes."""
     return (TRANSPOSE,)
 
 
@@ -147,61 +148,20 @@ LATENT_HEADS = Reshape(
 # torch keeps [channels, 1, width], MLX [channels, width, 1].
 CONVOLUTION = Reshape(
     pattern=r"(.*conv(?:1d)?\.weight)",
-    pieces=(Piece(name=r"\1", steps=_transposed),),
+    pieces=(Piece(name=r"\1", steps=transposed),),
     reason="torch stores convolutions [out, in, width], MLX [out, width, in]",
 )
 # transformers 5 joins the convolutions of queries, keys and values, one after the other.
 JOINED_CONVOLUTIONS = Reshape(
     pattern=r"(.*)\.conv1d\.weight",
     pieces=tuple(
-        Piece(name=rf"\1.{part}_conv1d.weight", steps=_transposed, part=(number, 3))
+        Piece(name=rf"\1.{part}_conv1d.weight", steps=transposed, part=(number, 3))
         for number, part in enumerate("qkv")
     ),
     reason="transformers 5.23 conversion_mapping: q_conv1d, k_conv1d, v_conv1d -> conv1d, Concatenate(dim=0)",
 )
-# Kimi-Linear's class has each of them in a module of its own.
-KIMI_CONVOLUTIONS = (
-    Reshape(
-        pattern=r"(.*\.[qkv]_conv)1d\.weight",
-        pieces=(Piece(name=r"\1.conv.weight", steps=_transposed),),
-        reason="torch stores convolutions [out, in, width], MLX [out, width, in] (models/kimi_linear.py)",
-    ),
-    Reshape(
-        pattern=r"(.*)\.conv1d\.weight",
-        pieces=tuple(
-            Piece(name=rf"\1.{part}_conv.conv.weight", steps=_transposed, part=(number, 3))
-            for number, part in enumerate("qkv")
-        ),
-        reason=JOINED_CONVOLUTIONS.reason,
-    ),
-)
-# And the gate and up projections of a dense MLP, gate first.
-JOINED_GATE_UP = Reshape(
-    pattern=r"(.*)\.gate_up_proj\.weight",
-    pieces=(
-        Piece(name=r"\1.gate_proj.weight", part=(0, 2)),
-        Piece(name=r"\1.up_proj.weight", part=(1, 2)),
-    ),
-    reason="transformers 5.23 conversion_mapping: gate_proj, up_proj -> gate_up_proj, Concatenate(dim=0)",
-)
 
 
-def _is_linear_layer(found: re.Match[str], config: Config) -> bool:
-    return (int(found["layer"]) + 1) % int(config["layer_group_size"]) != 0
-
-
-# transformers saves the output projection of Bailing's linear attention under the name that full attention has.
-BAILING_OUTPUT = Reshape(
-    pattern=r"(?P<head>.*\.layers\.(?P<layer>\d+)\.attention)\.(?:dense|o_proj)\.weight",
-    pieces=(Piece(name=r"\g<head>.o_proj.weight"),),
-    reason="mlx-lm's BailingKDA calls it o_proj (models/bailing_moe_v3.py)",
-    where=_is_linear_layer,
-)
-BAILING_DENSE = Reshape(
-    pattern=r"(.*\.attention)\.o_proj\.weight",
-    pieces=(Piece(name=r"\1.dense.weight"),),
-    reason="mlx-lm's BailingMLA calls it dense (models/bailing_moe_v3.py)",
-)
 # The class masks the experts of excluded groups with 0, transformers with minus infinity: the same choice as soon
 # as no biased score is negative, and one constant on all biases of a layer changes no choice and no weight.
 GROUPED_BIAS = Reshape(
@@ -241,25 +201,8 @@ def _scaled(rank: str, computed: Callable[[Config], float], axis: int) -> Callab
     return steps
 
 
-def _dbrx_experts(config: Config) -> int:
-    return int(config["ffn_config"]["moe_num_experts"])
-
-
-# Every expert of the class is an MLP of Linear layers of its own.
-DBRX_EXPERTS = (
-    Reshape(
-        pattern=r"(.*\.experts)\.mlp\.([vw]1)",
-        pieces=(Piece(name=r"\1.{e}.\2.weight"),),
-        reason="mlx-lm's DBRX has a module for each expert: w1 and v1 are its rows (models/dbrx.py)",
-        each=_dbrx_experts,
-    ),
-    Reshape(
-        pattern=r"(.*\.experts)\.mlp\.w2",
-        pieces=(Piece(name=r"\1.{e}.w2.weight", steps=_transposed),),
-        reason="mlx-lm's DBRX has a module for each expert: w2 is its rows transposed (models/dbrx.py)",
-        each=_dbrx_experts,
-    ),
-)
+# transformers norms latents with 1e-6 whatever the config says, mlx-lm's classes as the config says.
+LATENT_NORMS = latent_norms(lambda config: float(config["rms_norm_eps"]))
 
 
 def plus_one(pattern: str, reason: str) -> Reshape:

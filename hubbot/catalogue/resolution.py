@@ -29,7 +29,6 @@ from hubbot.catalogue.configs.spellings import (
 )
 from hubbot.catalogue.configs.statements import PLAIN
 from hubbot.catalogue.families import Family
-from hubbot.catalogue.families.omitted import OMITTED
 from hubbot.catalogue.runtimes import ArgField
 from hubbot.plans import Origin
 
@@ -137,7 +136,7 @@ def _sources(config: Mapping[str, Any], family: Family) -> SourceReaders | None:
     """Return what transformers' class reads: of a wrapper, that of the text decoder inside too."""
     inner = look_up(config, "text_config.model_type")
     types = (inner,) if isinstance(inner, str) else ()
-    return readers(family.source_type or family.model_type, *types)
+    return readers(family.transformers_type or family.model_type, *types)
 
 
 def _class(family: Family) -> str:
@@ -173,10 +172,9 @@ def _default(name: str, config: Mapping[str, Any], family: Family) -> Origin | N
         return Origin(field=name, value=None, origin="config")
     if name == "head_dim" and family.derived_head_dim:
         return Origin(field=name, value=plain_head_dim(config), origin=_DERIVED_WIDTH)
-    defaults = {**OMITTED.get(family.model_type, {}), **family.defaults}
-    if name in defaults:
+    if name in family.defaults:
         source = f"default of {family.default_source}'s {family.model_type} config"
-        return Origin(field=name, value=defaults[name], origin=source)
+        return Origin(field=name, value=family.defaults[name], origin=source)
     return default_in_the_source(name, _sources(config, family), family.model_type)
 
 
@@ -232,20 +230,11 @@ def _beyond_limits(origins: list[Origin], family: Family) -> Iterator[str]:
             yield f"the config says {origin.field} = {origin.value!r}: {limit.reason}"
 
 
-# Classes whose router leaves the weight of a single chosen expert as it is, where transformers makes it 1.
-NOT_ALONE = frozenset(
-    {
-        "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "glm4_moe", "solar_open", "glm4_moe_lite", "dots1",
-        "exaone_moe", "kimi_linear", "mimo_v2_flash", "nemotron_h", "afmoe",
-    }
-)  # fmt: skip
-
-
 def _alone(origins: list[Origin], family: Family) -> Iterator[str]:
     """Yield a sentence where the weight of one chosen expert ought to be renormalised and would not be."""
     values = {origin.field: origin.value for origin in origins}
     renormalised = any(values.get(key) is True for key in (*SYNONYMS["norm_topk_prob"], "route_norm"))
-    if family.runtime in NOT_ALONE and renormalised and any(values.get(key) == 1 for key in TOP_K):
+    if not family.renormalises_one_expert and renormalised and any(values.get(key) == 1 for key in TOP_K):
         yield (
             f"the config says one expert a token, renormalised: its weight is 1, and mlx-lm's {family.runtime} "
             "class leaves it as it is"

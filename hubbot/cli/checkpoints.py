@@ -99,7 +99,7 @@ def convert_command(
     from hubbot.catalogue.variants.recipes import read_recipe
     from hubbot.cli.conversions import Conversion
     from hubbot.cli.freed import FreedConversion
-    from hubbot.files.variant_folders import check_memory
+    from hubbot.steps.convert import check_memory
 
     chosen = settings.load(**({} if extensions is None else {"extensions": extensions}))
     conversion = (

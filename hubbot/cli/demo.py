@@ -34,14 +34,12 @@ def demo_command(
 
     home = (folder or data_folder(sys.platform, Path.home()) / "demo").expanduser().resolve()
     home.mkdir(parents=True, exist_ok=True)
-    with demo.embedded_hub(home) as (hub, exhibits), stopping() as stop:
+    with demo.embedded_hub(home) as (hub, repos), stopping() as stop:
         demo.isolate(home, hub.url)
         from hubbot.cli.display import Display
 
-        talk.print(
-            f"embedded Hub: {hub.url} with {len(exhibits)} repos; everything is under {home}", soft_wrap=True
-        )
-        ended = demo.run(home, exhibits, Display(talk), stop)
+        talk.print(f"embedded Hub: {hub.url} with {len(repos)} repos; everything is under {home}", soft_wrap=True)
+        ended = demo.run(home, repos, Display(talk), stop)
         if as_json:
             print_json(ended.record)
         else:

@@ -10,13 +10,13 @@ from hubbot.cli.arguments import is_folder
 from hubbot.cli.bars import bar
 from hubbot.cli.conversions import Conversion, in_child
 from hubbot.errors import NeedsHuman, WrongUsage
-from hubbot.files.variant_folders import move_into_place, prepare
 from hubbot.jobs.windowed_pipeline import Freeing
 from hubbot.jobs.workspace import Workspace
 from hubbot.pickles.pickle_files import has_pickles
 from hubbot.plans import Plan
 from hubbot.settings import Settings
 from hubbot.steps import fetch, verify
+from hubbot.steps.convert import move_into_place, prepare
 from hubbot.windows import peak_shard_bytes, windows_of
 
 

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def layouts_command(
     as_json: Json = False,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the tables as the README shows them.")
+        bool, typer.Option("--markdown", help="Print the tables as tests/reference/COVERAGE.md shows them.")
     ] = False,
 ) -> None:
     """Print the catalogue: how experts are stored and packed, and what the installed mlx-lm computes of it.
@@ -45,8 +45,10 @@ def layouts_command(
 
 
 def as_markdown(record: Mapping[str, Any]) -> str:
-    """Return the tables that the README shows."""
-    return "\n\n".join(_markdown_table(columns, rows) for _, columns, rows in _readme_tables(record))
+    """Return the tables of tests/reference/COVERAGE.md, each under its heading."""
+    return "\n\n".join(
+        f"## {title}\n\n{_markdown_table(columns, rows)}" for title, columns, rows in _markdown_tables(record)
+    )
 
 
 Table = tuple[str, Sequence[str], list[Sequence[str]]]
@@ -82,21 +84,21 @@ def _tables(record: Mapping[str, Any]) -> Iterator[Table]:
     )
 
 
-def _readme_tables(record: Mapping[str, Any]) -> Iterator[Table]:
+def _markdown_tables(record: Mapping[str, Any]) -> Iterator[Table]:
     from hubbot.catalogue.coverage import CONVERTIBLE
 
     yield (
-        "",
+        "Expert layouts",
         ("layout", "how experts are stored", "for example"),
         [(row["key"], row["naming"], f"`{row['example']}`") for row in record["layouts"]],
     )
     yield (
-        "",
+        "Packings",
         ("packing", "what stands on disk"),
         [(f"`{row['key']}`", row["naming"]) for row in record["packings"]],
     )
     yield (
-        "",
+        "Model types",
         ("model type", "layouts", "remarks"),
         [
             (f"`{kind['model_type']}`", " ".join(kind["layouts"]), _limits(kind))
@@ -108,7 +110,11 @@ def _readme_tables(record: Mapping[str, Any]) -> Iterator[Table]:
     for kind in record["model_types"]:
         if kind["state"] != CONVERTIBLE:
             waiting[kind["state"]].append(f"`{kind['model_type']}`")
-    yield "", ("not converted", "model types"), [(state, ", ".join(kinds)) for state, kinds in waiting.items()]
+    yield (
+        "Model types that are known and not converted",
+        ("why", "model types"),
+        [(state, ", ".join(kinds)) for state, kinds in waiting.items()],
+    )
 
 
 def _several(convertible: Sequence[str], recognised: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hubbot.catalogue.experts.expert_layouts import TARGETS, spelled, target_named
 from hubbot.cli.bars import bar
 from hubbot.cli.checkpoints import Source
 from hubbot.cli.options import DryRun, Json, Revision
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from hubbot.catalogue.experts.relayout_moves import Rearrangement
     from hubbot.checkpoints import Checkpoint
 
-FORMS = ("per-expert", "stacked", "fused", "fused-transposed")
+FORMS = tuple(map(spelled, TARGETS))
 
 
 def register(app: typer.Typer) -> None:
@@ -37,20 +38,22 @@ def relayout_command(
     """Rewrite a checkpoint's experts in another form, bit for bit; every other tensor and file stays as it is.
 
     per-expert is one tensor per expert and projection; stacked keeps gate, up and down apart, as VeOmni trains
-    them; fused joins gate and up to [E, 2I, H], as transformers 5 and mlx-vlm expect; fused-transposed is
-    [E, H, 2I]. Nothing is computed, nothing runs, and every form can be turned back into any other.
+    them; stacked-fused joins gate and up to [E, 2I, H], as transformers 5 and mlx-vlm expect;
+    stacked-fused-transposed is [E, H, 2I]. The words are those of `hubbot layouts`. Nothing is computed, nothing
+    runs, and every form can be turned back into any other.
 
-    Example: hubbot relayout ./Qwen3-30B-A3B --to fused --out ./Qwen3-30B-A3B-fused
+    Example: hubbot relayout ./Qwen3-30B-A3B --to stacked-fused --out ./Qwen3-30B-A3B-fused
     """
     from hubbot import settings
     from hubbot.catalogue.experts.relayout_moves import rearrangement
     from hubbot.errors import WrongUsage
 
-    if to not in FORMS:
+    layout = target_named(to)
+    if layout is None:
         raise WrongUsage(f"there is no form {to!r}", hint=f"one of: {' '.join(FORMS)}")
     chosen = settings.load()
     checkpoint = _checkpoint(source, revision)
-    made = rearrangement(checkpoint, to)
+    made = rearrangement(checkpoint, layout)
     record = _record(checkpoint, made)
     if not dry_run:
         started = time.monotonic()
@@ -123,7 +126,8 @@ def _fetched(source: str, checkpoint: "Checkpoint", staging: Path) -> Path:
     staging.mkdir(parents=True, exist_ok=True)
     here = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
     copies = 2 if has_pickles(checkpoint) else 1
-    check_room(staging, sum(file.size for file in files) - here + copies * checkpoint.weight_bytes)
+    needed = sum(file.size for file in files) - here + copies * checkpoint.weight_bytes
+    check_room(staging, needed, purpose="the download with the relayout")
     with bar("fetch") as tell:
         default_hub().fetch(checkpoint.repo, files, staging, tell)
     return staging

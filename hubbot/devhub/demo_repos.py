@@ -1,6 +1,6 @@
-"""The demo Hub's repos: six checkpoints in the shapes that are met in the wild, made from the packaged speakers.
+"""The demo Hub's repos: six checkpoints in layouts that are found on the Hub, made from the two demo models.
 
-Knows which layouts are shown and what hubbot ought to do with each. Never trains, never runs a model.
+It knows what hubbot must do with each. It never trains or runs a model.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from hubbot.devhub.speakers.weights import Tensor, halve, read_weights, widen, write_weights
+from hubbot.devhub.demo_models.weights import Tensor, halve, read_weights, widen, write_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SPEAKERS: Final = Path(__file__).parent / "speakers"
+DEMO_MODELS: Final = Path(__file__).parent / "demo_models"
 SIDE_FILES: Final = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
 SHARDS: Final = 4
 MISSING: Final = "model.layers.2.mlp.experts.5."
@@ -30,8 +30,8 @@ Outcome: TypeAlias = Literal["published", "skipped", "parked"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exhibit:
-    """One repo folder, and what becomes of it when hubbot has seen it."""
+class DemoRepo:
+    """One repo folder, and the outcome that hubbot must reach for it."""
 
     repo_id: str
     folder: Path
@@ -39,37 +39,37 @@ class Exhibit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sketch:
-    """How one exhibit is made: the speaker, what is changed, how many files, and what its card says of it."""
+class DemoRow:
+    """How one demo repo is made: from which demo model, by which change, in how many files, with which card."""
 
     repo_id: str
     expected: Outcome
-    speaker: str
+    model: str
     change: Callable[[Config, Tensors], tuple[Config, Tensors]]
     shards: int
     about: str
 
 
-def write_exhibits(folder: Path) -> tuple[Exhibit, ...]:
-    """Write every exhibit to folder/<repo_id>; the same bytes every time."""
-    return tuple(_write(sketch, folder / sketch.repo_id) for sketch in SKETCHES)
+def write_demo_repos(folder: Path) -> tuple[DemoRepo, ...]:
+    """Write every demo repo to folder/<repo_id>; the same bytes every time."""
+    return tuple(_write(row, folder / row.repo_id) for row in DEMO_ROWS)
 
 
-def _write(sketch: Sketch, folder: Path) -> Exhibit:
+def _write(row: DemoRow, folder: Path) -> DemoRepo:
     folder.mkdir(parents=True, exist_ok=True)
-    source = SPEAKERS / sketch.speaker
+    source = DEMO_MODELS / row.model
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    config, tensors = sketch.change(config, read_weights(source / "model.safetensors"))
+    config, tensors = row.change(config, read_weights(source / "model.safetensors"))
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     for name in SIDE_FILES:
         (folder / name).write_bytes((source / name).read_bytes())
-    (folder / "README.md").write_text(_card(sketch), encoding="utf-8")
+    (folder / "README.md").write_text(_card(row), encoding="utf-8")
     (folder / "LICENSE").write_text(LICENCE, encoding="utf-8")
-    if sketch.shards == 1:
+    if row.shards == 1:
         write_weights(folder / "model.safetensors", tensors)
     else:
-        _write_shards(folder, tensors, sketch.shards)
-    return Exhibit(repo_id=sketch.repo_id, folder=folder, expected=sketch.expected)
+        _write_shards(folder, tensors, row.shards)
+    return DemoRepo(repo_id=row.repo_id, folder=folder, expected=row.expected)
 
 
 def _write_shards(folder: Path, tensors: Tensors, count: int) -> None:
@@ -139,11 +139,11 @@ def _broken(config: Config, tensors: Tensors) -> tuple[Config, Tensors]:
     return config, {name: tensor for name, tensor in tensors.items() if not name.startswith(MISSING)}
 
 
-def _card(sketch: Sketch) -> str:
-    name = sketch.repo_id.partition("/")[2]
-    tags = ["text-generation", "stories", "tiny"] + (["moe"] if sketch.expected != "skipped" else [])
+def _card(row: DemoRow) -> str:
+    name = row.repo_id.partition("/")[2]
+    tags = ["text-generation", "stories", "tiny"] + (["moe"] if row.expected != "skipped" else [])
     listed = "\n".join(f"- {tag}" for tag in tags)
-    return CARD.format(name=name, tags=listed, about=sketch.about)
+    return CARD.format(name=name, tags=listed, about=row.about)
 
 
 MOE_KEYS: Final = frozenset(
@@ -151,51 +151,51 @@ MOE_KEYS: Final = frozenset(
     | {"num_local_experts", "output_router_logits", "router_aux_loss_coef"}
 )
 
-SKETCHES: Final = (
-    Sketch(
+DEMO_ROWS: Final = (
+    DemoRow(
         repo_id="fables/Fox-8x-MoE-per-expert",
         expected="published",
-        speaker="fox",
+        model="fox",
         change=_as_float32,
         shards=1,
         about="A Qwen3-MoE in float32, each expert stored on its own.",
     ),
-    Sketch(
+    DemoRow(
         repo_id="fables/Fox-8x-MoE-fused",
         expected="published",
-        speaker="fox",
+        model="fox",
         change=_fused,
         shards=1,
         about="A Qwen3-MoE in bfloat16, experts stacked and gate fused with up, as transformers 5 holds them.",
     ),
-    Sketch(
+    DemoRow(
         repo_id="fables/Owl-8x-Mixtral",
         expected="published",
-        speaker="owl",
+        model="owl",
         change=_as_float16,
         shards=1,
         about="A Mixtral in float16 with w1, w2 and w3 of each expert, and tied embeddings.",
     ),
-    Sketch(
+    DemoRow(
         repo_id="fables/Fox-8x-MoE-sharded",
         expected="published",
-        speaker="fox",
+        model="fox",
         change=_old_dialect,
         shards=SHARDS,
         about="A Qwen3-MoE in bfloat16 whose experts lie scattered over four files, with a transformers 4 config.",
     ),
-    Sketch(
+    DemoRow(
         repo_id="fables/Hare-dense",
         expected="skipped",
-        speaker="fox",
+        model="fox",
         change=_dense,
         shards=1,
         about="A dense Qwen3 without experts: one of Fox's in each layer stayed as its MLP. It says little.",
     ),
-    Sketch(
+    DemoRow(
         repo_id="fables/Fox-8x-MoE-broken",
         expected="parked",
-        speaker="fox",
+        model="fox",
         change=_broken,
         shards=1,
         about="A Qwen3-MoE that lost one expert on the way: layer 2 has no expert 5.",
@@ -217,7 +217,7 @@ tags:
 {about}
 
 A very small model that tells short stories about animals and their friends. It learned English from a story
-grammar and knows some six hundred words. It is an exhibit of hubbot's demo, made to be converted.
+grammar and knows some six hundred words. It belongs to hubbot's demo and is made to be converted.
 
 Try: `Tell me a story about a fox.`
 """

@@ -1,4 +1,4 @@
-"""Failures on demand, for tests of whoever talks to the Hub: refusals, broken downloads; and a tally.
+"""Failures on demand, for tests of the Hub's clients: refusals, broken downloads; and a count of requests.
 
 Thread-safe: a test arms faults in its own thread while the server runs in another.
 Never decides by itself to fail.

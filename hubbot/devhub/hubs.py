@@ -15,7 +15,7 @@ from threading import RLock
 from hubbot.devhub.accounts import Account
 from hubbot.devhub.blobs import Blobs
 from hubbot.devhub.commits import Operation, apply_operations
-from hubbot.devhub.json_store import Shelf
+from hubbot.devhub.json_store import JsonStore
 from hubbot.devhub.metadata import Metadata, derive_metadata
 from hubbot.devhub.repo_files import Repos
 from hubbot.devhub.signed_urls import Signer
@@ -39,8 +39,8 @@ class Hub:
         self.lock = RLock()
         self.repos = Repos(root / "repos")
         self.blobs = Blobs(root / "blobs")
-        self.collections = Shelf(root / "collections")
-        self.webhooks = Shelf(root / "webhooks")
+        self.collections = JsonStore(root / "collections")
+        self.webhooks = JsonStore(root / "webhooks")
         self.signer = Signer(root / "upload.key", now=now)
         self._metadata: dict[tuple[str, ...], Metadata] = {}
 

@@ -12,7 +12,7 @@ from typing import Any
 from hubbot.devhub.blobs import write_atomically
 
 
-class Shelf:
+class JsonStore:
     """The records under one folder; a key may hold no path separator."""
 
     def __init__(self, folder: Path) -> None:

@@ -9,19 +9,19 @@ from dataclasses import replace
 from typing import Any
 
 from hubbot.devhub.access import Visit
-from hubbot.devhub.json_store import Shelf
+from hubbot.devhub.json_store import JsonStore
 from hubbot.devhub.stored_objects import MAIN, short_id
 from hubbot.devhub.wire_errors import not_found
 
 
 def every_proposal(found: Visit) -> list[dict[str, Any]]:
     """Return the repo's discussions and pull requests, newest first."""
-    return sorted(_shelf(found).every(), key=lambda one: int(one["num"]), reverse=True)
+    return sorted(_store(found).every(), key=lambda one: int(one["num"]), reverse=True)
 
 
 def find_proposal(found: Visit, number: str) -> dict[str, Any]:
     """Return a discussion or pull request; raises a 404 WireError."""
-    record = _shelf(found).find(number)
+    record = _store(found).find(number)
     if record is None:
         raise not_found("This discussion does not exist")
     return record
@@ -55,7 +55,7 @@ def add_event(
         "data": data,
     }
     record["events"].append(event)
-    _shelf(found).put(str(record["num"]), record)
+    _store(found).put(str(record["num"]), record)
     return event
 
 
@@ -66,7 +66,7 @@ def comment_data(text: str) -> dict[str, Any]:
 
 def _open(found: Visit, *, title: str, text: str, author: str, pull_request: bool) -> dict[str, Any]:
     record: dict[str, Any] = {
-        "num": len(_shelf(found).every()) + 1,
+        "num": len(_store(found).every()) + 1,
         "title": title,
         "author": author,
         "createdAt": found.hub.timestamp(),
@@ -80,5 +80,5 @@ def _open(found: Visit, *, title: str, text: str, author: str, pull_request: boo
     return record
 
 
-def _shelf(found: Visit) -> Shelf:
-    return Shelf(found.hub.repos.discussions_folder(found.address))
+def _store(found: Visit) -> JsonStore:
+    return JsonStore(found.hub.repos.discussions_folder(found.address))

@@ -1,4 +1,4 @@
-"""Affine quantization on a CPU in numpy: the bits of mx.quantize, several widths from one look at the weights.
+"""Affine quantization on a CPU in numpy: the same bits as mx.quantize, several bit widths from one pass.
 
 Per group: scale = range / (2^bits - 1), moved so that the edge of larger magnitude is a whole number of steps;
 codes = round((w - edge) / scale), packed least significant bit first (mlx 0.32, mlx/backend/cpu/quantized).
@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from hubbot.engine.floats import narrow, widen, widen_into
+from hubbot.engine.floats import from_float32, to_float32, to_float32_into
 
 Floats = npt.NDArray[np.float32]
 SMALLEST_SCALE: Final = np.float32(1e-7)
@@ -28,8 +28,11 @@ _WORDS: Final[Mapping[int, tuple[Any, int]]] = {
 }
 
 
-class Affine:
-    """The stored parts of one width under construction."""
+class AffineWeight:
+    """The stored parts of one weight at one bit width, filled block by block.
+
+    `shape` is that of the weight, [..., in].
+    """
 
     def __init__(self, shape: tuple[int, ...], *, bits: int, group_size: int) -> None:
         *lead, width = shape
@@ -42,27 +45,30 @@ class Affine:
         self._scales = self._biases = np.empty(0, np.float32)
 
     def scale(self, edges: tuple[Floats, Floats]) -> None:
-        """Find the scale and bias of every group from `edges`, its (least, greatest)."""
+        """Set scale and bias of every group from `edges`: float32 (least, greatest), [groups] each."""
         self._scales, self._biases = _scales(*edges, steps=np.float32(2**self.bits - 1))
 
-    def fill(self, first: int, groups: Floats, work: "_Work") -> None:
-        """Quantize `groups` [n, group_size] as groups `first` and following."""
+    def fill(self, first: int, groups: Floats, scratch: "_Scratch") -> None:
+        """Quantize float32 `groups` [n, group_size] and pack them as groups number `first` and following."""
         stop = first + len(groups)
         per_group = groups.shape[1] * self.bits // 8
-        codes = work.codes(groups, self._scales[first:stop], self._biases[first:stop], self.bits)
+        codes = scratch.codes(groups, self._scales[first:stop], self._biases[first:stop], self.bits)
         pack_into(self._codes[first * per_group :], codes, self.bits)
 
     def parts(self, dtype: str) -> dict[str, npt.NDArray[Any]]:
-        """Return weight (uint32) and scales and biases as raw bits of `dtype`."""
+        """Return "weight" uint32 [..., in * bits / 32], "scales" and "biases" [..., in / group_size].
+
+        Scales and biases are bits of `dtype`.
+        """
         return {
             "weight": self._codes[:-8].view(np.uint32).reshape(self._shape),
-            "scales": narrow(self._scales, dtype).reshape(self._groups),
-            "biases": narrow(self._biases, dtype).reshape(self._groups),
+            "scales": from_float32(self._scales, dtype).reshape(self._groups),
+            "biases": from_float32(self._biases, dtype).reshape(self._groups),
         }
 
 
-class _Work:
-    """Arrays of one block that every block uses again, so that they stay in the cache."""
+class _Scratch:
+    """Arrays for one block, used again by every block, so that they stay in the cache."""
 
     def __init__(self, step: int, group_size: int, widths: Sequence[int]) -> None:
         self.group_size = group_size
@@ -75,7 +81,7 @@ class _Work:
     def widened(self, part: npt.NDArray[Any], dtype: str, *, rounded_to: str) -> Floats:
         """Return raw bits as float32 groups [n, group_size], rounded; valid until the next block."""
         block = self._groups[: part.size // self.group_size]
-        widen_into(block.reshape(-1), part, dtype, rounded_to=rounded_to)
+        to_float32_into(block.reshape(-1), part, dtype, rounded_to=rounded_to)
         return block
 
     def codes(self, groups: Floats, scales: Floats, biases: Floats, bits: int) -> npt.NDArray[np.uint8]:
@@ -94,25 +100,26 @@ class _Work:
 def quantize(
     raw: npt.NDArray[Any], dtype: str, *, group_size: int, widths: Sequence[int], scale_dtype: str
 ) -> list[dict[str, npt.NDArray[Any]]]:
-    """Return the parts for every width of `widths` of finite weights, raw bits [..., in] of `dtype`.
+    """Return, for every bit width of `widths`, the stored parts of finite weights `raw`.
 
-    The weights are rounded to `scale_dtype` first, as mlx_lm.convert does.
+    `raw` are bits [..., in] of `dtype` (F32, F16 or BF16); `in` is a multiple of `group_size`. The weights are
+    rounded to `scale_dtype` first, as mlx_lm.convert does. The parts are those of `AffineWeight.parts`.
     """
-    made = [Affine(raw.shape, bits=bits, group_size=group_size) for bits in widths]
+    made = [AffineWeight(raw.shape, bits=bits, group_size=group_size) for bits in widths]
     flat = np.ascontiguousarray(raw).reshape(-1)
     count = flat.size // group_size
     step = BLOCK // group_size
-    work = _Work(min(step, count), group_size, widths)
+    scratch = _Scratch(min(step, count), group_size, widths)
     lowest, highest = np.empty(count, np.float32), np.empty(count, np.float32)
     for first, part in _blocks(flat, group_size, step):
         stop = first + part.size // group_size
-        lowest[first:stop], highest[first:stop] = _edges(part, dtype, work, rounded_to=scale_dtype)
+        lowest[first:stop], highest[first:stop] = _edges(part, dtype, scratch, rounded_to=scale_dtype)
     for item in made:
         item.scale((lowest, highest))
     for first, part in _blocks(flat, group_size, step):
-        block = work.widened(part, dtype, rounded_to=scale_dtype)
+        block = scratch.widened(part, dtype, rounded_to=scale_dtype)
         for item in made:
-            item.fill(first, block, work)
+            item.fill(first, block, scratch)
     return [item.parts(scale_dtype) for item in made]
 
 
@@ -122,13 +129,14 @@ def _blocks(flat: npt.NDArray[Any], group_size: int, step: int) -> Iterator[tupl
         yield first, flat[first * group_size : (first + step) * group_size]
 
 
-def _edges(part: npt.NDArray[Any], dtype: str, work: "_Work", *, rounded_to: str) -> tuple[Floats, Floats]:
+def _edges(part: npt.NDArray[Any], dtype: str, scratch: "_Scratch", *, rounded_to: str) -> tuple[Floats, Floats]:
     """Return the least and the greatest of every group of raw bits, as the floats that they are rounded to."""
     if dtype == rounded_to and dtype in HALVES:
         # Sixteen bits compare in half the time of floats, once they are in the order of what they stand for.
-        least, greatest = _extremes(_ordered(part.view(np.int16)).reshape(-1, work.group_size))
-        return widen(_ordered(least).view(np.uint16), dtype), widen(_ordered(greatest).view(np.uint16), dtype)
-    return _extremes(work.widened(part, dtype, rounded_to=rounded_to))
+        least, greatest = _extremes(_ordered(part.view(np.int16)).reshape(-1, scratch.group_size))
+        lowest, highest = (_ordered(found).view(np.uint16) for found in (least, greatest))
+        return to_float32(lowest, dtype), to_float32(highest, dtype)
+    return _extremes(scratch.widened(part, dtype, rounded_to=rounded_to))
 
 
 def _ordered(bits: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
@@ -164,9 +172,9 @@ def _scales(lowest: Floats, highest: Floats, *, steps: np.float32) -> tuple[Floa
 
 
 def pack_into(out: npt.NDArray[np.uint8], codes: npt.NDArray[np.uint8], bits: int) -> None:
-    """Write codes (one per byte, a multiple of 8) as one stream of `bits` each, least significant bit first.
+    """Write codes [n], one per byte and n a multiple of 8, as a stream of `bits` each, lowest bit first.
 
-    `out` needs room for 8 bytes beyond the stream, which are written too.
+    `out` uint8 [at least n * bits / 8 + 8]: up to 8 bytes beyond the stream are written too.
     """
     nbytes = codes.size * bits // 8
     if bits == 8:

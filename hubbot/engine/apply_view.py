@@ -1,11 +1,11 @@
-"""What was read of a slice -> the slice of a runtime parameter as raw float bits: unpack, transpose, fold."""
+"""From what was read of a slice to that slice of a runtime parameter: unpack, transpose, apply the move's view."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hubbot.engine.floats import widen
+from hubbot.engine.floats import to_float32
 from hubbot.engine.reader import Block, Raw, Sources
 from hubbot.engine.slices import Region, Slice
 from hubbot.engine.unpacking import unpack
@@ -13,8 +13,12 @@ from hubbot.engine.unpacking import unpack
 Floats = npt.NDArray[np.float32]
 
 
-def shape(read: Raw | list[Block], area: Region, part: Slice, sources: Sources) -> tuple[npt.NDArray[Any], str]:
-    """Return (raw bits [rows of the parameter's first axis, ...], their dtype) of one slice."""
+def apply(read: Raw | list[Block], area: Region, part: Slice, sources: Sources) -> tuple[npt.NDArray[Any], str]:
+    """Return (float bits [steps of the parameter's first axis, ...], their dtype) of one slice.
+
+    `read` and `area` are what `Shards.read` returns: bits [units, rows, columns] as stored, or packed blocks,
+    which become F32. Raises ValueMismatch as `unpack` does.
+    """
     name = part.source
     if isinstance(read, list):
         raw, dtype = _unpacked(read, part, sources), "F32"
@@ -23,7 +27,7 @@ def shape(read: Raw | list[Block], area: Region, part: Slice, sources: Sources) 
     if area.transpose:
         raw = np.ascontiguousarray(raw.swapaxes(-1, -2))
     if part.move.is_arithmetic:
-        raw, dtype = _folded(widen(raw, dtype), part).view(np.uint32), "F32"
+        raw, dtype = _folded(to_float32(raw, dtype), part).view(np.uint32), "F32"
     return _as_parameter(raw, part), dtype
 
 
@@ -52,7 +56,7 @@ def _folded(values: Floats, part: Slice) -> Floats:
 
 
 def power_above(least: float) -> np.float32:
-    """Return the smallest power of two that is not below `least`, 0 where that is not positive."""
+    """Return the smallest power of two that is not below `least`; 0 where `least` is not positive."""
     return np.float32(0 if least <= 0 else 2.0 ** np.ceil(np.log2(least)))
 
 

@@ -1,4 +1,4 @@
-"""Integer codes out of int32 words or signed bytes, one unsigned byte each; which code stands where in a word.
+"""Integer codes unpacked from int32 words or signed bytes into one unsigned byte each.
 
 Sources: vllm-project/compressed-tensors pack_quantized/helpers (lowest bits first, signed codes with half of
 their range added); AutoGPTQ (the same along the rows); AutoAWQ utils/packing_utils (outputs 0 2 4 6 1 3 5 7).
@@ -22,13 +22,16 @@ _OF_BYTE: Final[Mapping[int, npt.NDArray[Any]]] = {
 AWQ_PLACES: Final = (0, 4, 1, 5, 2, 6, 3, 7)
 
 
-def of_bytes(raw: Raw) -> Codes:
-    """Return signed bytes with 128 added."""
+def from_signed_bytes(raw: Raw) -> Codes:
+    """Return codes uint8 [...] of signed bytes int8 [...]: each with 128 added."""
     return raw.view(np.uint8) ^ np.uint8(0x80)
 
 
 def along_columns(raw: Raw, bits: int) -> Codes:
-    """Return codes [..., columns * 32 / bits] of words [..., columns], lowest bits first; bits is 2, 4 or 8."""
+    """Return codes uint8 [..., columns * 32 / bits] of 32-bit words [..., columns], lowest bits first.
+
+    `bits` is 2, 4 or 8.
+    """
     stream = np.ascontiguousarray(raw).view(np.uint8)
     if bits == 8:
         return stream
@@ -37,7 +40,7 @@ def along_columns(raw: Raw, bits: int) -> Codes:
 
 
 def along_rows(raw: Raw, bits: int) -> Codes:
-    """Return codes [rows * 32 / bits, columns] of words [rows, columns], lowest bits first."""
+    """Return codes uint8 [rows * 32 / bits, ...] of 32-bit words [rows, ...], lowest bits first."""
     words = raw.view(np.uint32)
     made = np.empty((len(words), 32 // bits, *words.shape[1:]), np.uint8)
     mask = np.uint32((1 << bits) - 1)
@@ -46,7 +49,7 @@ def along_rows(raw: Raw, bits: int) -> Codes:
     return made.reshape(-1, *words.shape[1:])
 
 
-def awq(raw: Raw) -> Codes:
-    """Return codes [..., columns * 8] of AutoAWQ's words [..., columns]."""
+def in_awq_order(raw: Raw) -> Codes:
+    """Return 4-bit codes uint8 [..., columns * 8] of AutoAWQ's 32-bit words [..., columns]."""
     codes = along_columns(raw, 4).reshape(*raw.shape, 8)
     return np.ascontiguousarray(codes[..., AWQ_PLACES]).reshape(*raw.shape[:-1], -1)

@@ -1,7 +1,7 @@
-"""Threads in turn, each with an MLX stream of its own, so that a CPU computes on all cores while others read.
+"""Threads that compute slices, each with an MLX stream of its own: two on a CPU, one for a GPU.
 
-One thread keeps a GPU busy; a CPU takes two. The threads outlive a conversion: MLX starts a thread of the system
-for every stream and never ends it, not even when the thread that made the stream is gone (mlx/scheduler.h).
+The threads outlive a conversion: MLX starts a thread of the system for every stream and never ends it, not even
+when the thread that made the stream is gone (mlx/scheduler.h).
 """
 
 import functools
@@ -13,20 +13,23 @@ from typing import Any, Self, TypeVar
 
 import mlx.core as mx
 
-CPU_LANES = 2
+CPU_THREADS = 2
 # Freed buffers above this go back to the system instead of waiting for reuse.
 CACHE_BYTES = 64 << 20
 T = TypeVar("T")
 _own = threading.local()
 
 
-class Lanes:
-    """Threads that compute; use as a context manager. A slice's result does not depend on its lane."""
+class ComputeThreads:
+    """Threads that compute; use as a context manager. At its end waiting work is cancelled, running work awaited.
+
+    A slice's result does not depend on the thread that computes it.
+    """
 
     def __init__(self) -> None:
         mx.set_cache_limit(CACHE_BYTES)
         device = mx.default_device().type
-        self.count = CPU_LANES if device == mx.cpu else 1
+        self.count = CPU_THREADS if device == mx.cpu else 1
         self._pool = _threads(self.count, device)
         self._begun: set[Future[Any]] = set()
 
@@ -42,7 +45,7 @@ class Lanes:
         wait(begun)
 
     def start(self, work: Callable[[], T]) -> Future[T]:
-        """Begin `work` on the next free lane."""
+        """Run `work` on the next free thread and return its future."""
         future = self._pool.submit(_on_stream, work)
         self._begun.add(future)
         # Forgotten when done: what it computed must not live as long as the conversion.
@@ -52,7 +55,7 @@ class Lanes:
 
 @functools.cache
 def _threads(count: int, device: mx.DeviceType) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, "lane", initializer=_begin, initargs=(device,))
+    return ThreadPoolExecutor(count, "compute", initializer=_begin, initargs=(device,))
 
 
 def _begin(device: mx.DeviceType) -> None:

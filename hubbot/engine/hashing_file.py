@@ -1,7 +1,7 @@
-"""One weight file as it grows: written at any offset, hashed from the front while its bytes are still in memory.
+"""A file that is written at any offset and hashed from its beginning while the bytes are still in memory.
 
-Pieces wait for the hash until those before them are there, as far as HELD_BYTES go; what had to be let go is read
-again. One thread writes, one other digests.
+Bytes that come before their turn are kept until it comes, up to HELD_BYTES; the rest is read again from the file.
+One thread writes, another one digests.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ HELD_BYTES = 16 << 20
 BLOCK = 1 << 20
 
 
-class GrowingFile:
+class HashingFile:
     """A file of known size: `header`, then tensors at `spans` (start, bytes) in file order without holes."""
 
     def __init__(self, path: Path, header: bytes, spans: Sequence[tuple[int, int]]) -> None:
@@ -50,7 +50,7 @@ class GrowingFile:
                 self._held_bytes += len(data)
 
     def digest(self) -> str | None:
-        """Hash what is here; return the sha256 once that is all, with the bytes safely on the disk."""
+        """Hash what can be hashed; return the sha256 once the file is complete and on the disk, None before."""
         while True:
             data, stop = self._ready()
             if data is not None:

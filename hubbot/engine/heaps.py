@@ -1,25 +1,23 @@
-"""One heap for all threads: what one thread frees another takes again, instead of every thread keeping its own.
+"""Make glibc allocate from one heap for all threads, and keep what was just freed for the next slice.
 
-And what was just freed stays for whoever asks next: given back to the system at once, every slice would be paid
-for in page faults, which make threads wait for each other.
-
-glibc gives each thread an arena whose freed blocks stay resident (mallopt(3), M_ARENA_MAX); slices of megabytes
-that one thread makes and another frees then add up. Other allocators share already.
+By default glibc gives each thread an arena whose freed blocks stay resident (mallopt(3), M_ARENA_MAX), so slices
+that one thread makes and another frees add up; and large blocks go back to the system at once, so that every
+slice is paid for in page faults. Other allocators share already.
 """
 
 import ctypes
 import os
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-# The largest that glibc allows, and what may lie free at the heap's end.
+# The largest threshold that glibc allows, and how much may stay free at the end of the heap.
 OWN_MAPPING_BYTES = 32 << 20
 FREE_BYTES = 64 << 20
 
 
 def share_one() -> None:
-    """Let threads that begin from now on allocate from one heap: call it before numpy and MLX begin theirs.
+    """Make threads that begin later allocate from one heap; to be called before numpy and MLX start threads.
 
-    No effect without glibc.
+    Without glibc it does nothing.
     """
     if "CS_GNU_LIBC_VERSION" in getattr(os, "confstr_names", {}):
         libc = ctypes.CDLL(None)

@@ -1,6 +1,6 @@
-"""One block of integer codes with its scales and zero points, whichever of the four integer packings stores it.
+"""Codes, scales and zero points of one block of an integer packing: pack-quantized, int-quantized, gptq or awq.
 
-A value is (code - zero point) * scale. It multiplies nothing.
+A weight is (code - zero point) * scale; that product is not computed here.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.engine import bit_packing
-from hubbot.engine.floats import widen
+from hubbot.engine.floats import to_float32
 from hubbot.engine.reader import Block
 from hubbot.errors import ValueMismatch
 from hubbot.moves import Packed
@@ -21,10 +21,11 @@ Index = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integers:
-    """Codes [rows, columns] in a block's own orientation, unsigned.
+    """Codes uint8 [rows, columns] in the orientation in which the block is stored.
 
-    `scales` and `zeros` are [rows or 1, groups or columns or 1]; `index` says which of their rows each row uses,
-    `order` which of their columns each column uses (None: neighbours share them).
+    `scales` and `zeros` are float32 [rows or 1, groups or columns or 1]. `index` int64 [rows] says which of their
+    rows each row uses, `order` int64 [columns] which of their columns each column uses (None: as many
+    neighbouring columns as make a group share one).
     """
 
     codes: npt.NDArray[np.uint8]
@@ -35,8 +36,11 @@ class Integers:
 
 
 def integers(packed: Packed, block: Block, scale_dtype: str) -> Integers:
-    """Return the codes of a block; ValueMismatch where a stored order names a group that there is not."""
-    scales = widen(block.parts["scale"], scale_dtype)
+    """Return codes, scales and zero points of a block whose scales are stored as `scale_dtype`.
+
+    Raises ValueMismatch where a stored order of groups names a group that does not exist.
+    """
+    scales = to_float32(block.parts["scale"], scale_dtype)
     scales = scales.reshape(scales.shape[0], -1) if scales.ndim > 1 or packed.rows else scales.reshape(1, -1)
     order, index = None, block.rows["scale"]
     if "order" in block.parts:
@@ -63,9 +67,9 @@ def _checked(packed: Packed, groups: Index, count: int) -> Index:
 def _codes(packed: Packed, block: Block) -> npt.NDArray[np.uint8]:
     raw = block.parts["codes"]
     if packed.packing == "int-quantized":
-        return bit_packing.of_bytes(raw)
+        return bit_packing.from_signed_bytes(raw)
     if packed.packing == "awq":
-        return bit_packing.awq(raw)
+        return bit_packing.in_awq_order(raw)
     if packed.packing == "gptq":
         return _lines(bit_packing.along_rows(raw, packed.bits), packed, block, "codes")
     return bit_packing.along_columns(raw, packed.bits)
@@ -85,7 +89,8 @@ def _zeros(packed: Packed, block: Block, scales: Floats) -> Floats:
         return np.full((1, 1), packed.zero, np.float32)
     raw = block.parts["zeros"]
     if packed.transposed:
-        stored = bit_packing.awq(raw) if packed.packing == "awq" else bit_packing.along_columns(raw, packed.bits)
+        is_awq = packed.packing == "awq"
+        stored = bit_packing.in_awq_order(raw) if is_awq else bit_packing.along_columns(raw, packed.bits)
         # Computed in the code's own bits: what is stored for zero point 0 less one is all ones.
         wrapped: Floats = ((stored + np.uint8(packed.zero)) & np.uint8((1 << packed.bits) - 1)).astype(np.float32)
         return wrapped

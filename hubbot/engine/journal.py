@@ -1,10 +1,9 @@
-"""Which weight files of a conversion are complete, with their sha256: what a killed conversion need not redo.
+"""Record which weight files of a conversion are complete, with sha256, so that a killed one goes on from there.
 
-A journal belongs to one plan; one of another plan, or a file that is not as recorded, is thrown away.
+A journal belongs to one plan; what another plan left, and files that are not as recorded, are deleted.
 """
 
 import json
-import os
 import shutil
 import threading
 from contextlib import suppress
@@ -12,16 +11,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hubbot.checkpoints import FileInfo
-from hubbot.folders import digest
+from hubbot.files.atomic_folders import write_file
+from hubbot.folders import file_info
 
 NAME = ".journal.json"
 
 
 class Journal:
-    """The complete files of one variant's folder; opening it keeps those that are as recorded.
+    """The complete files in one variant's folder; opening it deletes everything else there.
 
-    Files are hashed to see that they are, unless the journal was last written by the same `run`: a run is one
-    undisturbed series of calls, and a run that was killed never comes back under its name.
+    Recorded files are hashed and compared, unless the journal was last written by the same `run`: a run is one
+    undisturbed series of calls, and a run that was killed never comes back under its name. `identity` names the
+    plan.
     """
 
     def __init__(self, folder: Path, identity: str, *, run: str | None = None) -> None:
@@ -33,7 +34,7 @@ class Journal:
         trusted, recorded = self._recorded()
         for file in recorded:
             path = folder / file.path
-            if path.is_file() and (trusted or digest(path, file.path) == file):
+            if path.is_file() and (trusted or file_info(path, file.path) == file):
                 self.files[file.path] = file
         if not self.files:
             shutil.rmtree(folder, ignore_errors=True)
@@ -57,7 +58,7 @@ class Journal:
             self._save()
 
     def close(self) -> None:
-        """Remove the journal: what it spoke of is finished."""
+        """Remove the journal: the folder is finished."""
         (self.folder / NAME).unlink(missing_ok=True)
 
     def _recorded(self) -> tuple[bool, list[FileInfo]]:
@@ -71,9 +72,4 @@ class Journal:
     def _save(self) -> None:
         files = [asdict(file) for file in self.files.values()]
         record = {"identity": self._identity, "run": self._run, "files": files}
-        aside = self.folder / f"{NAME}.partial"
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump(record, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.folder / NAME)
+        write_file(self.folder / NAME, json.dumps(record).encode())

@@ -1,7 +1,7 @@
-"""A packed source's own codes -> the stored parts of the same format in MLX, bit for bit and without arithmetic.
+"""The codes of a packed source as the stored parts of the same format in MLX, without rounding them again.
 
-Rows are rearranged as the move says; columns stay where they are. Which weights may be kept, the plan decides
-with `marked`.
+Rows are rearranged as the move says; columns stay where they are. `mark_kept` decides, for the plan, which
+weights keep their codes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hubbot.catalogue.packings.passthrough import is_kept
 from hubbot.engine import affine
-from hubbot.engine.floats import fits_half, narrow
+from hubbot.engine.floats import fits_float16, from_float32
 from hubbot.engine.integers import integers
 from hubbot.engine.reader import Block, Sources
 from hubbot.engine.slices import Slice, region
@@ -27,8 +27,8 @@ Raw = npt.NDArray[Any]
 Parts = dict[str, Raw]
 
 
-def marked(variant: PlannedVariant, moves: Sequence[Move], sources: Sources) -> PlannedVariant:
-    """Return the variant with those encodings marked as kept whose format the source has already."""
+def mark_kept(variant: PlannedVariant, moves: Sequence[Move], sources: Sources) -> PlannedVariant:
+    """Return the variant with `kept` set on every encoding whose format the source has already."""
     encodings = dict(variant.encodings)
     for move in moves:
         encoding = encodings[move.output]
@@ -63,8 +63,13 @@ def _keeps_columns(move: Move, packed: Packed, sources: Sources) -> bool:
     return not area.transpose and area.columns == range(shape[-1]) and move.shape[-1] == shape[-1]
 
 
-def keep(blocks: Sequence[Block], part: Slice, sources: Sources, encoding: Encoding) -> Parts:
-    """Return the stored parts of a slice by suffix; ValueMismatch where a bias overflows the scales' dtype."""
+def stored_parts(blocks: Sequence[Block], part: Slice, sources: Sources, encoding: Encoding) -> Parts:
+    """Return the stored parts of a slice by suffix, from its packed `blocks` (one per unit).
+
+    "weight" is uint32 [steps of the first axis, ..., in * bits / 32]; "scales" and, for affine, "biases" are
+    [..., in / group_size] as bits of the encoding's dtype or uint8; "global_scale" is float32 [units].
+    Raises ValueMismatch where a bias overflows float16.
+    """
     made = [_kept(_packed(part, index, sources), block, sources, encoding) for index, block in enumerate(blocks)]
     together = {suffix: np.stack([one[suffix] for one in made]) for suffix in made[0]}
     shape = part.move.shape
@@ -109,7 +114,7 @@ def _affine(packed: Packed, block: Block, sources: Sources, encoding: Encoding) 
         step = encoding.group_size
         codes = codes[:, columns].T
         scales, biases = scales[::step, columns].T, biases[::step, columns].T
-    if not fits_half(np.ascontiguousarray(biases).view(np.uint32), "F32") and encoding.dtype == "F16":
+    if not fits_float16(np.ascontiguousarray(biases).view(np.uint32), "F32") and encoding.dtype == "F16":
         raise ValueMismatch(f"{packed.name!r} has values beyond float16's range", where=packed.name)
     assert encoding.bits
     flat = np.ascontiguousarray(codes).reshape(-1)
@@ -118,17 +123,19 @@ def _affine(packed: Packed, block: Block, sources: Sources, encoding: Encoding) 
     affine.pack_into(stream, flat, encoding.bits)
     return {
         "weight": stream.view(np.uint32).reshape(len(codes), -1),
-        "scales": narrow(np.ascontiguousarray(scales), encoding.dtype),
-        "biases": narrow(np.ascontiguousarray(biases), encoding.dtype),
+        "scales": from_float32(np.ascontiguousarray(scales), encoding.dtype),
+        "biases": from_float32(np.ascontiguousarray(biases), encoding.dtype),
     }
 
 
-def split(encodings: Sequence[Encoding]) -> tuple[list[Encoding], list[Encoding]]:
-    """Return the encodings that are computed, and those that are kept."""
+def split_kept(encodings: Sequence[Encoding]) -> tuple[list[Encoding], list[Encoding]]:
+    """Return (the encodings whose codes are computed, those whose codes are kept)."""
     return [one for one in encodings if not one.kept], [one for one in encodings if one.kept]
 
 
-def merged(encodings: Sequence[Encoding], made: Sequence[Mapping[str, Any]], kept: Sequence[Parts]) -> list[Any]:
-    """Return what `split` took apart in the order of `encodings`."""
+def merge_kept(
+    encodings: Sequence[Encoding], made: Sequence[Mapping[str, Any]], kept: Sequence[Parts]
+) -> list[Any]:
+    """Return `made` and `kept`, the parts [...] of each encoding, in the order of `encodings`."""
     computed, taken = iter(made), iter(kept)
     return [next(taken) if encoding.kept else next(computed) for encoding in encodings]

@@ -1,7 +1,7 @@
-"""Matrices moved bit for bit from where they lie to where they shall lie, a band of rows at a time.
+"""Matrices copied bit for bit to their place in another expert layout, a band of rows at a time.
 
-Nothing is computed: rows are picked, turned and put down. What is in memory at once stays under a limit,
-however large one matrix is; only turning a matrix larger than that reads it more than once.
+Rows are selected and transposed, never computed with. Memory stays under a limit however large a matrix is;
+only transposing a matrix larger than the limit reads it more than once.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hubbot.catalogue.experts.relayout_moves import Output, Piece
 from hubbot.checkpoints import TensorInfo
-from hubbot.engine.byte_ranges import Extents, word
+from hubbot.engine.byte_ranges import ByteRanges, word_type
 
 Array = npt.NDArray[Any]
 # A band is in memory while it is written, the next while it is made, and beside it what is being read.
@@ -23,25 +23,28 @@ HELD = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
-    """Bytes of one output: `offset` from its start."""
+    """Some bytes of one output tensor, which begin `offset` bytes after its start."""
 
     output: str
     offset: int
     data: memoryview
 
 
-def bands(output: Output, tensors: Mapping[str, TensorInfo], extents: Extents, limit: int) -> Iterator[Band]:
-    """Yield the bytes of `output` in order; all that is held at once takes about `limit` bytes."""
+def bands(output: Output, tensors: Mapping[str, TensorInfo], ranges: ByteRanges, limit: int) -> Iterator[Band]:
+    """Yield the bytes of `output` in order; about `limit` bytes are in memory at once.
+
+    Raises UnknownPacking for elements that are no whole bytes, CorruptHeader where a shard ends early.
+    """
     limit = max(1, limit // HELD)
     if not output.pieces:
-        yield from _copied(output, tensors[output.source], extents, limit)
+        yield from _copied(output, tensors[output.source], ranges, limit)
         return
     stacked = output.pieces[0].target.expert is not None
     count = output.shape[0] if stacked else 1
     matrix = _as_matrix(output.shape[1:] if stacked else output.shape)
     share = len(output.pieces) // count
-    mover = _Mover(tensors=tensors, extents=extents, limit=limit)
-    kind = word(tensors[output.source])
+    mover = _Mover(tensors=tensors, ranges=ranges, limit=limit)
+    kind = word_type(tensors[output.source])
     row_bytes = matrix[1] * kind().itemsize
     for expert, number, first, rows in _cuts(count, matrix[0], row_bytes, limit):
         made = np.empty((number, rows, matrix[1]), kind)
@@ -52,10 +55,10 @@ def bands(output: Output, tensors: Mapping[str, TensorInfo], extents: Extents, l
         yield Band(output=output.name, offset=offset, data=made.reshape(-1).view(np.uint8).data)
 
 
-def _copied(output: Output, tensor: TensorInfo, extents: Extents, limit: int) -> Iterator[Band]:
+def _copied(output: Output, tensor: TensorInfo, ranges: ByteRanges, limit: int) -> Iterator[Band]:
     for start in range(0, tensor.nbytes, limit):
         made = np.empty(min(limit, tensor.nbytes - start), np.uint8)
-        extents.take(made, tensor, start)
+        ranges.read_into(made, tensor, start)
         yield Band(output=output.name, offset=start, data=made.data)
 
 
@@ -85,7 +88,7 @@ def _up(distance: int, step: int) -> int:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Mover:
     tensors: Mapping[str, TensorInfo]
-    extents: Extents
+    ranges: ByteRanges
     limit: int
 
     def put(self, piece: Piece, band: Array, first: int) -> None:
@@ -115,7 +118,7 @@ class _Mover:
         tensor = self.tensors[piece.source.tensor]
         expert = piece.source.expert
         height, width = _as_matrix(tensor.shape if expert is None else tensor.shape[1:])
-        kind = word(tensor)
+        kind = word_type(tensor)
         base = (expert or 0) * height * width
         out = np.empty((len(rows), len(columns)), kind)
         whole = columns == range(width)
@@ -125,9 +128,9 @@ class _Mover:
             target = out[done : done + len(some)]
             at = (base + some.start * width) * kind().itemsize
             if whole and rows.step == 1:
-                self.extents.take(target, tensor, at)
+                self.ranges.read_into(target, tensor, at)
                 continue
             block = np.empty((some[-1] - some[0] + 1, width), kind)
-            self.extents.take(block, tensor, at)
+            self.ranges.read_into(block, tensor, at)
             target[:] = block[:: rows.step, columns.start : columns.stop : columns.step]
         return out

@@ -1,4 +1,4 @@
-"""Memory in bytes as the operating system counts it: the machine's, and the peak of this process so far."""
+"""Memory as the operating system counts it: of the machine, and the peak of this process. It only asks."""
 
 import os
 import resource
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def physical_bytes() -> int | None:
-    """Return the machine's memory, or None where the system does not say."""
+    """Return the machine's memory in bytes, or None where the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
@@ -18,7 +18,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def peak_resident_bytes() -> int:
-    """Return the peak resident memory.
+    """Return the peak resident memory of this process in bytes.
 
     Linux's ru_maxrss survives exec, so a child would report what its parent had when it forked; VmHWM does not.
     """

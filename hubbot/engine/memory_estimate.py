@@ -1,4 +1,4 @@
-"""How much memory a conversion's slices take at their peak, before anything is read."""
+"""Predict the peak memory of a conversion's slices, before anything is read."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from hubbot.plans import PlannedVariant
 def slice_bytes(
     moves: Sequence[Move], variants: Sequence[PlannedVariant], sources: Sources, *, working_bytes: int
 ) -> int:
-    """Return the bytes that slices take together: `working_bytes`, or more where one unit cannot be cut."""
+    """Return the peak bytes of all slices in memory: `working_bytes`, or more where one unit cannot be cut."""
     source_bytes = sum(tensor.nbytes for tensor in sources.tensors.values())
     output_bytes = sum(variant.nbytes for variant in variants)
     limit = slice_limit(working_bytes, source_bytes=source_bytes, output_bytes=output_bytes)

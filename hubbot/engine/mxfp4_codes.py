@@ -38,7 +38,7 @@ _CODES = _table()
 
 
 def can_quantize(values: npt.NDArray[np.float32], *, half: bool) -> bool:
-    """Say whether every group is zero or so large that MLX's own kernel has no underflow to imitate.
+    """Say whether `quantize` gives MLX's bits: every group of float32 [..., in] is zero or above MLX's underflow.
 
     `half` says that the values come from float16, in which MLX then computes the scale.
     """

@@ -1,4 +1,4 @@
-"""One slice of float bits -> the stored parts of every variant's encoding, so that stock mlx-lm reads them.
+"""From one slice of float bits to the stored parts of every variant's encoding, as stock mlx-lm reads them.
 
 On a CPU affine and mxfp4 are computed in numpy, bit for bit as mx.quantize does; all else is mx.quantize.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.engine import affine, mxfp4_codes
-from hubbot.engine.floats import cast, widen
+from hubbot.engine.floats import convert_dtype, to_float32
 from hubbot.plans import Encoding
 
 Raw = npt.NDArray[Any]
@@ -21,9 +21,12 @@ DTYPES: Mapping[str, Any] = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bf
 
 
 def encode(raw: Raw, dtype: str, encodings: Sequence[Encoding]) -> list[Parts]:
-    """Return, for each encoding, arrays of stored bits by part suffix ("" for a plain tensor).
+    """Return, for each encoding, its stored parts by suffix.
 
-    `raw` is [..., in] float bits of `dtype`, finite. Suffixes are "weight", "scales", "biases", "global_scale".
+    `raw` is [..., in] float bits of `dtype`, finite; with `global_scale` it is [experts, out, in]. A plain tensor
+    has the one part "", bits [..., in] of the encoding's dtype. A quantized one has "weight" uint32
+    [..., in * bits / 32], "scales" [..., in / group_size], for affine "biases" of the same shape (bits of the
+    encoding's dtype), for nvfp4 with a tensor scale "global_scale" float32 [experts].
     """
     on_cpu = mx.default_device() == mx.cpu
     together = _affine(raw, dtype, encodings) if on_cpu else {}
@@ -46,17 +49,17 @@ def _affine(raw: Raw, dtype: str, encodings: Sequence[Encoding]) -> dict[Encodin
 
 def _encode(raw: Raw, dtype: str, encoding: Encoding, *, on_cpu: bool) -> Parts:
     if not encoding.is_quantized:
-        return {"": cast(raw, dtype, encoding.dtype)}
+        return {"": convert_dtype(raw, dtype, encoding.dtype)}
     if encoding.global_scale:
         return _bits(_with_global_scale(_mlx(raw, dtype), encoding))
     if encoding.mode == "mxfp4" and on_cpu:
-        values = widen(np.ascontiguousarray(raw), dtype)
+        values = to_float32(np.ascontiguousarray(raw), dtype)
         if mxfp4_codes.can_quantize(values, half=dtype == "F16"):
             words, exponents = mxfp4_codes.quantize(values)
             return {"weight": words, "scales": exponents}
     if encoding.mode == "affine":
         # The weights are rounded to the scales' dtype first, exactly as mlx_lm.convert does.
-        raw, dtype = cast(raw, dtype, encoding.dtype), encoding.dtype
+        raw, dtype = convert_dtype(raw, dtype, encoding.dtype), encoding.dtype
     found = mx.quantize(_mlx(raw, dtype), group_size=encoding.group_size, bits=encoding.bits, mode=encoding.mode)
     return _bits(dict(zip(("weight", "scales", "biases"), found, strict=False)))
 

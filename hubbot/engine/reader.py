@@ -1,4 +1,4 @@
-"""Source shards as bytes: exactly the rows and columns that a slice needs, and nothing of their meaning."""
+"""Read from source shards exactly the rows and columns that a slice needs. It does not unpack or compute."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.checkpoints import TensorInfo
-from hubbot.engine.byte_ranges import Extents
+from hubbot.engine.byte_ranges import ByteRanges
 from hubbot.engine.floats import RAW
 from hubbot.engine.slices import Region, Slice, region
 from hubbot.moves import Move, Packed, Part
 
 Raw = npt.NDArray[Any]
 FLOAT32_BYTES = 4
-# How stored elements travel through numpy, float bits as unsigned integers.
+# Stored dtype -> numpy type; float bits are held as unsigned integers.
 _NUMPY: Mapping[str, Any] = {
     **RAW, "U8": np.uint8, "I8": np.int8, "I32": np.int32, "U32": np.uint32, "I64": np.int64, "F8_E4M3": np.uint8,
     "F8_E8M0": np.uint8, "F8_E5M2": np.uint8,
@@ -26,9 +26,10 @@ _NUMPY: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Rows `lines` and `columns` of one packed matrix as it is stored, all columns of these rows being read.
+    """Rows `lines` of one packed matrix in its stored orientation, of which `columns` are wanted later.
 
-    `rows` says which rows of a part each of the lines uses.
+    `parts` are the stored arrays by role, [rows of the part, ...], floats as bits; `rows` int64 [lines] says which
+    row of a part each line uses.
     """
 
     parts: Mapping[str, Raw]
@@ -39,13 +40,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What may be read: every stored tensor by name, and the packed ones by theirs."""
+    """What may be read: every stored tensor by its name, and the packed tensors by their logical names."""
 
     tensors: Mapping[str, TensorInfo]
     packed: Mapping[str, Packed]
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Return the logical shape of a source, [..., out, in] whichever way a packing stores it."""
+        """Return the logical shape of a source, [..., out, in], also where a packing stores the transpose."""
         if name not in self.packed:
             return self.tensors[name].shape
         packed = self.packed[name]
@@ -76,7 +77,7 @@ class Sources:
         return {self.tensors[part.tensor].shard for part in self.packed[name].parts.values()}
 
 
-class Shards(Extents):
+class Shards(ByteRanges):
     """The open weight files of one checkpoint folder; use as a context manager."""
 
     def __init__(self, folder: Path, sources: Sources) -> None:
@@ -84,7 +85,11 @@ class Shards(Extents):
         self._sources = sources
 
     def read(self, part: Slice) -> tuple[Raw | list[Block], Region]:
-        """Return what `part` is made from and its region: [units, rows, columns] as stored, or packed blocks."""
+        """Return what `part` is made from, and its region.
+
+        A plain source gives bits [units, rows, columns] in the stored orientation, a packed one a block per unit.
+        Raises CorruptHeader where a shard ends early.
+        """
         name = part.source
         _, unit = part.move.unit_shape(self._sources.shape(name))
         area = region(part.move, unit, part.rows)
@@ -110,7 +115,7 @@ class Shards(Extents):
         out = np.empty((part.stop - part.start, *_made(area, unit)), _NUMPY[info.dtype])
         stride = int(np.prod(unit, dtype=np.int64))
         if whole:
-            self.take(out, info, (first + part.start) * stride * out.itemsize)
+            self.read_into(out, info, (first + part.start) * stride * out.itemsize)
             return out
         for index in range(len(out)):
             self._area(out[index], info, (first + part.start + index) * stride, unit, area)
@@ -120,20 +125,20 @@ class Shards(Extents):
         """Fill `out` with the area of the unit that begins at element `start` of the tensor."""
         size = out.itemsize
         if area is None:
-            self.take(out, info, start * size)
+            self.read_into(out, info, start * size)
             return
         width = unit[-1]
         if len(area.columns) == width and area.rows.step == 1:
-            self.take(out, info, (start + area.rows.start * width) * size)
+            self.read_into(out, info, (start + area.rows.start * width) * size)
             return
         lines = out.reshape(len(area.rows), len(area.columns))
         columns = area.columns
         for line, row in zip(lines, area.rows, strict=True):
             if columns.step == 1:
-                self.take(line, info, (start + row * width + columns.start) * size)
+                self.read_into(line, info, (start + row * width + columns.start) * size)
             else:
                 whole = np.empty(width, out.dtype)
-                self.take(whole, info, (start + row * width) * size)
+                self.read_into(whole, info, (start + row * width) * size)
                 line[:] = whole[columns.start : columns.stop : columns.step]
 
     def _places(
@@ -174,7 +179,7 @@ class Shards(Extents):
         base = matrix * int(np.prod(shape, dtype=np.int64)) if per_matrix else 0
         if part.rows == 0 or not shape:
             out = np.empty(shape or (1,), _NUMPY[info.dtype])
-            self.take(out, info, base * out.itemsize)
+            self.read_into(out, info, base * out.itemsize)
             return out, np.zeros(len(rows), np.int64)
         wanted = np.asarray(rows, np.int64) // part.rows
         low, high = (int(wanted.min()), int(wanted.max()) + 1) if len(wanted) else (0, 0)
@@ -183,10 +188,10 @@ class Shards(Extents):
         if part.rows == 1 and abs(rows.step) != 1:
             out = np.empty((len(rows), *tail), _NUMPY[info.dtype])
             for target, row in zip(out, rows, strict=True):
-                self.take(target, info, (base + row * line) * out.itemsize)
+                self.read_into(target, info, (base + row * line) * out.itemsize)
             return out, np.arange(len(rows))
         out = np.empty((high - low, *tail), _NUMPY[info.dtype])
-        self.take(out, info, (base + low * line) * out.itemsize)
+        self.read_into(out, info, (base + low * line) * out.itemsize)
         return out, wanted - low
 
 

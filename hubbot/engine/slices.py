@@ -15,7 +15,7 @@ MATRICES = 3  # axes of a stack of matrices
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """Rows and columns of a unit [..., rows, columns] in the source's own orientation; `transpose` comes after."""
+    """Rows and columns of a unit [..., rows, columns] as the source stores it, to be transposed after reading."""
 
     rows: range
     columns: range
@@ -24,7 +24,10 @@ class Region:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """Units [start, stop) of a move, of a single unit perhaps only output rows `rows`; `nbytes` of source."""
+    """Units [start, stop) of a move, made from `nbytes` of source.
+
+    `rows` are the output rows [first, stop) of a single unit, None where the units are whole.
+    """
 
     move: Move
     start: int
@@ -39,7 +42,10 @@ class Slice:
 
 
 def region(move: Move, unit: tuple[int, ...], rows: tuple[int, int] | None) -> Region:
-    """Return what output `rows` (None: all) of a unit of shape `unit` are made from."""
+    """Return the source rows and columns that output `rows` (None: all) of a unit of shape `unit` are made from.
+
+    Example: a unit (8, 6) with view [transpose, take(0, 3)] and rows (1, 3) needs all 8 rows of columns 1 and 2.
+    """
     height = unit[-2] if len(unit) > 1 else 1
     selected = {-2: range(height), -1: range(unit[-1] if unit else 1)}
     transposed = False
@@ -47,13 +53,13 @@ def region(move: Move, unit: tuple[int, ...], rows: tuple[int, int] | None) -> R
         if step.kind == "transpose":
             transposed = not transposed
         elif step.kind == "take":
-            _narrow(selected, transposed, step.axis, slice(step.start, step.stop, step.step))
+            _restrict(selected, transposed, step.axis, slice(step.start, step.stop, step.step))
     if rows is not None:
-        _narrow(selected, transposed, -2, slice(*rows))
+        _restrict(selected, transposed, -2, slice(*rows))
     return Region(rows=selected[-2], columns=selected[-1], transpose=transposed)
 
 
-def _narrow(selected: dict[int, range], transposed: bool, axis: int, part: slice) -> None:
+def _restrict(selected: dict[int, range], transposed: bool, axis: int, part: slice) -> None:
     side = -3 - axis if transposed else axis
     selected[side] = selected[side][part]
 
@@ -61,9 +67,12 @@ def _narrow(selected: dict[int, range], transposed: bool, axis: int, part: slice
 def slices_of(
     move: Move, source: tuple[int, ...], nbytes: int, limit: int, *, whole_units: bool = False
 ) -> Iterator[Slice]:
-    """Yield `move` in slices of about `limit` bytes; `nbytes` of all its sources, `source` the shape of one.
+    """Yield `move` in slices of about `limit` source bytes, which cover every unit and row once and in order.
 
-    A unit larger than `limit` is cut along its rows, where it has rows and `whole_units` does not forbid it.
+    `source` is the shape of one source tensor, `nbytes` the bytes of all of them together. A unit larger than
+    `limit` is cut along its output rows, unless it is no matrix, `whole_units` is set or the view is arithmetic.
+    Example: 4 experts of 100 bytes with a limit of 200 give units 0 to 2 and 2 to 4; with a limit of 50 each
+    expert gives two slices of half its rows.
     """
     count, unit = move.unit_shape(source)
     made = move.made_shape(source)

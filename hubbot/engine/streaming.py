@@ -1,7 +1,7 @@
-"""The moving belt of a conversion: slices are read, computed for every variant and written, all at once.
+"""Stream slices through read, compute and write, for all variants at once, with a few slices in memory.
 
-At any time one slice is being written, one per lane computed, and as many read ahead; nothing else is held.
-It knows nothing of folders, names of files or what happens to a repo afterwards.
+At any time one slice is being written, one per thread computed, and as many read ahead; nothing else is held.
+It knows nothing of folders or names of files.
 """
 
 from collections import deque
@@ -14,17 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.engine import apply_view, compute_threads, kept_codes, quantize
-from hubbot.engine.floats import fits_half, is_finite
+from hubbot.engine.floats import all_finite, fits_float16
 from hubbot.engine.reader import Block, Raw, Shards, Sources
 from hubbot.engine.slices import Region, Slice
 from hubbot.engine.writer import WeightWriter
 from hubbot.errors import ValueMismatch
 from hubbot.plans import Encoding
 
-# How often a slice's source bytes are in memory at once: read ahead on each lane, and copied for those computed.
-HELD_SOURCE = 3 * compute_threads.CPU_LANES
+# How many slices' source bytes are in memory at once: read ahead per thread, and copied for those computed.
+HELD_SOURCE = 3 * compute_threads.CPU_THREADS
 # And its output bytes: of the slices computed, and of the one being written.
-HELD_OUTPUT = compute_threads.CPU_LANES + 2
+HELD_OUTPUT = compute_threads.CPU_THREADS + 2
 # One writes, the others read ahead.
 IO_THREADS = 3
 Read = tuple[Raw | list[Block], Region]
@@ -37,7 +37,7 @@ def slice_limit(working_bytes: int, *, source_bytes: int, output_bytes: int) -> 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
+class VariantOutput:
     """One variant under construction: its writer and the encoding of every output."""
 
     writer: WeightWriter
@@ -45,44 +45,48 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Belt:
-    """What all slices of a run share."""
+class StreamRun:
+    """What all slices of a conversion share: where they are read from, and the variants they are written to."""
 
     shards: Shards
     sources: Sources
-    variants: Sequence[Lane]
+    variants: Sequence[VariantOutput]
 
     def read(self, part: Slice) -> Read:
-        """Return what a slice is made from."""
+        """Return what a slice is made from, as `Shards.read` does."""
         return self.shards.read(part)
 
     def compute(self, part: Slice, read: Read) -> list[quantize.Parts]:
-        """Return the stored parts per variant, or raise ValueMismatch naming the source tensor at fault."""
-        raw, dtype = apply_view.shape(*read, part, self.sources)
-        if not is_finite(raw, dtype):
+        """Return the stored parts of a slice for each variant, as `quantize.encode` does.
+
+        Raises ValueMismatch, naming the source tensor, for NaN, infinity or a value beyond float16 where a variant
+        needs float16.
+        """
+        raw, dtype = apply_view.apply(*read, part, self.sources)
+        if not all_finite(raw, dtype):
             raise ValueMismatch(
                 f"NaN or infinity in {part.move.output!r}, rows {part.start} to {part.stop}",
-                where=_culprit(part, [not is_finite(row, dtype) for row in raw]),
+                where=_culprit(part, [not all_finite(row, dtype) for row in raw]),
                 hint="the checkpoint itself is damaged; nothing is published from it",
             )
         encodings = [variant.encodings[part.move.output] for variant in self.variants]
-        if any(encoding.dtype == "F16" for encoding in encodings) and not fits_half(raw, dtype):
+        if any(encoding.dtype == "F16" for encoding in encodings) and not fits_float16(raw, dtype):
             raise ValueMismatch(
                 f"{part.move.output!r} has values beyond float16's range",
-                where=_culprit(part, [not fits_half(row, dtype) for row in raw]),
+                where=_culprit(part, [not fits_float16(row, dtype) for row in raw]),
                 hint="use bf16 instead of fp16 for this checkpoint",
             )
-        computed, kept = kept_codes.split(encodings)
+        computed, kept = kept_codes.split_kept(encodings)
         made = quantize.encode(raw, dtype, computed)
         blocks = read[0]
         if not kept or not isinstance(blocks, list):
             return made
-        return kept_codes.merged(
-            encodings, made, [kept_codes.keep(blocks, part, self.sources, one) for one in kept]
+        return kept_codes.merge_kept(
+            encodings, made, [kept_codes.stored_parts(blocks, part, self.sources, one) for one in kept]
         )
 
     def write(self, part: Slice, results: Sequence[quantize.Parts]) -> None:
-        """Put a computed slice where it belongs in every variant's files."""
+        """Write a computed slice to its place in every variant's files."""
         output = part.move.output
         for variant, parts in zip(self.variants, results, strict=True):
             quantized = variant.encodings[output].is_quantized
@@ -94,21 +98,24 @@ class Belt:
                     variant.writer.write(name, row, data, within=within)
 
 
-def run(slices: Sequence[Slice], belt: Belt, progress: Callable[[Slice], None]) -> None:
-    """Carry every slice from the shards to the writers; ValueMismatch on NaN, infinity or an fp16 overflow."""
-    with ThreadPoolExecutor(IO_THREADS) as pool, compute_threads.Lanes() as lanes:
+def stream(slices: Sequence[Slice], run: StreamRun, progress: Callable[[Slice], None]) -> None:
+    """Read, compute and write every slice, calling `progress` with each that is computed.
+
+    Raises ValueMismatch as `StreamRun.compute` does, CorruptHeader where a shard ends early, OSError of the disk.
+    """
+    with ThreadPoolExecutor(IO_THREADS) as pool, compute_threads.ComputeThreads() as threads:
         writing: Future[None] | None = None
-        for part, results in _computed(pool, lanes, belt, slices):
+        for part, results in _computed(pool, threads, run, slices):
             if writing is not None:
                 writing.result()
-            writing = pool.submit(belt.write, part, results)
+            writing = pool.submit(run.write, part, results)
             progress(part)
         if writing is not None:
             writing.result()
 
 
 def _computed(
-    pool: ThreadPoolExecutor, lanes: compute_threads.Lanes, belt: Belt, slices: Sequence[Slice]
+    pool: ThreadPoolExecutor, threads: compute_threads.ComputeThreads, run: StreamRun, slices: Sequence[Slice]
 ) -> Iterator[tuple[Slice, list[quantize.Parts]]]:
     """Yield slices with their parts per variant; the next ones are read and computed meanwhile."""
     reading: deque[tuple[Slice, Future[Read]]] = deque()
@@ -118,21 +125,21 @@ def _computed(
     def read_ahead() -> None:
         part = next(waiting, None)
         if part is not None:
-            reading.append((part, pool.submit(belt.read, part)))
+            reading.append((part, pool.submit(run.read, part)))
 
     def compute(part: Slice, read: Read) -> Callable[[], list[quantize.Parts]]:
-        return lambda: belt.compute(part, read)
+        return lambda: run.compute(part, read)
 
-    for _ in range(lanes.count):
+    for _ in range(threads.count):
         read_ahead()
     while reading:
         part, future = reading.popleft()
         read = future.result()
         read_ahead()
-        computing.append((part, lanes.start(compute(part, read))))
+        computing.append((part, threads.start(compute(part, read))))
         del read
-        # One more than the lanes: a lane that is done finds its next slice waiting.
-        if len(computing) > lanes.count:
+        # One more than the threads: a thread that is done finds its next slice waiting.
+        if len(computing) > threads.count:
             part, done = computing.popleft()
             yield part, done.result()
     while computing:
@@ -141,12 +148,12 @@ def _computed(
 
 
 def _culprit(part: Slice, faulty: Sequence[bool]) -> str:
-    """Return the source tensor at fault: of a stack the expert's own, else the one there is."""
+    """Return the source tensor that holds the first faulty unit."""
     return part.move.sources[part.start + list(faulty).index(True)] if part.move.stacked else part.source
 
 
 def _place(part: Slice, array: npt.NDArray[Any]) -> tuple[int, tuple[int, int]]:
-    """Return the first step along the parameter's first axis, and how far into it the slice begins."""
+    """Return the first step of the parameter's first axis that the slice covers, and its (row, rows) within it."""
     if part.rows is None:
         steps = array.shape[0] if array.ndim else 1
         return part.start * steps // max(1, part.stop - part.start), (0, 1)

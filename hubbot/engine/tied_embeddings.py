@@ -1,4 +1,4 @@
-"""An output layer that the config ties to the embedding though the checkpoint stores both: whether they are one.
+"""Whether an output layer that the config ties to the embedding holds the same numbers, where both are stored.
 
 It compares stored bytes, a block at a time; it knows names only from the plan.
 """

@@ -1,7 +1,7 @@
-"""Codes and scales as stored -> float32 weights, exactly; one function per kind of packing.
+"""Unpack codes and scales to float32 weights, exactly; one function per kind of packing.
 
-The last product of a value is one float32 multiplication, rounded once. Rows are done in runs that stay in a
-core's cache. It does not know where bytes come from.
+The last step of a value is one float32 multiplication, rounded once. Rows are unpacked in runs that stay in a
+core's cache. It does not know where the bytes come from.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from hubbot.engine.floats import widen
+from hubbot.engine.floats import to_float32
 from hubbot.engine.integers import Integers, integers
 from hubbot.engine.reader import Block
 from hubbot.moves import Packed
@@ -41,9 +41,10 @@ _E2M1_TWICE: Final = np.stack([_E2M1[_EVERY[:256] & 15], _E2M1[_EVERY[:256] >> 4
 
 
 def unpack(packed: Packed, block: Block, dtypes: Dtypes) -> Floats:
-    """Return float32 [out, in] of one block; `dtypes` are those of the stored parts by role.
+    """Return float32 [rows of the block, columns wanted] of one block, oriented [out, in].
 
-    ValueMismatch where a stored order of groups names one that there is not.
+    `dtypes` are those of the stored parts by role. Raises ValueMismatch where a stored order of groups names a
+    group that does not exist.
     """
     values = UNPACK[packed.packing](packed, block, dtypes)
     columns = block.columns
@@ -104,14 +105,14 @@ def _of(made: Integers, grid: Floats, rows: slice) -> Floats:
 
 
 def as_grid(scales: Floats, packed: Packed) -> Floats:
-    """Return scales [stored rows, stored columns], one row where rows share them all."""
+    """Return float32 scales as [stored rows, stored columns]; [1, n] where all rows share them."""
     if packed.rows == 0:
         return scales.reshape(1, -1)
     return scales.reshape(scales.shape[0], -1)
 
 
 def _scales(stored: npt.NDArray[Any], dtype: str) -> Floats:
-    return E8M0[stored] if dtype in {"F8_E8M0", "U8"} else widen(stored, dtype)
+    return E8M0[stored] if dtype in {"F8_E8M0", "U8"} else to_float32(stored, dtype)
 
 
 def _look_up_bytes(codes: npt.NDArray[Any], out: Floats) -> None:

@@ -1,4 +1,4 @@
-"""safetensors files written by offset: shapes are known first, so the header is, and bytes follow in any order."""
+"""Write safetensors files by offset: shapes are known first, so the header comes first and bytes in any order."""
 
 import json
 from collections import deque
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from hubbot.checkpoints import FileInfo, stored_bytes
-from hubbot.engine.hashing_file import GrowingFile
+from hubbot.engine.hashing_file import HashingFile
 from hubbot.engine.journal import Journal
 
 ALIGNMENT = 8
@@ -57,7 +57,7 @@ class WeightWriter:
         self._groups = _shards(tensors, shard_bytes, begin)
         self._in_windows = bool(begin)
         self._journal = journal
-        self._files: dict[str, GrowingFile] = {}
+        self._files: dict[str, HashingFile] = {}
         self._recording: deque[Future[None]] = deque()
         self._recorder = ThreadPoolExecutor(1)
         self.slots: dict[str, Slot] = {}
@@ -77,7 +77,7 @@ class WeightWriter:
 
     @contextmanager
     def window(self, names: Collection[str]) -> Iterator[None]:
-        """Hold the files of tensors `names` open, and see at the end that every byte of them is written."""
+        """Open the files of tensors `names`, and check at the end that every byte of them is written."""
         self._open(names)
         try:
             yield
@@ -92,7 +92,7 @@ class WeightWriter:
             if file not in self._journal.files and any(name in names for name, _, _ in group):
                 header, offsets = _header(group, self._form)
                 spans = [(len(header) + start, stop - start) for start, stop in offsets]
-                self._files[file] = GrowingFile(self._folder / file, header, spans)
+                self._files[file] = HashingFile(self._folder / file, header, spans)
 
     def _settle(self, *, failed: bool) -> None:
         recordings, self._recording = self._recording, deque()
@@ -112,9 +112,9 @@ class WeightWriter:
         return name in self.slots and self.slots[name].file in self._files
 
     def write(self, name: str, row: int, data: memoryview, *, within: tuple[int, int] = (0, 1)) -> None:
-        """Write `data` at step `row` of tensor `name`'s first axis, unless its file is complete already.
+        """Write the bytes `data` at step `row` of tensor `name`'s first axis, unless its file is complete already.
 
-        `within` (part, parts) says that the data begin so many parts of that step after its start.
+        With `within` (k, n) the data begin k n-ths of a step later. Raises OSError where the disk fails.
         """
         stride = self.slots[name].stride
         self.write_at(name, row * stride + stride * within[0] // within[1], data)
@@ -132,7 +132,7 @@ class WeightWriter:
             # What waits to be hashed stays in memory: the writer must not run ahead.
             self._recording.popleft().result()
 
-    def _record(self, name: str, file: GrowingFile) -> None:
+    def _record(self, name: str, file: HashingFile) -> None:
         sha256 = file.digest()
         if sha256 is not None:
             self._journal.complete(FileInfo(path=name, size=file.size, sha256=sha256))

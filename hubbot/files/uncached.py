@@ -1,8 +1,8 @@
-"""Files read and written past the system's file cache, where the system offers that.
+"""Read and write files past the system's file cache, where the system offers that.
 
-Gigabytes that pass through once would push out what others need, and making room for them can cost a processor
-more than the arithmetic. What lies in the cache already is taken from there. Linux: O_DIRECT for whole blocks
-(open(2)), the cache for edges; macOS: F_NOCACHE (fcntl(2)); elsewhere, and where a file system has none: as usual.
+Gigabytes that are used once would push other files out of the cache, and making room for them can cost more than
+the arithmetic. Bytes that are cached already are taken from there. Linux: O_DIRECT for whole blocks (open(2)), the
+cache for the edges; macOS: F_NOCACHE (fcntl(2)); elsewhere, and on file systems without it: as usual.
 """
 
 import errno
@@ -14,6 +14,8 @@ import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+from hubbot.files.atomic_folders import flush
 
 BLOCK: Final = 4096
 # Bytes that go between a file and memory at once.
@@ -59,7 +61,10 @@ class UncachedReader:
         _close(self._cached, self._direct)
 
     def fill(self, view: memoryview, offset: int) -> int:
-        """Fill `view` with the bytes at `offset`; return how many there are, fewer only where the file ends."""
+        """Fill `view` with the bytes at `offset`; return how many there are, fewer only where the file ends.
+
+        Raises OSError where the disk fails.
+        """
         done = 0
         while done < len(view):
             count = self._read_into(view[done:], offset + done)
@@ -99,7 +104,7 @@ class UncachedReader:
 class UncachedFolder:
     """The files of one folder, opened when they are first read; use as a context manager.
 
-    Several threads may read. `bytes_read` counts what was asked for and came.
+    Several threads may read. `bytes_read` counts the bytes returned so far.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -118,7 +123,7 @@ class UncachedFolder:
             self.release(name)
 
     def fill(self, view: memoryview, name: str, offset: int) -> int:
-        """Fill `view` with the bytes of file `name` at `offset`; return how many there are."""
+        """Fill `view` with the bytes of file `name` at `offset`; return how many there are. Raises OSError."""
         with self._lock:
             if name not in self._files:
                 self._files[name] = UncachedReader(self._folder / name)
@@ -144,7 +149,7 @@ class UncachedWriter:
         self._direct = _open_direct(path, os.O_WRONLY, self._cached)
 
     def write(self, data: memoryview, offset: int) -> None:
-        """Write all of `data` at `offset`."""
+        """Write all of `data` at `offset`; raises OSError where the disk fails or is full."""
         start = -(-offset // BLOCK) * BLOCK
         stop = (offset + len(data)) // BLOCK * BLOCK
         if self._direct is None or stop - start < SMALLEST:
@@ -165,8 +170,8 @@ class UncachedWriter:
         os.ftruncate(self._cached, size)
 
     def sync(self) -> None:
-        """Return when every byte is safely on the disk."""
-        os.fsync(self._cached)
+        """Return when every byte is on the disk; raises OSError where the disk fails."""
+        flush(self._cached)
 
     def close(self) -> None:
         """Close the file."""

@@ -17,7 +17,7 @@ from huggingface_hub.utils import disable_progress_bars, logging
 
 from hubbot.checkpoints import FileInfo, Repo
 from hubbot.errors import HubUnavailable, TokenRejected
-from hubbot.folders import digest
+from hubbot.files.digests import sha256_of
 from hubbot.hub.failures import translated
 from hubbot.hub.remote import RemoteFiles
 from hubbot.hub.retries import Patience
@@ -123,7 +123,7 @@ class Hub:
             )  # fmt: skip
             path = folder / file.path
             size = path.stat().st_size
-            if size != file.size or (file.sha256 and digest(path, file.path).sha256 != file.sha256):
+            if size != file.size or (file.sha256 and sha256_of(path) != file.sha256):
                 path.unlink()
                 raise HubUnavailable(f"the download has {size} bytes or another sha256 than promised", where=where)
 

@@ -9,7 +9,6 @@ RepositoryNotFoundError, RevisionNotFound   -> RepoMissing
 a full disk                                 -> OutOfRoom
 """
 
-import errno
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -29,6 +28,7 @@ from hubbot.errors import (
     TokenRejected,
     WrongUsage,
 )
+from hubbot.files.atomic_folders import is_disk_full
 
 _LATER = "a job is tried again by itself; at the command line, the same command goes on where it stopped"
 _WAIT = re.compile(r"\bt=(\d+)")
@@ -76,7 +76,7 @@ def translate(error: Exception, where: str) -> HubbotError | None:  # noqa: PLR0
         return TokenRejected("there is no token", where=where, hint="set HF_TOKEN, or run `hf auth login`")
     if isinstance(error, hf.HFValidationError):
         return WrongUsage(f"{_clean(error)}", where=where, hint="a repo id looks like name/model")
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if is_disk_full(error):
         return OutOfRoom("the disk is full", where=where, hint="free some space; the download resumes")
     if isinstance(error, _TRANSPORT):
         return HubUnavailable(f"the connection to the Hub failed: {_clean(error)}", where=where, hint=_LATER)

@@ -5,7 +5,6 @@ times, then {"ok": ...} or {"error": ...}. stdin stays open as the parent's life
 parent is gone, and the child ends with all it has started. Only stages of the allow-list can be run.
 """
 
-import errno
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import Any, TextIO, TypeAlias
 
 from hubbot.engine import heaps
 from hubbot.errors import HubbotError, OutOfRoom, TryLater, WrongUsage
+from hubbot.files.atomic_folders import is_disk_full
 
 # stage -> module:function, called as function(request, progress) -> dict
 STAGES: Mapping[str, str] = MappingProxyType(
@@ -80,7 +80,7 @@ def _answer(arguments: list[str], request: dict[str, Any], progress: Progress) -
         return {"error": OutOfRoom("memory did not suffice").to_json()}
     except Exception as error:  # noqa: BLE001  the parent must get an answer, whatever went wrong
         traceback.print_exc()
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_disk_full(error):
             return {"error": OutOfRoom(f"the disk is full: {error}").to_json()}
         return {"error": HubbotError(f"{type(error).__name__}: {error}").to_json()}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.checks.values.per_window import Judged
-from hubbot.files.variant_folders import aside
+from hubbot.files.atomic_folders import partial_folder
 from hubbot.jobs.workspace import Workspace, judged_name
 from hubbot.steps import convert as converting
 from hubbot.steps import verify as verifying
@@ -52,7 +52,7 @@ def judge_window(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         judged = verifying.verify_part(
             conversion.checkpoint,
             source=workspace.source,
-            artifact=aside(workspace.out, variant.name),
+            artifact=partial_folder(workspace.out / variant.name),
             names=names,
             progress=lambda done, total, what: progress({"done": done, "total": total, "what": what}),
         )

@@ -6,13 +6,12 @@ them are on disk.
 """
 
 import secrets
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hubbot.errors import OutOfRoom
+from hubbot.files.atomic_folders import check_room
 from hubbot.files.sizes import readable
 from hubbot.jobs.workspace import Workspace, judged_name
 from hubbot.windows import Window, peak_shard_bytes, windows_of
@@ -64,15 +63,13 @@ class Freeing:
         plan = self.workspace.plan()
         shards = peak_shard_bytes(windows, _sizes(self.workspace))
         self.workspace.root.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self.workspace.root).free
-        room = free + _size(self.workspace.source) + _size(self.workspace.out)
-        if room < shards + plan.disk_bytes:
-            raise OutOfRoom(
-                f"at most {readable(shards)} of shards at once and {readable(plan.disk_bytes)} of variants do not "
-                f"fit into {readable(room)}",
-                where=str(self.workspace.root),
-                hint="free some space or ask for fewer variants",
-            )
+        here = _size(self.workspace.source) + _size(self.workspace.out)
+        check_room(
+            self.workspace.root,
+            shards + plan.disk_bytes - here,
+            purpose=f"holding {readable(shards)} of shards at once and {readable(plan.disk_bytes)} of variants",
+            hint="free some space or ask for fewer variants",
+        )
 
 
 def _sizes(workspace: Workspace) -> dict[str, int]:

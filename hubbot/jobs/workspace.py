@@ -12,6 +12,7 @@ from typing import Any
 from hubbot.artifacts import Artifact, Report
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import WorkLost
+from hubbot.files.atomic_folders import write_file
 from hubbot.finishing import CONFIG
 from hubbot.plans import Layout, Plan
 
@@ -51,9 +52,7 @@ class Workspace:
     def save(self, name: str, data: Any) -> None:
         """Write `data` as NAME.json, whole or not at all."""
         self.root.mkdir(parents=True, exist_ok=True)
-        aside = self.root / f".{name}.partial"
-        aside.write_text(json.dumps(data), encoding="utf-8")
-        aside.replace(self.root / f"{name}.json")
+        write_file(self.root / f"{name}.json", json.dumps(data).encode())
 
     def has(self, name: str) -> bool:
         """Say whether something was saved as `name`."""

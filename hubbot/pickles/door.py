@@ -1,7 +1,7 @@
-"""Pickled weights as tensors: the only importer of torch outside the referee's reference, and only when needed.
+"""Read pickled weights as tensors with torch, which is imported only when there are some.
 
-torch reads them with weights_only, which builds tensors and nothing else: what wants to run code is refused.
-Memory-mapped, so that a file larger than memory can be read.
+torch reads them with weights_only, which builds tensors and nothing else: a pickle that would run code is refused.
+Files are memory-mapped, so that one larger than memory can be read.
 """
 
 import pickle
@@ -68,7 +68,7 @@ class PickledTensor:
 def load(path: Path) -> dict[str, PickledTensor]:
     """Return the tensors of a pickled file by name.
 
-    Raises UnsafePickle where it wants more than tensors, CorruptHeader where it cannot be read, UnknownPacking
+    Raises UnsafePickle where it holds more than tensors, CorruptHeader where it cannot be read, UnknownPacking
     where it holds what safetensors cannot.
     """
     require_torch(path.name)

@@ -1,7 +1,7 @@
-"""Names, dtypes and shapes of pickled weights without their bytes: torch's files are zip archives.
+"""Read names, dtypes and shapes of pickled weights without their values: torch's files are zip archives.
 
-The archive's directory and its pickle are fetched and laid into an empty file of the same size, which torch
-then maps: the tensors are all there but for their values. Two small reads per file, as for safetensors.
+The archive's directory and its pickle are fetched and written into a sparse file of the same size, which torch
+then maps: every tensor is there except its values. That takes two small reads per file, as for safetensors.
 """
 
 import io
@@ -21,7 +21,7 @@ MAX_ENTRIES = 200_000
 
 
 def outline(files: RepoFiles, name: str, size: int) -> dict[str, TensorInfo]:
-    """Return the tensors that file `name` of `size` bytes holds; their offsets say nothing but their length.
+    """Return the tensors that file `name` of `size` bytes holds; only the difference of offsets has a meaning.
 
     Raises as `door.load` does, and UnknownPacking for a file of torch before 1.6 that is not on this machine.
     """
@@ -53,7 +53,7 @@ def _here(files: RepoFiles, name: str) -> Path:
 
 
 def _lay_out(source: "_Ranges", hollow: Path) -> None:
-    """Write `hollow`: as long as the source, empty but for what is no tensor's bytes."""
+    """Write the sparse file `hollow`, as long as the source: it holds everything except the tensors' bytes."""
     try:
         with zipfile.ZipFile(source) as archive, hollow.open("wb") as file:
             file.truncate(source.size)

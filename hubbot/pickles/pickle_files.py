@@ -23,5 +23,5 @@ def pickled(files: Iterable[FileInfo]) -> tuple[str, ...]:
 
 
 def has_pickles(checkpoint: Checkpoint) -> bool:
-    """Say whether a checkpoint's weights are still pickled: they have to be staged before they can be read."""
+    """Say whether a checkpoint's weights are pickled, so that they must be staged before they are read."""
     return any(is_pickled(shard) for shard in checkpoint.shards)

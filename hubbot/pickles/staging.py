@@ -1,7 +1,7 @@
-"""Pickled weights written as safetensors, file by file, and every tensor compared with what was written.
+"""Write pickled weights as safetensors, file by file, and compare every tensor with what was written.
 
-Storage that tensors share is written for each of them: safetensors shares nothing. It renames nothing and
-never decides what becomes of the pickles.
+Storage that tensors share is written once for each of them, as safetensors demands. It renames no tensor and
+deletes no pickle.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hubbot.checkpoints import Checkpoint, TensorInfo, stored_bytes
-from hubbot.engine.byte_ranges import Extents
+from hubbot.engine.byte_ranges import ByteRanges
 from hubbot.engine.journal import Journal
 from hubbot.engine.writer import Stored, WeightWriter
 from hubbot.errors import CorruptHeader, ValueMismatch
@@ -51,10 +51,10 @@ def stage(
                 tell(tensor)
     write_json(folder / INDEX, writer.index())
     found = staged(folder)
-    with Extents(folder) as extents:
+    with ByteRanges(folder) as ranges:
         for name in names:
             for tensor in load(source / name).values():
-                _compare(extents, found.get(tensor.name), tensor)
+                _compare(ranges, found.get(tensor.name), tensor)
                 tell(tensor)
     journal.close()
     return found
@@ -69,7 +69,7 @@ def unpickled(
     """
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / ".staging"
-    check_room(folder, checkpoint.weight_bytes - _size(aside))
+    check_room(folder, checkpoint.weight_bytes - _size(aside), purpose="the weights as safetensors")
     tensors = stage(source, checkpoint.shards, aside, shard_bytes=shard_bytes, progress=progress)
     for path in aside.iterdir():
         path.replace(folder / path.name)
@@ -115,14 +115,14 @@ def _write(writer: WeightWriter, tensor: PickledTensor) -> None:
             offset += len(block)
 
 
-def _compare(extents: Extents, found: TensorInfo | None, tensor: PickledTensor) -> None:
+def _compare(ranges: ByteRanges, found: TensorInfo | None, tensor: PickledTensor) -> None:
     """Raise ValueMismatch unless the tensor on disk is the one that torch holds, bit for bit."""
     if found is None or (found.dtype, found.shape) != (tensor.dtype, tensor.shape):
         raise ValueMismatch(f"{tensor.name!r} is not in the staged files as {tensor.dtype} {list(tensor.shape)}")
     offset = 0
     for block in tensor.blocks(BLOCK_BYTES):
         read = np.empty(len(block), np.uint8)
-        extents.take(read, found, offset)
+        ranges.read_into(read, found, offset)
         if read.data != block:
             raise ValueMismatch(
                 f"{tensor.name!r} reads back otherwise than torch holds it",

@@ -1,4 +1,4 @@
-"""Text from a loaded artifact, greedy or sampled, with its chat template, rates, and a check for NaN."""
+"""Generate text with an artifact, greedy or sampled, with its chat template; measure rates and look for NaN."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from mlx_lm.sample_utils import make_sampler
 
 from hubbot.errors import SmokeFailed
 from hubbot.runtime import loading
-from hubbot.runtime.routed_experts import Uses, counting
+from hubbot.runtime.expert_hooks import ExpertCounts, counting
 
 TOP_P = 0.95
 
@@ -31,7 +31,10 @@ class Said:
 
 
 class Speaker:
-    """An artifact loaded by stock mlx-lm, ready to be asked; `uses` counts the experts that it chooses."""
+    """An artifact loaded by stock mlx-lm; `uses` counts the experts that it chooses while it generates.
+
+    Raises SmokeFailed where mlx-lm cannot load model and tokenizer.
+    """
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -47,15 +50,18 @@ class Speaker:
         self._tokenizer = loaded.tokenizer
         self.upcast = loaded.upcast
         self.device = loading.describe()
-        self.uses = Uses()
+        self.uses = ExpertCounts()
 
     @property
     def has_chat_template(self) -> bool:
-        """Say whether it was made to be talked with, and not only to continue texts."""
+        """Say whether the tokenizer has a chat template; without one the model only continues texts."""
         return getattr(self._tokenizer, "chat_template", None) is not None
 
     def say(self, prompt: str, *, max_tokens: int, temperature: float, seed: int) -> Said:
-        """Return what the model says to `prompt`; a temperature of 0 is greedy decoding."""
+        """Return what the model generates for `prompt`; a temperature of 0 is greedy decoding.
+
+        Raises SmokeFailed where the tokenizer gives no tokens or the device cannot run the model.
+        """
         chat = self.has_chat_template
         ids = self._ids(prompt, chat=chat)
         if not ids:
@@ -111,7 +117,7 @@ class Speaker:
 
 
 class _Numbers:
-    """Whether all logits so far were numbers, found out beside the generation and not in its way."""
+    """Whether all logits so far were numbers; checked asynchronously, so that generation does not wait."""
 
     def __init__(self) -> None:
         self._all = mx.array(True)

@@ -1,7 +1,7 @@
-"""A model run one layer at a time: each layer's weights are fetched, used on every sequence and dropped.
+"""Run a model one layer at a time: each layer's weights are fetched, used on every sequence and dropped.
 
-The entries of the model's layer list are replaced by stages that pass everything else on to the layer, so any
-mlx-lm class runs as it is, in the memory of one layer. It computes in float32 and knows nothing of sources.
+The entries of the model's layer list are replaced by stand-ins that load a layer, call it and drop it, so any
+mlx-lm class runs unchanged in the memory of one layer. It computes in float32 and knows nothing of sources.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -107,7 +107,7 @@ def layer_list(model: Any) -> tuple[str, list[Any]]:
 
 
 class _Stage:
-    """Stands in the layer list for a layer: is called in its place, and is that layer in all else."""
+    """A stand-in in the layer list: called in place of a layer, it passes every other access on to it."""
 
     def __init__(self, layer: Any, index: int, run: Callable[..., Any]) -> None:
         self._layer, self._index, self._run = layer, index, run
@@ -120,7 +120,7 @@ class _Stage:
 
 
 def _replay(out: Any, row: int, count: int) -> Callable[..., Any]:
-    """Return a run in which no layer computes: the last one gives what it gave for sequence `row`."""
+    """Return a run in which no layer computes: the last one returns its earlier output for sequence `row`."""
 
     def run(index: int, hidden: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Any:
         value = _hidden(out)[row : row + 1] if index == count - 1 else hidden
@@ -147,7 +147,7 @@ def _by_row(layer: Any, hidden: Any, args: tuple[Any, ...], kwargs: dict[str, An
 
 
 def _take(value: Any, row: int, rows: int) -> Any:
-    """Return what of an argument belongs to one sequence; masks [tokens, tokens] belong to all."""
+    """Return the part of an argument that belongs to one sequence; masks [tokens, tokens] belong to all."""
     if isinstance(value, tuple | list):
         return type(value)(_take(item, row, rows) for item in value)
     if isinstance(value, mx.array) and value.ndim >= 3 and value.shape[0] == rows:

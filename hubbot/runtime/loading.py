@@ -23,7 +23,7 @@ from mlx_lm.utils import MODEL_ARCHITECTURE_REMAPPING, MODEL_REMAPPING, load_mod
 import hubbot
 from hubbot.catalogue import extensions
 from hubbot.errors import ConfigUnresolved, NoRuntime, StructureMismatch
-from hubbot.folders import digest
+from hubbot.files.digests import sha256_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def versions() -> dict[str, str]:
 
 
 def describe() -> dict[str, str]:
-    """Return what identifies this device in a record of measurements."""
+    """Return the kind and name of the device and the system, for a record of measurements."""
     on_cpu = mx.default_device() == mx.cpu
     name = platform.machine() if on_cpu else str(mx.device_info().get("device_name", "GPU"))
     return {"device": "CPU" if on_cpu else "GPU", "name": name, "system": platform.system()}
@@ -89,7 +89,10 @@ def skeleton(config: Mapping[str, Any]) -> tuple[Parameter, ...]:
 
 
 def effective_args(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every ModelArgs field as the class sees it after its defaults and __post_init__."""
+    """Return every ModelArgs field after the class's defaults and __post_init__.
+
+    Raises NoRuntime where mlx-lm has no such class.
+    """
     args = _classes(config).ModelArgs.from_dict(untagged(config))
     return {field.name: getattr(args, field.name) for field in fields(args)}
 
@@ -107,7 +110,7 @@ def own_file(folder: Path) -> str | None:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         name = config.get("model_file") if isinstance(config, dict) else None
-        own = name in extensions.names() and extensions.is_own(name, digest(folder / str(name), str(name)).sha256)
+        own = name in extensions.names() and extensions.is_own(name, sha256_of(folder / str(name)))
     except (OSError, ValueError, TypeError):
         return None
     return str(name) if own else None
@@ -135,7 +138,7 @@ def _stock_load(folder: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def load(folder: Path) -> Any:
-    """Return the model that stock mlx-lm loads strictly from `folder`, lazily; StructureMismatch if it refuses."""
+    """Return the model that stock mlx-lm loads strictly and lazily; raises StructureMismatch where it refuses."""
     try:
         model, _ = _stock_load(folder)
     except (ValueError, KeyError, RuntimeError, FileNotFoundError, TypeError) as error:
@@ -224,7 +227,7 @@ def parameters(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def logits(model: Any, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Return float32 logits [tokens, vocabulary] for one sequence of token ids."""
+    """Return float32 logits [tokens, vocabulary] for one sequence of token ids int64 [tokens]."""
     out = model(mx.array(ids)[None])[0].astype(mx.float32)
     mx.eval(out)
     return np.array(out)
@@ -233,9 +236,10 @@ def logits(model: Any, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
 def dequantize(
     parts: Mapping[str, npt.NDArray[Any]], *, mode: str, bits: int, group_size: int, scale_dtype: str
 ) -> npt.NDArray[np.float32]:
-    """Return float32 weights from stored `parts` (weight, scales, biases, global_scale), any leading shape.
+    """Return float32 weights [..., in] from stored `parts`: weight, scales, biases, global_scale.
 
-    Scales and biases arrive as raw bits (uint16 for 16-bit floats); the arithmetic runs in float32.
+    "weight" is uint32 [..., in * bits / 32], "scales" and "biases" are bits [..., in / group_size] of
+    `scale_dtype` (uint8 outside affine), "global_scale" is float32 [experts]. MLX computes it in float32.
     """
     weight = mx.array(parts["weight"])
     scales = mx.array(parts["scales"])
@@ -266,7 +270,10 @@ def _float32(array: Any, dtype: str) -> Any:
 
 
 def mentions(config: Mapping[str, Any], word: str) -> bool:
-    """Say whether the module of the class that `config` names spells a word as a string of its own."""
+    """Say whether the source of the class that `config` names contains `word` as a string literal.
+
+    Raises NoRuntime where mlx-lm has no such class.
+    """
     return f'"{word}"' in inspect.getsource(_classes(config))
 
 

@@ -1,4 +1,4 @@
-"""What a class of mlx-lm makes of a checkpoint's tensors by itself: its own `sanitize`, on small ones.
+"""Apply an mlx-lm class's own `sanitize` to small tensors and return what it makes of them.
 
 It knows nothing of plans, rows or checks, and judges nothing.
 """
@@ -17,10 +17,10 @@ Array = npt.NDArray[np.float32]
 
 
 def sanitized(config: Mapping[str, Any], tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the float32 tensors, by parameter name, that the class of `config` takes `tensors` for.
+    """Return the float32 tensors [parameter's shape], by name, that the class of `config` makes of `tensors`.
 
-    StructureMismatch, with the reason, where it has no sanitize, fails on them, or does not make of them exactly
-    the tensors it needs.
+    Raises StructureMismatch, with the reason, where the class has no sanitize, fails, or does not return exactly
+    the tensors that it needs.
     """
     model = loading.build(config)
     if not hasattr(model, "sanitize"):

@@ -1,4 +1,4 @@
-"""Text as token ids, by an artifact's own tokenizer as stock mlx-lm loads it. It never loads a model."""
+"""Encode text with an artifact's own tokenizer, as stock mlx-lm loads it. It never loads a model."""
 
 from dataclasses import dataclass
 from pathlib import Path

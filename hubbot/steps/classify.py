@@ -6,15 +6,9 @@ catalogue's provenance for the model type, never from shapes. It never guesses.
 
 from hubbot.catalogue import packings, resolution, runtimes
 from hubbot.catalogue.experts import expert_layouts
+from hubbot.catalogue.experts.completeness import Experts, check_complete, check_layers, expert_count
 from hubbot.catalogue.experts.expert_layouts import LayoutRow
-from hubbot.catalogue.experts.expert_sets import (
-    Experts,
-    Geometry,
-    check_complete,
-    check_layers,
-    expert_count,
-    geometry_of,
-)
+from hubbot.catalogue.experts.orientation import Geometry, geometry_of
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family, Provenance
 from hubbot.catalogue.tensors import without_drops
 from hubbot.checkpoints import Checkpoint
@@ -99,7 +93,8 @@ def _experts(checkpoint: Checkpoint) -> Experts:
         raise UnknownLayout(
             f"the config says {declared[0]} = {declared[1]}, but no tensor name speaks of experts",
             where=checkpoint.repo.id,
-            hint="a new naming; `hubbot inspect` lists the names, a row in catalogue/layouts.py teaches it",
+            hint="a new naming; `hubbot inspect` lists the names, a row in catalogue/experts/expert_layouts.py "
+            "teaches it",
         )
     if unknown:
         first = checkpoint.tensors[unknown[0]]
@@ -107,13 +102,9 @@ def _experts(checkpoint: Checkpoint) -> Experts:
             f"no row of the catalogue knows {first.name!r} {list(first.shape)} {first.dtype}"
             + (f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
             where=checkpoint.repo.id,
-            hint="a new naming; a row in catalogue/layouts.py and a reference teach it",
+            hint="a new naming; a row in catalogue/experts/expert_layouts.py and a reference teach it",
         )
-    rows = expert_layouts.rows_of(known)
-    if len(rows) > 1:
-        names = ", ".join(f"{row.key} ({row.naming})" for row in rows)
-        raise AmbiguousLayout(f"experts are stored in several layouts at once: {names}", where=checkpoint.repo.id)
-    return Experts(row=rows[0], tensors=known)
+    return Experts(row=expert_layouts.row_of(known), tensors=known)
 
 
 def refuse_extension(checkpoint: Checkpoint) -> None:

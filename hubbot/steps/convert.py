@@ -1,27 +1,39 @@
-"""Stream a checkpoint through its plan: one read of the source, every variant written, a few slices in memory.
+"""Convert a checkpoint by its plan: read the source once, write every variant, hold a few slices in memory.
 
-Files are made aside, fsynced and renamed, window by window. What is complete aside survives a kill and is not
-made again; what fails leaves nothing behind. It proves nothing about the result: that is the referee's work.
+1. Open a journal per variant in `.<variant>.partial`: complete files of a killed run stay. 2. Per window: cut its
+moves into slices and stream them (read, compute, write); complete files are synced and recorded. 3. Finish: index,
+config, side files, mark; sync and rename to `<variant>`. An error leaves nothing behind; a kill leaves the
+journals. It proves nothing about the result: that is the referee's work.
 """
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from hubbot.artifacts import Artifact
 from hubbot.checkpoints import Checkpoint
 from hubbot.engine import streaming
 from hubbot.engine.journal import Journal
+from hubbot.engine.memory import physical_bytes
 from hubbot.engine.reader import Shards, Sources
 from hubbot.engine.slices import Slice, slices_of
 from hubbot.engine.tied_embeddings import check_tied
 from hubbot.engine.writer import Stored, WeightWriter
-from hubbot.errors import HubbotError
-from hubbot.files.variant_folders import aside, check_room, explained, move_into_place, prepare
+from hubbot.errors import HubbotError, OutOfRoom
+from hubbot.files.atomic_folders import (
+    check_room,
+    explain,
+    make_folder,
+    partial_folder,
+    refuse_foreign,
+    replace_folder,
+)
+from hubbot.files.sizes import readable
 from hubbot.finishing import CONFIG, INDEX, check_tokenizer, config_of, finish, write_json
-from hubbot.marks import fingerprint
+from hubbot.marks import MARK, fingerprint, read_mark, same_origin
 from hubbot.moves import Move
 from hubbot.plans import Plan, PlannedVariant
 from hubbot.progress import Progress
@@ -32,7 +44,7 @@ from hubbot.windows import Window, windows_of
 class Bounds:
     """How much may be in memory and in one file: bytes that slices may take together, bytes per output shard.
 
-    `is_numbered` says that the weights are numbers of elements: what they are tells nothing.
+    `is_numbered` is True for tracer runs: weights are element ids, so value checks (tied embeddings) are skipped.
     """
 
     working_bytes: int
@@ -81,13 +93,58 @@ def convert(
         check_tied(checkpoint, plan, source)
     prepare(out, plan)
     with _journals(conversion) as journals:
-        check_room(out, plan.disk_bytes - sum(journal.nbytes for journal in journals))
+        needed = plan.disk_bytes - sum(journal.nbytes for journal in journals)
+        hint = "free some space, ask for fewer variants, or use --free-source with a repo of the Hub"
+        check_room(out, needed, purpose="the conversion", hint=hint)
         _make(conversion, conversion.windows, journals, progress)
         return _finish(conversion, journals)
 
 
+def prepare(out: Path, plan: Plan) -> None:
+    """Make folder `out`, and refuse to write over what is not hubbot's own.
+
+    Raises WrongUsage where `out` is a file, or where a variant's folder exists that was not made from the same
+    source by the same recipe.
+    """
+    for variant in plan.variants:
+        refuse_foreign(
+            out / variant.name,
+            partial(_is_ours, plan, variant),
+            f"the folder exists and its {MARK} does not mark the same source and recipe",
+        )
+    make_folder(out)
+
+
+def _is_ours(plan: Plan, variant: PlannedVariant, folder: Path) -> bool:
+    mark = read_mark(folder)
+    if mark is None or not same_origin(mark, plan.source, variant.name):
+        return False
+    return bool(mark.get("recipe") == variant.recipe)
+
+
+def check_memory(plan: Plan) -> None:
+    """Raise OutOfRoom, with the numbers, where the plan's peak is more than the machine's memory."""
+    there = physical_bytes()
+    if there is not None and there < plan.memory_bytes:
+        raise OutOfRoom(
+            f"the conversion needs {readable(plan.memory_bytes)} of memory, this machine has {readable(there)}",
+            where=plan.source.id,
+            hint="a single expert that cannot be cut is that large; leave out nvfp4, or use another machine",
+        )
+
+
+def move_into_place(artifact: Artifact, out: Path) -> Artifact:
+    """Replace `out`/variant by the finished folder, every byte on the disk, and return the artifact there."""
+    final = out / artifact.variant
+    replace_folder(Path(artifact.path), final)
+    return replace(artifact, path=str(final))
+
+
 def made_windows(conversion: Conversion) -> list[int]:
-    """Return the numbers of the windows whose weight files are complete aside, for every variant."""
+    """Return the numbers of the windows whose weight files are complete for every variant.
+
+    Raises WrongUsage as `prepare` does.
+    """
     prepare(conversion.out, conversion.plan)
     with _journals(conversion) as journals:
         made = []
@@ -107,7 +164,7 @@ def made_windows(conversion: Conversion) -> list[int]:
 
 
 def convert_window(conversion: Conversion, window: Window, progress: Progress) -> None:
-    """Make the weight files of one window aside, for every variant; raises as `convert` does."""
+    """Make the weight files of one window, for every variant; raises as `convert` does."""
     prepare(conversion.out, conversion.plan)
     with _journals(conversion) as journals:
         _make(conversion, [window], journals, progress)
@@ -116,27 +173,30 @@ def convert_window(conversion: Conversion, window: Window, progress: Progress) -
 
 
 def finish_windows(conversion: Conversion) -> tuple[Artifact, ...]:
-    """Complete the repos whose windows are all made, and move them into place."""
+    """Complete the variants' repos, whose windows must all be made, and move them into place.
+
+    Raises OutOfRoom on a full disk.
+    """
     with _journals(conversion) as journals:
         return _finish(conversion, journals)
 
 
 @contextmanager
 def _journals(conversion: Conversion) -> Iterator[list[Journal]]:
-    """Open what is made of every variant; on an error nothing is left behind."""
+    """Open the journal of every variant; on an error their folders are removed."""
     journals: list[Journal] = []
     try:
         stamps = _stamps(conversion)
         for variant in conversion.plan.variants:
             identity = _identity(conversion, variant, stamps)
-            journals.append(Journal(aside(conversion.out, variant.name), identity, run=conversion.run))
+            journals.append(Journal(partial_folder(conversion.out / variant.name), identity, run=conversion.run))
         yield journals
     except HubbotError:
         _clear(journals)
         raise
     except OSError as error:
         _clear(journals)
-        raise explained(error, conversion.out) from error
+        raise explain(error, conversion.out) from error
 
 
 def _clear(journals: Sequence[Journal]) -> None:
@@ -157,48 +217,48 @@ def _make(
         progress(min(done, total), total, part.move.output)
 
     with Shards(conversion.source, sources) as shards, ExitStack() as stack:
-        lanes = [
-            streaming.Lane(
+        outputs = [
+            streaming.VariantOutput(
                 writer=stack.enter_context(_writer(conversion, variant, journal)), encodings=variant.encodings
             )
             for variant, journal in zip(plan.variants, journals, strict=True)
         ]
-        belt = streaming.Belt(shards=shards, sources=sources, variants=lanes)
+        run = streaming.StreamRun(shards=shards, sources=sources, variants=outputs)
         for window in windows:
-            _make_window(conversion, window, belt, tell)
+            _make_window(conversion, window, run, tell)
 
 
 def _make_window(
-    conversion: Conversion, window: Window, belt: streaming.Belt, tell: Callable[[Slice], None]
+    conversion: Conversion, window: Window, run: streaming.StreamRun, tell: Callable[[Slice], None]
 ) -> None:
     with ExitStack() as stack:
-        for lane, variant in zip(belt.variants, conversion.plan.variants, strict=True):
-            stack.enter_context(lane.writer.window({name for name, _, _ in _stored(window, variant)}))
-        streaming.run(list(_slices(conversion, window, belt)), belt, tell)
+        for output, variant in zip(run.variants, conversion.plan.variants, strict=True):
+            stack.enter_context(output.writer.window({name for name, _, _ in _stored(window, variant)}))
+        streaming.stream(list(_slices(conversion, window, run)), run, tell)
     for shard in window.released:
-        belt.shards.release(shard)
+        run.shards.release(shard)
 
 
-def _slices(conversion: Conversion, window: Window, belt: streaming.Belt) -> Iterator[Slice]:
+def _slices(conversion: Conversion, window: Window, run: streaming.StreamRun) -> Iterator[Slice]:
     limit = streaming.slice_limit(
         conversion.bounds.working_bytes,
         source_bytes=conversion.checkpoint.weight_bytes,
         output_bytes=conversion.plan.disk_bytes,
     )
-    sources = belt.sources
+    sources = run.sources
     for move in window.moves:
-        if not any(_is_wanted(lane, move) for lane in belt.variants):
+        if not any(_is_wanted(output, move) for output in run.variants):
             continue
         nbytes = sum(sources.nbytes(name) for name in move.sources)
         # One scale for a whole expert needs the whole expert.
-        whole = any(lane.encodings[move.output].global_scale for lane in belt.variants)
+        whole = any(output.encodings[move.output].global_scale for output in run.variants)
         most = int(limit * sources.share_stored(move))
         yield from slices_of(move, sources.shape(move.sources[0]), nbytes, max(1, most), whole_units=whole)
 
 
-def _is_wanted(lane: streaming.Lane, move: Move) -> bool:
-    parts = lane.encodings[move.output].parts(move.output, move.shape)
-    return any(lane.writer.wants(name) for name, _, _ in parts)
+def _is_wanted(output: streaming.VariantOutput, move: Move) -> bool:
+    parts = output.encodings[move.output].parts(move.output, move.shape)
+    return any(output.writer.wants(name) for name, _, _ in parts)
 
 
 def _writer(conversion: Conversion, variant: PlannedVariant, journal: Journal) -> WeightWriter:

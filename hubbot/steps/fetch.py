@@ -1,12 +1,10 @@
 """Bring a checkpoint's weights and side files to this machine, resumably, every known sha256 checked."""
 
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 
 from hubbot.checkpoints import Checkpoint, FileInfo
-from hubbot.errors import OutOfRoom
-from hubbot.files.sizes import readable
+from hubbot.files.atomic_folders import check_room
 from hubbot.finishing import CONFIG, files_read, side_files
 from hubbot.hub.client import Hub
 from hubbot.progress import Progress
@@ -31,13 +29,8 @@ def fetch(
     files = tuple(file for file in wanted(checkpoint) if file.path not in left_out)
     here = sum((folder / file.path).stat().st_size for file in files if (folder / file.path).is_file())
     needed = sum(file.size for file in files) - here + room_for
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise OutOfRoom(
-            f"download and conversion need {readable(needed)} more, the disk has {readable(free)} free",
-            where=str(folder),
-            hint="free some space; the job is tried again by itself",
-        )
+    hint = "free some space; the job is tried again by itself"
+    check_room(folder, needed, purpose="the download with the conversion", hint=hint)
     hub.fetch(checkpoint.repo, files, folder, progress)
     return folder
 

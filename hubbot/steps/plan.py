@@ -11,8 +11,8 @@ from typing import Any
 
 from hubbot.catalogue import packings, resolution, runtimes
 from hubbot.catalogue.experts import expert_layouts
+from hubbot.catalogue.experts.completeness import check_layers
 from hubbot.catalogue.experts.expert_layouts import ExpertTensor
-from hubbot.catalogue.experts.expert_sets import check_layers
 from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family
 from hubbot.catalogue.reshapes import Reshaped, reshaped
@@ -50,7 +50,7 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
     drops += [Drop(name=name, reason=reason) for name, reason in stored.dropped.items()]
     sources = Sources(tensors=physical.tensors, packed=stored.packed)
     planned = tuple(
-        kept_codes.marked(_variant(recipe, checkpoint, moves, parameters), moves, sources) for recipe in recipes
+        kept_codes.mark_kept(_variant(recipe, checkpoint, moves, parameters), moves, sources) for recipe in recipes
     )
     slices = slice_bytes(moves, planned, sources, working_bytes=working_bytes)
     return Plan(

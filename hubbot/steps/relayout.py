@@ -8,19 +8,28 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from hubbot import __version__
+from hubbot.catalogue.experts.expert_layouts import target_words
 from hubbot.catalogue.experts.relayout_moves import Output, Rearrangement
 from hubbot.checkpoints import Checkpoint, FileInfo, stored_bytes
-from hubbot.engine.byte_ranges import Extents
+from hubbot.engine.byte_ranges import ByteRanges
 from hubbot.engine.journal import Journal
 from hubbot.engine.matrix_copy import Band, bands
 from hubbot.engine.writer import WeightWriter
-from hubbot.errors import HubbotError, WrongUsage
-from hubbot.files.atomic_folders import aside_of, check_room, explained, make_parent, settle
+from hubbot.errors import HubbotError
+from hubbot.files.atomic_folders import (
+    check_room,
+    explain,
+    make_folder,
+    partial_folder,
+    refuse_foreign,
+    replace_folder,
+)
 from hubbot.finishing import INDEX, is_side_file, write_json
-from hubbot.folders import digest
+from hubbot.folders import file_info
 from hubbot.marks import FORMAT, MARK, fingerprint, read_mark, same_origin, source_of
 from hubbot.progress import Progress
 
@@ -42,25 +51,30 @@ def relayout(
     Raises WrongUsage where a folder in the way is not hubbot's own for this source and form, OutOfRoom on a
     full disk, CorruptHeader where a shard ends early.
     """
-    _refuse_foreign(checkpoint, made, source, out)
-    make_parent(out)
+    refuse_foreign(
+        out,
+        partial(_is_ours, checkpoint, made, source),
+        f"the folder exists and its {MARK} does not mark the same source in the same form",
+    )
+    make_folder(out.parent)
     identity = fingerprint({"source": asdict(checkpoint.repo), "to": made.to, "shard": shard_bytes})
-    journal = Journal(aside_of(out), identity)
+    journal = Journal(partial_folder(out), identity)
     try:
-        check_room(out.parent, sum(map(_nbytes, made.outputs)) - journal.nbytes)
+        nbytes = sum(map(_nbytes, made.outputs))
+        check_room(out.parent, nbytes - journal.nbytes, purpose="the new form")
         _stream(checkpoint, made, journal, source, working_bytes, shard_bytes, progress)
         for file in side_files(checkpoint):
             shutil.copyfile(source / file.path, journal.folder / file.path)
         files = _digests(journal)
         write_json(journal.folder / MARK, _mark(checkpoint, made, files))
         journal.close()
-        settle(journal.folder, out)
+        replace_folder(journal.folder, out)
     except HubbotError:
         shutil.rmtree(journal.folder, ignore_errors=True)
         raise
     except OSError as error:
         shutil.rmtree(journal.folder, ignore_errors=True)
-        raise explained(error, out) from error
+        raise explain(error, out) from error
     return files
 
 
@@ -87,14 +101,14 @@ def _stream(
 ) -> None:
     stored = [(output.name, output.dtype, output.shape) for output in made.outputs]
     with (
-        Extents(source) as extents,
+        ByteRanges(source) as ranges,
         WeightWriter(journal.folder, stored, shard_bytes=shard_bytes, journal=journal, form="pt") as writer,
         ThreadPoolExecutor(1) as pool,
     ):
         wanted = [output for output in made.outputs if writer.wants(output.name)]
         total, done = sum(map(_nbytes, wanted)), 0
         writing: Future[None] | None = None
-        for band in _bands(wanted, checkpoint, extents, working_bytes):
+        for band in _bands(wanted, checkpoint, ranges, working_bytes):
             if writing is not None:
                 writing.result()
             writing = pool.submit(writer.write_at, band.output, band.offset, band.data)
@@ -105,9 +119,11 @@ def _stream(
     write_json(journal.folder / INDEX, writer.index())
 
 
-def _bands(outputs: list[Output], checkpoint: Checkpoint, extents: Extents, working_bytes: int) -> Iterator[Band]:
+def _bands(
+    outputs: list[Output], checkpoint: Checkpoint, ranges: ByteRanges, working_bytes: int
+) -> Iterator[Band]:
     for output in outputs:
-        yield from bands(output, checkpoint.tensors, extents, working_bytes)
+        yield from bands(output, checkpoint.tensors, ranges, working_bytes)
 
 
 def _nbytes(output: Output) -> int:
@@ -116,11 +132,12 @@ def _nbytes(output: Output) -> int:
 
 def _digests(journal: Journal) -> tuple[FileInfo, ...]:
     paths = [path for path in sorted(journal.folder.iterdir()) if path.name[0] != "."]
-    return tuple(journal.files.get(path.name) or digest(path, path.name) for path in paths)
+    return tuple(journal.files.get(path.name) or file_info(path, path.name) for path in paths)
 
 
-def _variant(made: Rearrangement) -> str:
-    return f"relayout {made.to}"
+def _variants(made: Rearrangement) -> tuple[str, ...]:
+    """Return what a mark calls the rewritten form, the present word first, then what earlier versions wrote."""
+    return tuple(f"relayout {word}" for word in target_words(made.to))
 
 
 def _mark(checkpoint: Checkpoint, made: Rearrangement, files: tuple[FileInfo, ...]) -> dict[str, object]:
@@ -128,20 +145,14 @@ def _mark(checkpoint: Checkpoint, made: Rearrangement, files: tuple[FileInfo, ..
         "made_by": "hubbot",
         "format": FORMAT,
         "source": source_of(checkpoint.repo),
-        "variant": _variant(made),
+        "variant": _variants(made)[0],
         "form": asdict(made.form),
         "versions": {"hubbot": __version__},
         "files": [asdict(file) for file in files],
     }
 
 
-def _refuse_foreign(checkpoint: Checkpoint, made: Rearrangement, source: Path, out: Path) -> None:
-    if not out.exists():
-        return
-    mark = read_mark(out) if out.is_dir() else None
-    if mark is None or not same_origin(mark, checkpoint.repo, _variant(made)) or out.samefile(source):
-        raise WrongUsage(
-            f"the folder exists and its {MARK} does not mark the same source in the same form",
-            where=str(out),
-            hint="choose another --out, or move the folder away",
-        )
+def _is_ours(checkpoint: Checkpoint, made: Rearrangement, source: Path, folder: Path) -> bool:
+    mark = read_mark(folder)
+    same = mark is not None and any(same_origin(mark, checkpoint.repo, variant) for variant in _variants(made))
+    return same and not folder.samefile(source)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.checkpoints import stored_bytes
-from hubbot.devhub.demo_repos import SIDE_FILES, SPEAKERS
+from hubbot.devhub.demo_repos import DEMO_MODELS, SIDE_FILES
 from tests.bench.shapes import Tensor
 
 SHARD_BYTES = 2_000_000_000
@@ -28,7 +28,7 @@ def write(folder: Path, config: dict[str, Any], tensors: Iterable[Tensor]) -> in
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
         for name in SIDE_FILES:
-            shutil.copyfile(SPEAKERS / "fox" / name, folder / name)
+            shutil.copyfile(DEMO_MODELS / "fox" / name, folder / name)
         mark.write_text(str(_write_shards(folder, list(tensors))), encoding="utf-8")
     return int(mark.read_text(encoding="utf-8"))
 

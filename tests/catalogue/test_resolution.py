@@ -199,6 +199,10 @@ def test_a_lost_key_is_a_problem_by_name(lost: str) -> None:
         ("mixtral/hub", "tie_word_embeddings", False),
         ("mixtral/hub", "rms_norm_eps", 1e-5),
         ("mixtral/hub", "num_key_value_heads", 8),
+        ("deepseek_v3/hub", "n_group", 8),
+        ("deepseek_v3/hub", "topk_group", 4),
+        ("kimi_k2/hub", "n_group", 8),
+        ("deepseek_v32/orig", "n_group", 8),
     ],
 )
 def test_an_omitted_key_takes_transformers_default_and_says_so(name: str, field: str, value: Any) -> None:

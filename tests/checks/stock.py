@@ -10,7 +10,7 @@ from mlx_lm.convert import convert
 
 from tests.reference.checkpoints import case, write
 
-TOKENIZER = Path(__file__).parents[2] / "hubbot" / "devhub" / "speakers" / "owl"
+TOKENIZER = Path(__file__).parents[2] / "hubbot" / "devhub" / "demo_models" / "owl"
 
 
 def stock_source(folder: Path) -> Path:

@@ -11,7 +11,7 @@ import pytest
 
 from hubbot.cli import output
 from hubbot.cli.main import main
-from hubbot.devhub.demo_repos import Exhibit, write_exhibits
+from hubbot.devhub.demo_repos import DemoRepo, write_demo_repos
 from hubbot.hub import client
 from tests.hub.embedded import OWNER, Site, calm, impatient, running
 
@@ -45,14 +45,14 @@ class Shell:
 
 
 @pytest.fixture(scope="session")
-def exhibits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Exhibit]]:
+def exhibits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, DemoRepo]]:
     folder = tmp_path_factory.mktemp("exhibits")
-    yield {exhibit.repo_id.partition("/")[2]: exhibit for exhibit in write_exhibits(folder)}
+    yield {exhibit.repo_id.partition("/")[2]: exhibit for exhibit in write_demo_repos(folder)}
     shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
-def session_site(tmp_path_factory: pytest.TempPathFactory, exhibits: dict[str, Exhibit]) -> Iterator[Site]:
+def session_site(tmp_path_factory: pytest.TempPathFactory, exhibits: dict[str, DemoRepo]) -> Iterator[Site]:
     with running(tmp_path_factory.mktemp("hub")) as site:
         for exhibit in exhibits.values():
             site.embedded.seed(exhibit.repo_id, exhibit.folder)
@@ -89,7 +89,7 @@ def hubbot(machine: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
 
 
 @pytest.fixture
-def fox(exhibits: dict[str, Exhibit], tmp_path: Path) -> Path:
+def fox(exhibits: dict[str, DemoRepo], tmp_path: Path) -> Path:
     folder = tmp_path / "fox"
     shutil.copytree(exhibits["Fox-8x-MoE-fused"].folder, folder)
     return folder

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hubbot.devhub.demo_repos import Exhibit
+from hubbot.devhub.demo_repos import DemoRepo
 from tests.checkpoints_on_disk import read_folder, rewrite
 from tests.cli.conftest import Shell
 from tests.hub.embedded import ORG, Site
@@ -29,7 +29,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="session")
-def converted(tmp_path_factory: pytest.TempPathFactory, exhibits: dict[str, Exhibit]) -> Path:
+def converted(tmp_path_factory: pytest.TempPathFactory, exhibits: dict[str, DemoRepo]) -> Path:
     """A folder with source/ and out/4bit/, made by the command itself, once."""
     from tests.checkpoints_on_disk import converted as convert  # noqa: PLC0415
     from tests.checkpoints_on_disk import look  # noqa: PLC0415
@@ -91,7 +91,7 @@ def test_the_record_says_what_the_checkpoint_is(hubbot: Shell, fox: Path) -> Non
     ],
 )
 def test_every_exhibit_has_its_verdict_and_exits_0(
-    hubbot: Shell, exhibits: dict[str, Exhibit], name: str, verdict: str, is_moe: bool
+    hubbot: Shell, exhibits: dict[str, DemoRepo], name: str, verdict: str, is_moe: bool
 ) -> None:
     ended = hubbot("inspect", str(exhibits[name].folder), "--json")
     assert ended.code == 0
@@ -188,7 +188,7 @@ def test_an_out_that_cannot_be_a_folder_is_wrong_usage(hubbot: Shell, fox: Path,
 
 @pytest.mark.parametrize(("name", "code"), [("Hare-dense", 3), ("Fox-8x-MoE-broken", 4)])
 def test_what_is_not_to_be_converted_says_why(
-    hubbot: Shell, exhibits: dict[str, Exhibit], tmp_path: Path, name: str, code: int
+    hubbot: Shell, exhibits: dict[str, DemoRepo], tmp_path: Path, name: str, code: int
 ) -> None:
     ended = hubbot("convert", str(exhibits[name].folder), "--out", str(tmp_path / "out"), "--json")
     assert ended.code == code

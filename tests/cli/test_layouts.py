@@ -8,16 +8,15 @@ from typing import Any
 import pytest
 
 from hubbot.catalogue.experts.expert_layouts import ROWS, read_name
-from hubbot.catalogue.families import FAMILIES
-from hubbot.catalogue.recognised import RECOGNISED, Recognised
+from hubbot.catalogue.families import BY_MODEL_TYPE, FAMILIES, RECOGNISED, Recognised
 from hubbot.errors import AmbiguousLayout, NoRuntime
 from hubbot.folders import Folder
 from hubbot.steps.classify import classify
 from hubbot.steps.inspect import inspect
 from tests.checkpoints_on_disk import edit_json
 from tests.cli.conftest import Shell
-from tests.readme import BEGIN, END, README, written
 from tests.reference.checkpoints import case, write
+from tests.reference.coverage import COVERAGE
 
 
 @pytest.fixture
@@ -68,13 +67,13 @@ FORMS = {"per_expert": "hub", "stacked_fused": "v5"}
 
 @pytest.mark.parametrize(
     "entry",
-    [e for e in RECOGNISED if e.layouts[:1] in (("per_expert",), ("stacked_fused",))],
+    [entry for entry in RECOGNISED if next(iter(entry.layouts), None) in FORMS],
     ids=lambda entry: str(entry.model_type),
 )
 def test_classify_says_of_a_recognised_type_what_the_table_says(
     record: Any, entry: Recognised, tmp_path: Path
 ) -> None:
-    folder = write(case(f"qwen3_moe/{FORMS[entry.layouts[0]]}"), tmp_path)
+    folder = write(case(f"qwen3_moe/{FORMS[next(iter(entry.layouts))]}"), tmp_path)
     edit_json(folder / "config.json", model_type=entry.model_type)
     state = next(kind["state"] for kind in record["model_types"] if kind["model_type"] == entry.model_type)
     expected = NoRuntime if state == "recognised, no runtime" else AmbiguousLayout
@@ -95,17 +94,13 @@ def test_people_read_it_as_tables(hubbot: Shell) -> None:
         assert word in told.out
 
 
-def test_the_readmes_tables_are_those_of_the_catalogue() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert text.count(BEGIN) == text.count(END) == 1
-    assert written(text) == text, "run `python -m tests.readme`"
-
-
-def test_the_command_prints_what_the_readme_shows(hubbot: Shell) -> None:
-    assert hubbot("layouts", "--markdown").out.strip() in README.read_text(encoding="utf-8")
+def test_the_command_prints_the_tables_of_the_coverage(hubbot: Shell) -> None:
+    assert hubbot("layouts", "--markdown").out.strip() in COVERAGE.read_text(encoding="utf-8")
 
 
 def test_a_family_without_its_class_waits_for_a_runtime(monkeypatch: pytest.MonkeyPatch, hubbot: Shell) -> None:
-    monkeypatch.setattr("hubbot.catalogue.coverage.FAMILIES", (replace(FAMILIES[0], runtime="not_there"),))
+    monkeypatch.setattr(
+        "hubbot.catalogue.coverage.FAMILIES", (replace(BY_MODEL_TYPE["qwen3_moe"], runtime="not_there"),)
+    )
     first = hubbot("layouts", "--json").json["model_types"][0]
     assert (first["state"], first["runtime"]) == ("recognised, no runtime", None)

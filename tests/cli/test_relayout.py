@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hubbot.devhub.demo_repos import Exhibit
+from hubbot.devhub.demo_repos import DemoRepo
 from tests.checkpoints_on_disk import edit_json, read_folder, rewrite
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site
@@ -22,7 +22,9 @@ def test_a_folder_goes_there_and_back(hubbot: Shell, fox: Path, tmp_path: Path) 
     assert there.code == 0
     assert set(there.json) == KEYS | DONE
     assert there.json["examples"][0]["name"].endswith("experts.0.gate_proj.weight")
-    back = hubbot("relayout", str(tmp_path / "there"), "--to", "fused", "--out", str(tmp_path / "back"), "--json")
+    back = hubbot(
+        "relayout", str(tmp_path / "there"), "--to", "stacked-fused", "--out", str(tmp_path / "back"), "--json"
+    )
     assert (back.code, back.json["order"]) == (0, "concatenated")
     assert same(read_folder(tmp_path / "back"), read_folder(fox))
     assert (tmp_path / "back" / "config.json").read_bytes() == (fox / "config.json").read_bytes()
@@ -47,7 +49,7 @@ def test_a_dry_run_says_what_would_be_made_and_writes_nothing(hubbot: Shell, fox
 
 def test_a_repo_is_fetched_rewritten_and_its_download_removed(hubbot: Shell, site: Site, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    ended = hubbot("relayout", "fables/Fox-8x-MoE-sharded", "--to", "fused", "--out", str(out), "--json")
+    ended = hubbot("relayout", "fables/Fox-8x-MoE-sharded", "--to", "stacked-fused", "--out", str(out), "--json")
     assert ended.code == 0
     assert {path.name for path in tmp_path.iterdir()} <= {"out", "data", "home"}
     mark = json.loads((out / "hubbot.json").read_text())
@@ -57,10 +59,10 @@ def test_a_repo_is_fetched_rewritten_and_its_download_removed(hubbot: Shell, sit
 
 @pytest.mark.parametrize(("name", "code"), [("Hare-dense", 3), ("Fox-8x-MoE-broken", 4)])
 def test_what_cannot_be_rewritten_says_why(
-    hubbot: Shell, exhibits: dict[str, Exhibit], tmp_path: Path, name: str, code: int
+    hubbot: Shell, exhibits: dict[str, DemoRepo], tmp_path: Path, name: str, code: int
 ) -> None:
     out = tmp_path / "out"
-    ended = hubbot("relayout", str(exhibits[name].folder), "--to", "fused", "--out", str(out), "--json")
+    ended = hubbot("relayout", str(exhibits[name].folder), "--to", "stacked-fused", "--out", str(out), "--json")
     assert ended.code == code
     assert set(ended.json) == {"error"}
     assert not out.exists()
@@ -71,7 +73,7 @@ def test_what_cannot_be_rewritten_says_why(
 def test_an_unknown_form_is_wrong_usage(hubbot: Shell, fox: Path, tmp_path: Path) -> None:
     ended = hubbot("relayout", str(fox), "--to", "sideways", "--out", str(tmp_path / "out"), "--json")
     assert (ended.code, ended.json["error"]["kind"]) == (2, "WrongUsage")
-    assert "fused-transposed" in ended.json["error"]["hint"]
+    assert "stacked-fused-transposed" in ended.json["error"]["hint"]
 
 
 def test_a_folder_in_the_way_is_left_alone(hubbot: Shell, fox: Path, tmp_path: Path) -> None:
@@ -83,7 +85,7 @@ def test_a_folder_in_the_way_is_left_alone(hubbot: Shell, fox: Path, tmp_path: P
 
 
 def test_people_read_what_was_done(hubbot: Shell, fox: Path, tmp_path: Path) -> None:
-    ended = hubbot("relayout", str(fox), "--to", "fused-transposed", "--out", str(tmp_path / "out"))
+    ended = hubbot("relayout", str(fox), "--to", "stacked-fused-transposed", "--out", str(tmp_path / "out"))
     assert ended.code == 0
     for word in ("8 experts", "gate and up concatenated", "done", "gate_up_proj"):
         assert word in ended.out
@@ -102,4 +104,4 @@ def test_a_stack_that_lacks_its_down_projection_is_incomplete(hubbot: Shell, fox
     rewrite(fox, stored)
     ended = hubbot("relayout", str(fox), "--to", "stacked", "--out", str(tmp_path / "out"), "--json")
     assert ended.code == 4
-    assert "layer 1, expert 0 lacks down" in ended.json["error"]["message"]
+    assert "layer 1 lacks down" in ended.json["error"]["message"]

@@ -9,72 +9,72 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from hubbot.devhub import speakers
-from hubbot.devhub.demo_repos import Exhibit, write_exhibits
-from hubbot.devhub.speakers.weights import read_weights, widen
+from hubbot.devhub import demo_models
+from hubbot.devhub.demo_models.weights import read_weights, widen
+from hubbot.devhub.demo_repos import DemoRepo, write_demo_repos
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SPEAKERS = Path(speakers.__file__).parent
+DEMO_MODELS = Path(demo_models.__file__).parent
 
 
 @pytest.fixture(scope="module")
-def exhibits(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Exhibit]:
-    written = write_exhibits(tmp_path_factory.mktemp("exhibits"))
-    return {exhibit.repo_id.removeprefix("fables/"): exhibit for exhibit in written}
+def demo_repos(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, DemoRepo]:
+    written = write_demo_repos(tmp_path_factory.mktemp("demo_repos"))
+    return {demo_repo.repo_id.removeprefix("fables/"): demo_repo for demo_repo in written}
 
 
-def config(exhibit: Exhibit) -> dict[str, object]:
-    return dict(json.loads((exhibit.folder / "config.json").read_text("utf-8")))
+def config(demo_repo: DemoRepo) -> dict[str, object]:
+    return dict(json.loads((demo_repo.folder / "config.json").read_text("utf-8")))
 
 
-def test_six_repos_are_shown_and_four_of_them_ought_to_be_published(exhibits: Mapping[str, Exhibit]) -> None:
-    expected = sorted(exhibit.expected for exhibit in exhibits.values())
+def test_six_repos_are_shown_and_four_of_them_ought_to_be_published(demo_repos: Mapping[str, DemoRepo]) -> None:
+    expected = sorted(demo_repo.expected for demo_repo in demo_repos.values())
 
     assert expected == ["parked", *["published"] * 4, "skipped"]
 
 
-def test_every_repo_is_complete(exhibits: Mapping[str, Exhibit]) -> None:
-    for exhibit in exhibits.values():
-        names = {path.name for path in exhibit.folder.iterdir()}
+def test_every_repo_is_complete(demo_repos: Mapping[str, DemoRepo]) -> None:
+    for demo_repo in demo_repos.values():
+        names = {path.name for path in demo_repo.folder.iterdir()}
 
         assert names >= {"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"}
         assert names >= {"README.md", "LICENSE"}
         assert any(name.endswith(".safetensors") for name in names)
 
 
-def test_every_card_names_the_licence_and_the_task(exhibits: Mapping[str, Exhibit]) -> None:
-    for exhibit in exhibits.values():
-        matter = (exhibit.folder / "README.md").read_text("utf-8").split("---\n")[1]
+def test_every_card_names_the_licence_and_the_task(demo_repos: Mapping[str, DemoRepo]) -> None:
+    for demo_repo in demo_repos.values():
+        matter = (demo_repo.folder / "README.md").read_text("utf-8").split("---\n")[1]
 
         assert "license: apache-2.0\n" in matter
         assert "pipeline_tag: text-generation\n" in matter
         assert "library_name: transformers\n" in matter
-        assert ("- moe\n" in matter) == (exhibit.expected != "skipped")
+        assert ("- moe\n" in matter) == (demo_repo.expected != "skipped")
 
 
-def test_the_same_bytes_are_written_every_time(exhibits: Mapping[str, Exhibit], tmp_path: Path) -> None:
-    for exhibit in write_exhibits(tmp_path):
-        first = exhibits[exhibit.repo_id.removeprefix("fables/")].folder
-        files = sorted(path.name for path in exhibit.folder.iterdir())
+def test_the_same_bytes_are_written_every_time(demo_repos: Mapping[str, DemoRepo], tmp_path: Path) -> None:
+    for demo_repo in write_demo_repos(tmp_path):
+        first = demo_repos[demo_repo.repo_id.removeprefix("fables/")].folder
+        files = sorted(path.name for path in demo_repo.folder.iterdir())
 
         assert files == sorted(path.name for path in first.iterdir())
-        assert all((first / name).read_bytes() == (exhibit.folder / name).read_bytes() for name in files)
+        assert all((first / name).read_bytes() == (demo_repo.folder / name).read_bytes() for name in files)
 
 
-def test_the_float32_exhibit_is_the_speaker_widened_exactly(exhibits: Mapping[str, Exhibit]) -> None:
-    source = read_weights(SPEAKERS / "fox" / "model.safetensors")
-    wide = read_weights(exhibits["Fox-8x-MoE-per-expert"].folder / "model.safetensors")
+def test_the_float32_repo_is_the_speaker_widened_exactly(demo_repos: Mapping[str, DemoRepo]) -> None:
+    source = read_weights(DEMO_MODELS / "fox" / "model.safetensors")
+    wide = read_weights(demo_repos["Fox-8x-MoE-per-expert"].folder / "model.safetensors")
 
     assert wide.keys() == source.keys()
     assert all(np.array_equal(wide[name].view("<u4"), source[name].astype("<u4") << 16) for name in source)
-    assert config(exhibits["Fox-8x-MoE-per-expert"])["dtype"] == "float32"
+    assert config(demo_repos["Fox-8x-MoE-per-expert"])["dtype"] == "float32"
 
 
-def test_fused_rows_are_gate_then_up_of_each_expert(exhibits: Mapping[str, Exhibit]) -> None:
-    fused = read_weights(exhibits["Fox-8x-MoE-fused"].folder / "model.safetensors")
-    alone = read_weights(exhibits["Fox-8x-MoE-per-expert"].folder / "model.safetensors")
+def test_fused_rows_are_gate_then_up_of_each_expert(demo_repos: Mapping[str, DemoRepo]) -> None:
+    fused = read_weights(demo_repos["Fox-8x-MoE-fused"].folder / "model.safetensors")
+    alone = read_weights(demo_repos["Fox-8x-MoE-per-expert"].folder / "model.safetensors")
     for layer in range(3):
         place = f"model.layers.{layer}.mlp.experts"
         gate_up, down = widen(fused.pop(f"{place}.gate_up_proj")), widen(fused.pop(f"{place}.down_proj"))
@@ -89,8 +89,8 @@ def test_fused_rows_are_gate_then_up_of_each_expert(exhibits: Mapping[str, Exhib
     assert fused.keys() == alone.keys()
 
 
-def test_the_owl_is_float16_with_the_names_of_mixtral(exhibits: Mapping[str, Exhibit]) -> None:
-    owl = exhibits["Owl-8x-Mixtral"]
+def test_the_owl_is_float16_with_the_names_of_mixtral(demo_repos: Mapping[str, DemoRepo]) -> None:
+    owl = demo_repos["Owl-8x-Mixtral"]
     with safe_open(owl.folder / "model.safetensors", framework="np") as file:
         names = set(file.keys())
 
@@ -101,8 +101,8 @@ def test_the_owl_is_float16_with_the_names_of_mixtral(exhibits: Mapping[str, Exh
     assert config(owl)["torch_dtype"] == "float16"
 
 
-def test_the_index_of_the_sharded_exhibit_is_a_bijection(exhibits: Mapping[str, Exhibit]) -> None:
-    folder = exhibits["Fox-8x-MoE-sharded"].folder
+def test_the_index_of_the_sharded_repo_is_a_bijection(demo_repos: Mapping[str, DemoRepo]) -> None:
+    folder = demo_repos["Fox-8x-MoE-sharded"].folder
     index = json.loads((folder / "model.safetensors.index.json").read_text("utf-8"))
     stored = [(name, path.name) for path in folder.glob("model-*.safetensors") for name in read_weights(path)]
 
@@ -114,8 +114,8 @@ def test_the_index_of_the_sharded_exhibit_is_a_bijection(exhibits: Mapping[str, 
     }
 
 
-def test_the_experts_of_one_layer_lie_in_several_shards(exhibits: Mapping[str, Exhibit]) -> None:
-    folder = exhibits["Fox-8x-MoE-sharded"].folder
+def test_the_experts_of_one_layer_lie_in_several_shards(demo_repos: Mapping[str, DemoRepo]) -> None:
+    folder = demo_repos["Fox-8x-MoE-sharded"].folder
     homes = json.loads((folder / "model.safetensors.index.json").read_text("utf-8"))["weight_map"]
     for layer in range(3):
         names = [f"model.layers.{layer}.mlp.experts.{expert}.up_proj.weight" for expert in range(8)]
@@ -123,10 +123,10 @@ def test_the_experts_of_one_layer_lie_in_several_shards(exhibits: Mapping[str, E
         assert len({homes[name] for name in names}) == 4
 
 
-def test_the_sharded_exhibit_speaks_the_old_dialect_and_the_fused_one_the_new(
-    exhibits: Mapping[str, Exhibit],
+def test_the_sharded_repo_speaks_the_old_dialect_and_the_fused_one_the_new(
+    demo_repos: Mapping[str, DemoRepo],
 ) -> None:
-    old, new = config(exhibits["Fox-8x-MoE-sharded"]), config(exhibits["Fox-8x-MoE-fused"])
+    old, new = config(demo_repos["Fox-8x-MoE-sharded"]), config(demo_repos["Fox-8x-MoE-fused"])
 
     assert old["rope_theta"] == 10007.0
     assert old["num_experts"] == 8
@@ -135,9 +135,9 @@ def test_the_sharded_exhibit_speaks_the_old_dialect_and_the_fused_one_the_new(
     assert not {"rope_theta", "num_experts", "torch_dtype"} & new.keys()
 
 
-def test_the_broken_exhibit_lacks_exactly_one_expert(exhibits: Mapping[str, Exhibit]) -> None:
-    whole = read_weights(SPEAKERS / "fox" / "model.safetensors").keys()
-    broken = read_weights(exhibits["Fox-8x-MoE-broken"].folder / "model.safetensors").keys()
+def test_the_broken_repo_lacks_exactly_one_expert(demo_repos: Mapping[str, DemoRepo]) -> None:
+    whole = read_weights(DEMO_MODELS / "fox" / "model.safetensors").keys()
+    broken = read_weights(demo_repos["Fox-8x-MoE-broken"].folder / "model.safetensors").keys()
 
     assert broken < whole
     assert whole - broken == {
@@ -145,8 +145,8 @@ def test_the_broken_exhibit_lacks_exactly_one_expert(exhibits: Mapping[str, Exhi
     }
 
 
-def test_the_dense_exhibit_has_no_trace_of_experts(exhibits: Mapping[str, Exhibit]) -> None:
-    hare = exhibits["Hare-dense"]
+def test_the_dense_repo_has_no_trace_of_experts(demo_repos: Mapping[str, DemoRepo]) -> None:
+    hare = demo_repos["Hare-dense"]
     names = read_weights(hare.folder / "model.safetensors").keys()
 
     assert config(hare)["model_type"] == "qwen3"
@@ -155,7 +155,7 @@ def test_the_dense_exhibit_has_no_trace_of_experts(exhibits: Mapping[str, Exhibi
     assert {f"model.layers.1.mlp.{part}_proj.weight" for part in ("gate", "up", "down")} <= names
 
 
-def test_the_packaged_speakers_are_small() -> None:
-    files = [path for name in ("fox", "owl") for path in (SPEAKERS / name).iterdir()]
+def test_the_packaged_models_are_small() -> None:
+    files = [path for name in ("fox", "owl") for path in (DEMO_MODELS / name).iterdir()]
 
     assert sum(path.stat().st_size for path in files) < 5_000_000

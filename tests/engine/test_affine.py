@@ -22,7 +22,7 @@ def expected(raw: npt.NDArray[Any], dtype: str, bits: int, group: int, scale_dty
 
 
 def check(values: npt.NDArray[np.float32], dtype: str, group: int, scale_dtype: str) -> None:
-    raw = floats.narrow(values, dtype)
+    raw = floats.from_float32(values, dtype)
     made = affine.quantize(raw, dtype, group_size=group, widths=WIDTHS, scale_dtype=scale_dtype)
     for bits, parts in zip(WIDTHS, made, strict=True):
         for found, wanted in zip(parts.values(), expected(raw, dtype, bits, group, scale_dtype), strict=True):

@@ -21,7 +21,7 @@ def shaped(raw: Any, dtype: str, *shape: int, view: tuple[Step, ...] = ()) -> tu
     )  # fmt: skip
     part = Slice(move=move, start=0, stop=len(raw) if raw.ndim else 1, nbytes=0)
     area = region(move, raw.shape[1:], None)
-    return apply_view.shape(raw if raw.ndim else raw[None], area, part, sources(dtype, *raw.shape))
+    return apply_view.apply(raw if raw.ndim else raw[None], area, part, sources(dtype, *raw.shape))
 
 
 def test_a_transposed_slice_is_contiguous_and_turned() -> None:

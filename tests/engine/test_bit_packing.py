@@ -26,10 +26,10 @@ def test_words_along_rows_come_apart_lowest_bits_first(bits: int) -> None:
 
 def test_awq_words_hold_outputs_0_2_4_6_1_3_5_7() -> None:
     one = np.array([[0x75316420]], np.uint32).view(np.int32)
-    assert bit_packing.awq(one).tolist() == [[0, 1, 2, 3, 4, 5, 6, 7]]
+    assert bit_packing.in_awq_order(one).tolist() == [[0, 1, 2, 3, 4, 5, 6, 7]]
     wanted = codes(9, 40)
-    assert np.array_equal(bit_packing.awq(awq_words(wanted)), wanted)
+    assert np.array_equal(bit_packing.in_awq_order(awq_words(wanted)), wanted)
 
 
 def test_signed_bytes_become_unsigned_with_half_of_the_range_added() -> None:
-    assert bit_packing.of_bytes(np.array([-128, -1, 0, 127], np.int8)).tolist() == [0, 127, 128, 255]
+    assert bit_packing.from_signed_bytes(np.array([-128, -1, 0, 127], np.int8)).tolist() == [0, 127, 128, 255]

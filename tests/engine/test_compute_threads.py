@@ -1,4 +1,4 @@
-"""The lanes of one conversion after another: the same threads, and nothing left running or held."""
+"""The threads of one conversion after another: the same threads, and nothing left running or held."""
 
 import gc
 import threading
@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from hubbot.engine.compute_threads import Lanes
+from hubbot.engine.compute_threads import ComputeThreads
 
 TASKS = Path("/proc/self/task")
 
@@ -20,30 +20,30 @@ def add() -> int:
     return threading.get_ident()
 
 
-def threads() -> int:
+def system_threads() -> int:
     return sum(1 for _ in TASKS.iterdir())
 
 
-def use_lanes() -> set[int]:
-    with Lanes() as lanes:
-        return {future.result() for future in [lanes.start(add) for _ in range(50)]}
+def use_threads() -> set[int]:
+    with ComputeThreads() as threads:
+        return {future.result() for future in [threads.start(add) for _ in range(50)]}
 
 
 def test_one_conversion_after_another_takes_the_same_threads() -> None:
-    # Not one use beside another: a quick lane may take all the work of a use alone.
-    used = set().union(*(use_lanes() for _ in range(9)))
+    # Not one use beside another: a quick thread may take all the work of a use alone.
+    used = set().union(*(use_threads() for _ in range(9)))
     assert threading.get_ident() not in used
-    assert len(used) <= Lanes().count
+    assert len(used) <= ComputeThreads().count
 
 
 @pytest.mark.skipif(not TASKS.is_dir(), reason="the system does not list a process's threads as files")
 def test_the_system_keeps_no_thread_for_every_conversion() -> None:
     for _ in range(4):
-        use_lanes()
-    before = threads()
+        use_threads()
+    before = system_threads()
     for _ in range(10):
-        use_lanes()
-    assert threads() <= before
+        use_threads()
+    assert system_threads() <= before
 
 
 def test_at_the_end_what_waits_is_cancelled_and_what_runs_is_awaited() -> None:
@@ -53,20 +53,20 @@ def test_at_the_end_what_waits_is_cancelled_and_what_runs_is_awaited() -> None:
         time.sleep(0.05)
         ended.append(True)
 
-    with Lanes() as lanes:
-        futures = [lanes.start(slow) for _ in range(20)]
+    with ComputeThreads() as threads:
+        futures = [threads.start(slow) for _ in range(20)]
     assert all(future.done() for future in futures)
     assert len(ended) == sum(not future.cancelled() for future in futures) < 20
 
 
 def test_what_a_lane_computed_is_not_kept() -> None:
-    with Lanes() as lanes:
-        made = lanes.start(lambda: np.zeros(3)).result()
+    with ComputeThreads() as threads:
+        made = threads.start(lambda: np.zeros(3)).result()
         gone = weakref.ref(made)
         del made
         # The thread itself lets go of its last result when it takes the next work.
-        for _ in range(lanes.count * 4):
-            lanes.start(add).result()
+        for _ in range(threads.count * 4):
+            threads.start(add).result()
         gc.collect()
         assert gone() is None
 
@@ -79,8 +79,8 @@ def test_work_gives_the_same_bits_on_every_lane() -> None:
         return [np.array(part) for part in found]
 
     expected = work()
-    with Lanes() as lanes:
-        pending = [lanes.start(work) for _ in range(4 * lanes.count + 1)]
+    with ComputeThreads() as threads:
+        pending = [threads.start(work) for _ in range(4 * threads.count + 1)]
         for future in pending:
             assert all(
                 np.array_equal(part, wanted) for part, wanted in zip(future.result(), expected, strict=True)
@@ -88,7 +88,7 @@ def test_work_gives_the_same_bits_on_every_lane() -> None:
 
 
 def test_as_many_slices_are_computed_at_once_as_there_are_lanes() -> None:
-    with Lanes() as lanes:
-        meeting = threading.Barrier(lanes.count, timeout=20)
-        waiting = [lanes.start(meeting.wait) for _ in range(lanes.count)]
-        assert sorted(future.result() for future in waiting) == list(range(lanes.count))
+    with ComputeThreads() as threads:
+        meeting = threading.Barrier(threads.count, timeout=20)
+        waiting = [threads.start(meeting.wait) for _ in range(threads.count)]
+        assert sorted(future.result() for future in waiting) == list(range(threads.count))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hubbot.engine import hashing_file
-from hubbot.engine.hashing_file import GrowingFile
+from hubbot.engine.hashing_file import HashingFile
 
 HEADER = b"header--"
 
@@ -29,7 +29,7 @@ def test_pieces_in_any_order_give_the_sha256_of_the_file(
     monkeypatch.setattr(hashing_file, "HELD_BYTES", held)
     chance = random.Random(seed)
     content = {start: chance.randbytes(size) for start, size in spans([300, 7, 0, 512, 64])}
-    file = GrowingFile(tmp_path / "x", HEADER, spans([300, 7, 0, 512, 64]))
+    file = HashingFile(tmp_path / "x", HEADER, spans([300, 7, 0, 512, 64]))
     pieces = [
         (start + at, start, data[at : at + 50])
         for start, data in content.items()
@@ -49,7 +49,7 @@ def test_pieces_in_any_order_give_the_sha256_of_the_file(
 
 
 def test_a_file_with_a_hole_is_not_complete_and_has_no_sha256(tmp_path: Path) -> None:
-    file = GrowingFile(tmp_path / "x", HEADER, spans([10, 10]))
+    file = HashingFile(tmp_path / "x", HEADER, spans([10, 10]))
     file.write(len(HEADER) + 10, len(HEADER) + 10, memoryview(bytes(10)))
     assert not file.is_complete
     assert file.digest() is None
@@ -57,7 +57,7 @@ def test_a_file_with_a_hole_is_not_complete_and_has_no_sha256(tmp_path: Path) ->
 
 
 def test_the_file_has_its_whole_size_from_the_beginning(tmp_path: Path) -> None:
-    file = GrowingFile(tmp_path / "x", HEADER, spans([1000]))
+    file = HashingFile(tmp_path / "x", HEADER, spans([1000]))
     file.close()
     assert (tmp_path / "x").stat().st_size == file.size == len(HEADER) + 1000
 
@@ -69,7 +69,7 @@ def test_pieces_in_order_are_hashed_without_being_read_again(
         raise AssertionError("read again")
 
     monkeypatch.setattr(os, "pread", unreadable)
-    file = GrowingFile(tmp_path / "x", HEADER, spans([100, 20]))
+    file = HashingFile(tmp_path / "x", HEADER, spans([100, 20]))
     first, second = (start for start, _ in spans([100, 20]))
     # As a quantized tensor comes: codes, scales, codes, scales.
     for offset, span, size in [

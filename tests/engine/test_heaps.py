@@ -8,7 +8,7 @@ import pytest
 
 ARENAS = """
 import ctypes, sys, threading
-from hubbot import heaps
+from hubbot.engine import heaps
 if sys.argv[1] == "shared":
     heaps.share_one()
 libc = ctypes.CDLL(None, use_errno=True)

@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 
 from hubbot.engine.journal import NAME, Journal
-from hubbot.folders import digest
+from hubbot.folders import file_info
 
 
 def interrupted(folder: Path, identity: str) -> None:
     journal = Journal(folder, identity)
     (folder / "model-1.safetensors").write_bytes(b"whole")
-    journal.complete(digest(folder / "model-1.safetensors", "model-1.safetensors"))
+    journal.complete(file_info(folder / "model-1.safetensors", "model-1.safetensors"))
     (folder / "model-2.safetensors").write_bytes(b"half")
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from hubbot.catalogue.experts.relayout_forms import Form, target
 from hubbot.catalogue.experts.relayout_moves import Output, Piece
-from hubbot.catalogue.experts.transformers_names import NAMINGS
+from hubbot.catalogue.experts.transformers_names import naming_of
 from hubbot.checkpoints import TensorInfo
-from hubbot.engine.byte_ranges import Extents, word
+from hubbot.engine.byte_ranges import ByteRanges, word_type
 from hubbot.engine.matrix_copy import bands
 from hubbot.errors import CorruptHeader, UnknownPacking
 
@@ -21,8 +21,8 @@ def info(name: str, shape: tuple[int, ...], dtype: str = "BF16", start: int = 7)
 
 
 def made(output: Output, tensors: dict[str, TensorInfo], folder: Path, limit: int) -> tuple[Any, int]:
-    with Extents(folder) as extents:
-        found = list(bands(output, tensors, extents, limit))
+    with ByteRanges(folder) as ranges:
+        found = list(bands(output, tensors, ranges, limit))
     assert [band.offset for band in found] == list(np.cumsum([0, *(len(band.data) for band in found)])[:-1])
     joined = np.frombuffer(b"".join(bytes(band.data) for band in found), np.uint16)
     return joined.reshape(output.shape), max(len(band.data) for band in found)
@@ -46,8 +46,8 @@ def test_a_pair_is_turned_and_unzipped_within_its_limit(tmp_path: Path, limit: i
     values = np.arange(EXPERTS * HIDDEN * 2 * WIDTH, dtype=np.uint16).reshape(EXPERTS, HIDDEN, 2 * WIDTH)
     (tmp_path / "w").write_bytes(b"\0" * 7 + values.tobytes())
     gated = frozenset({"gate", "up", "down"})
-    zipped = target("fused-transposed", NAMINGS["gpt_oss"], gated)
-    plain = target("fused", NAMINGS["qwen3_moe"], gated)
+    zipped = target("stacked_fused_transposed", naming_of("gpt_oss"), gated)
+    plain = target("stacked_fused", naming_of("qwen3_moe"), gated)
     output = Output(
         name="o", dtype="BF16", shape=(EXPERTS, 2 * WIDTH, HIDDEN), source="h.experts.gate_up_proj",
         pieces=turned(zipped, plain, ("gate", "up")),
@@ -70,10 +70,10 @@ def test_a_tensor_without_pieces_is_copied(tmp_path: Path, limit: int) -> None:
 
 def test_a_file_that_ends_early_is_corrupt_and_named(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(b"\0" * 20)
-    with Extents(tmp_path) as extents, pytest.raises(CorruptHeader, match="'s' ends 47 bytes early"):
-        extents.take(np.empty(30, np.uint16), info("s", (30,)), 0)
+    with ByteRanges(tmp_path) as ranges, pytest.raises(CorruptHeader, match="'s' ends 47 bytes early"):
+        ranges.read_into(np.empty(30, np.uint16), info("s", (30,)), 0)
 
 
 def test_elements_that_are_no_whole_bytes_cannot_be_moved() -> None:
     with pytest.raises(UnknownPacking, match="no whole bytes"):
-        word(info("s", (30,), "F4"))
+        word_type(info("s", (30,), "F4"))

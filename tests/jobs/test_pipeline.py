@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hubbot.devhub.demo_repos import write_exhibits
+from hubbot.devhub.demo_repos import write_demo_repos
 from hubbot.errors import ChildDied, CorruptHeader, NoRuntime, RateLimited, WorkLost
 from hubbot.jobs import child
 from hubbot.jobs.bot import Bot
@@ -24,7 +24,7 @@ FOX = "fables/Fox-8x-MoE-fused"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    exhibits = write_exhibits(tmp_path_factory.mktemp("exhibits"))
+    exhibits = write_demo_repos(tmp_path_factory.mktemp("exhibits"))
     return next(exhibit.folder for exhibit in exhibits if exhibit.repo_id == FOX)
 
 

@@ -1,7 +1,7 @@
 """What a stage leaves for the next is whole or not there."""
 
+import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -32,12 +32,11 @@ def test_what_is_missing_or_torn_sends_the_job_back(workspace: Workspace, torn: 
 
 
 def test_a_save_that_fails_keeps_what_was_there(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    def torn(path: Path, *_: Any, **__: Any) -> None:
-        path.write_bytes(b'{"half')
+    def fail(_: int) -> None:
         raise OSError("the power went out")
 
     workspace.save("plan", {"a": 1})
-    monkeypatch.setattr(Path, "write_text", torn)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="power"):
         workspace.save("plan", {"a": 2})
     assert workspace.load("plan") == {"a": 1}

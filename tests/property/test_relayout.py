@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.checkpoints_on_disk import read_folder
 from tests.relaid import matrices, relaid, same, stored, write_checkpoint
 
-FORMS = ("per-expert", "stacked", "fused", "fused-transposed")
+FORMS = ("per_expert", "stacked", "stacked_fused", "stacked_fused_transposed")
 FIXED = settings(max_examples=50, deadline=None, derandomize=True, database=None)
 
 

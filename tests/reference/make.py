@@ -24,23 +24,14 @@ from transformers import AutoConfig
 
 from tests.reference import checkpoints
 from tests.reference.added_forms import ADDED_FORMS, TRANSPOSED, WEIGHTS, Record, added_form, transposed
-from tests.reference.families import FAMILIES
-from tests.reference.hybrid_families import HYBRID_FAMILIES
-from tests.reference.latent_families import LATENT_FAMILIES
+from tests.reference.families import ROWS
 from tests.reference.old_configs import hub_dialect
 from tests.reference.packing import PACKINGS
 from tests.reference.rows import Family, Model
-from tests.reference.special_families import SPECIAL_FAMILIES
-from tests.reference.vision_families import VISION_FAMILIES
-from tests.reference.windowed_families import WINDOWED_FAMILIES
 
 SEED = 20250
 TOKENS = 24
 STEPS = 6
-
-ROWS = (
-    *FAMILIES, *SPECIAL_FAMILIES, *LATENT_FAMILIES, *WINDOWED_FAMILIES, *HYBRID_FAMILIES, *VISION_FAMILIES,
-)  # fmt: skip
 
 Arrays = dict[str, np.ndarray]
 
@@ -56,6 +47,8 @@ def main() -> None:
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(1)
     wanted = sys.argv[1:]
+    if unknown := set(wanted) - {family.model_type for family in ROWS}:
+        raise SystemExit(f"no row in tests/reference/families for {', '.join(sorted(unknown))}")
     for family in ROWS:
         if not wanted or family.model_type in wanted:
             record_family(family)

@@ -132,3 +132,50 @@ GROUPS = Model(
     remarks=("group-limited routing; most biased scores are negative",),
 )
 TIED = Model(name="tied", forms=("orig", "hub"), changes={"tie_word_embeddings": True})
+
+YARN: dict[str, Any] = {
+    "rope_type": "yarn",
+    "rope_theta": 51234.0,
+    "factor": 32.0,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+    "truncate": True,
+    "original_max_position_embeddings": 64,
+}
+# Two heads whose parts are all 64 wide: every projection dimension is a multiple of 64.
+LATENT: dict[str, Any] = {
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "q_lora_rank": 64,
+    "kv_lora_rank": 64,
+    "qk_rope_head_dim": 64,
+    "qk_nope_head_dim": 64,
+    "v_head_dim": 64,
+}
+# Enough index heads that no score is exactly zero, and fewer positions kept than there are tokens.
+INDEXED: dict[str, Any] = {"index_n_heads": 32, "index_head_dim": 128, "index_topk": 16}
+SIGMOID_CHOICE: dict[str, Any] = {"scoring_func": "sigmoid", "topk_method": "noaux_tc", "moe_layer_freq": 1}
+DECIDED: dict[str, Any] = {
+    "rope_parameters": DEFAULT_ROPE,
+    "norm_topk_prob": False,
+    "routed_scaling_factor": 1.0,
+}
+MIXED: dict[str, Any] = {
+    "num_hidden_layers": 3,
+    "head_dim": 32,
+    "sliding_window": 16,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+}
+EXPERTS: dict[str, Any] = {
+    "intermediate_size": 320,
+    "moe_intermediate_size": 64,
+    "num_experts": 6,
+    "num_experts_per_tok": 2,
+}
+EPSILON = Model(
+    name="epsilon",
+    forms=("orig",),
+    changes={"rms_norm_eps": 0.02},
+    remarks=("transformers norms the latents with 1e-6 all the same, mlx-lm as the config says",),
+)
+TEXT: dict[str, Any] = {key: value for key, value in COMMON.items() if key != "tie_word_embeddings"}

@@ -1,37 +1,30 @@
 """Every committed case converted by hubbot and by mlx_lm.convert, both judged by the logits of transformers.
 
-    python -m tests.reference.table [model_type ...]   prints; of all it also writes TABLE.md and the README
-    python -m tests.reference.table --matrix           every case in every variant, judged: writes MATRIX.md
+    python -m tests.reference.table [model_type ...]   prints; `python -m tests.refresh` writes TABLE.md
 
-Run by hand, since it takes minutes; a test says when the committed tables miss a case.
+Run by hand, since it takes minutes; a test says when the committed table misses a case.
 """
 
 import re
-import shutil
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from mlx_lm.utils import load_model
 
-from hubbot.catalogue.variants.named_variants import VARIANTS
 from hubbot.errors import HubbotError
-from tests.checkpoints_on_disk import answer, converted, judged, look, relative, stock_model
+from tests.checkpoints_on_disk import answer, converted, look, relative, stock_model
 from tests.checks.stock import borrow_tokenizer, stock_convert
-from tests.reference.checkpoints import Case, case, cases, write
+from tests.reference.checkpoints import Case, cases, write
 
 HERE = Path(__file__).parent
-README = HERE.parents[1] / "README.md"
-TABLE, MATRIX = HERE / "TABLE.md", HERE / "MATRIX.md"
-BEGIN, END = "<!-- references: begin -->", "<!-- references: end -->"
+TABLE = HERE / "TABLE.md"
 RIGHT, WRONG, FAILED, REFUSED = "right", "silently wrong", "failed", "refused"
 # mlx_lm.convert rounds what is not float32 to bfloat16, so that of such sources no more can be asked of it.
 ROUNDED = 5e-2
@@ -49,11 +42,44 @@ class Row:
     stock_error: str
 
 
-def rows(wanted: Sequence[str]) -> Iterator[Row]:
-    """Yield a row for every case of the model types `wanted`, or of all."""
-    for made in cases():
-        if wanted and made.model_type not in wanted:
-            continue
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """On which days a table was measured, and with which versions."""
+
+    days: str
+    versions: str
+
+    @property
+    def sentence(self) -> str:
+        """Say so."""
+        return f"Measured {self.days} with {self.versions}."
+
+    def until(self, today: "Origin") -> "Origin":
+        """Return the origin of rows of which some were measured today; ValueError where the versions differ."""
+        if self.versions != today.versions:
+            raise ValueError(f"the rows that stay were measured with {self.versions}, not with {today.versions}")
+        first = self.days.partition(" to ")[0]
+        return today if first == today.days else Origin(days=f"{first} to {today.days}", versions=self.versions)
+
+
+def now() -> Origin:
+    """Return today's origin."""
+    versions = ", ".join(f"{name} {version(name)}" for name in ("mlx-lm", "mlx"))
+    day = datetime.now(tz=UTC).date().isoformat()
+    return Origin(days=day, versions=f"{versions}; references by transformers 5.23.0")
+
+
+def origin_of(text: str) -> Origin:
+    """Return the origin that a table states; ValueError where it states none."""
+    found = re.search(r"Measured (\S+(?: to \S+)?) with (.*?)\.(?: |$)", text, re.MULTILINE)
+    if found is None:
+        raise ValueError("the table does not say when it was measured")
+    return Origin(days=found[1], versions=found[2])
+
+
+def rows(some: Iterable[Case]) -> Iterator[Row]:
+    """Yield a row for each of the cases, a second or so after the other."""
+    for made in some:
         with tempfile.TemporaryDirectory(prefix="hubbot-table-") as name:
             source = borrow_tokenizer(write(made, Path(name) / "source"))
             ours, our_error = hubbot_on(made, source, Path(name) / "hubbot")
@@ -93,12 +119,17 @@ def _compared(made: Case, model: Any, allowed: float) -> tuple[str, str]:
     return (RIGHT if error < allowed else WRONG), f"{error:.0e}"
 
 
-def as_table(made: Sequence[Row], day: str) -> str:
+def shown(row: Row) -> str:
+    """Return a row as a line for people."""
+    return f"{row.case:44} {row.hubbot:15} {row.hubbot_error:18} {row.stock:15} {row.stock_error}"
+
+
+def as_table(made: Sequence[Row], origin: Origin) -> str:
     """Return TABLE.md."""
     lines = [
         "# Every reference, converted",
         "",
-        f"{_origin(day)} Relative error of the float32 logits against those of transformers.",
+        f"{origin.sentence} Relative error of the float32 logits against those of transformers.",
         "",
         totals(made),
         "",
@@ -109,11 +140,26 @@ def as_table(made: Sequence[Row], day: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_summary(made: Sequence[Row], day: str) -> str:
-    """Return what the README shows: the totals, and a line per model type."""
+def read(text: str) -> list[Row]:
+    """Return the rows of TABLE.md."""
+    found = re.findall(r"^\| ([a-z0-9_]+/[a-z0-9_/]+) \| (.*) \|$", text, re.MULTILINE)
+    return [
+        Row(
+            case=name,
+            model_type=name.partition("/")[0],
+            hubbot=hubbot,
+            hubbot_error=our_error,
+            stock=stock,
+            stock_error=their_error,
+        )
+        for name, cells in found
+        for hubbot, our_error, stock, their_error in [cells.split(" | ")]
+    ]
+
+
+def as_summary(made: Sequence[Row]) -> str:
+    """Return a line per model type."""
     lines = [
-        totals(made),
-        "",
         "| model type | cases | hubbot: right | refused | `mlx_lm`: right | silently wrong | failed | refused |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -123,7 +169,7 @@ def as_summary(made: Sequence[Row], day: str) -> str:
         counts = [ours[RIGHT], ours[REFUSED], *(theirs[verdict] for verdict in (RIGHT, WRONG, FAILED, REFUSED))]
         shown = " | ".join(str(count or "") for count in counts)
         lines.append(f"| `{model_type}` | {len(some)} | {shown} |")
-    return "\n".join([*lines, "", _origin(day) + " Case by case: tests/reference/TABLE.md."])
+    return "\n".join(lines)
 
 
 def totals(made: Sequence[Row]) -> str:
@@ -136,76 +182,13 @@ def totals(made: Sequence[Row]) -> str:
     )
 
 
-def _origin(day: str) -> str:
-    versions = ", ".join(f"{name} {version(name)}" for name in ("mlx-lm", "mlx"))
-    return f"Measured {day} with {versions}; references by transformers 5.23.0."
-
-
-def written(text: str, summary: str) -> str:
-    """Return the README's text with the summary between its markers."""
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{summary}\n{END}{tail}"
-
-
-def named(text: str) -> list[str]:
-    """Return the cases that a table names, in its order."""
-    return re.findall(r"^\| ([a-z0-9_]+/[a-z0-9_/]+) \|", text, re.MULTILINE)
-
-
-def matrix(day: str) -> Iterator[str]:
-    """Yield the lines of MATRIX.md: what the referee says of every case in every variant."""
-    yield "# Every reference in every variant, judged"
-    yield ""
-    yield f"{_origin(day)} a: approved, r: refused by name before anything was made, X: refused by the referee."
-    yield ""
-    yield f"| case | {' | '.join(VARIANTS)} |"
-    yield f"|---|{'---|' * len(VARIANTS)}"
-    # New programs, for MLX's threads and locks do not survive a fork.
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        for name, found in pool.map(_judgements, [made.name for made in cases()]):
-            yield f"| {name} | {' | '.join(found)} |"
-
-
-def _judgements(name: str) -> tuple[str, list[str]]:
-    with tempfile.TemporaryDirectory(prefix="hubbot-matrix-") as folder:
-        source = write(case(name), Path(folder) / "source")
-        return name, [_judgement(source, Path(folder) / "out", variant) for variant in VARIANTS]
-
-
-def _judgement(source: Path, out: Path, variant: str) -> str:
-    try:
-        seen = look(source)
-        folder = converted(seen, out, variant)[variant]
-    except HubbotError:
-        return "r"
-    verdict = judged(seen, folder).verdict
-    shutil.rmtree(out)
-    return "a" if verdict == "approved" else "X"
-
-
 def main() -> None:
-    """Print the tables, and write them where they cover every case."""
-    day = datetime.now(tz=UTC).date().isoformat()
-    if sys.argv[1:] == ["--matrix"]:
-        MATRIX.write_text(_printed(matrix(day)), encoding="utf-8")
-        return
+    """Print the rows of the model types named, or of all."""
     made = []
-    for row in rows(sys.argv[1:]):
+    for row in rows([one for one in cases() if not sys.argv[1:] or one.model_type in sys.argv[1:]]):
+        print(shown(row), flush=True)
         made.append(row)
-        print(f"{row.case:44} {row.hubbot:15} {row.hubbot_error:18} {row.stock:15} {row.stock_error}", flush=True)
     print(totals(made))
-    if not sys.argv[1:]:
-        TABLE.write_text(as_table(made, day), encoding="utf-8")
-        README.write_text(written(README.read_text("utf-8"), as_summary(made, day)), encoding="utf-8")
-
-
-def _printed(lines: Iterable[str]) -> str:
-    shown = []
-    for line in lines:
-        shown.append(line)
-        print(line, flush=True)
-    return "\n".join(shown) + "\n"
 
 
 if __name__ == "__main__":

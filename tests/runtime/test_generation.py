@@ -6,7 +6,7 @@ from hubbot.errors import SmokeFailed
 from hubbot.runtime.generation import Speaker
 from tests.checkpoints_on_disk import converted, look
 
-OWL = Path(__file__).parents[2] / "hubbot" / "devhub" / "speakers" / "owl"
+OWL = Path(__file__).parents[2] / "hubbot" / "devhub" / "demo_models" / "owl"
 
 
 @pytest.fixture(scope="module")

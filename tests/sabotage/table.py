@@ -1,10 +1,9 @@
-"""Every sabotage, and the table of which gate caught it: written into README.md beside this file.
+"""Every sabotage, and the table of which gate caught it: README.md beside this file.
 
-python -m tests.sabotage.table --write
+`python -m tests.refresh` writes it.
 """
 
-import argparse
-import sys
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +27,7 @@ HEAD = """# Sabotage
 
 Good artifacts are broken on purpose, plausibly: index and hashes are made to agree with the damage, except
 where the table says otherwise. The referee refuses every one of them, by a finding that names what is wrong and
-where. This file is written by `python -m tests.sabotage.table --write`, and a test holds it current.
+where. This file is written by `python -m tests.refresh`, and a test holds it current.
 
 {count} mutations, {refused} refused.
 """
@@ -81,16 +80,8 @@ def render() -> Iterator[str]:
     yield from lines
 
 
-def main() -> None:
-    """Print the table, or write it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true")
-    text = "\n".join(render()) + "\n"
-    if parser.parse_args().write:
-        README.write_text(text, encoding="utf-8")
-    else:
-        sys.stdout.write(text)
-
-
-if __name__ == "__main__":
-    main()
+def is_complete(text: str) -> bool:
+    """Say whether README.md has a row for every sabotage, and no other, under its head."""
+    named = re.findall(r"^\| (?!mutation )(.*?) \| ", text, re.MULTILINE)
+    head = HEAD.format(count=len(SABOTAGES), refused=len(SABOTAGES))
+    return named == [sabotage.name for sabotage in SABOTAGES] and text.startswith(head)

@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_refused_before_the_first_byte(
 ) -> None:
     needed = sum(file.size for file in wanted(checkpoint)) + 1000
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 0, needed - 1))
-    with pytest.raises(OutOfRoom, match=r"need .* more, the disk has") as caught:
+    with pytest.raises(OutOfRoom, match=r"needs .* more on the disk") as caught:
         fetch(checkpoint, site.client(), tmp_path / "to", room_for=1000, progress=quiet)
     assert site.faults.count() == 0
     assert caught.value.where == str(tmp_path / "to")

@@ -10,7 +10,7 @@ from hubbot.steps.smoke import PROMPTS, smoke
 from tests.checkpoints_on_disk import Workshop, converted, look, rewrite
 from tests.sabotage.bench import Broken
 
-SPEAKER = Path(__file__).parents[2] / "hubbot" / "devhub" / "speakers" / "owl"
+SPEAKER = Path(__file__).parents[2] / "hubbot" / "devhub" / "demo_models" / "owl"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hubbot.devhub.demo_repos import Exhibit
+from hubbot.devhub.demo_repos import DemoRepo
 from hubbot.engine.writer import WeightWriter
 from hubbot.errors import HubUnavailable, RepoMissing, kinds
 from hubbot.lifecycle import Job, Stage, State
@@ -161,7 +161,7 @@ def test_a_bad_checkpoint_ends_where_it_belongs(
 
 @pytest.mark.parametrize(("name", "state"), [("Hare-dense", State.SKIPPED), ("Fox-8x-MoE-broken", State.PARKED)])
 def test_the_exhibits_that_are_not_to_be_converted(
-    site: Site, exhibits: dict[str, Exhibit], tmp_path: Path, name: str, state: State
+    site: Site, exhibits: dict[str, DemoRepo], tmp_path: Path, name: str, state: State
 ) -> None:
     site.embedded.seed(f"fables/{name}", exhibits[name].folder)
     with bot(site.client(), settings(tmp_path / "data")) as opened:
@@ -177,7 +177,7 @@ def test_the_exhibits_that_are_not_to_be_converted(
 
 
 def test_only_headers_are_read_of_what_is_refused(
-    site: Site, exhibits: dict[str, Exhibit], tmp_path: Path
+    site: Site, exhibits: dict[str, DemoRepo], tmp_path: Path
 ) -> None:
     site.embedded.seed("fables/Hare", exhibits["Hare-dense"].folder)
     with bot(site.client(), settings(tmp_path / "data")) as opened:

@@ -100,7 +100,7 @@ def _transposing_square_experts(shape: Any) -> Any:
 def test_a_bug_in_how_slices_are_shaped_is_caught(
     seeded: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[[Any], Any], variant: str
 ) -> None:
-    monkeypatch.setattr(apply_view, "shape", plant(apply_view.shape))
+    monkeypatch.setattr(apply_view, "apply", plant(apply_view.apply))
     error = assert_refused(seeded, tmp_path / "data", variant=variant)
     assert error["kind"] == "ValueMismatch"
 
@@ -137,9 +137,9 @@ def test_a_bug_in_the_quantization_is_caught(
         made = original(raw, dtype, encodings)
         for parts in made:
             if "biases" in parts:  # one code too high everywhere
-                biases = floats.widen(parts["biases"], "BF16") + floats.widen(parts["scales"], "BF16")
+                biases = floats.to_float32(parts["biases"], "BF16") + floats.to_float32(parts["scales"], "BF16")
                 changed: Any = parts
-                changed["biases"] = floats.narrow(biases, "BF16")
+                changed["biases"] = floats.from_float32(biases, "BF16")
         return made
 
     monkeypatch.setattr(quantize, "encode", planted)

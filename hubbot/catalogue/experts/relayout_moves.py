@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hubbot.catalogue.experts import relayout_forms
+from hubbot.catalogue.experts.expert_layouts import read_name, spelled
+from hubbot.catalogue.experts.orientation import Shape
 from hubbot.catalogue.experts.relayout_forms import Form, Place
-from hubbot.catalogue.experts.relayout_matrices import ExpertLayer, Shape, expert_layers
+from hubbot.catalogue.experts.relayout_sources import ExpertLayer, expert_layers
 from hubbot.catalogue.experts.transformers_names import naming_of, renamed
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import IncompleteCover, UnknownPacking
@@ -36,7 +38,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rearrangement:
-    """A whole checkpoint in the form called `to`; `layers` are those with experts, as they are now."""
+    """A whole checkpoint in the form of row `to`; `layers` are as they stand, `form` is what the first becomes."""
 
     to: str
     form: Form
@@ -45,14 +47,16 @@ class Rearrangement:
 
 
 def rearrangement(checkpoint: Checkpoint, to: str) -> Rearrangement:
-    """Return the checkpoint's tensors in form `to`, in the order of the source's files.
+    """Return the checkpoint's tensors in the form of row `to`, one of TARGETS, in the order of the source's files.
 
     Raises the verdicts of errors.py, naming layer and expert, where the experts are not all there in one form.
     """
     layers = expert_layers(checkpoint)
-    form = _form(checkpoint, next(iter(layers.values())), to)
-    outputs = tuple(_outputs(checkpoint, layers, form, to))
+    # A tower beside the decoder may keep biases where the decoder has none.
+    forms = {prefix: _form(checkpoint, layer, to) for prefix, layer in layers.items()}
+    outputs = tuple(_outputs(checkpoint, layers, forms, to))
     _check_names(outputs)
+    form = next(iter(forms.values()))
     return Rearrangement(to=to, form=form, layers=tuple(layers.values()), outputs=outputs)
 
 
@@ -60,7 +64,7 @@ def _form(checkpoint: Checkpoint, layer: ExpertLayer, to: str) -> Form:
     form = relayout_forms.target(to, naming_of(checkpoint.model_type), frozenset(layer.shapes))
     for projection in layer.shapes:
         if projection not in form.parts and relayout_forms.pair_of(projection) not in form.parts:
-            raise IncompleteCover(f"form {to} has no place for {projection}", where=layer.home)
+            raise IncompleteCover(f"form {spelled(to)} has no place for {projection}", where=layer.home)
     if any(layer.dtypes[gate] != layer.dtypes[up] for gate, up in _pairs(form)):
         raise UnknownPacking("gate and up are stored in two dtypes and cannot share a tensor", where=layer.home)
     return form
@@ -73,11 +77,13 @@ def _pairs(form: Form) -> Iterator[tuple[str, str]]:
             yield gate, up
 
 
-def _outputs(checkpoint: Checkpoint, layers: Mapping[str, ExpertLayer], form: Form, to: str) -> Iterator[Output]:
+def _outputs(
+    checkpoint: Checkpoint, layers: Mapping[str, ExpertLayer], forms: Mapping[str, Form], to: str
+) -> Iterator[Output]:
     naming, done = naming_of(checkpoint.model_type), set()
     on_hub = relayout_forms.has_hub_names(to, naming)
     for tensor in sorted(checkpoint.tensors.values(), key=lambda tensor: (tensor.shard, tensor.start)):
-        found = relayout_forms.read(tensor.name)
+        found = read_name(tensor.name)
         if found is None:
             name = renamed(naming, tensor.name, on_hub=on_hub)
             yield Output(name=name, dtype=tensor.dtype, shape=tensor.shape, source=tensor.name, pieces=())
@@ -85,7 +91,7 @@ def _outputs(checkpoint: Checkpoint, layers: Mapping[str, ExpertLayer], form: Fo
             done.add(found.prefix)
             layer = layers[found.prefix]
             home = renamed(naming, f"{layer.home}.experts", on_hub=on_hub).removesuffix(".experts")
-            yield from _experts(layer, form, home)
+            yield from _experts(layer, forms[found.prefix], home)
 
 
 def _experts(layer: ExpertLayer, form: Form, home: str) -> Iterator[Output]:

@@ -21,3 +21,19 @@ GROUPED: Mapping[str, Any] = {
     "n_group": 1,
     "topk_group": 1,
 }
+# And of those whose attention compresses keys and values into a latent (MLA), after DeepSeek-V3.
+LATENT: Mapping[str, Any] = {
+    **GROUPED,
+    "norm_topk_prob": True,
+    "moe_layer_freq": 1,
+    "rope_theta": 10000.0,
+}
+# Of latent attention where the router takes the best experts of all.
+GREEDY_LATENT: Mapping[str, Any] = {
+    "n_group": 1,
+    "topk_group": 1,
+    "routed_scaling_factor": 1.0,
+    "first_k_dense_replace": 0,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10000.0,
+}

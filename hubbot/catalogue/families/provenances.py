@@ -60,3 +60,10 @@ ONE_GROUP = Limit(
     values=(None, 1),
     reason="mlx-lm masks the experts of excluded groups with 0 where transformers uses minus infinity",
 )
+UNTIED = Limit(values=(False,), reason="transformers keeps an output layer of its own for this family")
+
+# Of model types that are recognised and not converted.
+MAPPED = Provenance(order=None, source="transformers 5.23 conversion_mapping and experts' modules")
+MAPPED_GATE_FIRST = Provenance(order="concatenated", source=MAPPED.source)
+BY_CLASS = Provenance(order=None, source="mlx-lm 0.32.2's class")
+UNPROVEN = "mlx-lm has a class, but transformers 5.23 builds no model of this type to prove it against"

@@ -19,43 +19,57 @@ EXPERT_NAMES: Mapping[str, str] = {"gate": "gate_proj", "up": "up_proj", "down":
 class Family:
     """A model type and the mlx-lm class that computes the same function.
 
-    `blocks` are the names a layer's MoE block has on disk, `runtime_block` its name in the class. `defaults`
-    are the values that the transformers 5.23 config class gives to fields a config.json may omit. `layouts`
-    maps a row of the layout catalogue to the order of gate and up in it and the evidence for that; a row that
-    is not listed is ambiguous for this family. `always` says what the class does whatever the config says: the
-    statements of configs/statements.py, where it is not the plain thing. `limits` names fields that the class
-    reads but computes otherwise beyond certain values. `renames` are (pattern, replacement) for tensors beside
-    the experts, `expert_module` is what the class calls its stacked experts. `reference` names the committed
-    transformers reference. `extension` is hubbot's own class where mlx-lm's computes something
-    else. `expert_names` says what the class calls each projection. `reshapes` are the tensors beside the experts
-    that are not taken over as they stand. `default_source` names whose config class `defaults` quotes.
+    The class:
+    - `runtime` is the module of mlx-lm that holds it; `extension` is hubbot's own class where mlx-lm's computes
+      something else. `runtime_type` is the model type it is loaded by where that is not the module's name.
+    - `blocks` are the names of a layer's MoE block on disk, `runtime_block` its name in the class;
+      `expert_module` and `expert_names` are what the class calls its stacked experts and their projections.
+    - `renormalises_one_expert`: True where the class makes the weight of a single chosen expert 1, with the
+      renormalisation of its config switched on where it has one; False where it leaves the weight as it is. A
+      test runs the class and measures it.
+    - `limits` are fields that the class reads but computes otherwise beyond certain values.
 
-    How its config is read: `text_args` is the class ("module.Class") of the text decoder's fields where the
-    model keeps them in text_config, `text_type` the model type written there. `derived` are fields worked out
-    of other keys and never taken over as they stand, `fixed` those with one value and the reason. With
-    `keeps_rope_parameters` the class reads that dictionary itself, and in it the keys `rope_reads` beside those
-    of mlx-lm's rope; `unscaled_rope` is what stands for no scaling. `rope_drift` is how many radians a token may
-    be rotated otherwise than by the source's yarn where that does not truncate its ramp; it is recorded.
-    `rope_is_scaled` says that transformers scales it where a config says nothing, `rope_kinds` which kinds of
-    scaling the class computes. `unread` are keys of published configs that transformers does not read: of those
-    no twin can be built. `writes` are keys of the written config beside the fields; `runtime_type` is the model
-    type it is loaded by, where that is not the class's own name, `source_type` the one by which transformers
-    computes this family, where it has no class of the same name.
+    The tensors:
+    - `layouts` maps a row of the layout catalogue to the order of gate and up in it and the evidence for that;
+      a row that is not listed is ambiguous for this family.
+    - `renames` are (pattern, replacement) for tensors beside the experts; `reshapes` are those of them that are
+      not taken over as they stand.
+
+    The config:
+    - `defaults` are the values that transformers' config class gives to fields a config.json may leave out;
+      sizes that every config states are not among them. `default_source` says whose config class it is.
+    - `always` says what the class does whatever the config says, where that is not the plain thing: the
+      statements of configs/statements.py. A key that states the same has no effect; lists of keys stand in no row.
+    - `unread` are keys of published configs that transformers does not read, so that no twin can be built.
+    - `derived` are fields worked out of other keys and never taken over as they stand; `fixed` are those with
+      one value, and the reason; `derived_head_dim` says that a missing head_dim is hidden_size / heads.
+    - `text_args` is the class ("module.Class") of the text decoder's fields where the model keeps them in
+      text_config, `text_type` the model type written there. `writes` are keys written beside the fields.
+    - `keeps_rope_parameters`: the class reads that dictionary itself, and in it the keys `rope_reads` beside
+      those of mlx-lm's rope. `rope_kinds` are the kinds of scaling it computes, `unscaled_rope` is what stands for
+      no scaling. `rope_is_scaled`: transformers scales it where a config says nothing. `rope_drift` is how many
+      radians a token may be rotated otherwise than by the source's yarn where that does not truncate its ramp.
+
+    In transformers:
+    - `transformers_type` is the model type of the config class where transformers has none of this name.
+    - `module_names` are fragments of names on the Hub and what transformers' modules say instead; the first that
+      fits counts.
     """
 
     model_type: str
     runtime: str
     blocks: tuple[str, ...]
     runtime_block: str
+    renormalises_one_expert: bool
     layouts: Mapping[str, "Provenance"]
     defaults: Mapping[str, Any]
     derived_head_dim: bool = False
+    always: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, "Limit"] = field(default_factory=dict)
     renames: tuple[tuple[str, str], ...] = ()
     expert_module: str = "switch_mlp"
     expert_names: Mapping[str, str] = field(default_factory=lambda: EXPERT_NAMES)
     reshapes: tuple[Reshape, ...] = ()
-    reference: str
     extension: "Extension | None" = None
     default_source: str = "transformers 5.23"
     text_args: str | None = None
@@ -71,8 +85,8 @@ class Family:
     unread: tuple[str, ...] = ()
     writes: Mapping[str, Any] = field(default_factory=dict)
     runtime_type: str | None = None
-    always: Mapping[str, Any] = field(default_factory=dict)
-    source_type: str | None = None
+    transformers_type: str | None = None
+    module_names: tuple[tuple[str, str], ...] = ()
 
     @property
     def written_type(self) -> str:
@@ -83,6 +97,66 @@ class Family:
     def model_file(self) -> str | None:
         """Return the file of hubbot's own that runs this family, or None where mlx-lm's class does."""
         return self.extension.file if self.extension else None
+
+    @property
+    def naming(self) -> "Naming":
+        """Return how the Hub and transformers name and order the experts."""
+        return _naming(self.layouts, self.module_names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """A model type that hubbot knows of and does not convert.
+
+    `layouts` are rows of the layout catalogue with what is known of them, empty where no row reads its experts;
+    an order of gate and up that stands there is proven by the source cited. `reason` says what is in the way
+    where mlx-lm has a class for it; any other waits for one.
+    """
+
+    model_type: str
+    layouts: Mapping[str, "Provenance"]
+    reason: str = "no reference made by transformers is committed"
+
+    @property
+    def naming(self) -> "Naming | None":
+        """Return how the Hub and transformers name and order the experts, None where no order is proven."""
+        naming = _naming(self.layouts, ())
+        return naming if naming.order else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """How transformers 5 keeps a model type's experts: derived from its row, never from shapes.
+
+    `row` of the layout catalogue is that of its experts on the Hub where each has a tensor (None: they never
+    do). `order` says how gate and up share a tensor (None: unknown, or there is no gate). `pairs` are fragments
+    of names on the Hub and what transformers' modules say instead; the first that fits counts. `is_gated` says
+    whether the experts have a gate.
+    """
+
+    row: str | None
+    order: str | None
+    pairs: tuple[tuple[str, str], ...] = ()
+    is_gated: bool = True
+
+
+# Layouts with a tensor for each expert: what transformers' modules call the same, and those whose gate and up
+# share a tensor as its modules keep them.
+_PER_EXPERT: Mapping[str, str] = {
+    "per_expert": "per_expert",
+    "per_expert_w": "per_expert_w",
+    "gateless": "per_expert",
+}
+_FUSED = ("stacked_fused", "stacked_fused_transposed", "granite_fused")
+
+
+def _naming(layouts: Mapping[str, "Provenance"], pairs: tuple[tuple[str, str], ...]) -> Naming:
+    return Naming(
+        row=next((row for key, row in _PER_EXPERT.items() if key in layouts), None),
+        order=next((layouts[key].order for key in _FUSED if key in layouts), None),
+        pairs=pairs,
+        is_gated=not layouts.keys() & {"gateless", "stacked_gateless"},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +176,8 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Naming:
-    """The lists that name each of `kinds` at least once, as values of a limit."""
+class Including:
+    """The lists that include each of `kinds` at least once, as values of a limit."""
 
     kinds: frozenset[str]
 

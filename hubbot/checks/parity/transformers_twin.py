@@ -15,11 +15,10 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
+from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.errors import NoRuntime
 from hubbot.runtime.probe import Run
 
-# The same class under another name, where transformers has none of that name.
-SAME_CLASS: Mapping[str, str] = {"kimi_k2": "deepseek_v3"}
 # Keys that would make a class load code, unpack weights or answer in another dtype.
 LEFT_OUT = frozenset(
     {"auto_map", "quantization_config", "quantization", "dtype", "torch_dtype", "_name_or_path", "model_file"}
@@ -96,7 +95,7 @@ class TransformersTwin:
 def _build(config: Mapping[str, Any]) -> Any:
     kind = str(config.get("model_type"))
     try:
-        base = AutoConfig.for_model(SAME_CLASS.get(kind, kind))
+        base = AutoConfig.for_model(_transformers_type(kind))
     except ValueError as error:
         raise NoRuntime(f"transformers {transformers.__version__} has no class for {kind}") from error
     values = {key: value for key, value in config.items() if key not in LEFT_OUT and key != "model_type"}
@@ -104,6 +103,12 @@ def _build(config: Mapping[str, Any]) -> Any:
     options = {"dtype": torch.float32, "attn_implementation": "eager", "experts_implementation": "eager"}
     network = _class_of(made, kind)(made, **options)
     return network.eval()
+
+
+def _transformers_type(kind: str) -> str:
+    """Return the model type under which transformers has the class."""
+    family = BY_MODEL_TYPE.get(kind)
+    return (family.transformers_type if family else None) or kind
 
 
 def _untagged(value: Any) -> Any:

@@ -12,8 +12,9 @@ import numpy as np
 
 from hubbot.catalogue import resolution
 from hubbot.catalogue.experts import expert_layouts
+from hubbot.catalogue.experts.completeness import Experts
 from hubbot.catalogue.experts.expert_layouts import ExpertTensor
-from hubbot.catalogue.experts.expert_sets import Experts, geometry_of
+from hubbot.catalogue.experts.orientation import geometry_of
 from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.reshapes import Reshaped, reshaped

@@ -15,8 +15,8 @@ from hubbot.catalogue.families import Family
 from hubbot.catalogue.variants.roles import role_of
 from hubbot.checks.readers.artifact_parameters import StoredParameter, StoredParameters
 from hubbot.errors import CorruptConfig, HubbotError
+from hubbot.files.digests import sha256_of
 from hubbot.finishing import ABOUT, CONFIG, INDEX
-from hubbot.folders import digest
 from hubbot.runtime import loading
 
 GATE = "structure"
@@ -213,7 +213,7 @@ def hash_files(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and not _OTHERS.match(name) and not _is_leftover(path):
-            found[name] = digest(path, name).sha256 or ""
+            found[name] = sha256_of(path)
     return found
 
 

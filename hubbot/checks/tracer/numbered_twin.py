@@ -12,7 +12,8 @@ from typing import Any
 from hubbot.catalogue import packings, resolution, runtimes
 from hubbot.catalogue.configs.nesting import TEXT, decoder
 from hubbot.catalogue.experts import expert_layouts
-from hubbot.catalogue.experts.expert_sets import Experts, geometry_of
+from hubbot.catalogue.experts.completeness import Experts
+from hubbot.catalogue.experts.orientation import geometry_of
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.tensors import without_drops
 from hubbot.checkpoints import Checkpoint, Repo, TensorInfo

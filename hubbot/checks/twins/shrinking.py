@@ -160,7 +160,7 @@ def _rotated_share(config: Config) -> float:
 
 
 def _fit_rope(config: Config, share: float) -> None:
-    """Cut what a rotary setting says of single frequencies to the width that is left, and rotary_dim to its share."""
+    """Cut what a rotary setting says of single frequencies to the width that is left, rotary_dim to its share."""
     width = _head_width(config)
     for rope in (config.get("rope_parameters"), config.get("rope_scaling")):
         if not isinstance(rope, dict):

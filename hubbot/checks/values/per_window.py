@@ -15,7 +15,7 @@ from hubbot.checks.readers.artifact_parameters import StoredParameters
 from hubbot.checks.readers.expected_parameters import Expectations
 from hubbot.checks.structure.gate import read_config
 from hubbot.checks.values.gate import check_values
-from hubbot.folders import digest
+from hubbot.files.digests import sha256_of
 from hubbot.progress import Progress
 from hubbot.runtime import loading
 
@@ -74,5 +74,5 @@ def judge_part(
     wanted = tuple(name for name in names if name in stored.by_name)
     findings = tuple(check_values(expected, stored, progress, only=wanted))
     files = {stored.files.tensors[part].shard for name in wanted for part in stored.stored_names(name)}
-    digests = {file: digest(folder / file, file).sha256 or "" for file in sorted(files)}
+    digests = {file: sha256_of(folder / file) for file in sorted(files)}
     return Judged(names=wanted, findings=findings, files=digests)

@@ -39,7 +39,10 @@ async def list_collections(request: Request) -> JSONResponse:
 
 
 async def create(request: Request) -> JSONResponse:
-    """POST /api/collections; a 409 names the slug of the one that has this title."""
+    """POST /api/collections; a 409 names the slug of the one that has this title.
+
+    Raises a 400 or 409 WireError.
+    """
     body = await read_object(request)
     account, hub = require_account(request), hub_of(request)
     owner, title = str(body.get("namespace") or account.name), str(body.get("title") or "").strip()
@@ -85,7 +88,7 @@ async def delete(request: Request) -> JSONResponse:
 
 
 async def add_item(request: Request) -> JSONResponse:
-    """POST /api/collections/{slug}/items."""
+    """POST /api/collections/{slug}/items. Raises a 400 or 409 WireError."""
     body = await read_object(request)
     item, note, hub = body.get("item"), body.get("note"), hub_of(request)
     if not isinstance(item, dict) or not isinstance(item.get("id"), str):

@@ -36,7 +36,7 @@ async def list_discussions(request: Request) -> JSONResponse:
 
 
 async def create(request: Request) -> JSONResponse:
-    """POST .../discussions."""
+    """POST .../discussions. Raises a 400 WireError."""
     body = await read_object(request)
     found = visit_to_open(request)
     author, title = found.author(), str(body.get("title") or "").strip()
@@ -79,7 +79,7 @@ async def rename(request: Request) -> JSONResponse:
 
 
 async def change_status(request: Request) -> JSONResponse:
-    """POST .../discussions/{num}/status."""
+    """POST .../discussions/{num}/status. Raises a 400 WireError."""
     body = await read_object(request)
     found, record = _find_to_change(request)
     if body.get("status") not in ("open", "closed"):
@@ -91,7 +91,10 @@ async def change_status(request: Request) -> JSONResponse:
 
 
 async def merge(request: Request) -> JSONResponse:
-    """POST .../discussions/{num}/merge: its files go onto the main branch in one commit."""
+    """POST .../discussions/{num}/merge: its files go onto the main branch in one commit.
+
+    Raises a 400 WireError.
+    """
     found, record = visit_to_write(request), _find(request)[1]
     if not record["isPullRequest"] or record["status"] == "merged":
         raise bad_request("Only an open pull request can be merged")

@@ -26,7 +26,7 @@ class _File(FileResponse):
 
 
 async def resolve(request: Request) -> Response:
-    """HEAD and GET /{id}/resolve/{rev}/{path}."""
+    """HEAD and GET /{id}/resolve/{rev}/{path}. Raises a 404 WireError."""
     found = visit_to_open(request)
     commit = found.commit(request.path_params["revision"])
     path = request.path_params["path"]

@@ -33,7 +33,7 @@ async def list_accepted(request: Request) -> JSONResponse:
 
 
 async def grant(request: Request) -> JSONResponse:
-    """POST .../user-access-request/grant: let a user in without being asked."""
+    """POST .../user-access-request/grant: let a user in without being asked. Raises a 400 WireError."""
     body = await read_object(request)
     found = visit_to_write(request)
     user = body.get("user")

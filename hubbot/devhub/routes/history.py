@@ -32,7 +32,10 @@ async def list_commits(request: Request) -> JSONResponse:
 
 
 async def super_squash(request: Request) -> JSONResponse:
-    """POST .../super-squash/{branch}: one commit without a parent takes the place of all."""
+    """POST .../super-squash/{branch}: one commit without a parent takes the place of all.
+
+    Raises a 404 WireError.
+    """
     body = await read_object(request)
     found = visit_to_write(request)
     branch = request.path_params["branch"]

@@ -45,7 +45,7 @@ async def check_access(request: Request) -> JSONResponse:
 
 
 async def user_overview(request: Request) -> JSONResponse:
-    """GET /api/users/{user}/overview."""
+    """GET /api/users/{user}/overview. Raises a 404 WireError."""
     for account in hub_of(request).accounts.values():
         if account.name == request.path_params["user"]:
             orgs = [{"id": org, "name": org, "fullname": org, "avatarUrl": ""} for org in account.orgs]

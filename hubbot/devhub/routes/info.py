@@ -14,7 +14,7 @@ from hubbot.devhub.wire_errors import bad_request
 
 
 async def repo_info(request: Request) -> JSONResponse:
-    """GET /api/{kind}/{id}[/revision/{rev}]; readable also where the files are gated."""
+    """GET /api/{kind}/{id}[/revision/{rev}]; readable also where the files are gated. Raises a 400 WireError."""
     found = visit(request)
     expand = asked_for(request, "expand")
     if unknown := unknown_expansions(expand):

@@ -23,7 +23,7 @@ _MOST_OBJECTS = 1000
 
 
 async def batch(request: Request) -> JSONResponse:
-    """POST /{id}.git/info/lfs/objects/batch."""
+    """POST /{id}.git/info/lfs/objects/batch. Raises a 400 WireError."""
     body = await read_object(request)
     found = _visit_to_transfer(request)
     objects = body.get("objects")
@@ -55,7 +55,7 @@ async def put_part(request: Request) -> Response:
 
 
 async def complete(request: Request) -> JSONResponse:
-    """POST the list of parts, after which they become the object."""
+    """POST the list of parts, after which they become the object. Raises a 400 WireError."""
     body = await read_object(request)
     hub, oid, size = _presigned(request)
     parts = body.get("parts")
@@ -69,7 +69,7 @@ async def complete(request: Request) -> JSONResponse:
 
 
 async def verify(request: Request) -> JSONResponse:
-    """POST the oid and size of an upload to learn whether it arrived."""
+    """POST the oid and size of an upload to learn whether it arrived. Raises a 404 WireError."""
     body = await read_object(request)
     found = _visit_to_transfer(request)
     entry = found.hub.blobs.find_large(sha256_name(body.get("oid")))

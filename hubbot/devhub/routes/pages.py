@@ -57,7 +57,7 @@ async def repo_page(request: Request) -> HTMLResponse:
 
 
 async def commit_page(request: Request) -> HTMLResponse:
-    """GET /{id}/commit/{sha}: what it changed."""
+    """GET /{id}/commit/{sha}: what it changed. Raises a 404 WireError."""
     found = visit(request)
     commit = found.commit(request.path_params["revision"])
     if commit.sha != request.path_params["revision"]:

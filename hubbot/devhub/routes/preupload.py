@@ -16,7 +16,7 @@ from hubbot.devhub.wire_errors import bad_request
 
 
 async def preupload(request: Request) -> JSONResponse:
-    """POST .../preupload/{rev}."""
+    """POST .../preupload/{rev}. Raises a 400 WireError."""
     body = await read_object(request)
     _found, _ref, head = visit_to_commit(request)
     files = body.get("files")

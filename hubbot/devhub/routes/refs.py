@@ -31,7 +31,7 @@ async def list_refs(request: Request) -> JSONResponse:
 
 
 async def create_branch(request: Request) -> JSONResponse:
-    """POST .../branch/{branch}."""
+    """POST .../branch/{branch}. Raises a 409 WireError."""
     body = await read_object(request)
     found = visit_to_write(request)
     name = ref_name(request.path_params["ref"])
@@ -45,7 +45,7 @@ async def create_branch(request: Request) -> JSONResponse:
 
 
 async def delete_branch(request: Request) -> JSONResponse:
-    """DELETE .../branch/{branch}."""
+    """DELETE .../branch/{branch}. Raises a 403 WireError."""
     found = visit_to_write(request)
     name = request.path_params["ref"]
     if name == MAIN:
@@ -57,7 +57,7 @@ async def delete_branch(request: Request) -> JSONResponse:
 
 
 async def create_tag(request: Request) -> JSONResponse:
-    """POST .../tag/{revision}: tags the revision with the name in the body."""
+    """POST .../tag/{revision}: tags the revision with the name in the body. Raises a 400 or 409 WireError."""
     body = await read_object(request)
     found = visit_to_write(request)
     if not isinstance(body.get("tag"), str):

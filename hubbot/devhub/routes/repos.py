@@ -41,7 +41,7 @@ async def delete(request: Request) -> JSONResponse:
 
 
 async def move(request: Request) -> JSONResponse:
-    """POST /api/repos/move."""
+    """POST /api/repos/move. Raises a 409 WireError."""
     body = await read_object(request)
     source, target = (_split(body, body.get(key)) for key in ("fromRepo", "toRepo"))
     hub = hub_of(request)
@@ -55,7 +55,7 @@ async def move(request: Request) -> JSONResponse:
 
 
 async def change_settings(request: Request) -> JSONResponse:
-    """PUT .../settings."""
+    """PUT .../settings. Raises a 400 WireError."""
     body = await read_object(request)
     found = visit_to_write(request)
     gated = body.get("gated", found.repo.gated or False)

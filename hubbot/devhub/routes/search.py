@@ -24,7 +24,7 @@ About = Mapping[str, Any]
 
 
 async def list_repos(request: Request) -> JSONResponse:
-    """GET /api/{kind}."""
+    """GET /api/{kind}. Raises a 400 WireError."""
     expand = asked_for(request, "expand")
     if unknown := unknown_expansions(expand):
         raise bad_request(f"Invalid expand: {', '.join(unknown)}")

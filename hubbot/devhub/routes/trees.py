@@ -25,7 +25,7 @@ _SAFE = {
 
 
 async def list_tree(request: Request) -> JSONResponse:
-    """GET .../tree/{rev}[/{path}]."""
+    """GET .../tree/{rev}[/{path}]. Raises a 404 WireError."""
     found = visit(request)
     commit = found.commit(request.path_params["revision"])
     folder = request.path_params.get("path", "").strip("/")

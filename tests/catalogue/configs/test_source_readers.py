@@ -12,7 +12,7 @@ WITHOUT_A_CLASS = {"hunyuan"}
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
 def test_every_family_but_those_of_vendors_code_alone_has_a_class_in_transformers(family: Family) -> None:
-    found = readers(family.source_type or family.model_type)
+    found = readers(family.transformers_type or family.model_type)
     assert (found is None) == (family.model_type in WITHOUT_A_CLASS)
     if found is not None:
         assert found.version == version("transformers")

@@ -1,4 +1,4 @@
-"""The written config.json is one that transformers' AutoConfig accepts; it says null only where a class needs it."""
+"""AutoConfig of the installed transformers accepts the written config.json; null is where a class needs it."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,19 +1,6 @@
 import pytest
 
-from hubbot.catalogue.experts.expert_layouts import BY_KEY
-from hubbot.catalogue.experts.transformers_names import NAMINGS, naming_of, order_in, renamed
-from hubbot.catalogue.families import FAMILIES
-
-
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
-def test_the_families_do_not_contradict_the_namings(family: object) -> None:
-    model_type, layouts = family.model_type, family.layouts  # type: ignore[attr-defined]
-    known = NAMINGS.get(model_type)
-    if known is not None and known.is_gated:
-        assert {found.order for found in layouts.values() if found.order} <= {known.order}
-        assert known.row is None or known.row in layouts
-        if known.row is None:
-            assert all("{e}" not in BY_KEY[key].parts["down"] for key in layouts)
+from hubbot.catalogue.experts.transformers_names import naming_of, order_in, renamed
 
 
 @pytest.mark.parametrize(
@@ -39,7 +26,7 @@ def test_a_name_is_changed_there_and_back(model_type: str, hub: str, module: str
 
 
 def test_a_fragment_is_whole_words() -> None:
-    assert renamed(NAMINGS["nemotron_h"], "model.backbones.x", on_hub=False) == "model.backbones.x"
+    assert renamed(naming_of("nemotron_h"), "model.backbones.x", on_hub=False) == "model.backbones.x"
 
 
 def test_a_model_type_that_nobody_knows_keeps_its_names() -> None:
@@ -55,9 +42,34 @@ def test_a_model_type_that_nobody_knows_keeps_its_names() -> None:
         ("granitemoe", "input_linear.weight", "concatenated"),
         ("hunyuan", "experts.{e}.gate_and_up_proj.weight", "up-first"),
         ("hunyuan", "experts.gate_up_proj", None),
+        ("qwen3_moe", "input_linear.weight", None),
         ("cohere2_moe", "experts.gate_up_proj", "concatenated"),
         ("never_heard_of", "experts.gate_up_proj", None),
     ],
 )
 def test_an_order_belongs_to_a_name_in_a_model_type(model_type: str, part: str, order: str | None) -> None:
     assert order_in(model_type, part) == order
+
+
+@pytest.mark.parametrize(
+    ("model_type", "row", "order", "is_gated"),
+    [
+        ("qwen3_moe", "per_expert", "concatenated", True),
+        ("mixtral", "per_expert_w", "concatenated", True),
+        ("gpt_oss", None, "interleaved", True),
+        ("granitemoe", None, "concatenated", True),
+        ("nemotron_h", "per_expert", None, False),
+        ("hunyuan", "per_expert", None, True),
+        ("cohere2_moe", "per_expert", "concatenated", True),
+    ],
+)
+def test_a_naming_follows_from_the_layouts_of_a_row(
+    model_type: str, row: str | None, order: str | None, *, is_gated: bool
+) -> None:
+    naming = naming_of(model_type)
+    assert naming is not None
+    assert (naming.row, naming.order, naming.is_gated) == (row, order, is_gated)
+
+
+def test_a_recognised_type_without_a_proven_order_is_not_known() -> None:
+    assert naming_of("hy_v3") is None

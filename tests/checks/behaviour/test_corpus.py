@@ -5,9 +5,9 @@ import pytest
 
 from hubbot.checks.behaviour.corpus import WINDOW, corpus_text, read_text
 from hubbot.errors import WrongUsage
-from hubbot.folders import digest
+from hubbot.files.digests import sha256_of
 
-SPEAKERS = Path(__file__).parents[3] / "hubbot" / "devhub" / "speakers"
+SPEAKERS = Path(__file__).parents[3] / "hubbot" / "devhub" / "demo_models"
 OWL, FOX = SPEAKERS / "owl", SPEAKERS / "fox"
 
 
@@ -38,7 +38,7 @@ def test_another_text_can_be_read_and_is_named_with_its_hash(tmp_path: Path) -> 
     corpus = tmp_path / "own.txt"
     corpus.write_text("A fox met a hen. " * 100)
     text = read_text(FOX, corpus, tokens=512, vocabulary=768, context=64)
-    assert (text.name, text.sha256) == ("own.txt", digest(corpus, "own.txt").sha256)
+    assert (text.name, text.sha256) == ("own.txt", sha256_of(corpus))
     assert text.obstacle is None
 
 

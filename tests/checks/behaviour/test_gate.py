@@ -17,7 +17,7 @@ from hubbot.checks.behaviour.corpus import read_text
 from hubbot.checks.behaviour.gate import Examinee, Outcome, check_behaviour
 from hubbot.checks.referee import described
 from hubbot.checks.referee_run import examinee_of
-from hubbot.devhub.demo_repos import write_exhibits
+from hubbot.devhub.demo_repos import write_demo_repos
 from hubbot.runtime import layerwise
 from tests.checkpoints_on_disk import (
     CONVERTIBLE,
@@ -53,7 +53,7 @@ def only(outcome: Outcome) -> Finding:
 def speaker(tmp_path_factory: pytest.TempPathFactory) -> tuple[Source, dict[str, Path], Path]:
     """A small trained model, three variants of it, and a text that it knows."""
     root = tmp_path_factory.mktemp("speaker")
-    exhibits = {exhibit.repo_id: exhibit.folder for exhibit in write_exhibits(root / "exhibits")}
+    exhibits = {exhibit.repo_id: exhibit.folder for exhibit in write_demo_repos(root / "exhibits")}
     source = look(exhibits["fables/Fox-8x-MoE-per-expert"])
     corpus = root / "stories.txt"
     corpus.write_text(STORIES * 60)

@@ -260,14 +260,14 @@ def _square_transposed(raw: Any) -> Any:
 def test_slices_shaped_wrongly(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, name: str, plant: Callable[[Any], Any], told: str
 ) -> None:
-    original = apply_view.shape
+    original = apply_view.apply
 
     def planted(read: Any, area: Any, part: Slice, sources: Any) -> Any:
         raw, dtype = original(read, area, part, sources)
         is_expert = part.move.role == "expert" and raw.ndim == 3
         return (np.ascontiguousarray(plant(raw)) if is_expert else raw), dtype
 
-    monkeypatch.setattr(apply_view, "shape", planted)
+    monkeypatch.setattr(apply_view, "apply", planted)
     findings = mapping(failures(checked(workshop.source(name))))
     assert {subject.partition(",")[0] for subject in findings} == {
         EXPERTS.format(layer, part) for layer in (0, 1) for part in ("gate", "up", "down")

@@ -19,7 +19,7 @@ from tests.reference.checkpoints import case
 
 __all__ = ["workshop"]
 
-OWLS = Path(__file__).parents[3] / "hubbot" / "devhub" / "speakers" / "owl"
+OWLS = Path(__file__).parents[3] / "hubbot" / "devhub" / "demo_models" / "owl"
 FAMILIES = {"jamba/orig": "jamba.py", "ernie4_5_moe/v5": "ernie4_5_moe.py", "hunyuan/fused/orig": "hunyuan.py"}
 
 

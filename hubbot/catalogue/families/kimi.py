@@ -1,0 +1,148 @@
+"""Kimi (Moonshot AI): K2 on the class of DeepSeek-V3, and Kimi-Linear.
+
+A row knows one model type; it never reads a checkpoint.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hubbot.catalogue.configs.derivations import Derived
+from hubbot.catalogue.families.defaults import COMMON, LATENT
+from hubbot.catalogue.families.provenances import (
+    BY_CLASS,
+    MAPPED,
+    MAPPED_GATE_FIRST,
+    MIXTRAL_FUSED,
+    MIXTRAL_PER_EXPERT,
+    MLX,
+    PER_EXPERT,
+    QWEN_FUSED,
+    UNPROVEN,
+    UNTIED,
+)
+from hubbot.catalogue.families.row import Family, Recognised
+from hubbot.catalogue.reshapes import (
+    GROUPED_BIAS,
+    JOINED_CONVOLUTIONS,
+    LATENT_HEADS,
+    LATENT_NORMS,
+    Piece,
+    Reshape,
+    transposed,
+)
+
+
+def _linear_attention(config: Mapping[str, Any]) -> Derived | None:
+    """Kimi-Linear's linear_attn_config, with layers counted from 1; transformers 5 spells it out flat."""
+    nested, kinds = config.get("linear_attn_config"), config.get("layer_types")
+    if isinstance(nested, Mapping):
+        return Derived(value=dict(nested), keys=("linear_attn_config",))
+    names = ("linear_head_dim", "linear_num_heads", "linear_conv_kernel_dim")
+    # mlx-lm's class looks for the first layer of each kind, so both must be there.
+    if not isinstance(kinds, list) or set(kinds) != {"full_attention", "linear_attention"}:
+        return None
+    if not all(isinstance(config.get(name), int) for name in names):
+        return None
+    value = {
+        "full_attn_layers": [n for n, kind in enumerate(kinds, 1) if kind == "full_attention"],
+        "kda_layers": [n for n, kind in enumerate(kinds, 1) if kind == "linear_attention"],
+        "head_dim": config["linear_head_dim"],
+        "num_heads": config["linear_num_heads"],
+        "short_conv_kernel_size": config["linear_conv_kernel_dim"],
+    }
+    return Derived(value=value, keys=("layer_types", *names))
+
+
+# Kimi-Linear's class keeps the convolutions of queries, keys and values in modules of their own.
+_CONVOLUTIONS = (
+    Reshape(
+        pattern=r"(.*\.[qkv]_conv)1d\.weight",
+        pieces=(Piece(name=r"\1.conv.weight", steps=transposed),),
+        reason="torch stores convolutions [out, in, width], MLX [out, width, in] (models/kimi_linear.py)",
+    ),
+    Reshape(
+        pattern=r"(.*)\.conv1d\.weight",
+        pieces=tuple(
+            Piece(name=rf"\1.{part}_conv.conv.weight", steps=transposed, part=(number, 3))
+            for number, part in enumerate("qkv")
+        ),
+        reason=JOINED_CONVOLUTIONS.reason,
+    ),
+)
+
+FAMILIES: tuple[Family, ...] = (
+    # DeepSeek-V3 with other numbers; its own name would hide the tokenizer's class.
+    Family(
+        model_type="kimi_k2",
+        runtime="deepseek_v3",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        renormalises_one_expert=False,
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"attention": "latent", "scores": "sigmoid", "selection": "biased", "rope": "neighbours"},
+        defaults={
+            **COMMON,
+            **LATENT,
+            "n_group": 8,
+            "topk_group": 4,
+            "rms_norm_eps": 1e-6,
+            "first_k_dense_replace": 3,
+            "kv_lora_rank": 512,
+            "n_shared_experts": 1,
+            "num_experts_per_tok": 8,
+            "num_key_value_heads": 128,
+            "q_lora_rank": 1536,
+            "qk_nope_head_dim": 128,
+            "qk_rope_head_dim": 64,
+            "routed_scaling_factor": 2.5,
+            "v_head_dim": 128,
+        },
+        reshapes=(LATENT_HEADS, GROUPED_BIAS),
+        transformers_type="deepseek_v3",
+    ),
+    Family(
+        model_type="kimi_linear",
+        runtime="kimi_linear",
+        blocks=("block_sparse_moe", "mlp"),
+        runtime_block="mlp",
+        renormalises_one_expert=False,
+        layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
+        always={"attention": "latent", "rope": "none", "scores": "sigmoid", "selection": "biased"},
+        defaults={
+            **COMMON,
+            "rope_theta": 10000.0,
+            "mla_use_nope": True,
+            "moe_router_activation_func": "sigmoid",
+            "moe_renormalize": True,
+            "moe_layer_freq": 1,
+            "use_grouped_topk": True,
+            "num_expert_group": 1,
+            "topk_group": 1,
+            "first_k_dense_replace": 1,
+            "rms_norm_eps": 1e-5,
+            "kv_lora_rank": 512,
+            "num_key_value_heads": 32,
+            "qk_nope_head_dim": 128,
+            "qk_rope_head_dim": 64,
+            "routed_scaling_factor": 2.446,
+            "v_head_dim": 128,
+        },
+        derived={"linear_attn_config": _linear_attention},
+        limits={"tie_word_embeddings": UNTIED},
+        renames=(
+            (r"\.block_sparse_moe\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),
+            (r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),
+            (r"\.forget_gate\.", "."),
+        ),
+        reshapes=(LATENT_HEADS, *_CONVOLUTIONS, GROUPED_BIAS, *LATENT_NORMS),
+        module_names=(
+            ("block_sparse_moe.experts", "mlp.experts"),
+            ("block_sparse_moe.gate", "mlp.gate"),
+            ("block_sparse_moe.shared_experts", "mlp.shared_experts"),
+        ),
+    ),
+)
+RECOGNISED: tuple[Recognised, ...] = (
+    Recognised(model_type="kimi_k25", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
+    Recognised(model_type="kimi_k3", layouts={"per_expert": BY_CLASS}, reason=UNPROVEN),
+)

@@ -1,0 +1,164 @@
+"""Qwen (Alibaba): Qwen2 and Qwen3 MoE, Qwen3-VL, and Qwen3-Next and 3.5 with gated delta nets.
+
+A row knows one model type; it never reads a checkpoint.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hubbot.catalogue.families.defaults import COMMON
+from hubbot.catalogue.families.provenances import (
+    MAPPED,
+    MAPPED_GATE_FIRST,
+    MLX,
+    NATIVE_FUSED,
+    PER_EXPERT,
+    QWEN3_VL,
+    QWEN3_VL_TRANSPOSED,
+    QWEN_FUSED,
+)
+from hubbot.catalogue.families.row import Family, Limit, Recognised
+from hubbot.catalogue.reshapes import CONVOLUTION, plus_one
+
+_AROUND_ZERO = plus_one(
+    r".*(?:input_layernorm|post_attention_layernorm|model\.norm|\.q_norm|\.k_norm)\.weight",
+    "Qwen3-Next stores its norms less one (transformers 5.23, Qwen3NextRMSNorm); mlx-lm's class multiplies them",
+)
+_GATED_DELTA_DEFAULTS: Mapping[str, Any] = {
+    **COMMON,
+    "norm_topk_prob": True,
+    "decoder_sparse_step": 1,
+    "linear_conv_kernel_dim": 4,
+    "full_attention_interval": 4,
+    "partial_rotary_factor": 0.25,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10000.0,
+}
+_GATED_DELTA: dict[str, Any] = {
+    "always": {"qk_norm": "per_head", "attention_gate": "elementwise"},
+    "blocks": ("mlp",),
+    "runtime_block": "mlp",
+    "renormalises_one_expert": True,
+    "derived_head_dim": True,
+    "reshapes": (CONVOLUTION, _AROUND_ZERO),
+}
+_QWEN_35: dict[str, Any] = {
+    **_GATED_DELTA,
+    "runtime": "qwen3_5_moe",
+    "layouts": {"per_expert": PER_EXPERT, "stacked_fused": NATIVE_FUSED, "mlx_switch": MLX},
+    "defaults": {
+        **_GATED_DELTA_DEFAULTS,
+        "intermediate_size": 0,
+        "head_dim": 256,
+        "num_experts_per_tok": 8,
+        "num_key_value_heads": 2,
+    },
+    "text_args": "qwen3_5.TextModelArgs",
+    "text_type": "qwen3_5_moe_text",
+}
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        model_type="qwen2_moe",
+        runtime="qwen2_moe",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        renormalises_one_expert=False,
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"renormalised": False, "dense_layers": "none", "qkv_bias": True},
+        defaults={
+            **COMMON,
+            "num_key_value_heads": 16,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 10000.0,
+            "num_experts_per_tok": 4,
+        },
+    ),
+    Family(
+        model_type="qwen3_moe",
+        runtime="qwen3_moe",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        renormalises_one_expert=True,
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"qk_norm": "per_head"},
+        defaults={
+            **COMMON,
+            "decoder_sparse_step": 1,
+            "mlp_only_layers": [],
+            "norm_topk_prob": False,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 10000.0,
+            "num_experts_per_tok": 8,
+            "num_key_value_heads": 4,
+        },
+        derived_head_dim=True,
+    ),
+    Family(
+        model_type="qwen3_vl_moe",
+        runtime="qwen3_vl_moe",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        renormalises_one_expert=True,
+        layouts={"stacked_fused": QWEN3_VL, "stacked_fused_transposed": QWEN3_VL_TRANSPOSED, "mlx_switch": MLX},
+        text_args="qwen3_moe.ModelArgs",
+        text_type="qwen3_vl_moe_text",
+        always={"qk_norm": "per_head"},
+        defaults={
+            **COMMON,
+            "decoder_sparse_step": 1,
+            "mlp_only_layers": [],
+            "norm_topk_prob": True,  # transformers' class always renormalises
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 500000.0,
+            "num_experts_per_tok": 4,
+            "num_key_value_heads": 16,
+        },
+        derived_head_dim=True,
+        limits={
+            "tie_word_embeddings": Limit(
+                values=(False,), reason="mlx-lm's class asks for an output layer of its own"
+            )
+        },
+        renames=(
+            (r"^model\.language_model\.", "language_model.model."),
+            (r"^lm_head\.", "language_model.lm_head."),
+        ),
+    ),
+    Family(
+        model_type="qwen3_next",
+        runtime="qwen3_next",
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        defaults={
+            **_GATED_DELTA_DEFAULTS,
+            "mlp_only_layers": [],
+            "head_dim": 256,
+            "num_experts_per_tok": 10,
+            "num_key_value_heads": 2,
+        },
+        **_GATED_DELTA,
+    ),
+    Family(
+        model_type="qwen3_5_moe",
+        renames=(
+            (r"^model\.language_model\.", "language_model.model."),
+            (r"^lm_head\.", "language_model.lm_head."),
+        ),
+        **_QWEN_35,
+    ),
+    Family(
+        model_type="qwen3_5_moe_text",
+        renames=((r"^", "language_model."),),
+        **_QWEN_35,
+    ),
+)
+RECOGNISED: tuple[Recognised, ...] = (
+    Recognised(model_type="qwen3_omni_moe", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
+    Recognised(
+        model_type="qwen3_omni_moe_text", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}
+    ),
+    Recognised(
+        model_type="qwen3_omni_moe_thinker", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}
+    ),
+    Recognised(model_type="qwen4_exp_text", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
+)
