@@ -22,12 +22,14 @@ TOP_KS = (
 )  # fmt: skip
 # Where they can never act they must not come to act: the context does not shrink.
 WINDOWS = ("sliding_window", "sliding_window_size", "attention_chunk_size")
+# Their layers are others than the decoder's.
+TOWERS = ("vision_config", "audio_config")
 # Where a config keeps sizes of its own inside (DBRX).
 PARTS = ("ffn_config", "attn_config")
 # No key shrinks below what makes the feature that it belongs to act within 32 tokens.
 LIMITS: Mapping[str, int] = {
     "vocab_size": 256, "vocab_size_per_layer_input": 256, "hidden_size": 128, "d_model": 128, "head_dim": 32,
-    "attention_head_dim": 32, "global_head_dim": 64, "swa_head_dim": 32, "swa_v_head_dim": 32, "v_head_dim": 64,
+    "attention_head_dim": 32, "global_head_dim": 64, "swa_head_dim": 32, "swa_v_head_dim": 64, "v_head_dim": 64,
     "q_lora_rank": 64, "kv_lora_rank": 64, "qk_rope_head_dim": 64, "qk_nope_head_dim": 64, "index_n_heads": 32,
     "index_head_dim": 128, "index_topk": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
     "linear_key_head_dim": 32, "linear_value_head_dim": 32, "linear_head_dim": 64, "linear_num_heads": 4,
@@ -75,11 +77,12 @@ def shrink(config: Mapping[str, Any], names: Iterable[str]) -> Config:
 
 def _cut(config: Config, count: int, kept: int) -> None:
     for key, value in list(config.items()):
-        if isinstance(value, list | str) and len(value) == count and key != "model_type":
+        by_layer = isinstance(value, list) or (isinstance(value, str) and "pattern" in key)
+        if by_layer and len(value) == count:
             config[key] = value[:kept]
         elif key in LAYER_NUMBERS and isinstance(value, list):
             config[key] = [number for number in value if isinstance(number, int) and number <= kept]
-        elif isinstance(value, dict) and any(name in value for name in LAYER_NUMBERS):
+        elif isinstance(value, dict) and key not in TOWERS:
             _cut(value, count, kept)
         elif key in LAYER_COUNTS:
             config[key] = kept
@@ -103,6 +106,8 @@ def _latent_widths(config: Config) -> dict[str, tuple[str, ...]]:
 
 def _shrink_heads(config: Config) -> None:
     """Bring heads to at most four with the kind of sharing kept: none, in groups, or one for all."""
+    windowed, others = config.get("swa_num_key_value_heads"), config.get("num_key_value_heads")
+    ratio = windowed // others if _is_number(windowed) and _is_number(others) and others > 0 else 1
     for heads, shared in (
         ("num_attention_heads", "num_key_value_heads"),
         ("num_attention_heads", "num_global_key_value_heads"),
@@ -113,6 +118,10 @@ def _shrink_heads(config: Config) -> None:
         before, pairs = config[heads], config.get(shared)
         if _is_number(pairs):
             config[shared] = min(HEADS if pairs == before else 2, config[heads], config[shared])
+    if ratio > 1:  # MiMo: transformers takes the windowed layers' heads for so many times the others'
+        config["swa_num_key_value_heads"] = min(
+            config["num_key_value_heads"] * ratio, HEADS, config["swa_num_attention_heads"]
+        )
     for heads in ("num_attention_heads", "swa_num_attention_heads"):
         if _is_number(config.get(heads)):
             config[heads] = min(HEADS, config[heads])
@@ -143,14 +152,16 @@ def _shrink_parts(config: Config) -> None:
         shared = HEADS if attention["kv_n_heads"] == config["n_heads"] else 2
         config["n_heads"] = min(HEADS, config["n_heads"])
         attention["kv_n_heads"] = min(shared, attention["kv_n_heads"], config["n_heads"])
+    if isinstance(config.get("linear_attn_config"), dict):
+        _limit(config["linear_attn_config"], {"head_dim": LIMITS["head_dim"], "num_heads": HEADS})
     for part in (config[name] for name in PARTS if isinstance(config.get(name), dict)):
         _limit(part, LIMITS)
         _shrink_experts(part)
 
 
 def _head_width(config: Config) -> int:
-    heads = config.get("num_attention_heads") or config["n_heads"]
-    return int(config.get("head_dim") or (config.get("hidden_size") or config["d_model"]) // heads)
+    heads = int(config.get("num_attention_heads") or config["n_heads"])
+    return int(config.get("head_dim") or int(config.get("hidden_size") or config["d_model"]) // heads)
 
 
 def _rotated_share(config: Config) -> float:
@@ -165,7 +176,7 @@ def _fit_rope(config: Config, share: float) -> None:
     for rope in (config.get("rope_parameters"), config.get("rope_scaling")):
         if not isinstance(rope, dict):
             continue
-        factor = rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))
+        factor = float(rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0)
         pairs = int(width * factor) // 2
         if isinstance(rope.get("mrope_section"), list):
             rope["mrope_section"] = [pairs - 2 * (pairs // 4), pairs // 4, pairs // 4]
