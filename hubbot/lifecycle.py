@@ -182,6 +182,7 @@ def advance(job: Job, outcome: Outcome, now: datetime, retry: RetryRule) -> Job:
             after = _leave(job, State.CANCELLED, error=job.error)
         case _:
             assert_never(outcome)
+    assert after.state in TRANSITIONS[job.state, type(outcome)], f"no arrow from {job.state} to {after.state}"
     return replace(after, updated_at=now)
 
 

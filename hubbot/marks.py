@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.checkpoints import FileInfo, Repo
-from hubbot.plans import Plan, PlannedVariant
+from hubbot.plans import Plan, PlannedVariant, in_words
 
 MARK = "hubbot.json"
-FORMAT = 1
+# 1 called the rows of the layout catalogue by letters; it is read as if it were 2.
+FORMAT = 2
 MAX_BYTES = 256 << 20
 
 
@@ -61,12 +62,19 @@ def read_mark(folder: Path) -> Mapping[str, Any] | None:
 
 
 def parse_mark(data: bytes) -> Mapping[str, Any] | None:
-    """Return the mark that `data` holds, or None where it is not hubbot's."""
+    """Return the mark that `data` holds, in this version's format; None where it is not hubbot's."""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and _is_mark(found) else None
+    return _in_this_format(found) if isinstance(found, dict) and _is_mark(found) else None
+
+
+def _in_this_format(found: dict[str, Any]) -> Mapping[str, Any]:
+    layout = found.get("layout")
+    if found.get("format") != 1 or not isinstance(layout, dict):
+        return found
+    return {**found, "format": FORMAT, "layout": in_words(layout)}
 
 
 def _is_mark(found: Mapping[str, Any]) -> bool:

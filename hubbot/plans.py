@@ -10,6 +10,32 @@ from typing import Any
 from hubbot.checkpoints import Repo, stored_bytes
 from hubbot.moves import Move, Packed
 
+# The format of layout.json and plan.json in a job's folder; a job that finds another one starts again.
+FORMAT = 2
+# What format 1 of these files and of hubbot.json called the rows of the layout catalogue.
+_LETTERS: Mapping[str, str] = {
+    "A": "per_expert",
+    "A'": "per_expert_up_first",
+    "B": "per_expert_w",
+    "B'": "per_expert_fc",
+    "C": "gateless",
+    "C'": "stacked_gateless",
+    "D": "stacked",
+    "E": "stacked_fused",
+    "E'": "granite_fused",
+    "E*": "flat",
+    "F": "stacked_fused_transposed",
+    "G": "w13",
+    "M": "mlx_switch",
+    "M'": "mlx_experts",
+}
+
+
+def in_words(layout: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a layout's plain data with its row called by the word for it, whichever format it was written in."""
+    row = layout.get("row")
+    return {**layout, "row": _LETTERS.get(row, row)} if isinstance(row, str) else dict(layout)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
@@ -37,9 +63,9 @@ class Layout:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Layout":
-        """Rebuild a layout from `to_json`'s data."""
+        """Rebuild a layout from `to_json`'s data, of this format or an earlier one."""
         tuples = {key: tuple(data[key]) for key in ("moe_layers", "evidence")}
-        return cls(**{**data, **tuples})
+        return cls(**{**in_words(data), **tuples})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

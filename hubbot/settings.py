@@ -85,8 +85,8 @@ class Settings(BaseSettings):
     """Names this machine in the queue."""
     lease_seconds: float = Field(default=120.0, gt=0)
     """A job whose runner gives no sign of life for this long goes back to the queue."""
-    max_attempts: int = Field(default=6, ge=1)
-    """Attempts at one stage before a job parks."""
+    max_attempts: int | None = Field(default=None, ge=1)
+    """Attempts at one stage before a job parks; 6 by default."""
     memory_gigabytes: float | None = Field(default=None, gt=0)
     """Memory that a job may need; larger jobs wait for another runner. The default is no limit."""
     conversion_megabytes: float = Field(default=80.0, gt=0)

@@ -24,8 +24,8 @@ from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.referee import judge
 from hubbot.checks.tracer.gate import Tracer
+from hubbot.conversion.convert_twin import convert_twin
 from hubbot.folders import Folder
-from hubbot.jobs.convert_twin import convert_twin
 from hubbot.plans import Layout, Plan
 from hubbot.steps.classify import classify
 from hubbot.steps.convert import Bounds, convert

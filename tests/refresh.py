@@ -10,8 +10,10 @@ import argparse
 import sys
 from collections.abc import Collection, Iterator
 
+from tests import make_defaults
 from tests.reference import coverage, matrix, table
 from tests.reference.checkpoints import Case, cases
+from tests.sabotage import resolution
 from tests.sabotage import table as sabotage
 
 
@@ -26,11 +28,13 @@ def main() -> None:
         found = list(stale())
         print("\n".join(found) or "every table is up to date")
         sys.exit(bool(found))
+    make_defaults.PATH.write_text(make_defaults.render(), encoding="utf-8")
     again = {made.model_type for made in cases()} if options.again else set(options.model_types)
     refresh_table(again)
     refresh_matrix(again)
     if options.again or not sabotage.is_complete(sabotage.README.read_text("utf-8")):
         sabotage.README.write_text("\n".join(sabotage.render()) + "\n", encoding="utf-8")
+    resolution.PATH.write_text(resolution.render(), encoding="utf-8")
     refresh_coverage()
 
 
@@ -44,6 +48,9 @@ def stale() -> Iterator[str]:
         yield f"{matrix.MATRIX.name} does not have every case once in every variant"
     if not sabotage.is_complete(sabotage.README.read_text("utf-8")):
         yield "tests/sabotage/README.md does not have every sabotage once"
+    for made in (make_defaults, resolution):
+        if made.PATH.read_text("utf-8") != made.render():
+            yield f"{made.PATH.name} is not what its sources say"
     text = coverage.COVERAGE.read_text("utf-8")
     if coverage.as_coverage(rows, table.origin_of(table.TABLE.read_text("utf-8"))) != text:
         yield f"{coverage.COVERAGE.name} is not what the catalogue and {table.TABLE.name} say"

@@ -33,14 +33,24 @@ def matrices(*, layers: int, experts: int, width: int, hidden: int, dtype: str, 
     }
 
 
-def stored(made: Matrices, form: str, *, model_type: str, dtype: str, order: str = "concatenated") -> Stored:
+def stored(
+    made: Matrices,
+    form: str,
+    *,
+    model_type: str,
+    dtype: str,
+    order: str = "concatenated",
+    layers_at: str = "model.layers",
+    block: str = "mlp",
+) -> Stored:
     """The tensors of `form`, put together by indexing and stacking alone."""
-    block = "block_sparse_moe" if model_type == "mixtral" and form == "per_expert" else "mlp"
+    if model_type == "mixtral":
+        block = "block_sparse_moe" if form == "per_expert" else "mlp"
     layers = sorted({key[0] for key in made})
     experts = sorted({key[2] for key in made})
     found: Stored = {}
     for layer in layers:
-        home = f"model.layers.{layer}.{block}"
+        home = f"{layers_at}.{layer}.{block}".removesuffix(".")
         found[f"{home}.gate.weight"] = ("F32", np.arange(len(experts) * 3, dtype=np.uint32).reshape(-1, 3) + layer)
         parts = {p: [made[layer, p, e] for e in experts] for p in ("gate", "up", "down")}
         if form == "per_expert":

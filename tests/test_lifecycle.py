@@ -136,6 +136,12 @@ def test_a_request_to_cancel_comes_too_late_for_a_published_or_failed_job() -> N
     assert after(Refused(error=ValueMismatch("off by 1")), asked).state is State.FAILED
 
 
+def test_an_outcome_that_the_table_has_no_arrow_for_is_a_fault_of_hubbot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ValueMismatch, "state", State.PUBLISHED)
+    with pytest.raises(AssertionError, match="no arrow from running to published"):
+        after(Refused(error=ValueMismatch("off by one")))
+
+
 def test_cancel_asks_a_running_job_and_stops_a_waiting_one_at_once() -> None:
     asked = cancel(RUNNING, LATER)
     assert (asked.state, asked.cancel_requested, asked.lease) == (State.RUNNING, True, "lease")

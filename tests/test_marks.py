@@ -41,6 +41,20 @@ def test_hubbots_own_is_read(tmp_path: Path) -> None:
     assert read_mark(tmp_path) == MARK
 
 
+def test_a_mark_of_the_first_format_is_read_in_words() -> None:
+    former = {**MARK, "format": 1, "layout": {"row": "E", "order": "concatenated"}}
+    found = parse_mark(json.dumps(former).encode())
+    assert found == {**MARK, "format": 2, "layout": {"row": "stacked_fused", "order": "concatenated"}}
+    assert parse_mark(json.dumps(found).encode()) == found
+
+
+@pytest.mark.parametrize("layout", [None, "E", ["E"], {"row": ["E"]}, {}])
+def test_a_layout_that_nobody_wrote_is_no_hindrance(layout: Any) -> None:
+    found = parse_mark(json.dumps({**MARK, "format": 1, "layout": layout}).encode())
+    assert found is not None
+    assert found["layout"] == layout
+
+
 def test_the_same_origin_may_have_another_revision() -> None:
     newer = Repo(id="org/model", revision="b" * 40)
     assert same_origin(MARK, REPO, "4bit")

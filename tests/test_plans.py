@@ -1,12 +1,14 @@
 import json
+from dataclasses import replace
 from itertools import product
 
 import mlx.core as mx
 import pytest
 
+from hubbot.catalogue.experts.expert_layouts import BY_KEY
 from hubbot.checkpoints import Repo
 from hubbot.moves import Move, Packed, Part, take
-from hubbot.plans import Drop, Encoding, Layout, Origin, Plan, PlannedVariant
+from hubbot.plans import Drop, Encoding, Layout, Origin, Plan, PlannedVariant, in_words
 from tests.checkpoints_on_disk import MLX_DTYPES, from_mlx
 
 LAYOUT = Layout(
@@ -43,6 +45,27 @@ def test_json_takes_a_plan_back_through_text() -> None:
 def test_json_takes_layout_and_variant_back() -> None:
     assert Layout.from_json(json.loads(json.dumps(LAYOUT.to_json()))) == LAYOUT
     assert PlannedVariant.from_json(json.loads(json.dumps(VARIANT.to_json()))) == VARIANT
+
+
+# Rows of the layout catalogue as the version before words called them; hubbot.json and databases hold them.
+LETTERS = {
+    "A": "per_expert", "A'": "per_expert_up_first", "B": "per_expert_w", "B'": "per_expert_fc", "C": "gateless",
+    "C'": "stacked_gateless", "D": "stacked", "E": "stacked_fused", "E'": "granite_fused", "E*": "flat",
+    "F": "stacked_fused_transposed", "G": "w13", "M": "mlx_switch", "M'": "mlx_experts",
+}  # fmt: skip
+
+
+def test_every_row_is_read_under_its_former_letter_too() -> None:
+    assert sorted(LETTERS.values()) == sorted(BY_KEY)
+    for letter, word in LETTERS.items():
+        stored = {**json.loads(json.dumps(LAYOUT.to_json())), "row": letter}
+        assert Layout.from_json(stored) == replace(LAYOUT, row=word)
+        assert in_words({"row": letter})["row"] == in_words({"row": word})["row"] == word
+
+
+@pytest.mark.parametrize("row", [None, 3, ["A"], "Z"])
+def test_a_row_that_no_version_wrote_stays_as_it_is(row: object) -> None:
+    assert in_words({"row": row, "order": None}) == {"row": row, "order": None}
 
 
 @pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])

@@ -43,7 +43,7 @@ def audit_command(
     Example: hubbot audit --mlx-lm 0.32.1 --dry-run
     """
     from hubbot import settings
-    from hubbot.cli.running import stopping
+    from hubbot.cli.interrupts import stopping
     from hubbot.hub.client import default_hub
     from hubbot.jobs.audits import Auditing
     from hubbot.jobs.bot import open_records
@@ -80,19 +80,19 @@ def _chosen(item: "PublishedVariant") -> dict[str, object]:
 
 
 def _print_chosen(chosen: "Sequence[PublishedVariant]") -> None:
-    made = table(f"{len(chosen)} would be audited", "repo", "source", "made with")
+    rows = table(f"{len(chosen)} would be audited", "repo", "source", "rows with")
     for item in chosen:
         versions = ", ".join(f"{name} {version}" for name, version in item.made_with.items())
-        made.add_row(item.target_repo, f"{item.source_repo}@{item.source_revision[:8]}", versions)
-    data.print(made)
+        rows.add_row(item.target_repo, f"{item.source_repo}@{item.source_revision[:8]}", versions)
+    data.print(rows)
 
 
 def _print_audited(audited: "Sequence[Audited]") -> None:
-    made = table(f"{len(audited)} audited", "repo", "verdict", "why", "repair")
+    rows = table(f"{len(audited)} audited", "repo", "verdict", "why", "repair")
     for item in sorted(audited, key=lambda item: item.verdict == "approved"):
         colour = COLOURS.get(item.verdict, "yellow")
         repair = f"job {item.job_id}" if item.job_id else ""
-        made.add_row(item.repo, f"[{colour}]{item.verdict}[/{colour}]", item.reason, repair)
-    data.print(made)
+        rows.add_row(item.repo, f"[{colour}]{item.verdict}[/{colour}]", item.reason, repair)
+    data.print(rows)
     if any(item.job_id for item in audited):
         talk.print("the repairs are in the queue; `hubbot run` works on them")

@@ -1,20 +1,21 @@
 """Progress for people: a bar on a terminal, a plain line every ten seconds in a log."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as LiveBar
 
 from hubbot.cli.output import talk
+from hubbot.progress import Progress
 
 LINE_SECONDS = 10.0
-Tell = Callable[[int, int, str], None]
 
 
 @contextmanager
-def bar(title: str) -> Iterator[Tell]:
-    """Yield a function of (done, total, what) that shows how far `title` is."""
+def bar(title: str) -> Iterator[Progress]:
+    """Yield the progress callback of the work called `title`."""
     if not talk.is_terminal:
         yield _lines(title)
         return
@@ -23,25 +24,25 @@ def bar(title: str) -> Iterator[Tell]:
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[what]}"),
+        TextColumn("[dim]{task.fields[label]}"),
     )
-    with Progress(*columns, console=talk, transient=True) as progress:
-        task = progress.add_task(title, total=None, what="")
+    with LiveBar(*columns, console=talk, transient=True) as live:
+        task = live.add_task(title, total=None, label="")
 
-        def tell(done: int, total: int, what: str) -> None:
-            progress.update(task, completed=done, total=total, what=what[-48:])
+        def progress(done: int, total: int, label: str) -> None:
+            live.update(task, completed=done, total=total, label=label[-48:])
 
-        yield tell
+        yield progress
 
 
-def _lines(title: str) -> Tell:
+def _lines(title: str) -> Progress:
     last = time.monotonic()
 
-    def tell(done: int, total: int, what: str) -> None:
+    def progress(done: int, total: int, label: str) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= LINE_SECONDS:
             last = now
-            talk.print(f"{title}: {100 * done // max(1, total)} %, {what}", soft_wrap=True)
+            talk.print(f"{title}: {100 * done // max(1, total)} %, {label}", soft_wrap=True)
 
-    return tell
+    return progress

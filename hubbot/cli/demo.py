@@ -29,7 +29,7 @@ def demo_command(
     Example: hubbot demo --serve
     """
     from hubbot import demo
-    from hubbot.cli.running import stopping
+    from hubbot.cli.interrupts import stopping
     from hubbot.settings import data_folder
 
     home = (folder or data_folder(sys.platform, Path.home()) / "demo").expanduser().resolve()
@@ -56,18 +56,18 @@ def demo_command(
 
 
 def _print_record(record: dict[str, Any], url: str, home: Path, *, serve: bool) -> None:
-    made = table("What became of the six repos", "source", "outcome", "published as / reason")
+    rows = table("What became of the six repos", "source", "outcome", "published as / reason")
     variants: dict[str, list[str]] = {}
     for item in record["published"]:
         variants.setdefault(item["source"], []).append(item["variant"])
     for source, names in variants.items():
         pattern = next(item["repo"] for item in record["published"] if item["source"] == source)
         shown = pattern.removesuffix(names[0]) + "{" + ",".join(names) + "}"
-        made.add_row(source, "[green]published[/green]", shown)
+        rows.add_row(source, "[green]published[/green]", shown)
     for outcome in ("skipped", "parked"):
         for item in record[outcome]:
-            made.add_row(item["repo"], f"[yellow]{outcome}[/yellow]", item["reason"])
-    data.print(made)
+            rows.add_row(item["repo"], f"[yellow]{outcome}[/yellow]", item["reason"])
+    data.print(rows)
     counts = record["counts"]
     data.print(
         f"{counts['published']} published, {counts['skipped']} skipped, {counts['parked']} parked "

@@ -23,7 +23,7 @@ def devhub_command(
 
     Example: hubbot devhub --dir ./demo/hub --port 7860
     """
-    from hubbot.cli.running import stopping
+    from hubbot.cli.interrupts import stopping
     from hubbot.demo import TOKEN, accounts
     from hubbot.devhub.server import EmbeddedHub
     from hubbot.errors import WrongUsage

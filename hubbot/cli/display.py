@@ -1,4 +1,4 @@
-"""What the worker tells, shown: one bar for the stage at hand on a terminal, plain lines in a log."""
+"""The worker's events for people: one bar for the running stage on a terminal, plain lines in a log."""
 
 import time
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class Display:
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[what]}"),
+            TextColumn("[dim]{task.fields[label]}"),
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
             self._progress = progress
@@ -56,20 +56,20 @@ class Display:
         elif event == "lost":
             self._line(f"job {job.id} {escape(job.repo)}: another runner has taken it over")
 
-    def on_progress(self, job: Job, done: int, total: int, what: str) -> None:
-        """Take how far a stage is."""
+    def on_progress(self, job: Job, done: int, total: int, label: str) -> None:
+        """Take the progress of a stage."""
         if self._progress is not None and job.id in self._tasks:
-            self._progress.update(self._tasks[job.id], completed=done, total=total, what=what[-40:])  # type: ignore[arg-type]
+            self._progress.update(self._tasks[job.id], completed=done, total=total, label=label[-40:])  # type: ignore[arg-type]
             return
         now = time.monotonic()
         if now - self._last_line >= LINE_SECONDS:
             self._last_line = now
-            self._line(f"job {job.id} {escape(job.repo)}: {job.stage} {100 * done // max(1, total)} %, {what}")
+            self._line(f"job {job.id} {escape(job.repo)}: {job.stage} {100 * done // max(1, total)} %, {label}")
 
     def _start(self, job: Job, stage: str) -> None:
         if self._progress is not None:
             title = f"{escape(job.repo)} [bold]{stage}[/bold]"
-            self._tasks[job.id] = self._progress.add_task(title, total=None, what="")
+            self._tasks[job.id] = self._progress.add_task(title, total=None, label="")
 
     def _finish(self, job: Job, stage: str, outcome: str, error: object) -> None:
         task = self._tasks.pop(job.id, None)

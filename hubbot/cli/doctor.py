@@ -27,13 +27,13 @@ def doctor_command(as_json: Json = False) -> None:
     if as_json:
         print_json({"checks": [check.to_json() for check in checks], "settings": settings})
     else:
-        made = table("This machine", "", "what", "found", "to do")
+        rows = table("This machine", "", "what", "found", "to do")
         for check in checks:
-            made.add_row(_MARKS[check.status], check.name, escape(check.message), escape(check.hint or ""))
-        data.print(made)
-        made = table("Settings", "key", "value", "what it is")
+            rows.add_row(_MARKS[check.status], check.name, escape(check.message), escape(check.hint or ""))
+        data.print(rows)
+        rows = table("Settings", "key", "value", "what it is")
         for key, entry in settings.items():
-            made.add_row(key, escape(str(entry["value"])), escape(entry["meaning"]))
-        data.print(made)
+            rows.add_row(key, escape(str(entry["value"])), escape(entry["meaning"]))
+        data.print(rows)
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(1)

@@ -37,10 +37,10 @@ def layouts_command(
         data.print(as_markdown(record), markup=False)
         return
     for title, columns, rows in _tables(record):
-        made = table(title, *columns)
+        listing = table(title, *columns)
         for row in rows:
-            made.add_row(*row)
-        data.print(made)
+            listing.add_row(*row)
+        data.print(listing)
     data.print("Any other model type, layout or packing is refused by name, with the reason.")
 
 
@@ -122,8 +122,7 @@ def _several(convertible: Sequence[str], recognised: Sequence[str]) -> str:
 
 
 def _limits(kind: Mapping[str, Any]) -> str:
-    told = [*kind["limits"], *([kind["reason"]] if kind["reason"] else [])]
-    return "; ".join(told)
+    return "; ".join([*kind["limits"], *([kind["reason"]] if kind["reason"] else [])])
 
 
 def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

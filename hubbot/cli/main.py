@@ -1,6 +1,6 @@
-"""The command line's door: the list of commands, and one place that turns errors into exit codes.
+"""The command line: the list of commands, and the one place that turns errors into exit codes.
 
-Commands live one file per noun; bodies import what they need, so that --help stays quick.
+Each command has a file of its name; bodies import what they need, so that --help stays quick.
 """
 
 import os
@@ -11,7 +11,26 @@ from typing import Annotated
 import typer
 
 from hubbot import __version__
-from hubbot.cli import audit, checkpoints, demo, devhub, doctor, jobs, layouts, published, relayout, running
+from hubbot.cli import (
+    audit,
+    cancel,
+    convert,
+    demo,
+    devhub,
+    doctor,
+    enqueue,
+    inspect,
+    jobs,
+    layouts,
+    published,
+    relayout,
+    retry,
+    run,
+    show,
+    smoke,
+    verify,
+    watch,
+)
 from hubbot.cli.output import data, print_error, print_json, talk
 from hubbot.engine import heaps
 from hubbot.errors import HubbotError, WrongUsage
@@ -38,12 +57,19 @@ def _options(
         raise typer.Exit
 
 
-for noun in (checkpoints, relayout, layouts, jobs, running, published, audit, doctor, demo, devhub):
-    noun.register(app)
+# The order is that of --help.
+for command in (
+    *(inspect, convert, verify, smoke, relayout, layouts),
+    *(enqueue, jobs, show, retry, cancel),
+    *(watch, run),
+    *(published, audit),
+    *(doctor, demo, devhub),
+):
+    command.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with the code of errors.py."""
+    """Run the command line and exit with the code that errors.py gives the error, or 0."""
     heaps.share_one()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -61,13 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _usage_error(error: Exception, *, as_json: bool) -> int:
-    """Show the parser's own error and return its exit code; anything else is a fault and is raised."""
+    """Show the parser's own error and return its exit code; any other exception is a bug and is raised."""
     show = getattr(error, "show", None)
     if show is None:
         raise error
     if as_json:
-        told = error.format_message() if hasattr(error, "format_message") else str(error)
-        print_json({"error": WrongUsage(told, hint="--help shows how it is written").to_json()})
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        print_json({"error": WrongUsage(message, hint="--help shows how it is written").to_json()})
     show()
     return int(getattr(error, "exit_code", WrongUsage.exit_code))
 

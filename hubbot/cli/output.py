@@ -1,4 +1,4 @@
-"""Where things are printed: data on stdout, talk on stderr, errors in one clear line."""
+"""The two consoles: data on stdout, talk and errors on stderr."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ def print_json(value: Any) -> None:
 
 
 def print_error(error: HubbotError, *, as_json: bool) -> None:
-    """Write what went wrong, where, and what to do: on stderr, and as JSON on stdout if asked."""
+    """Write the error, where it happened and its hint: on stderr, and as JSON on stdout if asked."""
     if as_json:
         print_json({"error": error.to_json()})
     where = f" [dim]({escape(error.where)})[/dim]" if error.where else ""
@@ -31,8 +31,8 @@ def print_error(error: HubbotError, *, as_json: bool) -> None:
 
 
 def table(title: str, *columns: str) -> Table:
-    """Return an empty table in the house's style."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", expand=False)
+    """Return an empty table with these columns, in the style of all commands."""
+    new = Table(title=title, title_justify="left", title_style="bold", header_style="bold", expand=False)
     for column in columns:
-        made.add_column(column, overflow="fold")
-    return made
+        new.add_column(column, overflow="fold")
+    return new

@@ -21,13 +21,13 @@ def published_command(as_json: Json = False) -> None:
     from hubbot.jobs.bot import open_records
 
     with open_records(settings.load()) as records:
-        found = [publication.to_json() for publication in records.results.publications()]
+        listed = [publication.to_json() for publication in records.results.publications()]
     if as_json:
-        print_json({"published": found})
+        print_json({"published": listed})
         return
-    made = table(f"{len(found)} published", "repo", "source", "variant", "bits/weight", "size", "when")
-    for item in found:
-        made.add_row(
+    rows = table(f"{len(listed)} published", "repo", "source", "variant", "bits/weight", "size", "when")
+    for item in listed:
+        rows.add_row(
             item["target_repo"],
             f"{item['source_repo']}@{item['source_revision'][:8]}",
             item["variant"],
@@ -35,4 +35,4 @@ def published_command(as_json: Json = False) -> None:
             readable(item["bytes"]),
             item["published_at"][:16],
         )
-    data.print(made)
+    data.print(rows)

@@ -1,6 +1,6 @@
 """The command that rewrites a checkpoint's experts in another form: `hubbot relayout`."""
 
-import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hubbot.catalogue.experts.expert_layouts import TARGETS, spelled, target_named
-from hubbot.cli.bars import bar
-from hubbot.cli.checkpoints import Source
-from hubbot.cli.options import DryRun, Json, Revision
+from hubbot.cli.options import DryRun, Json, Revision, Source
 from hubbot.cli.output import data, print_json
 from hubbot.engine.memory import peak_resident_bytes
 from hubbot.files.sizes import readable
@@ -46,91 +44,30 @@ def relayout_command(
     """
     from hubbot import settings
     from hubbot.catalogue.experts.relayout_moves import rearrangement
+    from hubbot.cli.arguments import conversion_of
+    from hubbot.conversion import relayout_in_folder, stages
     from hubbot.errors import WrongUsage
 
     layout = target_named(to)
     if layout is None:
         raise WrongUsage(f"there is no form {to!r}", hint=f"one of: {' '.join(FORMS)}")
-    chosen = settings.load()
-    checkpoint = _checkpoint(source, revision)
-    made = rearrangement(checkpoint, layout)
-    record = _record(checkpoint, made)
-    if not dry_run:
-        started = time.monotonic()
-        files = _relayout(source, checkpoint, made, out.expanduser().resolve(), chosen)
-        record["path"] = str(out.expanduser().resolve())
-        record["bytes"] = sum(file.size for file in files)
-        record["seconds"] = round(time.monotonic() - started, 2)
-        record["peak_memory_bytes"] = peak_resident_bytes()
+    place = out.expanduser().resolve()
+    with tempfile.TemporaryDirectory(prefix="hubbot-") as folder:
+        conversion = conversion_of(source, revision, settings.load(), Path(folder))
+        checkpoint = stages.inspect(conversion)
+        made = rearrangement(checkpoint, layout)
+        record = _record(checkpoint, made)
+        if not dry_run:
+            started = time.monotonic()
+            files = relayout_in_folder.relayout(conversion, checkpoint, made, place)
+            record["path"] = str(place)
+            record["bytes"] = sum(file.size for file in files)
+            record["seconds"] = round(time.monotonic() - started, 2)
+            record["peak_memory_bytes"] = peak_resident_bytes()
     if as_json:
         print_json(record)
     else:
         _print(record)
-
-
-def _checkpoint(source: str, revision: str | None) -> "Checkpoint":
-    from hubbot.cli.arguments import open_source
-    from hubbot.steps.inspect import inspect
-
-    return inspect(open_source(source, revision))
-
-
-def _relayout(source: str, checkpoint: "Checkpoint", made: "Rearrangement", out: Path, chosen: Any) -> Any:
-    from hubbot.steps.relayout import relayout
-
-    staging = out.parent / f".{out.name}.source"
-    checkpoint, folder = _brought(source, checkpoint, staging, chosen)
-    with bar("relayout") as tell:
-        files = relayout(
-            checkpoint,
-            made,
-            source=folder,
-            out=out,
-            working_bytes=chosen.working_bytes,
-            shard_bytes=chosen.shard_bytes,
-            progress=tell,
-        )
-    shutil.rmtree(staging, ignore_errors=True)
-    return files
-
-
-def _brought(source: str, checkpoint: "Checkpoint", staging: Path, chosen: Any) -> "tuple[Checkpoint, Path]":
-    """Return the checkpoint and the folder with its files; pickled weights as safetensors in `staging`."""
-    from hubbot.pickles.pickle_files import has_pickles
-
-    folder = _fetched(source, checkpoint, staging)
-    if not has_pickles(checkpoint):
-        return checkpoint, folder
-    from hubbot.cli.conversions import unpickled_in_child
-    from hubbot.steps.relayout import side_files
-
-    found, staged = unpickled_in_child(checkpoint, folder, staging, chosen)
-    for file in side_files(checkpoint):
-        shutil.copyfile(folder / file.path, staged / file.path)
-    return found, staged
-
-
-def _fetched(source: str, checkpoint: "Checkpoint", staging: Path) -> Path:
-    """Return the folder with the weights; a repo's stay in `staging` until the work is done."""
-    from hubbot.cli.arguments import is_folder
-
-    if is_folder(source):
-        return Path(source).expanduser().resolve()
-    from hubbot.files.atomic_folders import check_room
-    from hubbot.hub.client import default_hub
-    from hubbot.pickles.pickle_files import has_pickles
-    from hubbot.steps.relayout import side_files
-
-    names = {*checkpoint.shards, *(file.path for file in side_files(checkpoint))}
-    files = tuple(file for file in checkpoint.files if file.path in names)
-    staging.mkdir(parents=True, exist_ok=True)
-    here = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
-    copies = 2 if has_pickles(checkpoint) else 1
-    needed = sum(file.size for file in files) - here + copies * checkpoint.weight_bytes
-    check_room(staging, needed, purpose="the download with the relayout")
-    with bar("fetch") as tell:
-        default_hub().fetch(checkpoint.repo, files, staging, tell)
-    return staging
 
 
 def _record(checkpoint: "Checkpoint", made: "Rearrangement") -> dict[str, Any]:
@@ -175,7 +112,7 @@ def _print(record: dict[str, Any]) -> None:
     for example in record["examples"]:
         data.print(f"  {example['name']} {example['shape']} {example['dtype']}", markup=False)
     if "path" in record:
-        told = f"{readable(record['bytes'])} written to {record['path']} in {record['seconds']} s"
-        data.print(f"[green]done[/green]: {told}")
+        size, seconds = readable(record["bytes"]), record["seconds"]
+        data.print(f"[green]done[/green]: {size} written to {record['path']} in {seconds} s")
     else:
         data.print(f"{readable(record['bytes'])} of weights would be written; nothing was")

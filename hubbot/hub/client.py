@@ -1,6 +1,7 @@
-"""The Hub as hubbot uses it: who am I, list, open, fetch, upload, publish. The only door to huggingface_hub.
+"""The Hub as hubbot uses it: account, list, open, fetch, upload, publish. The only user of huggingface_hub.
 
-Every call is retried where that is safe, and every failure leaves as a HubbotError.
+Every call is retried where that is safe. Every method may raise the errors that hub/failures.py makes of the
+client's: HubUnavailable, RateLimited, Gated, RepoMissing, TokenRejected, HubRefused.
 """
 
 from collections.abc import Iterator, Sequence
@@ -77,10 +78,10 @@ class Hub:
 
     def whoami(self) -> Account:
         """Return the token's account, or raise TokenRejected."""
-        found = self._patience.ask("HF_TOKEN", self._api.whoami)
-        role = found.get("auth", {}).get("accessToken", {}).get("role", "unknown")
-        orgs = tuple(org["name"] for org in found.get("orgs", []))
-        return Account(name=found["name"], orgs=orgs, role=role)
+        answer = self._patience.ask("HF_TOKEN", self._api.whoami)
+        role = answer.get("auth", {}).get("accessToken", {}).get("role", "unknown")
+        orgs = tuple(org["name"] for org in answer.get("orgs", []))
+        return Account(name=answer["name"], orgs=orgs, role=role)
 
     def open(self, repo_id: str, revision: str | None) -> RemoteFiles:
         """Return a repo's files at `revision` (default: the newest commit), pinned to a commit sha."""
@@ -101,7 +102,10 @@ class Hub:
                 yield _listed(info)
 
     def fetch(self, repo: Repo, files: Sequence[FileInfo], folder: Path, progress: Progress) -> None:
-        """Download `files` into `folder`; finished files are kept, every known sha256 is checked."""
+        """Download `files` into `folder`; finished files are kept, every known sha256 is checked.
+
+        Raises HubUnavailable where a download differs from its promised size or sha256, OutOfRoom on a full disk.
+        """
         total = sum(file.size for file in files)
         done = 0
         pool = ThreadPoolExecutor(DOWNLOADS_AT_ONCE)
@@ -182,9 +186,11 @@ class Hub:
 
         Dot files are the Hub's own (.gitattributes) or this machine's, and do not count.
         """
-        found = self._patience.ask(repo_id, lambda: self._api.verify_repo_checksums(repo_id, local_dir=folder))
-        differ = {str(mismatch["path"]) for mismatch in found.mismatches}
-        return sorted(p for p in {*differ, *found.missing_paths, *found.extra_paths} if not p.startswith("."))
+        checksums = self._patience.ask(repo_id, lambda: self._api.verify_repo_checksums(repo_id, local_dir=folder))
+        differ = {str(mismatch["path"]) for mismatch in checksums.mismatches}
+        return sorted(
+            p for p in {*differ, *checksums.missing_paths, *checksums.extra_paths} if not p.startswith(".")
+        )
 
     def head(self, repo_id: str) -> str:
         """Return the newest commit of a repo."""
@@ -196,17 +202,17 @@ class Hub:
         def put() -> None:
             refs = self._api.list_repo_refs(repo_id)
             head = next((branch.target_commit for branch in refs.branches if branch.name == "main"), None)
-            found = next((each for each in refs.tags if each.name == tag), None)
-            if found is not None and found.target_commit == head:
+            present = next((each for each in refs.tags if each.name == tag), None)
+            if present is not None and present.target_commit == head:
                 return
-            if found is not None:
+            if present is not None:
                 self._api.delete_tag(repo_id, tag=tag)
             self._api.create_tag(repo_id, tag=tag, tag_message=message)
 
         self._patience.ask(repo_id, put)
 
     def collect(self, title: str, namespace: str, repo_id: str) -> None:
-        """Add a repo to the namespace's collection of that title, creating it if needed."""
+        """Add a repo to the namespace's collection of that title, creating it if needed; twice does no harm."""
 
         def add() -> None:
             collection = self._api.create_collection(title, namespace=namespace, exists_ok=True)
@@ -219,7 +225,7 @@ class Hub:
         self._patience.ask(f"collection {title!r}", add)
 
     def require_token(self) -> None:
-        """Raise TokenRejected where there is no token at all, before anything is tried with it."""
+        """Raise TokenRejected where there is no token at all; the Hub is not asked."""
         from huggingface_hub import get_token  # noqa: PLC0415 - reads the token file, only wanted here
 
         if not (self._api.token or get_token()):
@@ -231,7 +237,7 @@ class Hub:
 
 
 def default_hub() -> Hub:
-    """Return the Hub that the environment names."""
+    """Return the Hub that HF_ENDPOINT names, with the token of HF_TOKEN or `hf auth login`."""
     return Hub(patience=Patience())
 
 

@@ -1,4 +1,4 @@
-"""What the Hub's client raises -> what hubbot is to do about it. It never retries and never prints a token.
+"""Translate the exceptions of the Hub's client into HubbotErrors. It never retries and never prints a token.
 
 GatedRepoError, DisabledRepoError           -> Gated
 RepositoryNotFoundError, RevisionNotFound   -> RepoMissing
@@ -43,10 +43,10 @@ def translated(where: str) -> Iterator[None]:
     except HubbotError:
         raise
     except Exception as error:
-        found = translate(error, where)
-        if found is None:
+        verdict = translate(error, where)
+        if verdict is None:
             raise
-        raise found from error
+        raise verdict from error
 
 
 def translate(error: Exception, where: str) -> HubbotError | None:  # noqa: PLR0911 - one clause per outcome
@@ -120,10 +120,10 @@ def _by_status(error: hf.HfHubHTTPError, where: str) -> HubbotError:
 
 
 def pause(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that rate-limit headers ask for, one more than they say, or None."""
-    found = _WAIT.search(headers.get("ratelimit", "") or headers.get("RateLimit", ""))
-    if found:
-        return float(found[1]) + 1
+    """Return the pause that rate-limit headers ask for, in seconds, plus one for safety; None without one."""
+    wait = _WAIT.search(headers.get("ratelimit", "") or headers.get("RateLimit", ""))
+    if wait:
+        return float(wait[1]) + 1
     after = headers.get("retry-after", "") or headers.get("Retry-After", "")
     return float(after) + 1 if after.isdigit() else None
 

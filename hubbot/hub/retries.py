@@ -24,7 +24,10 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
 
     def ask(self, where: str, call: Callable[[], Result]) -> Result:
-        """Return `call()`'s result; HubUnavailable and RateLimited are waited out, anything else is raised."""
+        """Return `call()`'s result, repeating it while it raises HubUnavailable or RateLimited.
+
+        Raises that error when the attempts are used up or the pause is too long, any other error at once.
+        """
         wait = self.first_wait
         for attempt in range(1, self.attempts + 1):
             try:

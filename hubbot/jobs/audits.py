@@ -1,6 +1,6 @@
-"""Audits: the gates run again on what is published, and a job opened to repair what fails.
+"""Audits: run the gates again on published repos, and enqueue a job that repairs what fails.
 
-It judges the newest commit of the published repo as its users get it, beside the source commit that it was made
+The newest commit of the published repo is judged, as its users get it, against the source commit that it was made
 from. It changes nothing on the Hub; the repairing job does.
 """
 
@@ -8,6 +8,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
@@ -15,15 +16,16 @@ from typing import Any
 from hubbot import __version__
 from hubbot.artifacts import Report
 from hubbot.catalogue import runtimes
+from hubbot.conversion import stages
+from hubbot.conversion.conversion import Conversion
+from hubbot.conversion.source_files import bring_source
+from hubbot.conversion.workspace import Workspace
 from hubbot.errors import HubbotError, TryLater
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
 from hubbot.jobs.pipeline import recipe_key
-from hubbot.jobs.workspace import Workspace
-from hubbot.pickles.pickle_files import has_pickles
 from hubbot.progress import Progress
 from hubbot.settings import Settings
-from hubbot.steps import fetch, inspect
 from hubbot.store.queue import Queue
 from hubbot.store.records import PublishedVariant
 from hubbot.store.results import Results
@@ -72,9 +74,9 @@ class Auditing:
     cancelled: threading.Event
 
     def chosen(self, made_with: Mapping[str, str], repos: Sequence[str]) -> list[PublishedVariant]:
-        """Return what is published: of `repos` where any is named, and made with these versions.
+        """Return the published variants of `repos` (none: of all) that were made with these versions.
 
-        A version may be the beginning of one: mlx-lm 0.32 stands for 0.32.1 and 0.32.2.
+        A version may be abbreviated: mlx-lm 0.32 stands for 0.32.1 and 0.32.2.
         """
         return [
             item
@@ -84,7 +86,10 @@ class Auditing:
         ]
 
     def run(self, chosen: Sequence[PublishedVariant]) -> Iterator[Audited]:
-        """Judge every one of `chosen`, record it, and yield it; the variants of a source share its download."""
+        """Judge each of `chosen`, record the verdict and yield it; the variants of a source share its download.
+
+        Raises TryLater where Hub, disk or database fail; any other error makes the verdict not-judged.
+        """
         ordered = sorted(chosen, key=_source_of)
         for (source, revision), variants in groupby(ordered, key=_source_of):
             name = f"audit-{source.replace('/', '--')}-{revision[:REVISION_DIGITS]}"
@@ -97,8 +102,9 @@ class Auditing:
     def _source(
         self, workspace: Workspace, source: str, revision: str, variants: list[PublishedVariant]
     ) -> Iterator[Audited]:
+        conversion = self._conversion(workspace, source, revision)
         try:
-            self._bring(workspace, source, revision)
+            bring_source(conversion, stages.inspect(conversion), room_for=0)
         except TryLater:
             raise
         except HubbotError as error:
@@ -109,22 +115,24 @@ class Auditing:
         for item in variants:
             if self.cancelled.is_set():
                 return
-            yield self._record(item, self._judged(workspace, item))
+            yield self._record(item, self._judged(conversion, item))
 
-    def _bring(self, workspace: Workspace, source: str, revision: str) -> None:
-        checkpoint = inspect.inspect(self.hub.open(source, revision))
-        workspace.save("checkpoint", checkpoint.to_json())
-        fetch.fetch(checkpoint, self.hub, workspace.source, room_for=0, progress=self.progress)
-        if has_pickles(checkpoint):
-            self._child(workspace, "stage", {"shard_bytes": self.settings.shard_bytes})
+    def _conversion(self, workspace: Workspace, source: str, revision: str) -> Conversion:
+        return Conversion(
+            workspace=workspace,
+            settings=self.settings,
+            open_source=lambda: self.hub.open(source, revision),
+            origin=self.hub,
+            call=child.caller(self.settings, self.cancelled),
+            show=lambda _title: nullcontext(self.progress),
+        )
 
-    def _judged(self, workspace: Workspace, item: PublishedVariant) -> _Verdict:
-        folder = workspace.variant(item.variant)
+    def _judged(self, conversion: Conversion, item: PublishedVariant) -> _Verdict:
+        folder = conversion.workspace.variant(item.variant)
         try:
             files = self.hub.open(item.target_repo, None)
             self.hub.fetch(files.repo, files.files, folder, self.progress)
-            request = {"artifact": str(folder), "examination": self.settings.examination}
-            report = Report.from_json(self._child(workspace, "verify_folder", request))
+            report = stages.judge_folder(conversion, folder)
         except TryLater:
             raise
         except HubbotError as error:
@@ -135,43 +143,33 @@ class Auditing:
             revision=files.repo.revision, verdict=report.verdict, reason=_worst(report), gates=report.gates
         )
 
-    def _child(self, workspace: Workspace, stage: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        return child.run(
-            [stage],
-            {"root": str(workspace.root), "source": str(workspace.source), **request},
-            timeout_seconds=self.settings.stage_hours * 3600,
-            cancelled=self.cancelled,
-            on_progress=lambda fields: self.progress(fields["done"], fields["total"], fields["what"]),
-            **child.child_settings(self.settings),
-        )
-
-    def _record(self, item: PublishedVariant, found: _Verdict) -> Audited:
-        job_id = self._repair(item, found) if found.verdict == "refused" else None
+    def _record(self, item: PublishedVariant, judged: _Verdict) -> Audited:
+        job_id = self._repair(item, judged) if judged.verdict == "refused" else None
         self.results.record_audit(
             item,
-            revision=found.revision,
-            verdict=found.verdict,
-            reason=found.reason,
-            gates=found.gates,
+            revision=judged.revision,
+            verdict=judged.verdict,
+            reason=judged.reason,
+            gates=judged.gates,
             versions={"hubbot": __version__, "mlx-lm": runtimes.version() or "none"},
             job_id=job_id,
         )
-        logger.info("%s: %s (%s)", item.target_repo, found.verdict, found.reason)
+        logger.info("%s: %s (%s)", item.target_repo, judged.verdict, judged.reason)
         return Audited(
             repo=item.target_repo,
-            revision=found.revision,
+            revision=judged.revision,
             source=f"{item.source_repo}@{item.source_revision}",
             variant=item.variant,
             made_with=item.made_with,
-            verdict=found.verdict,
-            reason=found.reason,
-            gates=dict(found.gates),
+            verdict=judged.verdict,
+            reason=judged.reason,
+            gates=dict(judged.gates),
             job_id=job_id,
         )
 
-    def _repair(self, item: PublishedVariant, found: _Verdict) -> int:
-        """Enqueue the conversion of this variant once more, once for each commit that was refused."""
-        key = f"{recipe_key((item.variant,))}, repair of {found.revision[:REVISION_DIGITS]}"
+    def _repair(self, item: PublishedVariant, judged: _Verdict) -> int:
+        """Enqueue the conversion of this variant again, once for each refused commit; return the job's id."""
+        key = f"{recipe_key((item.variant,))}, repair of {judged.revision[:REVISION_DIGITS]}"
         job, _ = self.queue.enqueue(
             item.source_repo,
             item.source_revision,
@@ -186,8 +184,8 @@ def _source_of(item: PublishedVariant) -> tuple[str, str]:
     return item.source_repo, item.source_revision
 
 
-def _is_version(found: str | None, wanted: str) -> bool:
-    return found is not None and (found == wanted or found.startswith(f"{wanted}."))
+def _is_version(version: str | None, wanted: str) -> bool:
+    return version is not None and (version == wanted or version.startswith(f"{wanted}."))
 
 
 def _not_judged(item: PublishedVariant, reason: str) -> _Verdict:

@@ -1,4 +1,4 @@
-"""The bot put together: settings, Hub, database, pipeline, worker and schedule, as `run` and `demo` use it."""
+"""Build the bot for `run` and `demo` from settings, Hub, database, pipeline, worker and schedule."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ from random import Random
 from hubbot.hub.client import Hub
 from hubbot.jobs.lock import runner_lock
 from hubbot.jobs.pipeline import OnProgress, Pipeline, runtime_key
-from hubbot.jobs.retry import Backoff
+from hubbot.jobs.retry import Backoff, rule_of
 from hubbot.jobs.scheduler import Scheduler
 from hubbot.jobs.watch_rounds import Watching
 from hubbot.jobs.worker import Emit, Worker
@@ -22,8 +22,6 @@ from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 
 logger = logging.getLogger(__name__)
-FIRST_PAUSE_SECONDS = 30.0
-LONGEST_PAUSE_SECONDS = 6 * 3600.0
 BEATS_PER_LEASE = 4
 UNFINISHED = frozenset({State.WAITING, State.RUNNING})
 
@@ -35,7 +33,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bot:
-    """Everything that one runner needs, open and ready."""
+    """The parts of one runner, open and ready."""
 
     settings: Settings
     hub: Hub
@@ -57,13 +55,16 @@ class Bot:
         )
 
     def run_forever(self, stop: threading.Event) -> None:
-        """Watch by the clock and work until `stop` is set."""
+        """Watch by the clock and work until `stop` is set.
+
+        Raises WrongUsage where another process runs under this runner's name.
+        """
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler():
             self.queue.revive_no_runtime(runtime_key())
             self.worker.run_forever(stop)
 
     def run_once(self, stop: threading.Event, patience_seconds: float) -> None:
-        """Watch once, then work until nothing is due within `patience_seconds`."""
+        """Watch once, then work until nothing is due within `patience_seconds`; raises as `run_forever` does."""
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"):
             self.queue.revive_no_runtime(runtime_key())
             self.watching.look(dry_run=False)
@@ -96,7 +97,7 @@ class Records:
 
 @contextmanager
 def open_records(settings: Settings) -> Iterator[Records]:
-    """Open the database, bring it up to date, and close it at the end."""
+    """Open the database, bring its tables up to date, and close it at the end; raises as store.database does."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     engine = database.open_engine(settings.database)
     try:
@@ -108,15 +109,13 @@ def open_records(settings: Settings) -> Iterator[Records]:
 
 @contextmanager
 def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgress) -> Iterator[Bot]:
-    """Open the database and put the bot together over `hub`; `emit` and `on_progress` feed a display."""
+    """Open the database and build the bot over `hub`; `emit` and `on_progress` feed a display.
+
+    Raises what `open_records` raises.
+    """
     with open_records(settings) as records:
         queue, results = records.queue, records.results
-        retry = Backoff(
-            first_seconds=FIRST_PAUSE_SECONDS,
-            longest_seconds=LONGEST_PAUSE_SECONDS,
-            max_attempts=settings.max_attempts,
-            random=Random(),  # noqa: S311 - jitter, not a secret
-        )
+        retry = rule_of(settings, Random())  # noqa: S311 - jitter, not a secret
         pipeline = Pipeline(settings=settings, hub=hub, results=results, on_progress=on_progress)
         worker = Worker(
             queue=queue,

@@ -1,7 +1,7 @@
-"""Running a heavy stage in a process of its own, so that its death is an error and not the end of the bot.
+"""Run a heavy stage in a process of its own, so that its death is an error and not the end of the bot.
 
-The child gets no token, no network library's consent to go online, and a pipe whose closing tells it that
-the parent is gone. entry.py is the other side. It never decides what an error means for a job.
+The child gets no token, an environment that keeps the Hub's client offline, and a pipe whose closing tells it that
+the parent is gone. child_main.py is the other side. It never decides what an error means for a job.
 """
 
 import json
@@ -13,15 +13,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Any, TypedDict
+from typing import IO, Any
 
 import hubbot
+from hubbot.conversion.conversion import Call
 from hubbot.errors import ChildDied, HubbotError, OutOfRoom, TryLater, from_json
+from hubbot.jobs.child_main import stage_function
 from hubbot.jobs.process_memory import footprint
+from hubbot.progress import Progress
 from hubbot.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,14 +34,41 @@ SECRET_NAMES = ("*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*",
 LAST_WORDS_BYTES = 8192
 LOOK_SECONDS = 0.1
 GRACE_SECONDS = 5.0
+MAIN = "hubbot.jobs.child_main"
 
 
 class Interrupted(Exception):
-    """The stage was stopped because `cancelled` was set; no verdict about the job."""
+    """The stage was stopped because `cancelled` was set; this says nothing about the job."""
+
+
+def caller(settings: Settings, cancelled: threading.Event, *, here: Collection[str] = ()) -> Call:
+    """Return the one way to run a stage: in a child process with the settings' limits; `here` in this one.
+
+    The returned function raises what `run` raises, or what the stage itself raises.
+    """
+    # An HF_HOME of its own holds no token.
+    home = settings.data_dir / "child-home"
+
+    def call(stage: str, request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+        if stage in here:
+            return dict(stage_function(stage)(dict(request), progress))
+        home.mkdir(parents=True, exist_ok=True)
+        return run(
+            stage,
+            request,
+            env=os.environ,
+            hf_home=home,
+            timeout_seconds=settings.smoke_seconds if stage == "smoke" else settings.stage_hours * 3600,
+            memory_bytes=settings.memory_bytes,
+            cancelled=cancelled,
+            progress=progress,
+        )
+
+    return call
 
 
 def run(
-    module_args: list[str],
+    stage: str,
     request: Mapping[str, Any],
     *,
     env: Mapping[str, str],
@@ -46,43 +76,29 @@ def run(
     timeout_seconds: float,
     memory_bytes: int | None,
     cancelled: threading.Event,
-    on_progress: Callable[[dict[str, Any]], None],
+    progress: Progress,
+    main_module: str = MAIN,
 ) -> dict[str, Any]:
-    """Run one stage of entry.py in a child process and return its answer.
+    """Run one stage of `main_module` in a child process and return its answer.
 
     Raises the child's own error; ChildDied if it ended without an answer or took too long; OutOfRoom above
     `memory_bytes`; Interrupted when `cancelled` is set. No process is left behind in any case.
     """
     with (
-        _started(module_args, scrubbed(env, hf_home)) as process,
-        closing(_Conversation(process, on_progress)) as conversation,
+        _started(main_module, stage, scrubbed(env, hf_home)) as process,
+        closing(_Conversation(process, progress)) as conversation,
     ):
         conversation.ask(request)
         deadline = time.monotonic() + timeout_seconds
         while conversation.listen():
             if cancelled.is_set():
-                raise Interrupted(f"{module_args[0]} was stopped")
+                raise Interrupted(f"{stage} was stopped")
             if time.monotonic() > deadline:
-                raise ChildDied(f"{module_args[0]} did not finish within {timeout_seconds:.0f} seconds")
-            _check_memory(process.pid, memory_bytes, module_args[0])
+                raise ChildDied(f"{stage} did not finish within {timeout_seconds:.0f} seconds")
+            _check_memory(process.pid, memory_bytes, stage)
         if conversation.answer is None:
-            raise _died(module_args[0], _exit_code(process), conversation.last_words)
+            raise _died(stage, _exit_code(process), conversation.last_words)
         return _unpack(conversation.answer)
-
-
-class ChildSettings(TypedDict):
-    """What every child process gets from the settings."""
-
-    env: Mapping[str, str]
-    hf_home: Path
-    memory_bytes: int | None
-
-
-def child_settings(settings: Settings) -> ChildSettings:
-    """Return environment, an HF_HOME that holds no token, and the memory limit for a child process."""
-    home = settings.data_dir / "child-home"
-    home.mkdir(parents=True, exist_ok=True)
-    return ChildSettings(env=os.environ, hf_home=home, memory_bytes=settings.memory_bytes)
 
 
 def scrubbed(env: Mapping[str, str], hf_home: Path) -> dict[str, str]:
@@ -113,13 +129,13 @@ def _python_path(given: str | None) -> list[str]:
 class _Conversation:
     """The parent's ends of the three pipes."""
 
-    def __init__(self, process: subprocess.Popen[bytes], on_progress: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], progress: Progress) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         self.answer: dict[str, Any] | None = None
         self._process = process
-        self._on_progress = on_progress
+        self._progress = progress
         self._stdin = process.stdin
         self._stdout = process.stdout
         self._unread = bytearray()
@@ -143,7 +159,7 @@ class _Conversation:
         self._selector.close()
 
     def listen(self) -> bool:
-        """Take in what the child has said for a moment; return whether there can be more to come."""
+        """Read for a moment what the child writes; return whether more can come."""
         ready = self._selector.select(LOOK_SECONDS)
         for key, _ in ready:
             self._take(key.fileobj)  # type: ignore[arg-type]
@@ -163,17 +179,18 @@ class _Conversation:
         else:
             self._last_words = (self._last_words + part)[-LAST_WORDS_BYTES:]
 
-    def _hear(self, said: dict[str, Any]) -> None:
-        if "progress" in said:
-            self._on_progress(said["progress"])
+    def _hear(self, message: dict[str, Any]) -> None:
+        if "progress" in message:
+            done, total, label = message["progress"]
+            self._progress(done, total, label)
         else:
-            self.answer = said
+            self.answer = message
 
 
 @contextmanager
-def _started(module_args: list[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _started(main_module: str, stage: str, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "hubbot.jobs.child_main", *module_args],
+        [sys.executable, "-m", main_module, stage],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,7 +1,7 @@
-"""The child's side of child.py: `python -m hubbot.jobs.child_main STAGE [--stages MODULE]`.
+"""The child's side of child.py: `python -m hubbot.jobs.child_main STAGE`.
 
-The request is one JSON line on stdin; the answers are JSON lines on stdout: {"progress": ...} any number of
-times, then {"ok": ...} or {"error": ...}. stdin stays open as the parent's lifeline: when it closes, the
+The request is one JSON line on stdin; the answers are JSON lines on stdout: {"progress": [done, total, label]} any
+number of times, then {"ok": ...} or {"error": ...}. stdin stays open as the parent's lifeline: when it closes, the
 parent is gone, and the child ends with all it has started. Only stages of the allow-list can be run.
 """
 
@@ -19,28 +19,28 @@ from typing import Any, TextIO, TypeAlias
 from hubbot.engine import heaps
 from hubbot.errors import HubbotError, OutOfRoom, TryLater, WrongUsage
 from hubbot.files.atomic_folders import is_disk_full
+from hubbot.progress import Progress
 
-# stage -> module:function, called as function(request, progress) -> dict
+# stage -> module:function; a module is imported when its stage runs
 STAGES: Mapping[str, str] = MappingProxyType(
     {
-        "plan": "hubbot.jobs.child_stages:plan",
-        "stage": "hubbot.jobs.child_stages:stage",
-        "convert": "hubbot.jobs.child_stages:convert",
-        "open_windows": "hubbot.jobs.window_stages:open_windows",
-        "convert_window": "hubbot.jobs.window_stages:convert_window",
-        "judge_window": "hubbot.jobs.window_stages:judge_window",
-        "finish_windows": "hubbot.jobs.window_stages:finish_windows",
-        "verify": "hubbot.jobs.child_stages:verify",
-        "verify_folder": "hubbot.jobs.child_stages:verify_folder",
-        "smoke": "hubbot.jobs.child_stages:smoke",
+        "plan": "hubbot.conversion.child_stages:plan",
+        "stage": "hubbot.conversion.child_stages:stage",
+        "convert": "hubbot.conversion.child_stages:convert",
+        "open_windows": "hubbot.conversion.window_stages:open_windows",
+        "convert_window": "hubbot.conversion.window_stages:convert_window",
+        "judge_window": "hubbot.conversion.window_stages:judge_window",
+        "finish_windows": "hubbot.conversion.window_stages:finish_windows",
+        "verify": "hubbot.conversion.child_stages:verify",
+        "verify_folder": "hubbot.conversion.child_stages:verify_folder",
+        "smoke": "hubbot.conversion.child_stages:smoke",
     }
 )
-Progress: TypeAlias = Callable[[Mapping[str, Any]], None]
 StageFunction: TypeAlias = Callable[[dict[str, Any], Progress], Mapping[str, Any]]
 
 
-def main(arguments: list[str]) -> int:
-    """Run one stage and answer; returns 0 if an answer was written, be it an error."""
+def main(arguments: list[str], stages: Mapping[str, str] = STAGES) -> int:
+    """Run one of `stages` and answer; returns 0 if an answer was written, be it an error."""
     heaps.share_one()
     lifeline, answers = _take_over_pipes()
     request = json.loads(_first_line(lifeline))
@@ -50,29 +50,27 @@ def main(arguments: list[str]) -> int:
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
-    say(_answer(arguments, request, lambda fields: say({"progress": dict(fields)})))
+    def report(done: int, total: int, label: str) -> None:
+        say({"progress": [done, total, label]})
+
+    say(_answer(arguments, stages, request, report))
     return 0
 
 
-def stage_function(arguments: list[str]) -> StageFunction:
+def stage_function(stage: str, stages: Mapping[str, str] = STAGES) -> StageFunction:
     """Return the function of an allowed stage; raises WrongUsage for any other."""
-    match arguments:
-        case [stage]:
-            allowed: Mapping[str, str] = STAGES
-        case [stage, "--stages", module]:
-            allowed = import_module(module).STAGES
-        case _:
-            raise WrongUsage("usage: python -m hubbot.jobs.child_main STAGE [--stages MODULE]")
-    if stage not in allowed:
-        raise WrongUsage(f"no stage {stage!r} may run in a child", hint=f"one of {', '.join(allowed)}")
-    module, _, name = allowed[stage].partition(":")
+    if stage not in stages:
+        raise WrongUsage(f"no stage {stage!r} may run in a child", hint=f"one of {', '.join(stages)}")
+    module, _, name = stages[stage].partition(":")
     function: StageFunction = getattr(import_module(module), name)
     return function
 
 
-def _answer(arguments: list[str], request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+def _answer(
+    arguments: list[str], stages: Mapping[str, str], request: dict[str, Any], progress: Progress
+) -> dict[str, Any]:
     try:
-        return {"ok": dict(stage_function(arguments)(request, progress))}
+        return {"ok": dict(stage_function(_only(arguments), stages)(request, progress))}
     except HubbotError as error:
         after = error.after_seconds if isinstance(error, TryLater) else None
         return {"error": error.to_json(), "after_seconds": after}
@@ -85,8 +83,14 @@ def _answer(arguments: list[str], request: dict[str, Any], progress: Progress) -
         return {"error": HubbotError(f"{type(error).__name__}: {error}").to_json()}
 
 
+def _only(arguments: list[str]) -> str:
+    if len(arguments) != 1:
+        raise WrongUsage("usage: python -m hubbot.jobs.child_main STAGE")
+    return arguments[0]
+
+
 def _take_over_pipes() -> tuple[int, TextIO]:
-    """Keep both pipes for this module alone; what libraries print goes to stderr, what they read is empty."""
+    """Keep both pipes for this module alone: libraries print to stderr and read an empty stdin."""
     lifeline, answers = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

@@ -1,39 +1,43 @@
-"""One job, one stage: calls the step, keeps what it made in the job's workspace, returns the outcome.
+"""One job, one stage: runs the stage of the conversion, records what it found, returns the outcome.
 
 Light stages run here, heavy ones in a child process without a token. It never decides when a job is tried
-again (states.py, retry.py) and never judges an artifact itself.
+again (lifecycle.py, retry.py) and never judges an artifact itself.
 """
 
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from hubbot.catalogue import runtimes
 from hubbot.checkpoints import Checkpoint
+from hubbot.conversion import stages
+from hubbot.conversion.conversion import Conversion, SourceStrategy
+from hubbot.conversion.shard_by_shard import ShardByShard
+from hubbot.conversion.whole_source import WholeSource
+from hubbot.conversion.workspace import Workspace
 from hubbot.errors import AlreadyPublished, HubbotError, LicenceForbids, TooLarge, WorkLost
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
-from hubbot.jobs.windowed_pipeline import Freeing
-from hubbot.jobs.workspace import Workspace
 from hubbot.lifecycle import Job, Outcome, Published, Refused, Stage, StageDone
 from hubbot.pickles.pickle_files import has_pickles
 from hubbot.progress import Progress
 from hubbot.settings import Settings
-from hubbot.steps import card, classify, fetch, inspect, publish, verify
+from hubbot.steps import publish
 from hubbot.store.results import Results
 
 # How often a stage's progress is written into the database.
-NOTED_SECONDS = 10.0
+SAVED_SECONDS = 10.0
 
 
 class OnProgress(Protocol):
-    """Tell a display how far a stage is."""
+    """Show the progress of a job's stage."""
 
-    def __call__(self, job: Job, done: int, total: int, what: str) -> None:
-        """Take the job, the amount done of the total, and what it is at."""
+    def __call__(self, job: Job, done: int, total: int, label: str) -> None:
+        """Take the job, the amount done of the total, and what was just done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +50,17 @@ class Pipeline:
     on_progress: OnProgress
 
     def run_stage(self, job: Job, cancelled: threading.Event) -> Outcome:
-        """Run the job's present stage and return what came of it."""
+        """Run the job's present stage and return its outcome; a HubbotError becomes a Refused.
+
+        Raises WorkLost at the first stage, Interrupted when `cancelled` is set, and whatever is no HubbotError.
+        """
         try:
+            if job.stage not in {Stage.INSPECT, Stage.PUBLISH}:
+                self.workspace(job).check_format()
             return self._stages()[job.stage](job, cancelled)
         except WorkLost:
-            # A stage's leftovers were deleted or torn: everything before the first stage is on the Hub.
+            # A stage's leftovers were deleted, torn or written by another version: what the first stage needs is
+            # on the Hub.
             if job.stage is Stage.INSPECT:
                 raise
             return StageDone(next=Stage.INSPECT)
@@ -74,30 +84,30 @@ class Pipeline:
             Stage.PUBLISH: self._publish,
         }
 
-    def _inspect(self, job: Job, _cancelled: threading.Event) -> Outcome:
-        found = inspect.inspect(self.hub.open(job.repo, job.revision))
-        _check_wanted(found, self.settings)
-        self.workspace(job).save("checkpoint", found.to_json())
-        summary = {"tensors": len(found.tensors), "bytes": found.weight_bytes, "shards": len(found.shards)}
-        cost = {"requests": found.requests, "bytes_read": found.bytes_read}
-        self.results.put(job.id, "checkpoint", {"model_type": found.model_type, **summary, **cost})
+    def _inspect(self, job: Job, cancelled: threading.Event) -> Outcome:
+        checkpoint = stages.inspect(self._conversion(job, cancelled))
+        _check_wanted(checkpoint, self.settings)
+        summary = {
+            "model_type": checkpoint.model_type,
+            "tensors": len(checkpoint.tensors),
+            "bytes": checkpoint.weight_bytes,
+            "shards": len(checkpoint.shards),
+            "requests": checkpoint.requests,
+            "bytes_read": checkpoint.bytes_read,
+        }
+        self.results.put(job.id, "checkpoint", summary)
         return StageDone()
 
-    def _classify(self, job: Job, _cancelled: threading.Event) -> Outcome:
-        workspace = self.workspace(job)
-        layout = classify.classify(workspace.checkpoint())
-        if not self.settings.extensions:
-            classify.refuse_extension(workspace.checkpoint())
-        workspace.save("layout", layout.to_json())
+    def _classify(self, job: Job, cancelled: threading.Event) -> Outcome:
+        layout = stages.classify(self._conversion(job, cancelled))
         self.results.put(job.id, "layout", layout.to_json())
         return StageDone()
 
     def _plan(self, job: Job, cancelled: threading.Event) -> Outcome:
         for variant in job.variants:
             # Better to learn before the work than after it that there is nowhere to publish.
-            publish.target_id(self.settings.org, self.settings.repo_name, job.repo, variant)
-        request = {"variants": list(job.variants), "working_bytes": self.settings.working_bytes}
-        answer = self._child(job, cancelled, "plan", request)
+            self._target(job, variant)
+        answer = stages.plan(self._conversion(job, cancelled))
         self.results.put(job.id, "plan", answer)
         if self._is_recorded(job, answer["versions"]):
             raise AlreadyPublished(
@@ -108,103 +118,36 @@ class Pipeline:
         return StageDone(predicted_ram_bytes=answer["memory_bytes"], predicted_disk_bytes=answer["disk_bytes"])
 
     def _fetch(self, job: Job, cancelled: threading.Event) -> Outcome:
-        workspace = self.workspace(job)
-        note = self._noted(job)
-
-        def tell(done: int, total: int, what: str) -> None:
-            if cancelled.is_set():
-                raise child.Interrupted("fetch was stopped")
-            note(done, total, what)
-
-        checkpoint = workspace.checkpoint()
-        if self._frees(checkpoint):
-            # The shards come with their windows; all else is small.
-            fetch.fetch(checkpoint, self.hub, workspace.source, room_for=0, progress=tell, shards=())
-            return StageDone()
-        staging = has_pickles(checkpoint)
-        room = workspace.plan().disk_bytes + (checkpoint.weight_bytes if staging else 0)
-        fetch.fetch(checkpoint, self.hub, workspace.source, room_for=room, progress=tell)
-        if staging:
-            request = {"source": str(workspace.source), "shard_bytes": self.settings.shard_bytes}
-            self._child(job, cancelled, "stage", request)
-            for shard in checkpoint.shards:
-                (workspace.source / shard).unlink(missing_ok=True)
-        workspace.check_weights()
+        stages.fetch(self._conversion(job, cancelled))
         return StageDone()
 
     def _convert(self, job: Job, cancelled: threading.Event) -> Outcome:
-        bounds = {"working_bytes": self.settings.working_bytes, "shard_bytes": self.settings.shard_bytes}
-        workspace = self.workspace(job)
-        if self._frees(workspace.checkpoint()):
-            answer = self._freeing(job, cancelled, workspace, bounds).run()
-        else:
-            workspace.check_weights()
-            answer = self._child(job, cancelled, "convert", bounds)
-        for made in answer["variants"]:
-            self.results.put(job.id, "artifact", made, made["variant"])
+        for artifact in stages.convert(self._conversion(job, cancelled)):
+            self.results.put(job.id, "artifact", artifact.to_json(), artifact.variant)
         return StageDone()
 
-    def _frees(self, checkpoint: Checkpoint) -> bool:
-        return self.settings.free_source and not has_pickles(checkpoint)
-
-    def _freeing(
-        self, job: Job, cancelled: threading.Event, workspace: Workspace, bounds: Mapping[str, int]
-    ) -> Freeing:
-        note = self._noted(job)
-
-        def tell(done: int, total: int, what: str) -> None:
-            if cancelled.is_set():
-                raise child.Interrupted("fetch was stopped")
-            note(done, total, what)
-
-        def bring(shards: Sequence[str]) -> None:
-            checkpoint = workspace.checkpoint()
-            fetch.fetch(checkpoint, self.hub, workspace.source, room_for=0, progress=tell, shards=shards)
-
-        return Freeing(
-            workspace=workspace,
-            working_bytes=bounds["working_bytes"],
-            shard_bytes=bounds["shard_bytes"],
-            judged=True,
-            fetch=bring,
-            child=lambda stage, request: self._child(job, cancelled, stage, request),
-        )
-
     def _verify(self, job: Job, cancelled: threading.Event) -> Outcome:
-        workspace = self.workspace(job)
-        request = {"variants": list(job.variants), "examination": self.settings.examination}
-        self._child(job, cancelled, "verify", request)
-        reports = [workspace.report(variant) for variant in job.variants]
+        reports = stages.verify(self._conversion(job, cancelled))
         for report in reports:
             self.results.put(job.id, "report", report.to_json(), report.artifact.variant)
         for report in reports:
             report.approve()
-            verify.record(report)
         return StageDone()
 
     def _smoke(self, job: Job, cancelled: threading.Event) -> Outcome:
-        workspace = self.workspace(job)
+        conversion = self._conversion(job, cancelled)
         for variant in job.variants:
-            request = {"folder": str(workspace.made(variant)), "max_tokens": self.settings.smoke_tokens}
-            record = self._child(job, cancelled, "smoke", request)
-            workspace.save(f"smoke-{variant}", record)
+            folder = conversion.workspace.made(variant)
+            record = conversion.ask("smoke", {"folder": str(folder), "max_tokens": self.settings.smoke_tokens})
+            conversion.workspace.save(f"smoke-{variant}", record)
             self.results.put(job.id, "smoke", record, variant)
         return StageDone()
 
-    def _card(self, job: Job, _cancelled: threading.Event) -> Outcome:
-        workspace = self.workspace(job)
-        checkpoint, plan = workspace.checkpoint(), workspace.plan()
-        made = [
-            card.Made(
-                artifact=artifact,
-                report=workspace.report(artifact.variant),
-                smoke=workspace.load(f"smoke-{artifact.variant}"),
-            )
-            for artifact in workspace.artifacts()
-        ]
-        for variant in job.variants:
-            target = publish.target_id(self.settings.org, self.settings.repo_name, job.repo, variant)
-            card.write_card(checkpoint, plan, made, variant, target)
+    def _card(self, job: Job, cancelled: threading.Event) -> Outcome:
+        conversion = self._conversion(job, cancelled)
+        reports = [conversion.workspace.report(variant) for variant in job.variants]
+        smoke_records = {variant: conversion.workspace.load(f"smoke-{variant}") for variant in job.variants}
+        stages.write_cards(conversion, reports, smoke_records, lambda variant: self._target(job, variant))
         return StageDone()
 
     def _publish(self, job: Job, cancelled: threading.Event) -> Outcome:
@@ -213,6 +156,7 @@ class Pipeline:
             # Killed between the last publication and its being written down in the job.
             workspace.remove()
             return Published()
+        workspace.check_format()
         self.hub.require_token()
         checkpoint = workspace.checkpoint()
         for done, variant in enumerate(job.variants):
@@ -229,12 +173,12 @@ class Pipeline:
         return versions
 
     def _is_recorded(self, job: Job, versions: Mapping[str, str]) -> bool:
-        found = {
+        recorded = {
             item.variant
             for item in self.results.publications(job.repo)
             if item.source_revision == job.revision and item.report.get("versions") == dict(versions)
         }
-        return found >= set(job.variants)
+        return recorded >= set(job.variants)
 
     def _publish_one(self, job: Job, workspace: Workspace, checkpoint: Checkpoint, variant: str) -> None:
         report = workspace.report(variant)
@@ -242,7 +186,7 @@ class Pipeline:
             report.approve(),
             checkpoint,
             hub=self.hub,
-            repo_id=publish.target_id(self.settings.org, self.settings.repo_name, job.repo, variant),
+            repo_id=self._target(job, variant),
             collection=self.settings.collection,
         )
         self.results.record_publication(
@@ -261,46 +205,52 @@ class Pipeline:
             },
         )
 
-    def _noted(self, job: Job) -> Progress:
-        """Return a function that shows how far the stage is, and writes it down for whoever asks elsewhere."""
-        written = -math.inf
+    def _target(self, job: Job, variant: str) -> str:
+        """Return the repo that a variant is published to, or raise what publish.target_id raises."""
+        return publish.target_id(self.settings.org, self.settings.repo_name, job.repo, variant)
 
-        def note(done: int, total: int, what: str) -> None:
-            nonlocal written
-            self.on_progress(job, done, total, what)
-            now = time.monotonic()
-            if now - written >= NOTED_SECONDS or done == total:
-                written = now
-                progress = {"stage": job.stage, "done": done, "total": total, "what": what}
-                self.results.put(job.id, "progress", progress)
-
-        return note
-
-    def _child(self, job: Job, cancelled: threading.Event, stage: str, request: dict[str, Any]) -> dict[str, Any]:
-        note = self._noted(job)
-
-        def tell(fields: dict[str, Any]) -> None:
-            note(fields["done"], fields["total"], fields["what"])
-
-        root = self.workspace(job).root
-        limit = self.settings.smoke_seconds if stage == "smoke" else self.settings.stage_hours * 3600
-        return child.run(
-            [stage],
-            {"root": str(root), **request},
-            timeout_seconds=limit,
-            cancelled=cancelled,
-            on_progress=tell,
-            **child.child_settings(self.settings),
+    def _conversion(self, job: Job, cancelled: threading.Event) -> Conversion:
+        return Conversion(
+            workspace=self.workspace(job),
+            settings=self.settings,
+            open_source=lambda: self.hub.open(job.repo, job.revision),
+            origin=self.hub,
+            variants=job.variants,
+            strategy=self._strategy,
+            call=child.caller(self.settings, cancelled),
+            show=lambda _title: nullcontext(self._progress_of(job, cancelled)),
         )
+
+    def _strategy(self, checkpoint: Checkpoint) -> SourceStrategy:
+        if self.settings.free_source and not has_pickles(checkpoint):
+            return ShardByShard(judged=True)
+        return WholeSource()
+
+    def _progress_of(self, job: Job, cancelled: threading.Event) -> Progress:
+        """Return the stage's progress callback: shows it, saves it for other processes, and obeys `cancelled`."""
+        saved = -math.inf
+
+        def progress(done: int, total: int, label: str) -> None:
+            nonlocal saved
+            if cancelled.is_set():
+                raise child.Interrupted(f"{job.stage} was stopped")
+            self.on_progress(job, done, total, label)
+            now = time.monotonic()
+            if now - saved >= SAVED_SECONDS or done == total:
+                saved = now
+                record = {"stage": job.stage, "done": done, "total": total, "what": label}
+                self.results.put(job.id, "progress", record)
+
+        return progress
 
 
 def runtime_key() -> str:
-    """Return what a job that parks for want of a runtime waits to see changed."""
+    """Return the runtime's versions; a job parked with NoRuntime is retried when they change."""
     return f"mlx-lm {runtimes.version()}"
 
 
 def recipe_key(variants: tuple[str, ...]) -> str:
-    """Return what makes two jobs for the same revision the same job."""
+    """Return the key under which jobs for the same repo and revision are one job: the variants, sorted."""
     return "+".join(sorted(variants))
 
 

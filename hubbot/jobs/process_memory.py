@@ -1,7 +1,7 @@
-"""How much memory a process holds that nothing but its end gives back.
+"""The memory of a process that is not released before its end.
 
 Pages of mapped files are not counted: the system takes those back by itself, and a conversion maps whole
-checkpoints. It only looks; child.py acts.
+checkpoints. It only measures; child.py acts.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ _BUFFER_BYTES = 512
 
 
 def footprint(pid: int) -> int | None:
-    """Return the bytes a process of this user holds, or None where that cannot be told."""
+    """Return the bytes that a process of this user holds, or None where the system does not say."""
     return _darwin(pid) if sys.platform == "darwin" else _linux(pid)
 
 

@@ -1,4 +1,4 @@
-"""When to try again, and when to give up.
+"""When a stage is tried again, and when its job parks: the numbers and the rule.
 
 Exponential backoff with jitter, at least as long as the other side asked for, never longer than a bound.
 It never sleeps and never decides what an error means (errors.py).
@@ -9,6 +9,12 @@ from datetime import timedelta
 from random import Random
 
 from hubbot.errors import TryLater
+from hubbot.settings import Settings
+
+FIRST_PAUSE_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 6 * 3600.0
+# Unless the setting of that name says otherwise.
+MAX_ATTEMPTS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +36,13 @@ class Backoff:
         jittered = doubled * self.random.uniform(0.5, 1.0)
         asked = error.after_seconds or 0.0
         return timedelta(seconds=min(max(jittered, asked), self.longest_seconds))
+
+
+def rule_of(settings: Settings, random: Random) -> Backoff:
+    """Return the retry rule of the bot under these settings; `random` is for the jitter."""
+    return Backoff(
+        first_seconds=FIRST_PAUSE_SECONDS,
+        longest_seconds=LONGEST_PAUSE_SECONDS,
+        max_attempts=MAX_ATTEMPTS if settings.max_attempts is None else settings.max_attempts,
+        random=random,
+    )

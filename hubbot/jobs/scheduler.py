@@ -1,6 +1,6 @@
-"""The scheduler: what hubbot does by the clock; the only module that knows apscheduler.
+"""The scheduler: calls functions by the clock; the only module that uses apscheduler.
 
-It only calls what it is given; a call that fails logs one line and comes again at its time.
+A call that fails is logged in one line and made again at its next time.
 """
 
 import logging
@@ -42,11 +42,11 @@ class Scheduler:
         self._add("prune", prune, timedelta(days=1), first=clock() + timedelta(minutes=10))
 
     def start(self) -> None:
-        """Begin to call, in threads of its own."""
+        """Start the calls, in threads of their own."""
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Call no more, and wait for the calls under way."""
+        """Stop calling, and wait for the calls under way."""
         self._scheduler.shutdown(wait=True)
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Watching as a job of its own: look at the Hub under every rule, remember, enqueue what is new and wanted."""
+"""One round of watching: list the Hub under every rule, record what was seen, enqueue what is new and wanted."""
 
 import logging
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Decision:
 
 
 def watermark_key(rule: WatchRule) -> str:
-    """Return what a rule's watermark is kept under: a rule that is changed begins anew."""
+    """Return the key of a rule's watermark; a changed rule has another key and so begins anew."""
     return f"{rule.name}:{fingerprint(rule.model_dump())[:12]}"
 
 
@@ -43,8 +43,11 @@ class Watching:
     clock: Clock
 
     def look(self, *, dry_run: bool) -> list[Decision]:
-        """Return what is new since the last look; unless `dry_run`, enqueue and remember it."""
-        found: dict[tuple[str, str], Seen] = {}
+        """Return the decisions on what is new since the last round; unless `dry_run`, enqueue and record it.
+
+        Raises HubUnavailable and its like.
+        """
+        by_revision: dict[tuple[str, str], Seen] = {}
         watermarks = {}
         for rule in self.settings.watch:
             key = watermark_key(rule)
@@ -58,21 +61,21 @@ class Watching:
             )
             watermarks[key] = watched.watermark
             for seen in watched.seen:
-                self._keep(found, seen)
-        decisions = [self._decide(seen, dry_run=dry_run) for seen in found.values() if self._is_new(seen)]
+                self._keep(by_revision, seen)
+        decisions = [self._decide(seen, dry_run=dry_run) for seen in by_revision.values() if self._is_new(seen)]
         if not dry_run:
             for key, watermark in watermarks.items():
                 self.results.set_watermark(key, watermark.isoformat())
         return decisions
 
     @staticmethod
-    def _keep(found: dict[tuple[str, str], Seen], seen: Seen) -> None:
-        """Of what several rules say about one revision, keep that one of them wants it."""
+    def _keep(by_revision: dict[tuple[str, str], Seen], seen: Seen) -> None:
+        """Add `seen`; where several rules saw one revision, a rule that wants it wins."""
         if seen.deferred:
             return
         key = (seen.repo.id, seen.repo.revision)
-        if key not in found or (found[key].refusal is not None and seen.refusal is None):
-            found[key] = seen
+        if key not in by_revision or (by_revision[key].refusal is not None and seen.refusal is None):
+            by_revision[key] = seen
 
     def _is_new(self, seen: Seen) -> bool:
         before = self.results.sighting(seen.repo.id, seen.repo.revision)

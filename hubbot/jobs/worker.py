@@ -1,6 +1,6 @@
-"""The worker: claims a job, takes it through its stages, writes down what came of each.
+"""The worker: claims a job, runs its stages one by one, and stores each outcome.
 
-It knows neither what a stage does (`run_stage` is given) nor what an outcome means (states.py). It emits
+It knows neither what a stage does (`run_stage` is given) nor what an outcome means (lifecycle.py). It emits
 given_back, claimed, stage_started, stage_finished, stopping and lost, with `job` and more, for a display.
 """
 
@@ -40,14 +40,14 @@ _SECRETS = re.compile(r"hf_\w{8,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+(?=@)")
 
 
 class Emit(Protocol):
-    """Tell a display what happens."""
+    """Send an event to a display."""
 
     def __call__(self, event: str, **fields: object) -> None:
         """Take an event's name and its fields."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Watch:
+class HeartbeatState:
     """What the heartbeat has seen; `cancelled` is set as soon as the stage should stop, for any reason."""
 
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -57,7 +57,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """A runner at work, under its runner_lock; one thread works, one more beats while a stage runs.
+    """One runner, under its runner_lock; a second thread renews the lease while a stage runs.
 
     A lease lasts `lease_seconds` and is renewed every `beat_seconds`, which is also how soon a person's
     cancel is noticed. Jobs predicted to need more than `max_ram_bytes` are left to others.
@@ -104,7 +104,7 @@ class Worker:
                 stop.wait(IDLE_SECONDS)
 
     def _start_over(self) -> None:
-        """Give back what this runner left behind; it is not at work on anything, for it has one worker."""
+        """Give back what this runner left behind; it has only this worker, which has just started."""
         for job in self.queue.release_runner(self.runner, self.retry):
             self.emit("given_back", job=job)
 
@@ -113,48 +113,48 @@ class Worker:
         if job is None:
             return False
         self.emit("claimed", job=job)
-        with self._beating(job, stop) as watch:
+        with self._beating(job, stop) as heartbeat:
             current: Job | None = job
             while current is not None and current.state is State.RUNNING:
-                current = self._take_stage(current, watch)
+                current = self._take_stage(current, heartbeat)
         return True
 
-    def _take_stage(self, job: Job, watch: Watch) -> Job | None:
+    def _take_stage(self, job: Job, heartbeat: HeartbeatState) -> Job | None:
         """Run the job's present stage; return the job after it, or None if it is no longer ours."""
-        if watch.cancelled.is_set():
-            return self._settle(job, _stopped(watch), watch)
+        if heartbeat.cancelled.is_set():
+            return self._settle(job, _stopped(heartbeat), heartbeat)
         attempt = self.results.begin_attempt(job.id, job.stage, self.runner)
         self.emit("stage_started", job=job, stage=job.stage)
         try:
-            outcome = self._outcome(job, watch)
+            outcome = self._outcome(job, heartbeat)
         except (KeyboardInterrupt, SystemExit):
-            self._finish(attempt, job, Released(), watch)
+            self._finish(attempt, job, Released(), heartbeat)
             raise
-        return self._finish(attempt, job, outcome, watch)
+        return self._finish(attempt, job, outcome, heartbeat)
 
-    def _outcome(self, job: Job, watch: Watch) -> Outcome:
+    def _outcome(self, job: Job, heartbeat: HeartbeatState) -> Outcome:
         try:
-            outcome = self.run_stage(job, watch.cancelled)
+            outcome = self.run_stage(job, heartbeat.cancelled)
         except HubbotError as error:
             outcome = Refused(error=error)
         except Exception as error:  # noqa: BLE001  whatever a stage raises is a verdict about its job
-            outcome = Refused(error=_unforeseen(job, error, quiet=watch.cancelled.is_set()))
+            outcome = Refused(error=_unforeseen(job, error, quiet=heartbeat.cancelled.is_set()))
         finished = isinstance(outcome, StageDone | Published)
         # A stage that was told to stop may end in any error; what counts is why it was told.
-        return _stopped(watch) if watch.cancelled.is_set() and not finished else outcome
+        return _stopped(heartbeat) if heartbeat.cancelled.is_set() and not finished else outcome
 
-    def _finish(self, attempt: int, job: Job, outcome: Outcome, watch: Watch) -> Job | None:
-        after = self._settle(job, outcome, watch)
+    def _finish(self, attempt: int, job: Job, outcome: Outcome, heartbeat: HeartbeatState) -> Job | None:
+        after = self._settle(job, outcome, heartbeat)
         word = "lost" if after is None else _word(outcome, after)
         error = outcome.error if isinstance(outcome, Refused) else None
         self.results.finish_attempt(attempt, word, None if error is None else error.to_json())
         self.emit("stage_finished", job=after or job, stage=job.stage, outcome=word, error=error)
         return after
 
-    def _settle(self, job: Job, outcome: Outcome, watch: Watch) -> Job | None:
-        """Write the outcome down; return the job after it, or None if it was taken away."""
+    def _settle(self, job: Job, outcome: Outcome, heartbeat: HeartbeatState) -> Job | None:
+        """Store the outcome; return the job after it, or None if another runner has it now."""
         before = job
-        while not watch.lost:
+        while not heartbeat.lost:
             after = self._advance(before, outcome)
             if self.queue.apply(before, after):
                 return after
@@ -173,46 +173,46 @@ class Worker:
             return advance(job, Refused(error=error), self.clock(), self.retry)
 
     @contextmanager
-    def _beating(self, job: Job, stop: threading.Event) -> Iterator[Watch]:
-        watch, done = Watch(), threading.Event()
-        thread = threading.Thread(target=self._beat, args=(job, watch, stop, done), name="heartbeat")
+    def _beating(self, job: Job, stop: threading.Event) -> Iterator[HeartbeatState]:
+        heartbeat, done = HeartbeatState(), threading.Event()
+        thread = threading.Thread(target=self._beat, args=(job, heartbeat, stop, done), name="heartbeat")
         thread.start()
         try:
-            yield watch
+            yield heartbeat
         finally:
             done.set()
             thread.join()
 
-    def _beat(self, job: Job, watch: Watch, stop: threading.Event, done: threading.Event) -> None:
+    def _beat(self, job: Job, heartbeat: HeartbeatState, stop: threading.Event, done: threading.Event) -> None:
         every = max(1, round(self.beat_seconds / TICK_SECONDS))
         for tick in itertools.count():
             if tick % every == 0:
-                self._renew(job, watch)
-            if stop.is_set() and not watch.cancelled.is_set():
+                self._renew(job, heartbeat)
+            if stop.is_set() and not heartbeat.cancelled.is_set():
                 self.emit("stopping", job=job)
-                watch.cancelled.set()
+                heartbeat.cancelled.set()
             if done.wait(TICK_SECONDS):
                 return
 
-    def _renew(self, job: Job, watch: Watch) -> None:
+    def _renew(self, job: Job, heartbeat: HeartbeatState) -> None:
         try:
             current = self.queue.heartbeat(job, self.lease_seconds)
         except Exception:
             # One missed beat costs nothing; a dead heartbeat would cost the lease.
             logger.exception("the heartbeat of job %d failed", job.id)
             return
-        watch.lost = current is None
-        watch.cancel_requested = current is not None and current.cancel_requested
-        if watch.lost or watch.cancel_requested:
-            watch.cancelled.set()
+        heartbeat.lost = current is None
+        heartbeat.cancel_requested = current is not None and current.cancel_requested
+        if heartbeat.lost or heartbeat.cancel_requested:
+            heartbeat.cancelled.set()
 
 
-def _stopped(watch: Watch) -> Outcome:
-    return Cancelled() if watch.cancel_requested else Released()
+def _stopped(heartbeat: HeartbeatState) -> Outcome:
+    return Cancelled() if heartbeat.cancel_requested else Released()
 
 
 def _word(outcome: Outcome, after: Job) -> str:
-    """Name what came of an attempt: done, released, or the state the job went to."""
+    """Return the word for an outcome in the history: done, released, or the job's new state."""
     if isinstance(outcome, StageDone) and after.state is State.RUNNING:
         return "done"
     if isinstance(outcome, Released) and after.state is State.WAITING:
@@ -221,7 +221,7 @@ def _word(outcome: Outcome, after: Job) -> str:
 
 
 def _unforeseen(job: Job, error: Exception, *, quiet: bool) -> HubbotError:
-    """Turn any other exception into an error of the tree; its traceback goes to the log."""
+    """Return a HubbotError for any other exception; its traceback goes to the log, without secrets."""
     if not quiet:
         trace = _redacted("".join(traceback.format_exception(error)))
         logger.error("job %d, %s failed unforeseen\n%s", job.id, job.stage, trace)

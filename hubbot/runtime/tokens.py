@@ -19,6 +19,17 @@ class Encoded:
     lead: list[int]
 
 
+def encode_whole(folder: Path, text: str) -> list[int]:
+    """Return the token ids of one text with the special tokens that its tokenizer puts around it.
+
+    Raises CorruptConfig where mlx-lm cannot load or use the folder's tokenizer.
+    """
+    try:
+        return [int(token) for token in load_tokenizer(folder).encode(text)]
+    except Exception as error:  # a tokenizer's files can break its loader in any way
+        raise CorruptConfig(f"its tokenizer cannot be used: {str(error)[:200]}", where=str(folder)) from error
+
+
 def encode(folder: Path, blocks: list[str]) -> Encoded | None:
     """Return the token ids of `blocks`, one after another, or None where the folder has no tokenizer.
 

@@ -158,7 +158,7 @@ def _context(
 
 
 def _packing(plan: Plan, planned: PlannedVariant) -> str | None:
-    """Return what became of a packed source's codes, or None where nothing was packed."""
+    """Return whether a packed source's codes were kept or decoded, or None where nothing was packed."""
     if not plan.packed:
         return None
     counts = [f"{len(names)} {became}" for became, names in plan.source_codes(planned).items() if names]
@@ -166,7 +166,7 @@ def _packing(plan: Plan, planned: PlannedVariant) -> str | None:
 
 
 def _extension(checkpoint: Checkpoint, plan: Plan) -> dict[str, Any] | None:
-    """Return what a reader has to know of the model file that loading runs, or None where there is none."""
+    """Return the model file of hubbot's own that loading runs, and why; None where stock mlx-lm suffices."""
     name, family = plan.config.get("model_file"), BY_MODEL_TYPE.get(checkpoint.model_type)
     if name is None or family is None or family.extension is None:
         return None
@@ -198,13 +198,13 @@ def _behaviour(report: Report | None) -> dict[str, str]:
         return dict.fromkeys(
             ("tier", "kl", "kl_p999", "same_top", "perplexity_ratio"), "n/a" if tier else "not run"
         )
-    found = report.measurements["divergence"]
+    measured = report.measurements["divergence"]
     return {
         "tier": _text(tier.reason.partition(":")[0]),
-        "kl": _estimate(found["kl_mean"], 4),
-        "kl_p999": f"{found['kl_p999']:.3f}",
-        "same_top": _estimate({key: 100 * value for key, value in found["same_top"].items()}, 1) + " %",
-        "perplexity_ratio": _estimate(found["perplexity_ratio"], 4),
+        "kl": _estimate(measured["kl_mean"], 4),
+        "kl_p999": f"{measured['kl_p999']:.3f}",
+        "same_top": _estimate({key: 100 * value for key, value in measured["same_top"].items()}, 1) + " %",
+        "perplexity_ratio": _estimate(measured["perplexity_ratio"], 4),
     }
 
 
@@ -213,7 +213,7 @@ def _estimate(estimate: Mapping[str, float], digits: int) -> str:
 
 
 def _measured(report: Report | None) -> Mapping[str, Any] | None:
-    """Return what comparing the variant with the unquantized model on a text gave, or None where nothing was."""
+    """Return the comparison of the variant with the unquantized model, or None where there was none."""
     measured = report.measurements if report else None
     if not measured or not measured["text"]["is_text"] or _behaviour(report)["tier"] == "n/a":
         return None
@@ -221,17 +221,17 @@ def _measured(report: Report | None) -> Mapping[str, Any] | None:
 
 
 def _compared(measured: Mapping[str, Any]) -> str:
-    """Return on what the variants were compared."""
-    text, found = measured["text"], measured["divergence"]
+    """Return the text, tokens and windows on which the variants were compared."""
+    text, distance = measured["text"], measured["divergence"]
     return (
-        f"{found['tokens']} tokens of {_text(text['name'])} (sha256 {text['sha256'][:16]}), windows of "
+        f"{distance['tokens']} tokens of {_text(text['name'])} (sha256 {text['sha256'][:16]}), windows of "
         f"{text['window']} scored in their second half, {_text(measured['arithmetic'])}; the unquantized model's "
-        f"perplexity there is {found['base_perplexity']['value']:.2f}"
+        f"perplexity there is {distance['base_perplexity']['value']:.2f}"
     )
 
 
 def _profile(cosines: Sequence[float]) -> dict[str, Any]:
-    """Return how near the hidden states stay to the unquantized model's, by layers counted from 1."""
+    """Return by layer, counted from 1, how near the hidden states are to the unquantized model's."""
     lowest = min(cosines)
     return {
         "layers": len(cosines),
@@ -243,19 +243,19 @@ def _profile(cosines: Sequence[float]) -> dict[str, Any]:
 
 
 def _provenance(this: Made) -> dict[str, Any] | None:
-    """Return what the tracer saw, row by row, or None where it did not pass."""
+    """Return the tracer's map of parameters, row by row, or None where that gate did not pass."""
     report = this.report
     if report is None or not report.provenance or report.gates["tracer"] != "pass":
         return None
-    found = report.provenance
+    seen = report.provenance
     return {
-        "elements": found["twin"]["elements"],
-        "tensors": found["twin"]["tensors"],
-        "parameters": found["twin"]["parameters"],
-        "sanitize": _text(found["mlx_lm_sanitize"]),
+        "elements": seen["twin"]["elements"],
+        "tensors": seen["twin"]["tensors"],
+        "parameters": seen["twin"]["parameters"],
+        "sanitize": _text(seen["mlx_lm_sanitize"]),
         "experts": [
             {"parameter": _text(row["parameter"]), "from": _text(row["from"]), "how": _text(row["how"])}
-            for row in found["map"]
+            for row in seen["map"]
             if row["experts"]
         ][:SHOWN_ROWS],
     }

@@ -31,7 +31,11 @@ _ORDERS = {
 
 
 def classify(checkpoint: Checkpoint) -> Layout:
-    """Return the layout of `checkpoint`, or raise one of the verdicts of errors.py naming what is in the way."""
+    """Return the layout of `checkpoint`.
+
+    Raises NotMixtureOfExperts for a dense model; UnknownPacking, UnknownLayout, AmbiguousLayout or IncompleteCover
+    where tensors are missing or not known; NoRuntime or ConfigUnresolved where no runtime computes the model.
+    """
     packing, checkpoint, experts = _unpacked(checkpoint)
     family = _family(checkpoint, experts.row)
     count = expert_count(checkpoint, experts)
@@ -65,7 +69,7 @@ def classify(checkpoint: Checkpoint) -> Layout:
 
 
 def _unpacked(checkpoint: Checkpoint) -> tuple[str, Checkpoint, Experts]:
-    """Return the packing, the checkpoint of logical tensors and its experts; a dense model is told first."""
+    """Return the packing, the checkpoint of logical tensors and its experts; a dense model is refused first."""
     try:
         found = packings.unpacked(checkpoint)
     except (UnknownPacking, IncompleteCover):
@@ -108,7 +112,7 @@ def _experts(checkpoint: Checkpoint) -> Experts:
 
 
 def refuse_extension(checkpoint: Checkpoint) -> None:
-    """Raise NoRuntime where only a model file of hubbot's own runs `checkpoint`: for those who want none."""
+    """Raise NoRuntime where only a model file of hubbot's own runs `checkpoint`; for users who want none."""
     family = BY_MODEL_TYPE.get(checkpoint.model_type)
     if family is not None and family.extension is not None:
         raise NoRuntime(

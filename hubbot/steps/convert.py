@@ -53,8 +53,8 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conversion:
-    """One conversion: `source` is the folder with the weights, `out` where DIR/<variant>/ will be.
+class SourcePass:
+    """One pass over a source: `source` is the folder with the weights, `out` where DIR/<variant>/ will be.
 
     `run` names one undisturbed run of several calls: files that it made or checked before are not hashed again.
     """
@@ -70,8 +70,8 @@ class Conversion:
     @classmethod
     def of(
         cls, checkpoint: Checkpoint, plan: Plan, *, source: Path, out: Path, bounds: Bounds, run: str | None = None
-    ) -> "Conversion":
-        """Return the conversion with its windows, in the order in which they must be made."""
+    ) -> "SourcePass":
+        """Return the pass with its windows, in the order in which they must be made."""
         check_tokenizer(source)  # before the work, not after it
         windows = windows_of(plan, checkpoint.tensors, bounds.shard_bytes)
         return cls(
@@ -88,7 +88,7 @@ def convert(
     full disk, ConfigUnresolved where only the config ties an output layer, ValueMismatch for NaN or infinity in
     the source or an overflow of fp16.
     """
-    conversion = Conversion.of(checkpoint, plan, source=source, out=out, bounds=bounds)
+    conversion = SourcePass.of(checkpoint, plan, source=source, out=out, bounds=bounds)
     if not bounds.is_numbered:
         check_tied(checkpoint, plan, source)
     prepare(out, plan)
@@ -140,7 +140,7 @@ def move_into_place(artifact: Artifact, out: Path) -> Artifact:
     return replace(artifact, path=str(final))
 
 
-def made_windows(conversion: Conversion) -> list[int]:
+def made_windows(conversion: SourcePass) -> list[int]:
     """Return the numbers of the windows whose weight files are complete for every variant.
 
     Raises WrongUsage as `prepare` does.
@@ -163,7 +163,7 @@ def made_windows(conversion: Conversion) -> list[int]:
         return made
 
 
-def convert_window(conversion: Conversion, window: Window, progress: Progress) -> None:
+def convert_window(conversion: SourcePass, window: Window, progress: Progress) -> None:
     """Make the weight files of one window, for every variant; raises as `convert` does."""
     prepare(conversion.out, conversion.plan)
     with _journals(conversion) as journals:
@@ -172,7 +172,7 @@ def convert_window(conversion: Conversion, window: Window, progress: Progress) -
             write_json(journal.folder / CONFIG, config_of(conversion.plan, variant))
 
 
-def finish_windows(conversion: Conversion) -> tuple[Artifact, ...]:
+def finish_windows(conversion: SourcePass) -> tuple[Artifact, ...]:
     """Complete the variants' repos, whose windows must all be made, and move them into place.
 
     Raises OutOfRoom on a full disk.
@@ -182,7 +182,7 @@ def finish_windows(conversion: Conversion) -> tuple[Artifact, ...]:
 
 
 @contextmanager
-def _journals(conversion: Conversion) -> Iterator[list[Journal]]:
+def _journals(conversion: SourcePass) -> Iterator[list[Journal]]:
     """Open the journal of every variant; on an error their folders are removed."""
     journals: list[Journal] = []
     try:
@@ -205,7 +205,7 @@ def _clear(journals: Sequence[Journal]) -> None:
 
 
 def _make(
-    conversion: Conversion, windows: Sequence[Window], journals: Sequence[Journal], progress: Progress
+    conversion: SourcePass, windows: Sequence[Window], journals: Sequence[Journal], progress: Progress
 ) -> None:
     done, total = 0, max(1, sum(window.nbytes for window in windows))
     plan, checkpoint = conversion.plan, conversion.checkpoint
@@ -229,7 +229,7 @@ def _make(
 
 
 def _make_window(
-    conversion: Conversion, window: Window, run: streaming.StreamRun, tell: Callable[[Slice], None]
+    conversion: SourcePass, window: Window, run: streaming.StreamRun, tell: Callable[[Slice], None]
 ) -> None:
     with ExitStack() as stack:
         for output, variant in zip(run.variants, conversion.plan.variants, strict=True):
@@ -239,7 +239,7 @@ def _make_window(
         run.shards.release(shard)
 
 
-def _slices(conversion: Conversion, window: Window, run: streaming.StreamRun) -> Iterator[Slice]:
+def _slices(conversion: SourcePass, window: Window, run: streaming.StreamRun) -> Iterator[Slice]:
     limit = streaming.slice_limit(
         conversion.bounds.working_bytes,
         source_bytes=conversion.checkpoint.weight_bytes,
@@ -261,7 +261,7 @@ def _is_wanted(output: streaming.VariantOutput, move: Move) -> bool:
     return any(output.writer.wants(name) for name, _, _ in parts)
 
 
-def _writer(conversion: Conversion, variant: PlannedVariant, journal: Journal) -> WeightWriter:
+def _writer(conversion: SourcePass, variant: PlannedVariant, journal: Journal) -> WeightWriter:
     groups = [_stored(window, variant) for window in conversion.windows]
     return WeightWriter(
         journal.folder,
@@ -278,7 +278,7 @@ def _stored(window: Window, variant: PlannedVariant) -> list[Stored]:
     ]
 
 
-def _finish(conversion: Conversion, journals: Sequence[Journal]) -> tuple[Artifact, ...]:
+def _finish(conversion: SourcePass, journals: Sequence[Journal]) -> tuple[Artifact, ...]:
     plan = conversion.plan
     artifacts = []
     for variant, journal in zip(plan.variants, journals, strict=True):
@@ -298,13 +298,13 @@ def _finish(conversion: Conversion, journals: Sequence[Journal]) -> tuple[Artifa
     return tuple(move_into_place(artifact, conversion.out) for artifact in artifacts)
 
 
-def _identity(conversion: Conversion, variant: PlannedVariant, stamps: Sequence[object]) -> str:
+def _identity(conversion: SourcePass, variant: PlannedVariant, stamps: Sequence[object]) -> str:
     """Return what must be unchanged for files left by an interrupted conversion to be used again."""
     planned = {**conversion.plan.to_json(), "variants": [variant.to_json()]}
     return fingerprint({"plan": planned, "shard": conversion.bounds.shard_bytes, "source": list(stamps)})
 
 
-def _stamps(conversion: Conversion) -> list[tuple[str, int, int]]:
+def _stamps(conversion: SourcePass) -> list[tuple[str, int, int]]:
     """Return name, size and time of change of every shard of a local source, which may change under its headers.
 
     Shards of the Hub are named by their commit, and need not all be here at once.

@@ -35,7 +35,11 @@ RUNTIME_BYTES = 300 << 20
 
 
 def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Variant], *, working_bytes: int) -> Plan:
-    """Return the plan for `variants` (catalogue names or recipes), or raise IncompleteCover or WrongUsage."""
+    """Return the plan for `variants`, names of the catalogue or recipes of the person's own.
+
+    Raises WrongUsage for an unknown name, ConfigUnresolved for a config that the runtime cannot be given, and
+    IncompleteCover where a source tensor or a parameter of the model is left over.
+    """
     recipes = [variant_named(item) if isinstance(item, str) else item for item in variants]
     family = BY_MODEL_TYPE[checkpoint.model_type]
     fields = runtimes.fields(family.runtime, family.model_file)
@@ -103,8 +107,8 @@ def _plain_moves(
     config: Mapping[str, Any],
     wanted: Mapping[str, Parameter],
 ) -> Iterator[Move]:
-    for made in reshaped(runtime_name(name, family), family.reshapes, config):
-        parameter = wanted.get(made.output)
+    for piece in reshaped(runtime_name(name, family), family.reshapes, config):
+        parameter = wanted.get(piece.output)
         if parameter is None:
             raise IncompleteCover(
                 f"source tensor {name!r} has no place in mlx-lm's model",
@@ -112,15 +116,15 @@ def _plain_moves(
                 hint="a tensor that would be lost is never dropped silently; a catalogue row must say what it is",
             )
         yield Move(
-            output=made.output,
+            output=piece.output,
             shape=parameter.shape,
-            role=role_of(made.output),
+            role=role_of(piece.output),
             sources=(name,),
             stacked=False,
             quantizable=parameter.quantizable,
-            groups=made.groups,
-            units=_units(made, shape),
-            view=made.view,
+            groups=piece.groups,
+            units=_units(piece, shape),
+            view=piece.view,
         )
 
 
@@ -182,14 +186,14 @@ def _expert_view(part: str, width: int, tensor: ExpertTensor, layout: Layout) ->
 
 
 def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move], wanted: Mapping[str, Parameter]) -> None:
-    made: dict[str, Move] = {}
+    by_output: dict[str, Move] = {}
     for move in moves:
-        if move.output in made:
+        if move.output in by_output:
             raise IncompleteCover(
-                f"{move.output!r} would be made twice, from {made[move.output].sources[0]!r} "
+                f"{move.output!r} would be made twice, from {by_output[move.output].sources[0]!r} "
                 f"and {move.sources[0]!r}"
             )
-        made[move.output] = move
+        by_output[move.output] = move
         shape = _made_shape(checkpoint, move)
         if shape != move.shape:
             raise IncompleteCover(
@@ -198,7 +202,7 @@ def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move], wanted: Mapping[
                 hint="config.json and the weights do not belong together",
             )
     _check_used(checkpoint, moves)
-    missing = [name for name in wanted if name not in made]
+    missing = [name for name in wanted if name not in by_output]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise IncompleteCover(
@@ -228,13 +232,13 @@ def _check_used(checkpoint: Checkpoint, moves: Sequence[Move]) -> None:
 
 
 def _made_shape(checkpoint: Checkpoint, move: Move) -> tuple[int, ...]:
-    """Return the shape that a move makes; of a regrouped axis the wanted one, if the elements are as many."""
+    """Return the shape that a move makes; where it regroups an axis, the wanted shape of as many elements."""
     try:
-        made = move.made_shape(checkpoint.tensors[move.sources[0]].shape)
+        shape = move.made_shape(checkpoint.tensors[move.sources[0]].shape)
     except (IndexError, ValueError):
         return checkpoint.tensors[move.sources[0]].shape
-    regrouped = move.groups is not None or len(made) == len(move.shape) + 1
-    return move.shape if regrouped and math.prod(made) == math.prod(move.shape) else made
+    regrouped = move.groups is not None or len(shape) == len(move.shape) + 1
+    return move.shape if regrouped and math.prod(shape) == math.prod(move.shape) else shape
 
 
 def _variant(

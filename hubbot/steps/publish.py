@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hubbot.artifacts import Approved, Publication
 from hubbot.checkpoints import Checkpoint, FileInfo
-from hubbot.checks.structure.gate import hash_files
+from hubbot.checks.readers.hashed_files import hash_files
 from hubbot.errors import HubUnavailable, NeedsHuman, NotOurs, StructureMismatch
 from hubbot.finishing import ABOUT, CARD, REPORT
 from hubbot.hub.client import Hub
@@ -24,7 +24,7 @@ def publish(
     """Publish the artifact as `repo_id` and return the publication; calling it again changes nothing.
 
     Raises NotOurs where the remote repo is somebody's own, StructureMismatch where the folder is not what was
-    judged, HubUnavailable where the Hub's checksums do not come to match.
+    judged, HubUnavailable where the Hub's checksums never match, and what the Hub's door raises.
     """
     artifact = approved.artifact
     folder = Path(artifact.path)
@@ -59,7 +59,7 @@ def publish(
 
 
 def target_id(org: str | None, pattern: str, source: str, variant: str) -> str:
-    """Return the repo id to publish under, or raise NeedsHuman where no org is set."""
+    """Return the repo id to publish a variant under, or raise NeedsHuman where no org is set."""
     if not org:
         raise NeedsHuman(
             "publishing needs to know where: no org is set",
@@ -70,10 +70,10 @@ def target_id(org: str | None, pattern: str, source: str, variant: str) -> str:
 
 
 def _unchanged_files(approved: Approved, folder: Path) -> list[str]:
-    """Return the files to publish, or raise StructureMismatch where one is not the one that was judged."""
-    found = hash_files(folder)
+    """Return the files to publish, or raise StructureMismatch where one has changed since it was judged."""
+    digests_now = hash_files(folder)
     judged = {path: sha for path, sha in approved.report.digests.items() if path not in ABOUT}
-    now = {path: sha for path, sha in found.items() if path not in ABOUT}
+    now = {path: sha for path, sha in digests_now.items() if path not in ABOUT}
     if judged != now:
         changed = sorted(path for path in {*judged, *now} if judged.get(path) != now.get(path))
         raise StructureMismatch(
@@ -81,14 +81,14 @@ def _unchanged_files(approved: Approved, folder: Path) -> list[str]:
             where=str(folder),
             hint="the folder was changed after its verification; nothing is published",
         )
-    missing = sorted({MARK, CARD, REPORT} - set(found))
+    missing = sorted({MARK, CARD, REPORT} - set(digests_now))
     if missing:
         raise StructureMismatch(f"{missing[0]} is missing", where=str(folder))
-    return sorted(found)
+    return sorted(digests_now)
 
 
 def _ours(hub: Hub, repo_id: str, approved: Approved) -> dict[str, FileInfo] | None:
-    """Return the remote files, None where the repo does not exist; NotOurs where it is somebody's own."""
+    """Return the remote files, None where the repo does not exist; raises NotOurs where somebody else made it."""
     remote = hub.tree(repo_id)
     if remote is None or not set(remote) - KEPT_REMOTE:
         return remote

@@ -1,7 +1,7 @@
 """Rewrite a checkpoint with its experts in another form, streaming, bit for bit, everything else as it is.
 
-Made aside, fsynced and renamed: what fails leaves nothing behind, what is killed goes on where it stopped. It
-computes nothing, touches no config, and never copies a file that can run.
+It writes to a hidden folder, fsyncs and renames: an error leaves nothing behind, and after a kill it goes on where
+it stopped. It computes nothing, touches no config, and never copies a file that can run.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""Let an artifact speak as its users will: stock mlx-lm, its own chat template, and detectors on what it says.
+"""Generate text as users will, with stock mlx-lm and the chat template, and look for faults in the text.
 
 It runs in the calling process; jobs and CLI call it in a child with limits. It proves nothing about numbers.
 """
@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hubbot.checks.smoke import expert_use, text_detectors
+from hubbot.checks.smoke import gate
 from hubbot.checks.smoke.expert_use import LayerUse
+from hubbot.checks.smoke.gate import Answer
 from hubbot.engine.memory import peak_resident_bytes
 from hubbot.errors import SmokeFailed
 from hubbot.runtime import generation
@@ -37,7 +38,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmokeRecord:
-    """What a smoke test saw: samples, warnings, peak memory of the process in bytes, device.
+    """The result of a smoke test: samples, warnings, peak memory of the process in bytes, device.
 
     `kind` is "instruct" where there is a chat template, else "base"; `utilisation` says how often each expert of
     each layer was chosen; `seed` is that of the sampled texts.
@@ -58,22 +59,22 @@ class SmokeRecord:
 
 
 def smoke(folder: Path, *, max_tokens: int) -> SmokeRecord:
-    """Generate from every prompt, greedy and sampled, and return the record; SmokeFailed names what is wrong."""
+    """Generate from every prompt, greedy and sampled; raises SmokeFailed, which names prompt and fault."""
     speaker = generation.Speaker(folder)
-    samples = []
-    warnings: list[str] = []
+    samples: list[Sample] = []
+    answers: list[Answer] = []
     for prompt, temperature in _tries():
         said = speaker.say(prompt, max_tokens=max_tokens, temperature=temperature, seed=SEED)
         samples.append(_sample(prompt, temperature, said))
-        warnings += _problems(prompt, temperature, said, folder)
-    warnings += _together(samples, max_tokens)
+        answers.append(_answer(prompt, temperature, said))
+        _refuse(answers[-1], folder)
     uses = tuple(
         LayerUse(layer=layer, tokens=speaker.uses.tokens[layer], counts=tuple(int(count) for count in counts))
         for layer, counts in speaker.uses.counts.items()
     )
     return SmokeRecord(
         samples=tuple(samples),
-        warnings=(*warnings, *expert_use.warnings(uses)),
+        warnings=gate.check(answers, uses, max_tokens).warnings,
         kind="instruct" if speaker.has_chat_template else "base",
         seed=SEED,
         utilisation=uses,
@@ -81,6 +82,17 @@ def smoke(folder: Path, *, max_tokens: int) -> SmokeRecord:
         upcast_to_float32=speaker.upcast,
         device=speaker.device,
     )
+
+
+def _refuse(answer: Answer, folder: Path) -> None:
+    """Raise SmokeFailed where the gate refuses an answer: the first such ends the test."""
+    for found in gate.check_answer(answer).findings:
+        if found.status == "fail":
+            raise SmokeFailed(
+                f"asked {found.subject}, {found.reason}: {found.measured!r}",
+                where=str(folder),
+                hint="the artifact loads but does not speak; it is not published",
+            )
 
 
 def _tries() -> Iterator[tuple[str, float]]:
@@ -103,21 +115,8 @@ def _sample(prompt: str, temperature: float, said: generation.Said) -> Sample:
     )
 
 
-def _problems(prompt: str, temperature: float, said: generation.Said, folder: Path) -> Iterator[str]:
-    how = f", at temperature {temperature}" if temperature else ""
-    for problem in text_detectors.problems(said.text, prompt=prompt, tokens=said.tokens, finite=said.finite):
-        if problem.fatal:
-            raise SmokeFailed(
-                f"asked {prompt!r}{how}, {problem.what}: {said.text[:80]!r}",
-                where=str(folder),
-                hint="the artifact loads but does not speak; it is not published",
-            )
-        yield f"{prompt!r}{how}: {problem.what}"
-
-
-def _together(samples: list[Sample], max_tokens: int) -> Iterator[str]:
-    """Yield what only all samples together show."""
-    if not any(sample.finished for sample in samples):
-        yield f"no answer ended within {max_tokens} tokens"
-    if len({sample.text.strip() for sample in samples}) == 1:
-        yield "it says the same to every prompt"
+def _answer(prompt: str, temperature: float, said: generation.Said) -> Answer:
+    return Answer(
+        prompt=prompt, temperature=temperature, text=said.text, tokens=said.tokens, finished=said.finished,
+        finite=said.finite,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Prove a converted variant against its source: the referee's report, kept beside the artifact.
+"""Judge a converted variant against its source: the referee's report.
 
 It never changes the artifact's weights, config or side files.
 """
@@ -9,9 +9,11 @@ from pathlib import Path
 from hubbot.artifacts import Report
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.behaviour.budget import Examination
-from hubbot.checks.referee import WHOLE, judge
+from hubbot.checks.referee import judge
+from hubbot.checks.subject import WHOLE
 from hubbot.checks.tracer.gate import Tracer
-from hubbot.checks.values.per_window import Judged, judge_part
+from hubbot.checks.values.gate import check_window
+from hubbot.checks.values.window_findings import WindowFindings
 from hubbot.finishing import write_json
 from hubbot.marks import MARK, read_mark
 from hubbot.progress import Progress
@@ -25,27 +27,28 @@ def verify(
     progress: Progress,
     tracer: Tracer,
     examination: Examination = WHOLE,
-    judged: Judged | None = None,
+    judged: WindowFindings | None = None,
 ) -> Report:
-    """Return the report on the artifact in folder `artifact`; it may come from anybody.
+    """Return the report on the artifact in folder `artifact`, whoever made it; raises what the referee raises.
 
-    `tracer` is the gate over the converter, shared by the variants of a source. `judged` are the findings of
-    `verify_part` on all of it, where the source's weights have been released.
+    `tracer` runs the converter on a shrunken model, once for all variants of a source. `judged` are the findings
+    of `verify_part` on all parameters, where the source's weights have been deleted since.
     """
     return judge(
-        checkpoint, source, artifact, progress=progress, tracer=tracer, examination=examination, judged=judged
-    )
+        checkpoint, source, artifact, progress=progress, tracer=tracer, examination=examination,
+        window_findings=judged,
+    )  # fmt: skip
 
 
 def verify_part(
     checkpoint: Checkpoint, *, source: Path, artifact: Path, names: Collection[str], progress: Progress
-) -> Judged:
+) -> WindowFindings:
     """Return what the values gate finds on parameters `names` of an unfinished artifact."""
-    return judge_part(checkpoint, source, artifact, names, progress)
+    return check_window(checkpoint, source, artifact, names, progress)
 
 
 def record(report: Report) -> None:
-    """Set `verified` in an approved artifact's own mark; anybody else's artifact is left as it is."""
+    """Set `verified` in hubbot.json of an approved artifact; an artifact without that file is left as it is."""
     folder = Path(report.artifact.path)
     mark = read_mark(folder)
     if mark is not None:

@@ -1,6 +1,6 @@
 """List what is new on the Hub under each rule, and say of every repo whether it is wanted and why.
 
-It remembers nothing itself: the caller passes in how far it has seen, and gets back how far it saw.
+It keeps no state: the caller passes the time up to which it has looked, and gets back the new one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ FIRST_LOOK = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One listed repo under one rule: `refusal` says why it is not wanted, `deferred` that it is too young."""
+    """One listed repo under one rule: `refusal` says why it is not wanted, `deferred` that it is too young yet."""
 
     repo: Listed
     rule: str
@@ -29,7 +29,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """What one look brought: every repo once, and the rule's new watermark."""
+    """The result of one look: every repo once, and the rule's watermark: the time up to which it has looked."""
 
     seen: tuple[Seen, ...]
     watermark: datetime

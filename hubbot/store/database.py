@@ -1,7 +1,7 @@
 """The database: opening it by URL, bringing its tables up to date, one transaction at a time.
 
-SQLite by default; nothing else in store/ knows which database it is. What the database cannot do becomes an
-error of hubbot's tree here. `python -m hubbot.store.database check` exits 1 when tables.py and the
+SQLite by default; nothing else in store/ knows which database it is. Failures of the database become HubbotErrors
+here. `python -m hubbot.store.database check` exits 1 when tables.py and the
 migrations differ.
 """
 
@@ -34,7 +34,10 @@ UPGRADE_LOCK = 0x68756262
 
 
 def open_engine(url: str) -> sa.Engine:
-    """Open a database by its SQLAlchemy URL; a SQLite file's folder is made where it is missing."""
+    """Open a database by its SQLAlchemy URL; a SQLite file's folder is made where it is missing.
+
+    Raises WrongUsage for a database in memory and for a missing driver.
+    """
     address = sa.make_url(url)
     if address.get_backend_name() == "sqlite":
         if not address.database or address.database == ":memory:":
@@ -57,14 +60,17 @@ def open_engine(url: str) -> sa.Engine:
 
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[Session]:
-    """Open a session that only reads."""
+    """Open a session that only reads; raises TryLater where the database does not answer."""
     with Session(engine) as session:
         yield session
 
 
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[Session]:
-    """Open a session that writes; it commits at the end, or rolls back if anything raises."""
+    """Open a session that writes; it commits at the end, or rolls back if anything raises.
+
+    Raises OutOfRoom on a full disk, TryLater where the database does not answer.
+    """
     with Session(engine.execution_options(hubbot_writes=True)) as session, session.begin():
         yield session
 
@@ -105,7 +111,7 @@ def upgrade(engine: sa.Engine) -> None:
 
 
 def differences(engine: sa.Engine) -> list[str]:
-    """Return what tables.py has and the database does not, or the other way round."""
+    """Return the differences between tables.py and the database, a line each; none where they agree."""
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         return [str(difference) for difference in compare_metadata(context, SQLModel.metadata)]
@@ -126,9 +132,9 @@ def main(arguments: Sequence[str]) -> int:
             upgrade(engine)
             match list(arguments):
                 case ["check"]:
-                    found = differences(engine)
-                    sys.stdout.writelines(f"{line}\n" for line in found)
-                    return 1 if found else 0
+                    differing = differences(engine)
+                    sys.stdout.writelines(f"{line}\n" for line in differing)
+                    return 1 if differing else 0
                 case ["revision", message]:
                     number = len(list((migrations_folder() / "versions").glob("*.py"))) + 1
                     with _bare_connection(engine) as connection:
@@ -191,7 +197,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def _to_verdict(context: sa.ExceptionContext) -> None:
-    """Raise the verdict for a failure of the world; a mistake in hubbot's own SQL stays what it is."""
+    """Raise a HubbotError for a failure of disk, network or lock; a mistake in hubbot's own SQL stays as it is."""
     problem = context.original_exception
     text = str(problem)
     if "disk is full" in text:

@@ -1,7 +1,6 @@
 """The queue: jobs as rows, taken under leases, changed only by compare-and-swap.
 
-It never decides what becomes of a job: hubbot.lifecycle does, and this writes it down. Every method is
-one transaction.
+hubbot.lifecycle decides the next state of a job; this only stores it. Every method is one transaction.
 """
 
 from collections.abc import Callable
@@ -68,7 +67,7 @@ class Queue:
             return _job(session.exec(select(JobRow).where(*same)).one()), created
 
     def claim(self, runner: str, lease_seconds: float, max_ram_bytes: int | None = None) -> Job | None:
-        """Take the job of highest priority, then the oldest, that is due and fits; None if there is none."""
+        """Lease the job of highest priority, then the oldest, that is due and fits the memory, or return None."""
         now = self._clock()
         due = sa.or_(col(JobRow.not_before).is_(None), col(JobRow.not_before) <= now)
         first = (
@@ -101,27 +100,27 @@ class Queue:
         return self._first(beat)
 
     def apply(self, before: Job, after: Job) -> bool:
-        """Write a move down unless the job has changed since `before`.
+        """Store `after` unless the job has changed since `before`; return whether it was stored.
 
-        A changed state or lease means that the job was taken away; a changed `cancel_requested` means that
-        the move was made without knowing of it, and has to be made again.
+        A changed state or lease means that another runner has the job; after a changed `cancel_requested` the
+        caller computes the move again.
         """
         with writing(self._engine) as session:
             return _swap(session, before, after)
 
     def release_runner(self, runner: str, retry: RetryRule) -> list[Job]:
-        """Give back what a runner of this name left running; it has just started, so those leases are dead.
+        """Give back the jobs that an earlier process of this runner left running; called when a runner starts.
 
-        The jobs wait no pause, but the attempt counts: a job that takes the whole machine down again and
-        again parks in the end.
+        They are due at once, but the attempt counts: a job that crashes the whole machine again and again parks in
+        the end.
         """
         return self._died(col(JobRow.runner) == runner, retry, at_once=True)
 
     def rescue(self, retry: RetryRule, by: str) -> list[Job]:
-        """Give back the jobs of expired leases, the attempt counted.
+        """Give back the jobs whose lease has expired, and count the attempt.
 
-        `by` names the runner that looks; its own leases may look expired after the machine has slept, and
-        they are not, for it is alive.
+        `by` names the calling runner. It is alive, so its own leases do not count as expired, even if the machine
+        has slept through them.
         """
         expired = sa.and_(col(JobRow.lease_until) < self._clock(), col(JobRow.runner) != by)
         return self._died(expired, retry, at_once=False)
@@ -135,7 +134,7 @@ class Queue:
         return self._change(job_id, lambda job: revive(job, self._clock()))
 
     def revive_no_runtime(self, runtime: str) -> list[Job]:
-        """Retry the jobs that were parked for want of a runtime under other versions than `runtime`."""
+        """Retry the jobs that were parked with NoRuntime under other versions than `runtime`; return them."""
         now = self._clock()
         stranded = (
             select(JobRow)
@@ -163,21 +162,15 @@ class Queue:
         with reading(self._engine) as session:
             return _job(_row(session, job_id, lock=False))
 
-    def find(self, repo: str) -> list[Job]:
-        """Return the jobs of a repo, the newest first."""
-        query = select(JobRow).where(col(JobRow.repo) == repo).order_by(col(JobRow.id).desc())
-        with reading(self._engine) as session:
-            return [_job(row) for row in session.exec(query).all()]
-
     def counts(self) -> dict[State, int]:
-        """Return how many jobs are in each state, every state named."""
+        """Return the number of jobs by state, zeros included."""
         query = select(JobRow.state, sa.func.count()).group_by(col(JobRow.state))
         with reading(self._engine) as session:
-            found = dict(session.exec(query).all())
-        return {state: found.get(state, 0) for state in State}
+            counted = dict(session.exec(query).all())
+        return {state: counted.get(state, 0) for state in State}
 
     def next_due(self, max_ram_bytes: int | None = None) -> datetime | None:
-        """Return when the first waiting job that fits may be claimed, or None; without a pause, its creation."""
+        """Return when the first waiting job that fits may be claimed: its creation, or the end of its pause."""
         due = sa.func.coalesce(col(JobRow.not_before), col(JobRow.created_at))
         query = sa.select(sa.func.min(due)).where(col(JobRow.state) == State.WAITING, _fits(max_ram_bytes))
         with reading(self._engine) as session:

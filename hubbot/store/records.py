@@ -1,4 +1,4 @@
-"""What the store hands out beside jobs: attempts, results, publications.
+"""The records that the store returns beside jobs: attempts, results, sightings, publications, audits.
 
 Plain data; no row of a table ever leaves store/.
 """
@@ -37,7 +37,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """A repo at a revision that watching has come across, and what was decided about it."""
+    """A repo at a revision that the watch has seen, and what was decided about it."""
 
     repo: str
     revision: str
@@ -86,7 +86,3 @@ class Audit:
     versions: dict[str, Any]
     job_id: int | None
     audited_at: datetime
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data for --json."""
-        return {**asdict(self), "audited_at": self.audited_at.isoformat()}

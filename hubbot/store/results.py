@@ -1,4 +1,4 @@
-"""Results: what the stages found, the history of attempts, what watching has seen, what is published.
+"""Results of stages, attempts, sightings of the watch, publications and audits.
 
 It never changes a job; queue.py does. Every method is one transaction and may be repeated without harm.
 """
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlmodel import col, select
 
 from hubbot.lifecycle import Stage
+from hubbot.plans import in_words
 from hubbot.store.database import reading, upsert, writing
 from hubbot.store.queue import Clock
 from hubbot.store.records import Attempt, Audit, PublishedVariant, Result, Sighting
@@ -68,7 +69,7 @@ class Results:
         )
         with reading(self._engine) as session:
             row = session.exec(query).first()
-            return None if row is None else row.data
+            return None if row is None else _data(row)
 
     def all(self, job_id: int) -> list[Result]:
         """Return every result of a job, sorted by kind and variant."""
@@ -80,14 +81,14 @@ class Results:
                     job_id=row.job_id,
                     kind=row.kind,
                     variant=row.variant or None,
-                    data=row.data,
+                    data=_data(row),
                     stored_at=row.stored_at,
                 )
                 for row in rows
             ]
 
     def record_sighting(self, repo: str, revision: str, verdict: str, job_id: int | None = None) -> None:
-        """Note what was decided about a repo at a revision; the time of the first sighting stays."""
+        """Store what was decided about a repo at a revision; the time of the first sighting stays."""
         values = {
             "repo": repo,
             "revision": revision,
@@ -99,26 +100,20 @@ class Results:
             upsert(session, SightingRow, values, key=("repo", "revision"), update=("verdict", "job_id"))
 
     def sighting(self, repo: str, revision: str) -> Sighting | None:
-        """Return what watching decided about the repo at this revision, or None if it never came across it."""
+        """Return what the watch decided about the repo at this revision, or None if it never saw it."""
         query = select(SightingRow).where(col(SightingRow.repo) == repo, col(SightingRow.revision) == revision)
         with reading(self._engine) as session:
             row = session.exec(query).first()
             return None if row is None else Sighting(**row.model_dump(exclude={"id"}))
 
-    def sightings(self, limit: int | None = None) -> list[Sighting]:
-        """Return what watching has come across, the newest first."""
-        query = select(SightingRow).order_by(col(SightingRow.id).desc()).limit(limit)
-        with reading(self._engine) as session:
-            return [Sighting(**row.model_dump(exclude={"id"})) for row in session.exec(query).all()]
-
     def watermark(self, rule: str) -> str | None:
-        """Return how far a watch rule has read, or None if it never ran."""
+        """Return the time up to which a watch rule has looked, or None if it never ran."""
         with reading(self._engine) as session:
             row = session.get(WatermarkRow, rule)
             return None if row is None else row.value
 
     def set_watermark(self, rule: str, value: str) -> None:
-        """Note how far a watch rule has read."""
+        """Store the time up to which a watch rule has looked."""
         with writing(self._engine) as session:
             upsert(session, WatermarkRow, {"rule": rule, "value": value}, key=("rule",), update=("value",))
 
@@ -134,7 +129,7 @@ class Results:
         size_bytes: int,
         report: Mapping[str, Any],
     ) -> None:
-        """Note that a variant is on the Hub; repeated, it updates the facts and keeps the first date."""
+        """Store that a variant is on the Hub; repeated, it updates the row and keeps the first date."""
         facts = {
             "target_revision": target_revision,
             "bits_per_weight": bits_per_weight,
@@ -172,9 +167,10 @@ class Results:
         versions: Mapping[str, str],
         job_id: int | None,
     ) -> Audit:
-        """Note what the gates said about `revision` of a published repo, and return the note.
+        """Store the referee's verdict on `revision` of a published repo, and return the audit.
 
-        What is refused no longer counts as published by the versions that made it, so that it is made again.
+        With a `job_id`, which repairs it, the variant no longer counts as published by these versions: else that
+        job would be skipped as done already.
         """
         audit = Audit(
             target_repo=published.target_repo,
@@ -199,10 +195,7 @@ class Results:
                 session.execute(sa.update(PublicationRow).where(*this).values(report=refused))
         return audit
 
-    def audits(self, target_repo: str | None = None) -> list[Audit]:
-        """Return the audits, the newest first; of one published repo where it is named."""
-        query = select(AuditRow).order_by(col(AuditRow.id).desc())
-        if target_repo is not None:
-            query = query.where(col(AuditRow.target_repo) == target_repo)
-        with reading(self._engine) as session:
-            return [Audit(**row.model_dump(exclude={"id"})) for row in session.exec(query).all()]
+
+def _data(row: ResultRow) -> dict[str, Any]:
+    # Earlier versions stored layouts under letters.
+    return in_words(row.data) if row.kind == "layout" else row.data

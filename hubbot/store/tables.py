@@ -1,7 +1,7 @@
 """The tables: their columns, keys and indexes.
 
 Rows never leave store/; queue.py and results.py turn them into plain dataclasses. A change here needs a
-migration: `python -m hubbot.store.database check` tells whether one is missing.
+migration: `python -m hubbot.store.database check` says whether one is missing.
 """
 
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ class UTCDateTime(sa.TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """Convert to UTC; a naive time is a mistake of the caller."""
+        """Convert to UTC; raises ValueError for a time without a timezone."""
         del dialect
         if value is None:
             return None
@@ -122,7 +122,7 @@ class ResultRow(SQLModel, table=True):
 
 
 class SightingRow(SQLModel, table=True):
-    """A repo at a revision that watching has come across."""
+    """A repo at a revision that the watch has seen."""
 
     __tablename__ = "sightings"
     __table_args__: ClassVar[Any] = (sa.UniqueConstraint("repo", "revision", name="uq_sightings_repo_revision"),)
@@ -136,7 +136,7 @@ class SightingRow(SQLModel, table=True):
 
 
 class WatermarkRow(SQLModel, table=True):
-    """How far a watch rule has read: a time or a cursor, as the rule wrote it."""
+    """The time up to which a watch rule has looked, in ISO format."""
 
     __tablename__ = "watermarks"
 

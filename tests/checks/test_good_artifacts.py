@@ -1,7 +1,6 @@
 """The referee never refuses what is right: every reference, every variant, and what mlx_lm.convert makes."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlx.core as mx
@@ -10,7 +9,6 @@ from mlx_lm.utils import load_model
 
 from hubbot.artifacts import Report
 from hubbot.catalogue.variants.named_variants import VARIANTS
-from hubbot.errors import HubbotError
 from tests.checkpoints_on_disk import (
     CONVERTIBLE,
     converted,
@@ -45,7 +43,8 @@ def _approved(report: Report) -> None:
 @pytest.mark.parametrize(("made", "variant"), COVER, ids=_ids)
 def test_a_conversion_is_approved(made: Case, variant: str, tmp_path: Path) -> None:
     source = look(write(made, tmp_path / "source"))
-    for folder in _made(source, tmp_path / "out", variant):
+    # No case is refused before it is made: the references have something to quantize and fit float16.
+    for folder in converted(source, tmp_path / "out", variant).values():
         _approved(judged(source, folder))
 
 
@@ -55,16 +54,8 @@ def test_a_conversion_is_approved(made: Case, variant: str, tmp_path: Path) -> N
 def test_every_conversion_is_approved(made: Case, tmp_path: Path) -> None:
     source = look(write(made, tmp_path / "source"))
     for variant in VARIANTS:
-        for folder in _made(source, tmp_path / "out", variant):
+        for folder in converted(source, tmp_path / "out", variant).values():
             _approved(judged(source, folder))
-
-
-def _made(source: object, out: Path, variant: str) -> Iterator[Path]:
-    try:
-        yield from converted(source, out, variant).values()  # type: ignore[arg-type]
-    except HubbotError as error:
-        # A recipe that quantizes nothing, or a dtype that would overflow, is refused before it is made.
-        assert error.hint  # noqa: PT017
 
 
 @pytest.mark.parametrize("variant", ["bf16", "4bit", "8bit", "mxfp4", "nvfp4", "moe-3bit"])
@@ -98,11 +89,13 @@ def test_what_mlx_lm_convert_makes_is_approved_where_it_is_right(made: Case, tmp
         except (ValueError, KeyError, RuntimeError, TypeError, AttributeError, ModuleNotFoundError):
             continue
         if mode is None and not _is_right(made, out):
-            return
+            pytest.skip("mlx-lm's own conversion answers otherwise than transformers: nothing right to judge")
         report = judged(look(folder), out)
         assert [failure for failure in report.failures if failure.check not in _DELIBERATE] == []
         judged_some = True
-    assert judged_some or not _is_plain(folder)
+    if not judged_some:
+        assert not _is_plain(folder)
+        pytest.skip("mlx_lm.convert cannot convert this checkpoint")
 
 
 # What hubbot refuses in anybody's artifact on purpose: a router below eight bits, tokens of a borrowed tokenizer.

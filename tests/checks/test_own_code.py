@@ -11,7 +11,7 @@ import pytest
 from hubbot.artifacts import Report
 from hubbot.catalogue import extensions
 from hubbot.catalogue.families import BY_MODEL_TYPE
-from hubbot.checks.structure import gate
+from hubbot.checks.structure.repo_files import check_code
 from tests.checkpoints_on_disk import Workshop, edit_json, rehash
 
 SOURCE = "ernie4_5_moe/orig"
@@ -78,9 +78,9 @@ def test_any_other_code_or_key_is_refused(
 
 def test_a_family_that_needs_no_file_may_name_none() -> None:
     family = BY_MODEL_TYPE["qwen3_moe"]
-    found = list(gate.check_config({"model_file": "jamba.py"}, family))
+    found = list(check_code({"model_file": "jamba.py"}, family))
     assert [finding.status for finding in found] == ["fail"]
-    assert [finding.status for finding in gate.check_config({}, family)] == ["pass"]
+    assert [finding.status for finding in check_code({}, family)] == ["pass"]
 
 
 def test_what_python_compiled_here_is_no_file_of_the_repo_and_what_it_would_run_blindly_is(

@@ -1,11 +1,14 @@
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from hubbot.artifacts import GATES
+from hubbot.artifacts import GATES, Finding
 from hubbot.catalogue.variants.named_variants import VARIANTS
+from hubbot.checks import referee, structure
 from hubbot.checks.referee import judge
+from hubbot.checks.subject import Subject, subject_of
 from hubbot.errors import AmbiguousLayout
 from hubbot.folders import Folder
 from hubbot.steps.inspect import inspect
@@ -93,3 +96,34 @@ def test_a_source_of_an_unproven_family_cannot_be_judged(workshop: Workshop, tmp
             progress=quietly,
             tracer=TRACER,
         )
+
+
+def subject(workshop: Workshop, *so_far: Finding) -> Subject:
+    source = workshop.source("mixtral/hub")
+    folder = workshop.artifact("mixtral/hub", "4bit")
+    made = subject_of(source.checkpoint, source.folder, folder, progress=quietly)
+    made.so_far.extend(so_far)
+    return made
+
+
+def test_what_is_refused_already_is_not_run(workshop: Workshop) -> None:
+    bad = Finding(
+        gate="values", check="contrast", subject="x", measured=1, allowed=0, status="fail", reason="swapped"
+    )
+    for check in (referee.check_parity, referee.check_behaviour):
+        (finding,) = check(subject(workshop, bad)).findings
+        assert finding.status == "not-run"
+        assert "refused already: values, contrast" in finding.reason
+
+
+def test_what_could_not_be_read_is_not_compared_with_the_source(workshop: Workshop) -> None:
+    bad = structure.finding.unreadable(ValueError("no header"), "4bit")
+    (finding,) = referee.check_values(subject(workshop, bad)).findings
+    assert (finding.gate, finding.status) == ("values", "not-run")
+
+
+def test_every_gate_has_the_name_of_its_folder_and_a_place_in_the_report() -> None:
+    folders = {path.parent.name for path in Path(referee.__file__).parent.glob("*/gate.py")}
+    assert folders == {*GATES, "smoke"}
+    for name in folders:
+        assert name == import_module(f"hubbot.checks.{name}").GATE

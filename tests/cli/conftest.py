@@ -13,7 +13,15 @@ from hubbot.cli import output
 from hubbot.cli.main import main
 from hubbot.devhub.demo_repos import DemoRepo, write_demo_repos
 from hubbot.hub import client
-from tests.hub.embedded import OWNER, Site, calm, impatient, running
+from tests.hub.embedded import ORG, OWNER, Site, calm, impatient, running
+
+FOX = "fables/Fox-8x-MoE-fused"
+RULES = """
+[[watch]]
+name = "fables"
+authors = ["fables"]
+deny = ["*/Owl-*"]
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,3 +101,29 @@ def fox(exhibits: dict[str, DemoRepo], tmp_path: Path) -> Path:
     folder = tmp_path / "fox"
     shutil.copytree(exhibits["Fox-8x-MoE-fused"].folder, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory: pytest.TempPathFactory, exhibits: dict[str, DemoRepo]) -> Path:
+    """A folder with source/ and out/4bit/, made by the command itself, once."""
+    from tests.checkpoints_on_disk import converted as convert  # noqa: PLC0415
+    from tests.checkpoints_on_disk import look  # noqa: PLC0415
+
+    root = tmp_path_factory.mktemp("converted")
+    source = root / "source"
+    shutil.copytree(exhibits["Fox-8x-MoE-fused"].folder, source)
+    convert(look(source), root / "out", "4bit")
+    return root
+
+
+@pytest.fixture
+def rules(machine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    file = tmp_path / "hubbot.toml"
+    file.write_text(f'org = "{ORG}"\nvariants = ["4bit"]\n{RULES}')
+    monkeypatch.setenv("HUBBOT_CONFIG", str(file))
+    return file
+
+
+@pytest.fixture
+def job_id(hubbot: Shell, site: Site) -> str:
+    return str(hubbot("enqueue", FOX, "--variant", "4bit", "--json").json["id"])

@@ -4,6 +4,7 @@ from hubbot.jobs.bot import open_records
 from hubbot.settings import load
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site
+from tests.store.recorded import audits
 
 
 def publish(variant: str, version: str) -> None:
@@ -35,7 +36,7 @@ def test_a_dry_run_lists_what_was_made_with_a_version_and_touches_nothing(hubbot
     shown = hubbot("audit", "--dry-run").out
     assert "2 would be audited" in shown
     with open_records(load()) as records:
-        assert records.results.audits() == []
+        assert audits(records.results) == []
 
 
 def test_a_source_that_cannot_be_read_is_told_and_recorded_and_refuses_nothing(hubbot: Shell, site: Site) -> None:
@@ -46,7 +47,7 @@ def test_a_source_that_cannot_be_read_is_told_and_recorded_and_refuses_nothing(h
     assert (found["verdict"], found["job_id"]) == ("not-judged", None)
     assert "source" in found["reason"]
     with open_records(load()) as records:
-        (audit,) = records.results.audits()
-    assert audit.to_json()["verdict"] == "not-judged"
+        (audit,) = audits(records.results)
+    assert audit.verdict == "not-judged"
     assert "not-judged" in hubbot("audit").out
     assert site.url

@@ -70,6 +70,23 @@ def test_what_cannot_be_rewritten_says_why(
         assert "layer 2, expert 5" in ended.json["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("per-expert", "per_expert"),
+        ("stacked-fused", "stacked_fused"),
+        ("fused", "stacked_fused"),
+        ("fused-transposed", "stacked_fused_transposed"),
+    ],
+)
+def test_a_form_is_called_by_the_catalogues_word_or_by_its_former_one(
+    hubbot: Shell, fox: Path, tmp_path: Path, word: str, key: str
+) -> None:
+    ended = hubbot("relayout", str(fox), "--to", word, "--out", str(tmp_path / "out"), "--dry-run", "--json")
+    assert (ended.code, ended.json["to"]) == (0, key)
+    assert key in {row["key"] for row in hubbot("layouts", "--json").json["layouts"]}
+
+
 def test_an_unknown_form_is_wrong_usage(hubbot: Shell, fox: Path, tmp_path: Path) -> None:
     ended = hubbot("relayout", str(fox), "--to", "sideways", "--out", str(tmp_path / "out"), "--json")
     assert (ended.code, ended.json["error"]["kind"]) == (2, "WrongUsage")

@@ -1,4 +1,7 @@
-"""Stages for the tests of child and entry: they end in every way a real one can."""
+"""Stages for the tests of child and child_main: they end in every way a real one can.
+
+python -m tests.jobs.harmless STAGE runs one of them as child_main runs the product's.
+"""
 
 import errno
 import os
@@ -6,26 +9,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hubbot.errors import RateLimited, ValueMismatch
+from hubbot.jobs.child_main import main
+from hubbot.progress import Progress
 
 STAGES = {
-    name: f"{__name__}:{name}"
+    name: f"tests.jobs.harmless:{name}"
     for name in (
         "echo", "refuse", "wait_for_hub", "crash", "disk_full", "no_memory", "shot", "exit_early", "sleep", "hog",
         "environment", "chatter", "read_stdin", "family", "stubborn",
     )
 }  # fmt: skip
 Request = dict[str, Any]
-Progress = Callable[[Mapping[str, Any]], None]
 
 
 def echo(request: Request, progress: Progress) -> Request:
     for number in range(request.get("steps", 0)):
-        progress({"step": number})
+        progress(number, request["steps"], "step")
     return {"heard": request}
 
 
@@ -61,7 +64,7 @@ def exit_early(request: Request, progress: Progress) -> Request:
 
 
 def sleep(request: Request, progress: Progress) -> Request:
-    progress({"pid": os.getpid()})
+    progress(os.getpid(), 0, "pid")
     if "pid_file" in request:
         Path(request["pid_file"]).write_text(str(os.getpid()), encoding="ascii")
     time.sleep(60)
@@ -95,6 +98,10 @@ def read_stdin(request: Request, progress: Progress) -> Request:
 
 def family(request: Request, progress: Progress) -> Request:
     with subprocess.Popen(["sleep", "60"]) as grandchild:
-        progress({"pid": grandchild.pid})
+        progress(grandchild.pid, 0, "pid")
         time.sleep(60)
     return {}
+
+
+if __name__ == "__main__":
+    os._exit(main(sys.argv[1:], STAGES))

@@ -15,6 +15,7 @@ from hubbot.jobs.pipeline import recipe_key, runtime_key
 from hubbot.lifecycle import Refused, State, advance
 from hubbot.settings import Settings, WatchRule
 from tests.hub.embedded import Site, calm, running
+from tests.store.recorded import sightings
 from tests.story.bots import bot, in_process, settings
 
 DENSE = {"config.json": b'{"model_type": "qwen3"}', "model.safetensors": b"\x02\0\0\0\0\0\0\0{}"}
@@ -43,7 +44,7 @@ def test_one_run_looks_enqueues_and_works_until_nothing_is_due(site: Site, opene
     repos = {site.seed(DENSE, tmp_path / "seed") for _ in range(3)}
     opened.run_once(threading.Event(), 0)
     assert {job.repo: job.state for job in opened.queue.jobs()} == dict.fromkeys(repos, State.SKIPPED)
-    assert {sighting.verdict for sighting in opened.results.sightings()} == {"enqueued"}
+    assert {sighting.verdict for sighting in sightings(opened.results)} == {"enqueued"}
     opened.run_once(threading.Event(), 0)
     assert len(opened.queue.jobs()) == 3
 
@@ -68,7 +69,7 @@ def test_running_for_ever_ends_when_it_is_stopped(site: Site, opened: Bot, tmp_p
     runner = threading.Thread(target=opened.run_forever, args=(stop,))
     runner.start()
     try:
-        _wait_for(lambda: [job.state for job in opened.queue.find(repo)] == [State.SKIPPED])
+        _wait_for(lambda: [job.state for job in opened.queue.jobs() if job.repo == repo] == [State.SKIPPED])
     finally:
         stop.set()
         runner.join(10)
@@ -102,7 +103,7 @@ def test_old_work_folders_of_ended_jobs_are_pruned_and_no_others(opened: Bot, si
     ended = site.seed(DENSE, tmp_path / "seed")
     opened.run_once(threading.Event(), 0)
     waiting, _ = opened.queue.enqueue("fables/w", "a" * 40, ("4bit",), recipe_key(("4bit",)), requested_by="test")
-    (done,) = opened.queue.find(ended)
+    (done,) = [job for job in opened.queue.jobs() if job.repo == ended]
     folders = {job.id: opened.pipeline.workspace(job).root for job in (waiting, done)}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)

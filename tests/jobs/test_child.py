@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ import hubbot
 from hubbot.errors import ChildDied, HubbotError, OutOfRoom, RateLimited, ValueMismatch, WrongUsage
 from hubbot.jobs import child
 from hubbot.jobs.child import Interrupted, run, scrubbed
+from hubbot.progress import Progress
 
 ROOT = Path(__file__).parents[2]
-HARMLESS = ["--stages", "tests.jobs.harmless"]
+HARMLESS = "tests.jobs.harmless"
 
 
 class Runner:
@@ -28,22 +28,23 @@ class Runner:
     def __init__(self, hf_home: Path) -> None:
         self.hf_home = hf_home
         self.cancelled = threading.Event()
-        self.progress: list[dict[str, Any]] = []
+        self.told: list[tuple[int, int, str]] = []
         self.env = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
-        self.on_progress: Callable[[dict[str, Any]], None] = self.progress.append
+        self.progress: Progress = lambda *progress: self.told.append(progress)
 
     def __call__(
         self, stage: str, request: dict[str, Any], *, seconds: float = 60, memory_bytes: int | None = None
     ) -> dict[str, Any]:
         return run(
-            [stage, *HARMLESS],
+            stage,
             request,
             env=self.env,
             hf_home=self.hf_home,
             timeout_seconds=seconds,
             memory_bytes=memory_bytes,
             cancelled=self.cancelled,
-            on_progress=self.on_progress,
+            progress=self.progress,
+            main_module=HARMLESS,
         )
 
 
@@ -69,7 +70,7 @@ def gone_within(seconds: float, pid: int) -> bool:
 
 def test_the_answer_and_the_progress_come_back(runner: Runner) -> None:
     assert runner("echo", {"steps": 3, "text": "ä\n"}) == {"heard": {"steps": 3, "text": "ä\n"}}
-    assert runner.progress == [{"step": 0}, {"step": 1}, {"step": 2}]
+    assert runner.told == [(0, 3, "step"), (1, 3, "step"), (2, 3, "step")]
 
 
 def test_a_request_and_an_answer_larger_than_any_pipe_come_through(runner: Runner) -> None:
@@ -124,7 +125,7 @@ def test_an_exit_without_an_answer_names_its_code(runner: Runner) -> None:
 def test_a_stage_that_takes_too_long_is_ended(runner: Runner) -> None:
     with pytest.raises(ChildDied, match="did not finish within 1 seconds"):
         runner("sleep", {}, seconds=1)
-    assert gone_within(1, runner.progress[0]["pid"])
+    assert gone_within(1, runner.told[0][0])
 
 
 def test_cancelling_ends_a_stage_even_if_it_ignores_sigterm(
@@ -132,14 +133,14 @@ def test_cancelling_ends_a_stage_even_if_it_ignores_sigterm(
 ) -> None:
     monkeypatch.setattr(child, "GRACE_SECONDS", 0.3)
 
-    def cancel(fields: dict[str, Any]) -> None:
-        runner.progress.append(fields)
+    def cancel(*progress: Any) -> None:
+        runner.told.append(progress)
         runner.cancelled.set()
 
-    runner.on_progress = cancel
+    runner.progress = cancel
     with pytest.raises(Interrupted, match="stubborn was stopped"):
         runner("stubborn", {})
-    assert gone_within(1, runner.progress[0]["pid"])
+    assert gone_within(1, runner.told[0][0])
 
 
 def test_a_stage_above_its_memory_limit_is_ended(runner: Runner) -> None:
@@ -148,20 +149,20 @@ def test_a_stage_above_its_memory_limit_is_ended(runner: Runner) -> None:
 
 
 def test_a_display_that_fails_leaves_no_process_behind(runner: Runner) -> None:
-    def fail(fields: dict[str, Any]) -> None:
-        runner.progress.append(fields)
+    def fail(*progress: Any) -> None:
+        runner.told.append(progress)
         raise RuntimeError("the terminal is gone")
 
-    runner.on_progress = fail
+    runner.progress = fail
     with pytest.raises(RuntimeError, match="the terminal is gone"):
         runner("sleep", {})
-    assert gone_within(1, runner.progress[0]["pid"])
+    assert gone_within(1, runner.told[0][0])
 
 
 def test_what_a_child_has_started_ends_with_it(runner: Runner) -> None:
     with pytest.raises(ChildDied, match="did not finish"):
         runner("family", {}, seconds=1.5)
-    assert gone_within(1, runner.progress[0]["pid"])
+    assert gone_within(1, runner.told[0][0])
 
 
 def test_what_libraries_print_is_not_an_answer_and_stdin_is_empty(runner: Runner) -> None:
@@ -198,8 +199,9 @@ PARENT = """
 import os, sys, threading
 from pathlib import Path
 from hubbot.jobs.child import run
-run(["sleep", "--stages", "tests.jobs.harmless"], {"pid_file": sys.argv[1]}, env=os.environ, hf_home=Path("hf"),
-    timeout_seconds=60, memory_bytes=None, cancelled=threading.Event(), on_progress=print)
+run("sleep", {"pid_file": sys.argv[1]}, env=os.environ, hf_home=Path("hf"),
+    timeout_seconds=60, memory_bytes=None, cancelled=threading.Event(), progress=print,
+    main_module="tests.jobs.harmless")
 """
 
 
@@ -220,14 +222,14 @@ def test_a_child_dies_with_its_parent_even_if_that_is_killed(tmp_path: Path) -> 
 
 
 def test_a_child_whose_request_never_comes_does_not_hang() -> None:
-    command = [sys.executable, "-m", "hubbot.jobs.child_main", "echo", *HARMLESS]
+    command = [sys.executable, "-m", HARMLESS, "echo"]
     done = subprocess.run(command, cwd=ROOT, input=b"", capture_output=True, check=False, timeout=30)
     assert done.returncode != 0
     assert done.stdout == b""
 
 
 def test_the_entry_answers_by_hand_too() -> None:
-    command = [sys.executable, "-m", "hubbot.jobs.child_main", "echo", *HARMLESS]
+    command = [sys.executable, "-m", HARMLESS, "echo"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -1,5 +1,6 @@
 """The stages of one job: what each leaves behind, what becomes of its errors, and where a job resumes."""
 
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -166,6 +167,29 @@ def test_a_torn_file_of_an_earlier_stage_sends_the_job_back(opened: Bot) -> None
     assert opened.pipeline.run_stage(job, threading.Event()) == StageDone(next=Stage.INSPECT)
 
 
+def older(folder: Path) -> None:
+    """Leave layout and plan as the version that called layouts by letters left them."""
+    for name in ("layout", "plan"):
+        path = folder / f"{name}.json"
+        if path.is_file():
+            data = json.loads(path.read_text())[name]
+            (data if name == "layout" else data["layout"])["row"] = "E"
+            path.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize("stage", list(Stage)[2:])
+def test_a_work_folder_of_an_earlier_format_sends_the_job_back_and_it_ends_published(
+    opened: Bot, site: Site, stage: Stage
+) -> None:
+    job = take(opened, enqueued(opened), stage)
+    older(opened.pipeline.workspace(job).root)
+    assert opened.pipeline.run_stage(job, threading.Event()) == StageDone(next=Stage.INSPECT)
+    assert on_the_hub(site) == {}
+    opened.run_once(threading.Event(), 0)
+    assert opened.queue.job(job.id).state is State.PUBLISHED
+    assert on_the_hub(site) == {f"{ORG}/Fox-8x-MoE-fused-MLX-4bit": False}
+
+
 @pytest.mark.parametrize("stage", list(Stage))
 def test_a_job_killed_after_any_stage_ends_the_same(opened: Bot, site: Site, stages: Stages, stage: Stage) -> None:
     job = take(opened, enqueued(opened), stage)
@@ -215,9 +239,9 @@ def test_children_get_the_limits_of_the_settings(
     stages = in_process(monkeypatch)
     run = child.run
 
-    def watched(module_args: list[str], request: Any, **limits: Any) -> dict[str, Any]:
-        seen[module_args[0]] = limits
-        return run(module_args, request, **limits)
+    def watched(stage: str, request: Any, **limits: Any) -> dict[str, Any]:
+        seen[stage] = limits
+        return run(stage, request, **limits)
 
     monkeypatch.setattr(child, "run", watched)
     chosen = settings(tmp_path / "data", smoke_seconds=7, stage_hours=2, memory_gigabytes=3)

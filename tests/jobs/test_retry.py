@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubbot.errors import HubUnavailable, RateLimited
-from hubbot.jobs.retry import Backoff
+from hubbot.jobs.retry import MAX_ATTEMPTS, Backoff, rule_of
+from hubbot.settings import Settings
 
 
 def backoff(max_attempts: int = 8) -> Backoff:
@@ -51,3 +52,9 @@ def test_attempts_are_spent_at_the_last_one() -> None:
 @given(st.integers(1, 10**6), st.none() | st.floats(0, 1e12))
 def test_every_pause_is_positive_and_bounded(attempts: int, asked: float | None) -> None:
     assert 0 < seconds(backoff(max_attempts=10**7), attempts, asked) <= 1000
+
+
+def test_the_attempts_are_those_of_this_module_unless_the_settings_say_otherwise() -> None:
+    assert rule_of(Settings(), Random(1)).max_attempts == MAX_ATTEMPTS
+    assert rule_of(Settings(max_attempts=2), Random(1)).max_attempts == 2
+    assert f"{MAX_ATTEMPTS} by default" in (Settings.model_fields["max_attempts"].description or "")

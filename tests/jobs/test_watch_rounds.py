@@ -13,6 +13,7 @@ from hubbot.settings import Settings, WatchRule
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 from tests.hub.shelf import FOX, HOUR, NOW, Shelf
+from tests.store.recorded import sightings
 
 OWL = replace(FOX, id="fables/Owl", revision="b" * 40, last_modified=NOW - 3 * HOUR)
 
@@ -56,7 +57,7 @@ def test_what_is_wanted_becomes_a_job_and_what_is_not_is_noted_with_its_reason(w
     (job,) = watcher.queue.jobs()
     assert (job.repo, job.revision, job.variants) == (FOX.id, FOX.revision, ("4bit", "bf16"))
     assert (job.state, job.requested_by) == (State.WAITING, "rule rule-0")
-    assert {(s.repo, s.verdict, s.job_id) for s in watcher.results.sightings()} == {
+    assert {(s.repo, s.verdict, s.job_id) for s in sightings(watcher.results)} == {
         ("fables/Fox", "enqueued", job.id),
         ("fables/Owl", "on the deny list", None),
     }
@@ -92,7 +93,7 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(watcher: Watcher) -> None:
     assert told(decisions) == {"fables/Fox": "enqueued", "fables/Owl": "on the deny list"}
     assert {decision.job_id for decision in decisions} == {None}
     assert watcher.queue.jobs() == []
-    assert watcher.results.sightings() == []
+    assert sightings(watcher.results) == []
     assert watcher.watermark({"name": "rule-0"}) is None
     assert len(watcher.look(FOX, OWL)) == 2
 
@@ -114,7 +115,7 @@ def test_hubbots_own_repos_and_mlx_repos_are_not_enqueued(watcher: Watcher) -> N
 def test_a_young_repo_is_left_for_a_later_look(watcher: Watcher) -> None:
     rules = ({"min_age_hours": 6},)
     assert watcher.look(FOX, rules=rules) == []
-    assert watcher.results.sightings() == []
+    assert sightings(watcher.results) == []
     watcher.now += 5 * HOUR
     assert told(watcher.look(FOX, rules=rules)) == {"fables/Fox": "enqueued"}
 

@@ -27,7 +27,8 @@ HEAD = """# Sabotage
 
 Good artifacts are broken on purpose, plausibly: index and hashes are made to agree with the damage, except
 where the table says otherwise. The referee refuses every one of them, by a finding that names what is wrong and
-where. This file is written by `python -m tests.refresh`, and a test holds it current.
+where; of faults in the resolution of configs there is a table beside this one, RESOLUTION.md. This file is written
+by `python -m tests.refresh`, and a test holds it current.
 
 {count} mutations, {refused} refused.
 """

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hubbot.checks.referee import described
-from hubbot.checks.structure import gate
+from hubbot.checks.readers.hashed_files import hash_files
+from hubbot.checks.structure.repo_files import check_files
+from hubbot.checks.subject import described
 from hubbot.errors import Disproved
 from hubbot.marks import MARK
 from tests.checkpoints_on_disk import read_folder, rewrite
@@ -82,7 +83,7 @@ def test_without_new_hashes_the_files_alone_give_it_away(
     sabotage.commit(folder)
     (folder / MARK).write_bytes(before)
     artifact = described(sources.source(sabotage.source).checkpoint, folder)
-    found = {finding.check: finding for finding in gate.check_files(artifact, gate.hash_files(folder))}
+    found = {finding.check: finding for finding in check_files(artifact, hash_files(folder))}
     assert found["file hashes"].status == "fail"
 
 

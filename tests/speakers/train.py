@@ -104,7 +104,7 @@ def silu(x: mx.array) -> mx.array:
     return x / (1 + exp(-x))
 
 
-@silu.vjp
+@silu.vjp  # the decorator makes it silu's derivative
 def _silu_slope(x: mx.array, cotangent: mx.array, _: mx.array) -> mx.array:
     gate = 1 / (1 + exp(-x))
     return cotangent * gate * (1 + x * (1 - gate))

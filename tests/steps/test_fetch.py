@@ -37,8 +37,15 @@ NEVER = {
 Usage = namedtuple("Usage", ["total", "used", "free"])  # noqa: PYI024 - the shape of shutil's own
 
 
-def quiet(done: int, total: int, what: str) -> None:
-    pass
+def fetch_all(site: Site, checkpoint: Checkpoint, folder: Path, *, room_for: int = 0) -> None:
+    fetch(
+        checkpoint,
+        site.client(),
+        folder,
+        files=wanted(checkpoint),
+        room_for=room_for,
+        progress=lambda _done, _total, _label: None,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +78,14 @@ def on_disk(folder: Path) -> dict[str, bytes]:
 def test_only_what_a_conversion_reads_or_copies_is_fetched(
     site: Site, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    assert fetch(checkpoint, site.client(), tmp_path / "to", room_for=0, progress=quiet) == tmp_path / "to"
+    fetch_all(site, checkpoint, tmp_path / "to")
     expected = {**SOURCE, **NEEDED}
     expected.pop("model.safetensors.index.json", None)
     assert on_disk(tmp_path / "to") == expected
 
 
 def test_code_and_other_formats_are_never_asked_for(site: Site, checkpoint: Checkpoint, tmp_path: Path) -> None:
-    fetch(checkpoint, site.client(), tmp_path / "to", room_for=0, progress=quiet)
+    fetch_all(site, checkpoint, tmp_path / "to")
     assert site.faults.count("*", r"\.py$|\.bin$|\.gguf$|\.onnx$|original/") == 0
     assert not {file.path for file in wanted(checkpoint)} & set(NEVER)
 
@@ -89,22 +96,22 @@ def test_what_does_not_fit_is_refused_before_the_first_byte(
     needed = sum(file.size for file in wanted(checkpoint)) + 1000
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 0, needed - 1))
     with pytest.raises(OutOfRoom, match=r"needs .* more on the disk") as caught:
-        fetch(checkpoint, site.client(), tmp_path / "to", room_for=1000, progress=quiet)
+        fetch_all(site, checkpoint, tmp_path / "to", room_for=1000)
     assert site.faults.count() == 0
     assert caught.value.where == str(tmp_path / "to")
     assert caught.value.exit_code == 5
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 0, needed))
-    fetch(checkpoint, site.client(), tmp_path / "to", room_for=1000, progress=quiet)
+    fetch_all(site, checkpoint, tmp_path / "to", room_for=1000)
 
 
 def test_what_is_here_already_needs_no_room_again(
     site: Site, checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetch(checkpoint, site.client(), tmp_path / "to", room_for=0, progress=quiet)
+    fetch_all(site, checkpoint, tmp_path / "to")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 0, 500))
-    fetch(checkpoint, site.client(), tmp_path / "to", room_for=500, progress=quiet)
+    fetch_all(site, checkpoint, tmp_path / "to", room_for=500)
     with pytest.raises(OutOfRoom):
-        fetch(checkpoint, site.client(), tmp_path / "to", room_for=501, progress=quiet)
+        fetch_all(site, checkpoint, tmp_path / "to", room_for=501)
 
 
 def test_a_network_that_breaks_costs_only_the_file_in_flight(
@@ -113,10 +120,10 @@ def test_a_network_that_breaks_costs_only_the_file_in_flight(
     weights = checkpoint.shards[0]
     site.faults.cut("GET", f"/resolve/.*/{weights}", after=2000, times=999)
     with pytest.raises(HubUnavailable):
-        fetch(checkpoint, site.client(), tmp_path / "to", room_for=0, progress=quiet)
+        fetch_all(site, checkpoint, tmp_path / "to")
     assert not (tmp_path / "to" / weights).exists()
     site.faults.clear()
-    fetch(checkpoint, site.client(), tmp_path / "to", room_for=0, progress=quiet)
+    fetch_all(site, checkpoint, tmp_path / "to")
     assert on_disk(tmp_path / "to")[weights] == SOURCE[weights]
     sent = [one.path.rpartition("/")[2] for one in site.faults.exchanges("GET", "/resolve/") if one.sent]
     assert weights in sent
@@ -132,5 +139,5 @@ def test_what_was_fetched_is_the_revision_that_was_inspected(
     for name, data in changed.items():
         (home / name).write_bytes(data)
     site.embedded.seed(checkpoint.repo.id, home)
-    fetch(checkpoint, site.client(), tmp_path / "to", room_for=0, progress=quiet)
+    fetch_all(site, checkpoint, tmp_path / "to")
     assert (tmp_path / "to" / "config.json").read_bytes() == SOURCE["config.json"]

@@ -8,6 +8,7 @@ import pytest
 from hubbot.lifecycle import Stage
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
+from tests.store.recorded import audits, sightings
 
 
 class Clock(Protocol):
@@ -71,6 +72,17 @@ def test_a_result_put_again_replaces_the_older_one(results: Results, job_id: int
     ]
 
 
+def test_a_layout_stored_under_a_letter_is_read_under_its_word(results: Results, job_id: int) -> None:
+    former = {"row": "E'", "order": "concatenated"}
+    results.put(job_id, "layout", former)
+    results.put(job_id, "card", former)
+    assert results.get(job_id, "layout") == {"row": "granite_fused", "order": "concatenated"}
+    assert [(found.kind, found.data["row"]) for found in results.all(job_id)] == [
+        ("card", "E'"),
+        ("layout", "granite_fused"),
+    ]
+
+
 def test_a_sighting_keeps_its_first_time_and_takes_the_last_verdict(
     results: Results, job_id: int, clock: Clock
 ) -> None:
@@ -81,7 +93,7 @@ def test_a_sighting_keeps_its_first_time_and_takes_the_last_verdict(
     results.record_sighting("org/moe", "a" * 40, "enqueued", job_id)
     assert results.sighting("org/moe", "a" * 40) is not None
     assert results.sighting("org/moe", "b" * 40) is None
-    (sighting,) = results.sightings()
+    (sighting,) = sightings(results)
     assert (sighting.first_seen, sighting.verdict, sighting.job_id) == (first, "enqueued", job_id)
 
 
@@ -127,9 +139,9 @@ def test_audits_are_kept_newest_first_and_a_repair_reopens_the_publication(
     results.record_audit(eight, revision="t1", verdict="approved", job_id=None, **said)
     clock.forward(5)
     made = results.record_audit(eight, revision="t2", verdict="refused", job_id=job_id, **said)
-    assert results.audits("me/moe-8bit")[0] == made
-    assert [audit.target_revision for audit in results.audits()] == ["t2", "t1"]
-    assert results.audits("me/moe-4bit") == []
+    assert audits(results, "me/moe-8bit")[0] == made
+    assert [audit.target_revision for audit in audits(results)] == ["t2", "t1"]
+    assert audits(results, "me/moe-4bit") == []
     by_variant = {item.variant: item for item in results.publications()}
     assert by_variant["8bit"].report["versions"] == {}
     assert by_variant["8bit"].made_with == {"mlx-lm": "0.32.1"}

@@ -14,6 +14,7 @@ from hubbot.jobs import child, child_main
 from hubbot.jobs.bot import Bot, open_bot
 from hubbot.jobs.pipeline import recipe_key
 from hubbot.lifecycle import Job
+from hubbot.progress import Progress
 from hubbot.settings import Settings
 from hubbot.steps.smoke import Sample, SmokeRecord
 from tests.hub.embedded import ORG, Site
@@ -56,14 +57,13 @@ def in_process(monkeypatch: pytest.MonkeyPatch, *, speaks: bool = False) -> Stag
     stages = Stages()
 
     def run(
-        module_args: list[str],
+        stage: str,
         request: Mapping[str, Any],
         *,
-        on_progress: Callable[[dict[str, Any]], None],
+        progress: Progress,
         cancelled: threading.Event,
         **_limits: object,
     ) -> dict[str, Any]:
-        stage = module_args[0]
         if cancelled.is_set():
             raise child.Interrupted(f"{stage} was stopped")
         if stage in stages.before:
@@ -71,8 +71,8 @@ def in_process(monkeypatch: pytest.MonkeyPatch, *, speaks: bool = False) -> Stag
         stages.ran.append(stage)
         if stage == "smoke" and not speaks and Path(request["folder"]).is_dir():
             return SMOKED.to_json()
-        function = child_main.stage_function([stage])
-        answer: Mapping[str, Any] = function(dict(request), lambda fields: on_progress(dict(fields)))
+        function = child_main.stage_function(stage)
+        answer: Mapping[str, Any] = function(dict(request), progress)
         return dict(answer)
 
     monkeypatch.setattr(child, "run", run)

@@ -11,6 +11,7 @@ from hubbot.jobs.bot import Bot
 from hubbot.lifecycle import State
 from tests.checkpoints_on_disk import read_folder, rewrite
 from tests.hub.embedded import LFS_WARNING, ORG, Site
+from tests.store.recorded import audits
 from tests.story.bots import Stages, bot, run_job, settings
 
 pytestmark = [pytest.mark.filterwarnings(LFS_WARNING), pytest.mark.usefixtures("stages")]
@@ -64,8 +65,8 @@ def test_what_was_published_and_is_still_right_is_approved_and_recorded(
             ("bf16", "approved", None),
         }
         assert stages.ran == ["verify_folder", "verify_folder"]
-        assert {audit.target_repo for audit in opened.results.audits()} == {item.repo for item in found}
-        assert opened.results.audits(TARGET)[0].gates["values"] == "pass"
+        assert {audit.target_repo for audit in audits(opened.results)} == {item.repo for item in found}
+        assert audits(opened.results, TARGET)[0].gates["values"] == "pass"
         assert not list((chosen.data_dir / "work").glob("audit-*"))
         assert len(opened.queue.jobs()) == 1
 
@@ -89,7 +90,7 @@ def test_what_went_bad_is_refused_and_the_job_that_it_opens_mends_it(seeded: Sit
         assert mended["model.safetensors"].sha256 == good["model.safetensors"].sha256
         (last,) = audited(opened)
         assert (last.verdict, last.job_id) == ("approved", None)
-        assert [audit.verdict for audit in opened.results.audits(TARGET)] == ["approved", "refused", "refused"]
+        assert [audit.verdict for audit in audits(opened.results, TARGET)] == ["approved", "refused", "refused"]
 
 
 def test_a_source_that_is_gone_says_nothing_about_what_was_made_of_it(seeded: Site, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""What the unquantized model answered, on disk: computed once for a source and read back for every variant.
+"""The unquantized model's logits on disk: computed once for a source and read back for every variant.
 
 Logits are kept exactly while they are small, else as 16-bit steps between a token's smallest and largest, as
-llama.cpp's base files do (an error of about 1e-7 in the divergence). It never computes an answer.
+llama.cpp's base files do (an error of about 1e-7 in the divergence). It computes no logits.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ _META = "answers.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class BaselineWindow:
     """Logits [scored, vocabulary] of one window; `digest` is that of the exact ones, None where not finite."""
 
     logits: Floats
     digest: str
 
 
-class Answers:
-    """The answers of one unquantized model to one text, in a folder of their own."""
+class Baseline:
+    """The logits of one unquantized model on one text, in a folder of their own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -41,22 +41,22 @@ class Answers:
         """Return how long the unquantized model took."""
         return float(self._meta["seconds"])
 
-    def window(self, index: int) -> Answer:
+    def window(self, index: int) -> BaselineWindow:
         """Return the answer to one window."""
         logits = np.load(self._folder / f"logits-{index}.npy")
         if logits.dtype == np.uint16:
             low, step = np.load(self._folder / f"scale-{index}.npy")
             logits = low[:, None] + step[:, None] * logits.astype(np.float32)
-        return Answer(logits=logits, digest=self._meta["digests"][index])
+        return BaselineWindow(logits=logits, digest=self._meta["digests"][index])
 
 
-def find(store: Path, key: str) -> Answers | None:
+def find(store: Path, key: str) -> Baseline | None:
     """Return the answers that `store` keeps under `key`, or None."""
-    return Answers(store / key) if (store / key / _META).is_file() else None
+    return Baseline(store / key) if (store / key / _META).is_file() else None
 
 
-class Notebook:
-    """Takes down answers as they come; what is not finished leaves nothing under its key."""
+class BaselineWriter:
+    """Writes logits window by window; a baseline that is not finished leaves nothing under its key."""
 
     def __init__(self, store: Path, key: str, *, exact: bool) -> None:
         self._final = store / key
@@ -67,7 +67,7 @@ class Notebook:
         self._folder.mkdir(parents=True)
 
     def write(self, logits: Floats) -> None:
-        """Take down the next window's logits [scored, vocabulary]."""
+        """Write the next window's logits [scored, vocabulary]."""
         index = len(self._digests)
         self._digests.append(digest(logits))
         if self._exact:
@@ -79,16 +79,16 @@ class Notebook:
         np.save(self._folder / f"logits-{index}.npy", codes.astype(np.uint16))
         np.save(self._folder / f"scale-{index}.npy", np.stack([low, step]))
 
-    def close(self, profile: Floats, seconds: float) -> Answers:
+    def close(self, profile: Floats, seconds: float) -> Baseline:
         """Finish with the hidden states [layers, positions, width], and return the answers."""
         np.save(self._folder / "profile.npy", profile)
         meta = {"digests": self._digests, "seconds": seconds}
         (self._folder / _META).write_text(json.dumps(meta), encoding="utf-8")
         shutil.rmtree(self._final, ignore_errors=True)
         self._folder.replace(self._final)
-        return Answers(self._final)
+        return Baseline(self._final)
 
 
 def digest(logits: Floats) -> str:
-    """Return a sha256 of exact logits."""
+    """Return the sha256 of float32 logits [scored, vocabulary], bit for bit."""
     return hashlib.sha256(np.ascontiguousarray(logits).tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""How far an examination goes: which text and how much of it, in what time and memory, where answers are kept."""
+"""The bounds of the behaviour gate: text, tokens, time and memory, and where baselines are kept."""
 
 import time
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""What the models read: windows of a text that ships with hubbot, or of random ids where there is no tokenizer.
+"""The token ids that both models read: windows of the packaged text, or random ids where there is no tokenizer.
 
-It never asks a model anything.
+It runs no model.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Running both models over the text: the unquantized one once for its source, the variant against its answers."""
+"""Runs both models over the text: the unquantized one once for its source, each variant against its logits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.checks.behaviour import baseline_cache, divergence
-from hubbot.checks.behaviour.baseline_cache import EXACT_BYTES, Answers, Notebook
+from hubbot.checks.behaviour.baseline_cache import EXACT_BYTES, Baseline, BaselineWriter
 from hubbot.checks.behaviour.corpus import Text
 from hubbot.progress import Progress
 from hubbot.runtime.layerwise import LayerwiseModel
@@ -24,17 +24,17 @@ class OutOfTime(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How a run tells where it is, and when it has to stop (`deadline` by `clock`, in seconds)."""
+class Deadline:
+    """Reports the progress of a run and stops it at `stop_at`, in seconds by `clock`."""
 
     progress: Progress
     clock: Callable[[], float]
-    deadline: float
+    stop_at: float
 
     def step(self, done: int, total: int, what: str) -> None:
-        """Tell a step; raises OutOfTime after the deadline."""
+        """Report a step; raises OutOfTime after `stop_at`."""
         self.progress(done, total, what)
-        if self.clock() > self.deadline:
+        if self.clock() > self.stop_at:
             raise OutOfTime(f"stopped at {what}, {done} of {total}")
 
 
@@ -55,28 +55,28 @@ class Measured:
     cosines: tuple[float, ...]
 
 
-def answer(model: LayerwiseModel, text: Text, store: Path, key: str, pace: Pace) -> Answers:
+def answer(model: LayerwiseModel, text: Text, store: Path, key: str, deadline: Deadline) -> Baseline:
     """Run the unquantized model over the text and keep its answers under `key`."""
-    started = pace.clock()
-    notebook: Notebook | None = None
+    started = deadline.clock()
+    writer: BaselineWriter | None = None
     hidden: list[Floats] = []
-    for logits in _run(model, text, hidden, pace, "unquantized"):
+    for logits in _run(model, text, hidden, deadline, "unquantized"):
         scored = logits[text.scored_from : -1]
-        if notebook is None:
+        if writer is None:
             exact = scored.nbytes * len(text.ids) <= EXACT_BYTES
-            notebook = Notebook(store, key, exact=exact)
-        notebook.write(scored)
-    assert notebook is not None, "a text has at least one window"
-    return notebook.close(np.stack(hidden), pace.clock() - started)
+            writer = BaselineWriter(store, key, exact=exact)
+        writer.write(scored)
+    assert writer is not None, "a text has at least one window"
+    return writer.close(np.stack(hidden), deadline.clock() - started)
 
 
-def compare(model: LayerwiseModel, text: Text, base: Answers, pace: Pace, *, weights: str) -> Measured:
+def compare(model: LayerwiseModel, text: Text, base: Baseline, deadline: Deadline, *, weights: str) -> Measured:
     """Run the variant over the text and return how far it is from the unquantized model's answers."""
     hidden: list[Floats] = []
     scores: list[divergence.TokenScores] = []
     base_bad = bad = width = 0
     equal = True
-    for index, logits in enumerate(_run(model, text, hidden, pace, "variant")):
+    for index, logits in enumerate(_run(model, text, hidden, deadline, "variant")):
         scored = logits[text.scored_from : -1]
         width = scored.shape[1]
         reference = base.window(index)
@@ -96,16 +96,16 @@ def compare(model: LayerwiseModel, text: Text, base: Answers, pace: Pace, *, wei
     )
 
 
-def _run(model: LayerwiseModel, text: Text, hidden: list[Floats], pace: Pace, what: str) -> Any:
+def _run(model: LayerwiseModel, text: Text, hidden: list[Floats], deadline: Deadline, what: str) -> Any:
     positions = _positions(text)
 
     def after_layer(index: int, layers: int, states: Any) -> None:
         flat = states.reshape(-1, *states.shape[2:])
         hidden.append(np.array(flat[positions]).reshape(len(positions), -1))
-        pace.step(index + 1, layers, f"{what}, layers")
+        deadline.step(index + 1, layers, f"{what}, layers")
 
     for index, logits in enumerate(model.logits(text.ids, after_layer)):
-        pace.step(index + 1, len(text.ids), f"{what}, windows")
+        deadline.step(index + 1, len(text.ids), f"{what}, windows")
         yield logits
 
 

@@ -1,4 +1,4 @@
-"""What the behaviour gate asks of an artifact's tensors before and beside the run: memory, bits, changes."""
+"""What the behaviour gate asks of an artifact's tensors: memory, narrowest bits, the first changed tensor."""
 
 import math
 import re
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hubbot.checks.behaviour.source_model import stored_floats, whole
 from hubbot.checks.readers.artifact_parameters import StoredParameter, StoredParameters
 from hubbot.checks.readers.expected_parameters import Expectations
 from hubbot.checks.readers.tensor_files import Floats
+from hubbot.checks.readers.whole_tensors import stored_floats, whole
 
 _LAYER = re.compile(r".*?\.layers\.\d+\.")
 FLOAT32_BYTES = 4

@@ -1,7 +1,7 @@
 """Gate 4: transformers and the artifact's runtime compute the same function, shown on a small twin of both.
 
-The twin of the source gets seeded weights in transformers; the referee's own expectations, not the converter,
-bring them into the runtime's class, built from the artifact's own config. It needs the extra `reference`.
+The twin is a shrunken model with the source's kinds of layers. Its weights are drawn in transformers and read
+by the referee, not by the converter, into the runtime's class, built from the artifact's config. It needs torch.
 """
 
 import json
@@ -15,24 +15,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hubbot.artifacts import Finding, Status
+from hubbot.artifacts import Finding
 from hubbot.catalogue import resolution, runtimes
 from hubbot.catalogue.experts import expert_layouts
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family
 from hubbot.catalogue.tensors import without_drops
 from hubbot.checkpoints import Checkpoint, Repo
-from hubbot.checks.behaviour.source_model import unquantized_config, whole
+from hubbot.checks.parity import finding
 from hubbot.checks.parity.logit_comparison import ALLOWED, Comparison, compare
 from hubbot.checks.readers.expected_parameters import Expectations
 from hubbot.checks.readers.tensor_files import TensorFiles
-from hubbot.checks.structure.gate import read_config
+from hubbot.checks.readers.whole_tensors import unquantized_config, whole
+from hubbot.checks.subject import RUNNING_FAULTS, Outcome, Subject
 from hubbot.checks.twins.shrinking import shrink
 from hubbot.runtime import loading, probe
 
 if TYPE_CHECKING:
     from hubbot.checks.parity.transformers_twin import TransformersTwin
 
-GATE = "parity"
 MISSING = "hubbot[reference] (torch and transformers) is not installed"
 # A source of at most so many elements is its own twin.
 SMALL = 4_000_000
@@ -53,22 +53,30 @@ class Pair:
     fused: bool
 
 
-def check_parity(checkpoint: Checkpoint, folder: Path) -> Iterator[Finding]:
-    """Yield the gate's findings on the artifact in `folder`; not-run, with the reason, where it has no twin."""
+def check(subject: Subject) -> Outcome:
+    """Return the gate's findings; not-run, with the reason, where no shrunken model of it can be built."""
+    try:
+        return Outcome(findings=tuple(_findings(subject)))
+    except RUNNING_FAULTS as error:
+        return Outcome(findings=(finding.broken(error),))
+
+
+def _findings(subject: Subject) -> Iterator[Finding]:
+    checkpoint = subject.checkpoint
     if find_spec("torch") is None:
-        yield _finding(GATE, "artifact", None, None, "not-run", MISSING)
+        yield finding.not_run(MISSING)
         return
     unread = [key for key in BY_MODEL_TYPE[checkpoint.model_type].unread if key in checkpoint.config]
     if unread:
         told = f"transformers does not read {unread[0]}: a twin of this config would be another model"
-        yield _finding(GATE, "twin", None, None, "not-run", told)
+        yield finding.not_run(told, subject="twin")
         return
     try:
-        pair = pair_of(checkpoint, read_config(folder))
+        pair = pair_of(checkpoint, subject.config)
         compared = list(_compare(pair))
     except Exception as error:  # noqa: BLE001 - a class of transformers can fail in any way on a small config
         told = f"{type(error).__name__}: {str(error).strip()[:200]}"
-        yield _finding(GATE, "twin", None, None, "not-run", f"no twin can be built: {told}")
+        yield finding.not_run(f"no twin can be built: {told}", subject="twin")
         return
     yield from _judge(compared)
 
@@ -144,22 +152,16 @@ def _checkpoint(folder: Path) -> Checkpoint:
 
 def _judge(compared: list[Comparison]) -> Iterator[Finding]:
     if not compared:
-        yield _finding(GATE, "twin", None, None, "not-run", "every draw of weights left a router near a tie")
+        yield finding.not_run("every draw of weights left a router near a tie", subject="twin")
         return
     worst = max(compared, key=lambda item: item.relative)
-    yield _finding(
+    yield finding(
         "logits", "twin", worst.relative, ALLOWED, "pass" if worst.relative < ALLOWED else "fail",
         f"{len(compared)} draws of weights, {TOKENS} tokens, float32; largest at token {worst.position}",
     )  # fmt: skip
     flipped = next((item.flipped for item in compared if item.flipped), "")
     if any(item.flipped is not None for item in compared):
-        yield _finding(
+        yield finding(
             "router choices", "twin", flipped or 0, 0, "fail" if flipped else "pass",
             "other experts than transformers chooses" if flipped else "the same experts for every token",
         )  # fmt: skip
-
-
-def _finding(check: str, subject: str, measured: Any, allowed: Any, status: Status, reason: str) -> Finding:
-    return Finding(
-        gate=GATE, check=check, subject=subject, measured=measured, allowed=allowed, status=status, reason=reason
-    )

@@ -21,11 +21,6 @@ class Comparison:
     position: int
     flipped: str | None
 
-    @property
-    def agrees(self) -> bool:
-        """Say whether both sides compute the same function."""
-        return self.relative < ALLOWED and not self.flipped
-
 
 def compare(reference: Run, other: Run) -> Comparison:
     """Return how `other` stands to transformers' `reference`."""

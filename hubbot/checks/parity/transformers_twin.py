@@ -48,7 +48,10 @@ class TransformersTwin:
                 tensors[name].copy_(_values(name, tensors[name], noise, gain=gain, tied=tied))
 
     def is_decided(self, ids: npt.NDArray[np.int64], seed: int) -> bool:
-        """Say whether a hair's breadth of noise leaves the answer as it is, so that no router is near a tie."""
+        """Say whether weights shaken by a millionth give the same logits for `ids` [tokens].
+
+        Where they do not, some router is near a tie.
+        """
         before = {name: tensor.clone() for name, tensor in self._tensors().items()}
         answer = self.run(ids).logits
         generator = torch.Generator().manual_seed(seed)
@@ -63,7 +66,7 @@ class TransformersTwin:
         return bool(np.abs(shaken - answer).max() < TIE_SHIFT * np.abs(answer).max())
 
     def run(self, ids: npt.NDArray[np.int64]) -> Run:
-        """Return what the model computes for one sequence."""
+        """Return float32 logits [tokens, vocabulary] and the chosen experts for one sequence `ids` [tokens]."""
         found: list[npt.NDArray[np.int64]] = []
         hooks = [
             module.register_forward_pre_hook(_chosen(found), with_kwargs=True)

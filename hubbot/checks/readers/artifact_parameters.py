@@ -1,5 +1,6 @@
-"""An artifact's stored tensors grouped back into parameters, with the encoding that their shapes prove."""
+"""An artifact's config, and its stored tensors grouped into parameters, with the encoding their shapes prove."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,31 @@ from typing import Any
 import numpy.typing as npt
 
 from hubbot.checks.readers.tensor_files import TensorFiles
-from hubbot.errors import StructureMismatch
+from hubbot.errors import CorruptConfig, StructureMismatch
+from hubbot.finishing import CONFIG
+from hubbot.runtime import loading
 
 # (bits, group size) -> mode, where scales are one byte; each mode allows exactly one pair (mlx-lm, utils.py).
 _BYTE_MODES = {(4, 16): "nvfp4", (4, 32): "mxfp4", (8, 32): "mxfp8"}
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the artifact's config.json, or raise CorruptConfig."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorruptConfig(f"config.json cannot be read: {error}", where=str(folder)) from error
+    if not isinstance(config, dict):
+        raise CorruptConfig("config.json is not a JSON object", where=str(folder))
+    return config
+
+
+def shapes_of(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the logical shape of every parameter of the model that `config` describes, by name.
+
+    Raises NoRuntime or ConfigUnresolved where mlx-lm builds no such model.
+    """
+    return {parameter.name: parameter.shape for parameter in loading.skeleton(config)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +70,7 @@ class StoredParameters:
         self.unclaimed = sorted(set(self.files.tensors) - claimed)
 
     def parts(self, parameter: StoredParameter, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
-        """Return the raw stored parts of rows [start, stop) of a parameter's first axis."""
+        """Return the stored parts by name, each [stop - start, ...]: words uint32, 16-bit floats as uint16."""
         return {part: self.files.raw(_part(parameter.name, part), start, stop) for part in parameter.parts}
 
     def stored_names(self, name: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""MLX's quantized formats in plain numpy: the second opinion against which mx.dequantize is checked.
+"""MLX's quantized formats decoded in plain numpy, to check mx.dequantize against.
 
 Sources: mlx/backend/cpu/quantized.cpp and mlx.core.quantize's documentation; the OCP Microscaling (MX)
 specification 1.0 for e2m1, e4m3 and e8m0. Codes are packed least significant bit first.

@@ -101,7 +101,7 @@ class Expectations:
         return lost + [name for parameter, (name, _) in self._plain.items() if parameter not in parameters]
 
     def rows(self, parameter: str, start: int, stop: int) -> Floats:
-        """Return rows [start, stop) of a plain parameter's first axis as float32."""
+        """Return rows [start, stop) of a plain parameter's first axis, float32 [stop - start, ...]."""
         name, made = self._plain[parameter]
         if made.groups is None and not made.view and not made.merge and made.part is None:
             return self._sources.floats(name, start, stop)

@@ -17,7 +17,7 @@ from hubbot.moves import Packed
 
 
 def scale_values(raw: npt.NDArray[np.generic], dtype: str) -> Floats:
-    """Return scales as float32: floats as they are, one-byte ones as powers of two (e8m0)."""
+    """Return scales [...] as float32 [...]: floats as they are, one-byte ones as powers of two (e8m0)."""
     if dtype in {"F8_E8M0", "U8"}:
         exponent = raw.astype(np.int32) - 127
         values: Floats = np.where(exponent == 128, np.nan, np.exp2(exponent.astype(np.float64))).astype(np.float32)

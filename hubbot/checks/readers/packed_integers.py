@@ -20,13 +20,13 @@ WORD = 32
 
 
 def whole(files: TensorFiles, name: str) -> npt.NDArray[Any]:
-    """Return a whole stored tensor; a scalar as one element."""
+    """Return a whole stored tensor [...] in the dtype that it is stored in; a scalar as one element [1]."""
     shape = files.tensors[name].shape
     return files.raw(name, 0, shape[0] if shape else 1)
 
 
 def pack_quantized(files: TensorFiles, packed: Packed, start: int, stop: int) -> Floats:
-    """Return float32 steps [start, stop) of compressed-tensors words along the columns."""
+    """Return float32 [stop - start, in]: rows of compressed-tensors words, int32 along the columns."""
     codes = _fields(files.raw(packed.parts["codes"].tensor, start, stop), packed.bits)
     zeros: Ints = np.full((1, 1), packed.zero, np.int32)
     if "zeros" in packed.parts:
@@ -39,7 +39,7 @@ def pack_quantized(files: TensorFiles, packed: Packed, start: int, stop: int) ->
 
 
 def int_quantized(files: TensorFiles, packed: Packed, start: int, stop: int) -> Floats:
-    """Return float32 steps [start, stop) of signed bytes."""
+    """Return float32 [stop - start, in]: rows of signed bytes times their scales."""
     codes = files.raw(packed.parts["codes"].tensor, start, stop).astype(np.int32)
     zeros: Ints = np.zeros((1, 1), np.int32)
     if "zeros" in packed.parts:
@@ -90,7 +90,10 @@ def _spread(grid: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
 
 
 def gptq(files: TensorFiles, packed: Packed, start: int, stop: int) -> Floats:
-    """Return float32 rows [start, stop) of a gptq matrix as stored, [in, out]."""
+    """Return rows [start, stop) of a gptq matrix as stored, float32 [stop - start, out].
+
+    Raises ValueMismatch where its zero points mean two things.
+    """
     words = whole(files, packed.parts["codes"].tensor)
     codes = _fields(words.T, packed.bits).T
     zeros = _fields(whole(files, packed.parts["zeros"].tensor), packed.bits)

@@ -1,4 +1,4 @@
-"""The referee's own carrying out of the catalogue's reshapes: heads split off, transposed, folded, rows picked."""
+"""Carries out the catalogue's reshapes for the referee: splits heads, transposes, folds, picks rows."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from hubbot.moves import Step
 
 
 def rows(sources: SourceTensors, name: str, made: Reshaped, start: int, stop: int) -> Floats:
-    """Return rows [start, stop) of the first axis of the parameter that `made` describes."""
+    """Return rows [start, stop) of the parameter that `made` describes, float32 [stop - start, ...]."""
     shape = sources.shape(name)
     lead = shape[0] if shape else 1
     per_unit = lead // (made.groups or lead)

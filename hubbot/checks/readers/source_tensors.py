@@ -34,12 +34,8 @@ class SourceTensors:
         stored = name if packed is None else next(iter(packed.parts.values())).tensor
         return self._files.tensors[stored].dtype
 
-    def is_packed(self, name: str) -> bool:
-        """Say whether a tensor is stored as codes and scales."""
-        return name in self._packed
-
     def floats(self, name: str, start: int, stop: int) -> Floats:
-        """Return steps [start, stop) of a tensor's first axis as float32."""
+        """Return steps [start, stop) of a tensor's first axis, unpacked: float32 [stop - start, ...]."""
         packed = self._packed.get(name)
         if packed is None:
             return self._files.floats(name, start, stop)

@@ -43,7 +43,7 @@ class TensorFiles:
                 self.tensors[name] = tensor
 
     def raw(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return steps [start, stop) of a tensor's first axis as stored (bfloat16 as uint16 bits)."""
+        """Return steps [start, stop) of the first axis as stored, [stop - start, ...]; bfloat16 as uint16."""
         info = self.tensors[name]
         lead, *tail = info.shape or (1,)
         dtype = np.dtype(_NUMPY[info.dtype])
@@ -55,12 +55,12 @@ class TensorFiles:
         return values[: count // dtype.itemsize].reshape(stop - start, *tail)
 
     def floats(self, name: str, start: int, stop: int) -> Floats:
-        """Return steps [start, stop) of a float tensor's first axis as float32, exactly."""
+        """Return steps [start, stop) of a float tensor's first axis, float32 [stop - start, ...], exactly."""
         return widen(self.raw(name, start, stop), self.tensors[name].dtype)
 
 
 def widen(raw: npt.NDArray[Any], dtype: str) -> Floats:
-    """Return raw values of `dtype` (F32, F16, BF16) as float32; every 16-bit float is a float32."""
+    """Return raw values [...] of `dtype` (F32, F16, BF16) as float32 [...]; every 16-bit float is a float32."""
     if dtype == "BF16":
         wide: npt.NDArray[np.uint32] = np.left_shift(raw, np.uint32(16), dtype=np.uint32)
         return wide.view(np.float32)
@@ -68,7 +68,7 @@ def widen(raw: npt.NDArray[Any], dtype: str) -> Floats:
 
 
 def narrow(values: Floats, dtype: str) -> npt.NDArray[Any]:
-    """Return float32 values rounded to nearest even in `dtype`, as its raw bits."""
+    """Return float32 values [...] rounded to nearest even in `dtype`, as its raw bits [...]."""
     if dtype == "F32":
         return values.view(np.uint32)
     if dtype == "F16":
@@ -80,7 +80,7 @@ def narrow(values: Floats, dtype: str) -> npt.NDArray[Any]:
 
 
 def bits(raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return raw stored floats as unsigned integers of the same width."""
+    """Return raw stored floats [...] as unsigned integers [...] of the same width."""
     return raw.view(np.dtype(f"u{raw.dtype.itemsize}"))
 
 

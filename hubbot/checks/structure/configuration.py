@@ -1,23 +1,25 @@
-"""Gate 1, second half: the artifact's own config.json makes the runtime compute the source's function.
+"""Gate 1: every field that the runtime's class reads has the value that the plan gave it, after class defaults.
 
-Every effective ModelArgs field, after class defaults, against the value worked out from the source's config.
+It finds a config that was written or edited otherwise than resolved, and surprising defaults of a class. Whether
+the resolution itself is right is not asked here: decisive_settings.py derives what decides a second time.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hubbot.artifacts import Finding
+from hubbot.artifacts import Finding, Status
 from hubbot.catalogue import resolution, runtimes
 from hubbot.catalogue.configs import ropes
 from hubbot.catalogue.configs.nesting import decoder
 from hubbot.catalogue.families import Family
-from hubbot.checks.structure.gate import GATE
+from hubbot.checks.structure import finding
 from hubbot.errors import HubbotError
 from hubbot.runtime import loading
 
 KINDS = ("type", "rope_type")
 # Fields that are parts of the config themselves (mlx-lm, models/dbrx.py).
 NESTED = ("attn_config", "ffn_config")
+REJECTIONS = (HubbotError, TypeError, ValueError, KeyError, ArithmeticError)
 # What every conversion may say in its own way; what it must say is judged elsewhere.
 REWRITTEN = frozenset(
     {
@@ -38,9 +40,9 @@ def check_configuration(
     assert fields is not None, "the caller found the runtime"
     expected = {origin.field: origin for origin in resolution.resolve(source, family, fields).origins}
     try:
-        effective = _effective(artifact, family)
-    except (HubbotError, TypeError, ValueError, KeyError, ArithmeticError) as error:
-        yield _finding("all fields", str(error)[:200], "accepted", "fail", "mlx-lm does not take this config")
+        effective = effective_fields(artifact, family)
+    except REJECTIONS as error:
+        yield _of_field("all fields", str(error)[:200], "accepted", "fail", "mlx-lm does not take this config")
         return
     differing = 0
     for name, origin in expected.items():
@@ -48,19 +50,19 @@ def check_configuration(
         wanted = loading.untagged(origin.value)
         if not _equal(found, wanted) and not _is_same_thing(name, found, wanted, source, artifact):
             differing += 1
-            yield _finding(
+            yield _of_field(
                 name, found, origin.value, "fail",
                 f"the model would run with another {name} than the source ({origin.origin})",
             )  # fmt: skip
     for name in _contradicted({**source, **family.writes}, artifact, set(expected)) if is_own else ():
         differing += 1
-        yield _finding(
+        yield _of_field(
             name, artifact[name], source.get(name), "fail",
             "not what the source says; mlx-lm does not read it, and other loaders do",
         )  # fmt: skip
     if not differing:
         reason = "every field the class reads has the source's value"
-        yield _finding("all fields", len(expected), len(expected), "pass", reason)
+        yield _of_field("all fields", len(expected), len(expected), "pass", reason)
 
 
 def _contradicted(source: Mapping[str, Any], artifact: Mapping[str, Any], read: set[str]) -> list[str]:
@@ -73,7 +75,11 @@ def _contradicted(source: Mapping[str, Any], artifact: Mapping[str, Any], read: 
     )
 
 
-def _effective(artifact: Mapping[str, Any], family: Family) -> dict[str, Any]:
+def effective_fields(artifact: Mapping[str, Any], family: Family) -> dict[str, Any]:
+    """Return the arguments of the class that computes the artifact, by name, after its own defaults.
+
+    Raises one of REJECTIONS where the class does not take the config.
+    """
     if family.text_args is None:
         return loading.effective_args(artifact)
     loading.effective_args(artifact)  # the outer class must take it too
@@ -115,8 +121,5 @@ def _but_kind(scaling: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in scaling.items() if key not in KINDS}
 
 
-def _finding(field: str, measured: Any, allowed: Any, status: Any, reason: str) -> Finding:
-    return Finding(
-        gate=GATE, check="configuration", subject=f"config.json, {field}", measured=measured, allowed=allowed,
-        status=status, reason=reason,
-    )  # fmt: skip
+def _of_field(field: str, measured: Any, allowed: Any, status: Status, reason: str) -> Finding:
+    return finding("configuration", f"config.json, {field}", measured, allowed, status, reason)

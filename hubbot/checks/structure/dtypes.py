@@ -14,7 +14,7 @@ from hubbot.catalogue.variants.roles import PROTECTED, role_of
 from hubbot.checkpoints import FLOAT_DTYPES
 from hubbot.checks.readers.artifact_parameters import StoredParameter, StoredParameters
 from hubbot.checks.readers.expected_parameters import Expectations
-from hubbot.checks.structure.gate import GATE
+from hubbot.checks.structure import finding
 
 NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -27,23 +27,18 @@ def check_dtypes(
     main = _main_dtype(plain, expected)
     wrong = [(p, allowed) for p in plain if p.dtype not in (allowed := _allowed(p, expected, main, is_own=is_own))]
     first, allowed = wrong[0] if wrong else (None, frozenset())
-    yield Finding(
-        gate=GATE,
-        check="dtypes",
-        subject=first.name if first else "unquantized tensors",
-        measured=first.dtype if first else 0,
-        allowed=" or ".join(sorted(allowed)) if first else 0,
-        status="fail" if first else "pass",
+    yield finding.decided(
+        "dtypes", first.name if first else "unquantized tensors", first.dtype if first else 0,
+        " or ".join(sorted(allowed)) if first else 0, ok=not first,
         reason=f"{len(wrong)} tensors have a dtype that nobody asked for" if first
         else f"{main} and what the source holds in float32",
     )  # fmt: skip
     norms = [NAMES[p.dtype] for p in plain if role_of(p.name) == "norm"]
     said = config.get("dtype")
     if is_own and norms and said != norms[0]:
-        yield Finding(
-            gate=GATE, check="dtypes", subject="config.json, dtype", measured=said, allowed=norms[0],
-            status="fail",
-            reason="the config names another dtype than the tensors have",
+        yield finding(
+            "dtypes", "config.json, dtype", said, norms[0], "fail",
+            "the config names another dtype than the tensors have",
         )  # fmt: skip
 
 

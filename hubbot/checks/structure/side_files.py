@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hubbot.artifacts import Artifact, Finding, Status
-from hubbot.checks.structure.gate import GATE
-from hubbot.finishing import is_side_file, rewritten_tokenizer
+from hubbot.artifacts import Artifact, Finding
+from hubbot.checks.structure import finding
+from hubbot.checks.structure.rewritten_tokenizer import WRITTEN, check_rewritten_tokenizer, is_rewritten
+from hubbot.finishing import is_side_file
 
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 GENERATION = "generation_config.json"
@@ -20,21 +21,22 @@ TOKENIZER = "tokenizer_config.json"
 def check_side_files(source: Path, artifact: Artifact) -> Iterator[Finding]:
     """Yield a finding on the copied files; not-run for an artifact that hubbot did not make."""
     if not artifact.files:
-        yield _finding(
+        yield finding(
             "side files", "folder", None, None, "not-run",
             "whoever made this may have saved the tokenizer anew; only hubbot promises the source's own bytes",
         )  # fmt: skip
         return
     folder = Path(artifact.path)
     names = {p.name for place in (source, folder) for p in place.iterdir() if p.is_file() and is_side_file(p.name)}
-    rewritten = rewritten_tokenizer(source)
+    rewritten = WRITTEN if is_rewritten(source) else ()
     wrong = sorted(name for name in names - set(rewritten) if not _is_taken_over(source / name, folder / name))
-    wrong += sorted(name for name, data in rewritten.items() if not _holds(folder / name, data))
-    yield _finding(
+    yield finding(
         "side files", wrong[0] if wrong else "all side files", len(wrong), 0, "fail" if wrong else "pass",
         "not the source's own file" if wrong else f"{len(names)} files are the source's, byte for byte"
         + (f", but for {' and '.join(rewritten)}, rewritten from the tokenizer's code" if rewritten else ""),
     )  # fmt: skip
+    if rewritten:
+        yield from check_rewritten_tokenizer(source, folder)
 
 
 def check_token_ids(source: Path, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[Finding]:
@@ -46,15 +48,11 @@ def check_token_ids(source: Path, expected: Mapping[str, Any], found: Mapping[st
         if found.get(key) not in (expected.get(key), generation.get(key, expected.get(key)))
     ]
     subject = f"config.json, {wrong[0]}" if wrong else "config.json"
-    yield _finding(
+    yield finding(
         "token ids", subject, found.get(wrong[0]) if wrong else 0, expected.get(wrong[0]) if wrong else 0,
         "fail" if wrong else "pass",
         "not the source's id: the model would start or stop at another token" if wrong else "the source's",
     )  # fmt: skip
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == data
 
 
 def _is_taken_over(source: Path, found: Path) -> bool:
@@ -76,9 +74,3 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _finding(check: str, subject: str, measured: Any, allowed: Any, status: Status, reason: str) -> Finding:
-    return Finding(
-        gate=GATE, check=check, subject=subject, measured=measured, allowed=allowed, status=status, reason=reason
-    )

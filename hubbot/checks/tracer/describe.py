@@ -1,6 +1,6 @@
-"""Where an output's elements come from, in words: which source tensors, in which order, which part of each.
+"""Describes where an output's elements come from: which source tensors, in which order, which part of each.
 
-It describes what the numbers showed and judges nothing.
+It judges nothing.
 """
 
 import re
@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class TensorOrigin:
     """Where something comes from: `sources` are tensor names in order, `how` says what is made of them."""
 
     sources: tuple[str, ...]
@@ -29,30 +29,30 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Teller:
-    """Tells of the outputs of one twin; a view that several have is worked out once."""
+class OriginDescriber:
+    """Describes where the outputs of one twin come from; a view that several share is worked out once."""
 
     numbering: Numbering
     _known: dict[tuple[int, int, tuple[int, ...]], View | None] = field(default_factory=dict)
 
-    def tell(self, traced: Traced) -> Told:
+    def describe(self, traced: Traced) -> TensorOrigin:
         """Return where a whole output comes from, and what was done to its numbers."""
         elements = traced.elements
         is_stack = elements.ndim > 1 and not traced.is_computed and len(self._tensors(elements)) > 1
-        told = _stacked([self.part(step) for step in elements]) if is_stack else self.part(elements)
-        return Told(sources=told.sources, how=told.how + fold(traced))
+        origin = _stacked([self.part(step) for step in elements]) if is_stack else self.part(elements)
+        return TensorOrigin(sources=origin.sources, how=origin.how + fold(traced))
 
-    def part(self, elements: Indices) -> Told:
-        """Return where some elements of an output, one expert's for instance, come from."""
+    def part(self, elements: Indices) -> TensorOrigin:
+        """Return where `elements` [...] of an output, one expert's for instance, come from."""
         lost = int((elements == NOWHERE).sum())
         if lost:
-            return Told(sources=(), how=f"{lost} of {elements.size} numbers are no source element's")
+            return TensorOrigin(sources=(), how=f"{lost} of {elements.size} numbers are no source element's")
         tensors = self._tensors(elements)
         names = tuple(self.numbering.names[tensor] for tensor in tensors)
         if len(tensors) > 1:
-            return Told(sources=names, how="mixed")
+            return TensorOrigin(sources=names, how="mixed")
         view = self._view(elements, names[0], tensors[0])
-        return Told(sources=names, how="in an order that is no part of it" if view is None else str(view))
+        return TensorOrigin(sources=names, how="in an order that is no part of it" if view is None else str(view))
 
     def _tensors(self, elements: Indices) -> Sequence[int]:
         low, high = (int(self.numbering.tensor_of(end)) for end in (elements.min(), elements.max()))
@@ -74,18 +74,20 @@ def fold(traced: Traced) -> str:
     return factor + ("" if traced.addend == 0 else f", plus {traced.addend:g}")
 
 
-def _stacked(told: Sequence[Told]) -> Told:
+def _stacked(steps: Sequence[TensorOrigin]) -> TensorOrigin:
     """Return what stands for the steps of a stack: of which experts, in which order."""
-    names = tuple(name for one in told for name in one.sources)
-    hows = {one.how for one in told}
-    if len(names) != len(told) or len(hows) > 1 or len({pattern(name) for name in names}) > 1:
-        return Told(sources=names, how="stacked from parts of several kinds")
+    names = tuple(name for step in steps for name in step.sources)
+    hows = {step.how for step in steps}
+    if len(names) != len(steps) or len(hows) > 1 or len({pattern(name) for name in names}) > 1:
+        return TensorOrigin(sources=names, how="stacked from parts of several kinds")
     numbers = [int((_NUMBER.findall(name) or ["0"])[-1]) for name in names]
     each = f"each {hows.pop()}"
     if numbers == list(range(len(names))):
-        return Told(sources=names, how=f"stacked in expert order, {each}")
+        return TensorOrigin(sources=names, how=f"stacked in expert order, {each}")
     more = ", ..." if len(numbers) > SHOWN else ""
-    return Told(sources=names, how=f"stacked as experts {', '.join(map(str, numbers[:SHOWN]))}{more}, {each}")
+    return TensorOrigin(
+        sources=names, how=f"stacked as experts {', '.join(map(str, numbers[:SHOWN]))}{more}, {each}"
+    )
 
 
 def pattern(name: str) -> str:

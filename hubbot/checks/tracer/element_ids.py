@@ -1,7 +1,7 @@
-"""Numbers for every element of a twin, and back: which element a number stands for, and what was added to it.
+"""Gives every element of a twin (a shrunken model) a number, and finds the elements of an output by their numbers.
 
-Two numberings, the second scattered over the first: what looks like a source element in one of them alone is a
-sum of others, or chance. Float32 holds every number exactly.
+There are two numberings, the second a permutation of the first: an output element that looks like a source element
+under both is one; under one alone it may be a sum of others. Float32 holds every number exactly.
 """
 
 import math
@@ -58,7 +58,7 @@ class Numbering:
 
     @cached_property
     def starts(self) -> Indices:
-        """Return the first element of every tensor, and the end."""
+        """Return the first element of every tensor, and the end: int64 [tensors + 1]."""
         sizes = [math.prod(shape) for shape in self.shapes.values()]
         return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
@@ -69,13 +69,13 @@ class Numbering:
 
     @cached_property
     def passes(self) -> tuple[Floats, Floats]:
-        """Return both numberings, each the numbers of all elements in order, from 1 on."""
+        """Return both numberings, each float32 [total]: the numbers of all elements in order, from 1 on."""
         straight = np.arange(1, self.total + 1, dtype=np.int32)
         # At random: under any rule as plain as the first numbering sums would look like elements in both.
         return straight.astype(np.float32), np.random.default_rng(SEED).permutation(straight).astype(np.float32)
 
     def tensors(self, number: int) -> Iterator[tuple[str, Floats]]:
-        """Yield every tensor under numbering `number`, 0 or 1."""
+        """Yield (name, float32 [*shape]) of every tensor under numbering `number`, 0 or 1."""
         values = self.passes[number]
         for position, (name, shape) in enumerate(self.shapes.items()):
             yield name, values[self.starts[position] : self.starts[position + 1]].reshape(shape)
@@ -83,7 +83,8 @@ class Numbering:
     def trace(self, first: Floats, second: Floats, guess: Indices | None = None) -> Traced:
         """Return where an output came from that is `first` under one numbering and `second` under the other.
 
-        A factor is found only where `guess` says which source elements it may have been.
+        Both are float32 of the output's shape [...], as is the result's int64 `elements`. A factor is found only
+        where `guess` [...] says which source elements it may have been.
         """
         for addend in ADDENDS:
             found = self._shifted(first, second, addend)
@@ -114,6 +115,6 @@ class Numbering:
         return Traced(elements=guess, scale=float(scale), addend=float(addend)) if fits and scale else None
 
     def tensor_of(self, elements: Indices) -> Indices:
-        """Return the position of the tensor that each element belongs to."""
+        """Return the position of the tensor that each of `elements` [...] belongs to, int64 [...]."""
         found: Indices = np.searchsorted(self.starts, elements, side="right") - 1
         return found

@@ -1,6 +1,6 @@
-"""What shape a source tensor has, worked out backwards from the runtime's parameters by the catalogue's rows.
+"""The shape of each source tensor of a twin, derived from the runtime's parameters by the catalogue's rows.
 
-It knows shapes alone: of a config that was made smaller nobody has ever stored a tensor.
+Nobody has stored tensors of a shrunken config, so their shapes must be computed. It knows no values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlines:
+class ExpectedShapes:
     """The source of a model whose parameters have `shapes` by name under its resolved `config`.
 
     `transposed` says that experts are stored [in, out]; `idle` how many more experts than the real ones the stack

@@ -1,7 +1,7 @@
 """Gate 2: on a numbered twin of the source, where the converter that made the artifact puts every element.
 
-It applies to what hubbot made with the versions that are installed; of anybody else's converter it knows nothing,
-and there the values gate covers every tensor.
+A twin is a shrunken model with the source's names and kinds of layers. The gate applies to what hubbot made with
+the versions that are installed; of other converters it knows nothing, there the values gate covers every tensor.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,25 +11,20 @@ from typing import Any
 from hubbot.artifacts import Finding
 from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checkpoints import Checkpoint, Repo
+from hubbot.checks.subject import Outcome, Subject
+from hubbot.checks.tracer import GATE, finding
 from hubbot.checks.tracer.numbered_twin import twin_of
 from hubbot.checks.tracer.provenance import provenance
 from hubbot.checks.tracer.trace import Executor, follow
-from hubbot.checks.tracer.trace_findings import GATE, finding, judge_followed, uncovered_by_values
+from hubbot.checks.tracer.trace_findings import judge_trace, uncovered_by_values
 from hubbot.errors import HubbotError
+from hubbot.marks import read_mark
 from hubbot.runtime import loading
 
 # What makes two conversions ones of the same kind.
 LAYOUT_KEYS = ("row", "stacking", "order", "orientation")
 # Whatever a converter, or a class of mlx-lm with an unusual config, raises.
 _FAULTS = (HubbotError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The findings on one artifact, and the provenance map; empty where the gate did not run."""
-
-    findings: tuple[Finding, ...]
-    provenance: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,18 +44,22 @@ class Tracer:
     execute: Executor
     _known: dict[Repo, _Traced] = field(default_factory=dict)
 
-    def check(self, checkpoint: Checkpoint, mark: Mapping[str, Any] | None, so_far: Sequence[Finding]) -> Outcome:
-        """Return the outcome for an artifact with `mark`, of which the other gates have found `so_far`."""
+    def check(self, subject: Subject) -> Outcome:
+        """Return the findings and the provenance map, which is empty where the gate did not run."""
+        return self.outcome(subject.checkpoint, read_mark(subject.folder), subject.so_far)
+
+    def outcome(
+        self, checkpoint: Checkpoint, mark: Mapping[str, Any] | None, so_far: Sequence[Finding]
+    ) -> Outcome:
+        """Return the outcome for an artifact with `mark`, of which the gates before have found `so_far`."""
         reason = inapplicable(mark)
         if mark is None or reason:
-            verdict = finding(GATE, "artifact", None, None, "not-applicable", reason)
-            return Outcome(findings=(verdict,), provenance={})
+            return Outcome(findings=(finding(GATE, "artifact", None, None, "not-applicable", reason),))
         try:
             traced = self._traced(checkpoint)
         except _FAULTS as error:
             told = f"{type(error).__name__}: {str(error).strip()[:300]}"
-            verdict = finding(GATE, "twin", None, None, "not-run", f"no twin can be traced: {told}")
-            return Outcome(findings=(verdict,), provenance={})
+            return Outcome(findings=(finding.not_run(f"no twin can be traced: {told}", subject="twin"),))
         passed = [item.subject for item in so_far if (item.gate, item.status) == ("values", "pass")]
         own = (*_same_layout(mark, traced.layout), *uncovered_by_values(traced.computed, passed))
         return Outcome(findings=(*traced.findings, *own), provenance=traced.provenance)
@@ -68,12 +67,12 @@ class Tracer:
     def _traced(self, checkpoint: Checkpoint) -> _Traced:
         if checkpoint.repo not in self._known:
             family = BY_MODEL_TYPE[checkpoint.model_type]
-            followed = follow(twin_of(checkpoint, family), family, self.execute)
+            trace = follow(twin_of(checkpoint, family), family, self.execute)
             self._known[checkpoint.repo] = _Traced(
-                findings=tuple(judge_followed(followed)),
-                provenance=provenance(followed),
-                computed=followed.computed,
-                layout=followed.layout,
+                findings=tuple(judge_trace(trace)),
+                provenance=provenance(trace),
+                computed=trace.computed,
+                layout=trace.layout,
             )
         return self._known[checkpoint.repo]
 

@@ -1,4 +1,4 @@
-"""The twin of a source: the same names, flags and kinds of layers, in so few elements that each has a number.
+"""The twin of a source: a shrunken model of the same names, flags and kinds of layers, small enough to number.
 
 It is unpacked, in float32, and holds the tensors that are dropped too. It has no bytes here.
 """
@@ -17,7 +17,7 @@ from hubbot.catalogue.experts.orientation import geometry_of
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.tensors import without_drops
 from hubbot.checkpoints import Checkpoint, Repo, TensorInfo
-from hubbot.checks.tracer.expected_shapes import Outlines, Shape
+from hubbot.checks.tracer.expected_shapes import ExpectedShapes, Shape
 from hubbot.checks.twins.shrinking import shrink
 from hubbot.errors import ConfigUnresolved, NoRuntime
 from hubbot.runtime import loading
@@ -104,7 +104,7 @@ def _resolved(config: Mapping[str, Any], family: Family) -> Mapping[str, Any]:
 
 def _outlines(
     logical: Checkpoint, config: Mapping[str, Any], resolved: Mapping[str, Any], family: Family
-) -> Outlines:
+) -> ExpectedShapes:
     taken, _ = without_drops(logical, family)
     known, _ = expert_layouts.read_names(taken.tensors)
     experts = Experts(row=expert_layouts.row_of(known), tensors=known)
@@ -113,7 +113,7 @@ def _outlines(
     full = (declared[1] if declared else 0) + zeros
     stacks = [tensor.projection for tensor in known if tensor.expert is None and zeros]
     held = {tensor.projection: taken.tensors[tensor.name].shape[0] for tensor in known}
-    return Outlines(
+    return ExpectedShapes(
         family=family,
         config=resolved,
         shapes={parameter.name: parameter.shape for parameter in loading.skeleton(resolved)},

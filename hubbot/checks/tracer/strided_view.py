@@ -1,7 +1,6 @@
-"""Which part of one source tensor an output holds, and in what order: found from the elements alone.
+"""Finds which strided part of a source tensor an output holds, and in which order of axes, from elements alone.
 
-A view is a strided box of the tensor, or of its units once its first axis is split into equal ones, its axes in
-some order. It knows no rows and no names.
+The tensor's first axis may be split into equal units first. It knows no rows of the catalogue and no names.
 """
 
 from collections.abc import Iterator, Sequence
@@ -58,7 +57,7 @@ class View:
 
 
 def view_of(elements: Indices, shape: Shape) -> View | None:
-    """Return the view of a tensor of `shape` that `elements`, numbered from 0, are; None if it is none."""
+    """Return the view of a tensor of `shape` that `elements` [...], numbered from 0, are, or None."""
     flat = elements.ravel()
     found = _box(flat, shape or (1,), None)
     if found is not None or not shape:

@@ -1,6 +1,7 @@
-"""A twin sent through the converter twice, and where its elements are found: what was made, and what was promised.
+"""Converts the twin, a shrunken model, under two numberings and locates every element of the output.
 
-What was promised is worked out by the referee from the catalogue's rows; the runtime's class is asked as well.
+The location is compared with the one that the referee works out from the catalogue's rows, and with what the
+runtime's own sanitize makes of the same tensors.
 """
 
 import tempfile
@@ -12,17 +13,15 @@ from typing import Any
 import numpy as np
 
 from hubbot.catalogue.families import Family
-from hubbot.checks.behaviour.source_model import stored_floats, whole
-from hubbot.checks.readers.artifact_parameters import StoredParameters
+from hubbot.checks.readers.artifact_parameters import StoredParameters, read_config, shapes_of
 from hubbot.checks.readers.expected_parameters import Expectations
 from hubbot.checks.readers.tensor_files import Floats
-from hubbot.checks.structure.gate import read_config
+from hubbot.checks.readers.whole_tensors import stored_floats, whole
 from hubbot.checks.tracer.element_ids import Numbering, Traced
 from hubbot.checks.tracer.numbered_twin import Twin
 from hubbot.checks.tracer.write_twin import write_twin
 from hubbot.errors import StructureMismatch
 from hubbot.marks import read_mark
-from hubbot.runtime import loading
 from hubbot.runtime.sanitizing import sanitized
 
 # Converts the checkpoint in the first folder, unquantized in float32, into the second; returns the artifact's.
@@ -31,20 +30,21 @@ Origins = Mapping[str, Traced]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Followed:
-    """Where every output of the twin comes from: as converted, as the rows say, as the class's own sanitize says.
+class TraceResult:
+    """Where every output of the twin comes from.
 
+    `actual` is what was converted, `expected` what the catalogue's rows say, `sanitized` what the class makes.
     `refusal` says why sanitize did not take the source's tensors, "" where it did. `stacks` are the parameters
     that hold experts, `folds` those with other numbers than the source's, and why. `computed` are those whose
-    numbers are no source element's although they are as promised, with the source tensor that they are made of.
+    numbers are no source element's although they are as expected, with the source tensor that they are made of.
     `missing` are parameters that nothing was made for, `unknown` stored tensors that are none, `rounded` those not
     stored in float32. `layout` is what the converter took the twin for.
     """
 
     twin: Twin
     numbering: Numbering
-    made: Origins
-    promised: Origins
+    actual: Origins
+    expected: Origins
     sanitized: Origins
     refusal: str
     dropped: Mapping[str, str]
@@ -63,28 +63,28 @@ class _Pass:
 
     artifact: Path
     shapes: Mapping[str, tuple[int, ...]]
-    expected: Expectations
+    expectations: Expectations
     stored: StoredParameters
 
     @classmethod
     def of(cls, twin: Twin, family: Family, source: Path, artifact: Path) -> "_Pass":
         """Return the pass over the twin in `source` and what was made of it."""
         config = read_config(artifact)
-        shapes = {parameter.name: parameter.shape for parameter in loading.skeleton(config)}
-        expected = Expectations(source, twin.checkpoint, family, config)
+        shapes = shapes_of(config)
+        expectations = Expectations(source, twin.checkpoint, family, config)
         stored = StoredParameters(artifact, shapes)
-        return cls(artifact=artifact, shapes=shapes, expected=expected, stored=stored)
+        return cls(artifact=artifact, shapes=shapes, expectations=expectations, stored=stored)
 
-    def made(self, name: str) -> Floats:
+    def actual(self, name: str) -> Floats:
         parameter = self.stored.by_name[name]
         lead = parameter.shape[0] if parameter.shape else 1
         return stored_floats(self.stored, parameter, 0, lead).reshape(parameter.shape)
 
-    def promised(self, name: str) -> Floats:
-        return whole(self.expected, name, self.shapes[name])
+    def expected(self, name: str) -> Floats:
+        return whole(self.expectations, name, self.shapes[name])
 
 
-def follow(twin: Twin, family: Family, execute: Executor) -> Followed:
+def follow(twin: Twin, family: Family, execute: Executor) -> TraceResult:
     """Return where the elements of `twin` are after `execute`, which may raise what a conversion raises."""
     numbering = Numbering(twin.shapes)
     with tempfile.TemporaryDirectory(prefix="hubbot-tracer-") as name:
@@ -93,32 +93,32 @@ def follow(twin: Twin, family: Family, execute: Executor) -> Followed:
             source = write_twin(twin, numbering, number, Path(name) / f"source-{number}")
             artifact = execute(source, Path(name) / f"out-{number}")
             passes.append(_Pass.of(twin, family, source, artifact))
-        return _followed(twin, numbering, passes[0], passes[1])
+        return _located(twin, numbering, passes[0], passes[1])
 
 
-def _followed(twin: Twin, numbering: Numbering, first: _Pass, second: _Pass) -> Followed:
-    expected, stored, shapes = first.expected, first.stored, first.shapes
-    made, promised, computed = {}, {}, {}
+def _located(twin: Twin, numbering: Numbering, first: _Pass, second: _Pass) -> TraceResult:
+    rows, stored, shapes = first.expectations, first.stored, first.shapes
+    actual, expected, computed = {}, {}, {}
     for name in shapes:
-        due = (first.promised(name), second.promised(name))
-        promised[name] = numbering.trace(*due)
+        due = (first.expected(name), second.expected(name))
+        expected[name] = numbering.trace(*due)
         if name not in stored.by_name or stored.by_name[name].mode != "none":
             continue
-        found = (first.made(name), second.made(name))
-        made[name] = numbering.trace(*found, promised[name].elements)
-        if made[name].is_computed and all(map(np.array_equal, found, due)):
-            computed[name] = expected.source_name(name) or ""
-    asked, refusal = _asked(twin, numbering, read_config(first.artifact), promised)
-    return Followed(
+        found = (first.actual(name), second.actual(name))
+        actual[name] = numbering.trace(*found, expected[name].elements)
+        if actual[name].is_computed and all(map(np.array_equal, found, due)):
+            computed[name] = rows.source_name(name) or ""
+    by_class, refusal = _by_class(twin, numbering, read_config(first.artifact), expected)
+    return TraceResult(
         twin=twin,
         numbering=numbering,
-        made=made,
-        promised=promised,
-        sanitized=asked,
+        actual=actual,
+        expected=expected,
+        sanitized=by_class,
         refusal=refusal,
-        dropped=expected.dropped,
-        stacks=frozenset(name for name in shapes if expected.place(name)),
-        folds={name: reason for name in shapes if (reason := expected.fold(name))},
+        dropped=rows.dropped,
+        stacks=frozenset(name for name in shapes if rows.place(name)),
+        folds={name: reason for name in shapes if (reason := rows.fold(name))},
         computed=computed,
         missing=tuple(name for name in shapes if name not in stored.by_name),
         unknown=tuple(stored.unclaimed),
@@ -127,7 +127,9 @@ def _followed(twin: Twin, numbering: Numbering, first: _Pass, second: _Pass) -> 
     )
 
 
-def _asked(twin: Twin, numbering: Numbering, config: Mapping[str, Any], promised: Origins) -> tuple[Origins, str]:
+def _by_class(
+    twin: Twin, numbering: Numbering, config: Mapping[str, Any], expected: Origins
+) -> tuple[Origins, str]:
     """Return what the class's own sanitize makes of the tensors, or why it makes nothing of them."""
     refusal = ""
     # Where it keeps what is dropped by rule, it is asked about the rest.
@@ -138,5 +140,5 @@ def _asked(twin: Twin, numbering: Numbering, config: Mapping[str, Any], promised
         except StructureMismatch as error:
             refusal = refusal or error.message
             continue
-        return {n: numbering.trace(a, second[n], promised[n].elements) for n, a in first.items()}, ""
+        return {n: numbering.trace(a, second[n], expected[n].elements) for n, a in first.items()}, ""
     return {}, refusal

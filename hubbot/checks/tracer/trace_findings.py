@@ -1,62 +1,54 @@
-"""Gate 2's findings on a twin that was converted: every element in its one place, or dropped by a rule."""
+"""Gate 2's findings on a converted twin: each source element is in its one place, or dropped by a rule."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
-from hubbot.artifacts import Finding, Status
+from hubbot.artifacts import Finding
 from hubbot.catalogue import resolution
 from hubbot.catalogue.experts import expert_layouts
+from hubbot.checks.tracer import finding
 from hubbot.checks.tracer.describe import fold
 from hubbot.checks.tracer.element_ids import NOWHERE, Indices, Traced
-from hubbot.checks.tracer.mismatch import Explaining
-from hubbot.checks.tracer.trace import Followed, Origins
+from hubbot.checks.tracer.mismatch import MismatchExplainer
+from hubbot.checks.tracer.trace import Origins, TraceResult
 
-GATE = "tracer"
 SHOWN = 8
 
 
-def judge_followed(followed: Followed) -> Iterator[Finding]:
+def judge_trace(trace: TraceResult) -> Iterator[Finding]:
     """Yield the findings; where one fails it names tensor, layer and expert."""
-    yield from _outputs(followed)
-    yield from _mapping(followed)
-    yield from _cover(followed)
-    yield from _sanitized(followed)
+    yield from _outputs(trace)
+    yield from _mapping(trace)
+    yield from _cover(trace)
+    yield from _sanitized(trace)
 
 
-def finding(check: str, subject: str, measured: Any, allowed: Any, status: Status, reason: str) -> Finding:
-    """Return a finding of this gate."""
-    return Finding(
-        gate=GATE, check=check, subject=subject, measured=measured, allowed=allowed, status=status, reason=reason
-    )
-
-
-def _outputs(followed: Followed) -> Iterator[Finding]:
+def _outputs(trace: TraceResult) -> Iterator[Finding]:
     for names, reason in (
-        (followed.missing, "the converter makes nothing for it"),
-        (followed.unknown, "the converter stores it, and the class has no such parameter"),
-        (followed.rounded, "not stored in float32: its numbers cannot be followed"),
+        (trace.missing, "the converter makes nothing for it"),
+        (trace.unknown, "the converter stores it, and the class has no such parameter"),
+        (trace.rounded, "not stored in float32: its numbers cannot be trace"),
     ):
         for name in names[:SHOWN]:
             yield finding("outputs", name, len(names), 0, "fail", reason)
 
 
-def _mapping(followed: Followed) -> Iterator[Finding]:
+def _mapping(trace: TraceResult) -> Iterator[Finding]:
     wrong = [
         name
-        for name, made in followed.made.items()
-        if name not in followed.computed and not is_same(made, followed.promised[name])
+        for name, actual in trace.actual.items()
+        if name not in trace.computed and not is_same(actual, trace.expected[name])
     ]
     if wrong:
-        explaining = Explaining(followed)
+        explainer = MismatchExplainer(trace)
         for name in wrong:
-            yield finding("mapping", status="fail", **explaining.explain(name))
+            yield explainer.explain(name)
         return
-    folded = sum(fold(made) != "" for made in followed.made.values())
+    folded = sum(fold(actual) != "" for actual in trace.actual.values())
     yield finding(
         "mapping", "all parameters", 0, 0, "pass",
-        f"{len(followed.made)} parameters hold the source elements that the catalogue's rows promise"
+        f"{len(trace.actual)} parameters hold the source elements that the catalogue's rows promise"
         + (f", {folded} of them with a constant added" if folded else ""),
     )  # fmt: skip
 
@@ -70,28 +62,28 @@ def is_same(one: Traced, other: Traced) -> bool:
     )
 
 
-def _cover(followed: Followed) -> Iterator[Finding]:
+def _cover(trace: TraceResult) -> Iterator[Finding]:
     """Yield whether each source element is used once, or its tensor dropped by a rule and used never."""
-    numbering = followed.numbering
-    uses, due = _uses(followed, followed.made), _due(followed)
+    numbering = trace.numbering
+    uses, due = _uses(trace, trace.actual), _due(trace)
     wrong = np.unique(numbering.tensor_of(np.flatnonzero(uses != due)))
     for tensor in wrong[:SHOWN]:
         name, span = numbering.names[tensor], slice(*numbering.starts[tensor : tensor + 2])
-        yield _uncovered(followed, name, uses[span], due[span], len(wrong))
+        yield _uncovered(trace, name, uses[span], due[span], len(wrong))
     if not len(wrong):
-        dropped = f"; {len(followed.dropped)} tensors are dropped by rule" if followed.dropped else ""
-        dropped += "; weights of zero experts are left out" if followed.twin.idle else ""
+        dropped = f"; {len(trace.dropped)} tensors are dropped by rule" if trace.dropped else ""
+        dropped += "; weights of zero experts are left out" if trace.twin.idle else ""
         yield finding(
             "cover", "all source tensors", 0, 0, "pass",
             f"{numbering.total} elements of {len(numbering.names)} tensors: each is in one place{dropped}",
         )  # fmt: skip
 
 
-def _uses(followed: Followed, origins: Origins) -> Indices:
+def _uses(trace: TraceResult, origins: Origins) -> Indices:
     """Return how often each source element is used."""
-    uses = np.zeros(followed.numbering.total, np.int64)
+    uses = np.zeros(trace.numbering.total, np.int64)
     for name, traced in origins.items():
-        if name in followed.computed:
+        if name in trace.computed:
             continue  # of its source, of which a part may be found again unchanged, nothing is counted
         known = traced.elements[traced.elements != NOWHERE]
         if known.size:
@@ -100,28 +92,28 @@ def _uses(followed: Followed, origins: Origins) -> Indices:
     return uses
 
 
-def _due(followed: Followed) -> Indices:
+def _due(trace: TraceResult) -> Indices:
     """Return how often each source element ought to be used."""
-    due = np.ones(followed.numbering.total, np.int64)
-    zeros = resolution.zero_experts(followed.twin.checkpoint.config)
-    unseen = set(followed.computed.values())
-    starts, shapes = followed.numbering.starts, followed.numbering.shapes
-    for tensor, name in enumerate(followed.numbering.names):
+    due = np.ones(trace.numbering.total, np.int64)
+    zeros = resolution.zero_experts(trace.twin.checkpoint.config)
+    unseen = set(trace.computed.values())
+    starts, shapes = trace.numbering.starts, trace.numbering.shapes
+    for tensor, name in enumerate(trace.numbering.names):
         first, stop = starts[tensor : tensor + 2]
-        if name in followed.dropped or name in unseen:
+        if name in trace.dropped or name in unseen:
             due[first:stop] = 0
-        elif zeros and name in followed.twin.idle:
+        elif zeros and name in trace.twin.idle:
             # Behind the real experts stand weights of zero experts, which compute nothing.
             due[stop - zeros * ((stop - first) // shapes[name][0]) : stop] = 0
     return due
 
 
-def _uncovered(followed: Followed, name: str, uses: Indices, due: Indices, tensors: int) -> Finding:
+def _uncovered(trace: TraceResult, name: str, uses: Indices, due: Indices, tensors: int) -> Finding:
     lost, doubled = int((uses < due).sum()), int((uses > due).sum())
     first = int((uses != due).argmax())
-    shape = followed.numbering.shapes[name]
+    shape = trace.numbering.shapes[name]
     where = f", expert {first // (len(uses) // shape[0])}" if _is_stack(name) else ""
-    reason = followed.dropped.get(name)
+    reason = trace.dropped.get(name)
     told = f"{lost} of {len(uses)} elements nowhere, {doubled} more than once" if reason is None else "used"
     allowed = "each in one place" if reason is None else "dropped"
     why = reason or "every source element is used once, unless a rule drops its tensor"
@@ -134,18 +126,18 @@ def _is_stack(name: str) -> bool:
     return tensor is not None and tensor.expert is None
 
 
-def _sanitized(followed: Followed) -> Iterator[Finding]:
+def _sanitized(trace: TraceResult) -> Iterator[Finding]:
     """Yield whether the class's own sanitize takes the source's tensors for the same."""
-    if followed.refusal:
+    if trace.refusal:
         yield finding(
             "mlx-lm's sanitize", "source tensors", None, None, "not-applicable",
-            f"the class does not take the source as it is stored: {followed.refusal}",
+            f"the class does not take the source as it is stored: {trace.refusal}",
         )  # fmt: skip
         return
     differ = [
         name
-        for name, other in followed.sanitized.items()
-        if not is_same(other, followed.promised[name]) and not _is_explained(followed, name, other)
+        for name, other in trace.sanitized.items()
+        if not is_same(other, trace.expected[name]) and not _is_explained(trace, name, other)
     ]
     for name in differ[:SHOWN]:
         yield finding(
@@ -153,19 +145,19 @@ def _sanitized(followed: Followed) -> Iterator[Finding]:
             "the class's own sanitize makes something else of the source, and no row of the catalogue says why",
         )  # fmt: skip
     if not differ:
-        yield finding("mlx-lm's sanitize", "all parameters", 0, 0, "pass", _confirmation(followed))
+        yield finding("mlx-lm's sanitize", "all parameters", 0, 0, "pass", _confirmation(trace))
 
 
-def _is_explained(followed: Followed, name: str, other: Traced) -> bool:
+def _is_explained(trace: TraceResult, name: str, other: Traced) -> bool:
     """Say whether only the arithmetic differs that a row of the catalogue names with its reason."""
-    if name in followed.computed and name in followed.folds and not other.is_computed:
-        held = np.unique(followed.numbering.tensor_of(other.elements))
-        return [followed.numbering.names[tensor] for tensor in held] == [followed.computed[name]]
-    return name in followed.folds and np.array_equal(other.elements, followed.promised[name].elements)
+    if name in trace.computed and name in trace.folds and not other.is_computed:
+        held = np.unique(trace.numbering.tensor_of(other.elements))
+        return [trace.numbering.names[tensor] for tensor in held] == [trace.computed[name]]
+    return name in trace.folds and np.array_equal(other.elements, trace.expected[name].elements)
 
 
-def _confirmation(followed: Followed) -> str:
-    return f"{len(followed.sanitized)} parameters confirmed by mlx-lm's own sanitize"
+def _confirmation(trace: TraceResult) -> str:
+    return f"{len(trace.sanitized)} parameters confirmed by mlx-lm's own sanitize"
 
 
 def uncovered_by_values(computed: Mapping[str, str], passed: Collection[str]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""A twin on disk: config.json and one safetensors file with a pass of numbers."""
+"""Writes a numbered twin to disk: config.json and one safetensors file that holds element numbers."""
 
 import json
 from collections.abc import Mapping

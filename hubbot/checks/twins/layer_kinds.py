@@ -1,4 +1,4 @@
-"""How many of a model's first layers hold every kind of layer it has, by their tensors and the config's lists."""
+"""How many first layers of a model must stay so that each kind of its layers stays, by tensors and config."""
 
 import re
 from collections import defaultdict

@@ -1,6 +1,6 @@
-"""A model's config made small enough to run at once, with every kind of layer and every switch kept.
+"""Shrinks a model's config until it can be run at once, with every kind of layer and every switch kept.
 
-It knows which config keys are sizes and how far each may shrink; what a key does stands in no row here.
+It knows which config keys are sizes and how far each may shrink, and not what a key does.
 """
 
 import copy

@@ -1,7 +1,6 @@
-"""The artifact in slices of bounded size, each read beside its source and compared, on two threads.
+"""Reads the artifact in slices of bounded size and compares each with its source, on two threads, in order.
 
-A slice is some rows of a plain parameter or some experts of a stack. Slices come back in order; what is wrong
-with one is for others to say.
+A slice is some rows of a plain parameter or some experts of a stack. It judges nothing.
 """
 
 from collections import deque
@@ -71,13 +70,13 @@ class Slices:
             yield Slice(parameter=parameter, place=place, start=start, stop=min(lead, start + step))
 
     def source(self, part: Slice) -> Floats:
-        """Return the source of a slice as float32."""
+        """Return the source of a slice, float32 [rows, ...] or [experts, out, in]."""
         if part.place is None:
             return self._expected.rows(part.parameter.name, part.start, part.stop)
         return np.stack([self._expected.expert(part.place, expert) for expert in range(part.start, part.stop)])
 
     def parts(self, part: Slice) -> Parts:
-        """Return the stored parts of a slice."""
+        """Return the stored parts of a slice by name, each [rows or experts, ...] as stored."""
         return self._stored.parts(part.parameter, part.start, part.stop)
 
     def compare(self, part: Slice) -> Compared:
@@ -136,7 +135,7 @@ class Slices:
 
 
 def seeded_rows(count: int) -> npt.NDArray[np.int64]:
-    """Return the rows that are looked at in every expert of `count` rows, the same for all."""
+    """Return the rows that are looked at in every expert of `count` rows, the same for all: int64 [seeded]."""
     rows: npt.NDArray[np.int64] = np.sort(np.random.default_rng(SEED).permutation(count)[:SEEDED_ROWS])
     return rows
 

@@ -1,6 +1,6 @@
-"""How far off is a slice that is not what its source quantizes to, and where.
+"""Measures the largest error of a slice, relative to the bound of its encoding, and says where it is.
 
-It decodes with mx.dequantize and measures against the encoding's error bound; slow, and only for what differs.
+It decodes with mx.dequantize. That is slow, so it looks at seeded rows and at slices that are not an exact match.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from hubbot.runtime import loading
 
 
 @dataclass(slots=True, kw_only=True)
-class Worst:
+class WorstError:
     """The worst seen of one parameter: `ratio` is error over bound, `at` says where; `units` differ in all."""
 
     units: int = 0
@@ -49,7 +49,10 @@ class Worst:
             self.experts += [part.start + int(expert) for expert in np.flatnonzero(of_expert)]
 
     def measure(self, part: Slice, source: Floats, actual: Floats, *, at: str = "") -> None:
-        """Add the errors of a slice, or of rows of it, whose decoded values are `actual`; `at` names the rows."""
+        """Add the errors of a slice, or of rows of it: `source` and decoded `actual` are float32 [..., in].
+
+        `at` names the rows.
+        """
         if not (np.isfinite(actual).all() and np.isfinite(source).all()):
             self.not_finite = self.not_finite or _span(part)
             return
@@ -69,14 +72,14 @@ class Worst:
 
 
 def decoded(parameter: StoredParameter, parts: Parts) -> Floats:
-    """Return the float32 values of stored parts, as the runtime decodes them."""
+    """Return stored parts [..., words] decoded by the runtime, float32 [..., in]."""
     if parameter.mode == "none":
         return widen(parts["weight"], parameter.dtype)
     return loading.dequantize(parts, **settings(parameter))
 
 
 def disagreement(parameter: StoredParameter, parts: Parts, actual: Floats) -> float:
-    """Return how far the runtime's decoder is from numpy's on the same parts."""
+    """Return the largest difference of `actual` [..., in] from numpy's decoding of the same parts [..., words]."""
     if parameter.mode == "none":
         return 0.0
     with np.errstate(invalid="ignore", over="ignore"):

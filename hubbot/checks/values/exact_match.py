@@ -1,6 +1,6 @@
-"""Does a slice hold exactly what its source quantizes to? Plain slices bit by bit, quantized ones group by group.
+"""Compares a slice with exactly what its source quantizes to: plain ones bit by bit, quantized ones by group.
 
-An error bound cannot see one code that is off by one; this can. It computes in float32, block by block in the
+It finds a single code that is off by one, which no error bound can. It computes in float32, block by block in the
 cache, and knows neither where the slices come from nor what a difference means.
 """
 
@@ -44,7 +44,7 @@ class Match:
 
 
 def match(parameter: StoredParameter, source: Floats, parts: Parts, *, also_dtype: str, exact: bool) -> Match:
-    """Compare float32 `source` with the stored `parts` of the same rows.
+    """Compare `source`, float32 [..., in], with the stored `parts` [..., words] of the same rows.
 
     `also_dtype` is the dtype that whoever made the artifact may have brought the source to before quantizing;
     `exact` says that the source has the dtype of the scales, so that nothing was rounded before.

@@ -79,7 +79,7 @@ class Groups:
     global_scales: Floats | None
 
     def only(self, which: npt.NDArray[np.intp]) -> "Groups":
-        """Return some of the groups."""
+        """Return the groups `which`, positions [some]."""
         return Groups(
             weights=self.weights[which],
             codes=self.codes[which],
@@ -170,7 +170,7 @@ class _Scales:
         return right | any_number
 
     def quotients(self, weights: Floats, dtype: str | None) -> Floats:
-        """Return weights / scale as elements are chosen by it, computed in `dtype` (None: float32)."""
+        """Return weights [..., group] / scale, by which elements are chosen, in `dtype` (None: float32)."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             inverse = np.where(self.stored > 0, 1 / self.stored, np.float32(0))
             if dtype is None:

@@ -1,7 +1,7 @@
-"""Experts told apart by few numbers: sums over seeded rows under seeded signs, for the source and the artifact.
+"""Random projections of experts: a few sums for each, by which all experts of a layer are compared.
 
-Distances between experts survive such a projection to some ten percent, so it only names suspects among all
-experts; whoever acts on one compares the rows themselves.
+They are sums of an expert's seeded rows under seeded signs, for the source and for the artifact. Distances survive
+within some ten percent, so a projection only names suspects; their rows are then compared one by one.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from hubbot.checks.readers.tensor_files import Floats
 from hubbot.checks.values.compared_slices import SEED
 
 SUMS = 4
-# How much nearer its own source must be than the nearest other before nobody looks at the rows themselves.
+# Rows are not compared where the distance to the own source is below half of that to the nearest other.
 CLEARLY = 0.5
 SAME = 1e-5
 
 
 @dataclass(slots=True, kw_only=True)
-class Signatures:
-    """One projection of one layer: signatures [experts, numbers] of the source and of the artifact."""
+class RandomProjections:
+    """One projection of one layer: float32 [experts, sums] of the source and of the artifact."""
 
     source: list[Floats] = field(default_factory=list)
     actual: list[Floats] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Signatures:
         for expert in np.flatnonzero(own > CLEARLY * distances.min(axis=1)):
             yield int(expert), int(nearest[expert])
 
-    def strangers(self, other: "Signatures") -> Iterator[int]:
+    def strangers(self, other: "RandomProjections") -> Iterator[int]:
         """Yield the experts to which the source of the `other` projection is as near as their own."""
         actual = np.concatenate(self.actual)
         mine, theirs = np.concatenate(self.source), np.concatenate(other.source)

@@ -14,10 +14,11 @@ from hubbot.catalogue.variants.named_variants import VARIANTS
 from hubbot.checks.behaviour import gate, measurement, source_model
 from hubbot.checks.behaviour.budget import Examination
 from hubbot.checks.behaviour.corpus import read_text
-from hubbot.checks.behaviour.gate import Examinee, Outcome, check_behaviour
-from hubbot.checks.referee import described
-from hubbot.checks.referee_run import examinee_of
+from hubbot.checks.behaviour.gate import check_behaviour
+from hubbot.checks.subject import Outcome, Subject, subject_of
 from hubbot.devhub.demo_repos import write_demo_repos
+from hubbot.errors import WrongUsage
+from hubbot.progress import Progress
 from hubbot.runtime import layerwise
 from tests.checkpoints_on_disk import (
     CONVERTIBLE,
@@ -36,12 +37,13 @@ SOURCE = "qwen3_moe/bf16"
 STORIES = "Once upon a time there was a shy fox named Fenn. He lived under an old oak tree. "
 
 
-def examined(source: Source, folder: Path) -> Examinee:
-    return examinee_of(source.checkpoint, source.folder, described(source.checkpoint, folder))
+def examined(source: Source, folder: Path, progress: Progress = quietly, **bounds: Any) -> Subject:
+    examination = Examination(**bounds)
+    return subject_of(source.checkpoint, source.folder, folder, progress=progress, examination=examination)
 
 
 def judged(source: Source, folder: Path, **bounds: Any) -> Outcome:
-    return check_behaviour(examined(source, folder), Examination(**bounds), quietly)
+    return check_behaviour(examined(source, folder, **bounds))
 
 
 def only(outcome: Outcome) -> Finding:
@@ -72,7 +74,6 @@ def test_a_trained_models_variants_get_a_tier_and_every_figure(
     assert tier.reason.startswith(("good", "marginal"))
     assert {"kl_mean", "kl_mean_error", "kl_median", "kl_p99", "kl_p999", "kl_max"} <= set(tier.measured)
     assert {"same_top", "rms_delta_p", "perplexity", "base_perplexity", "perplexity_ratio"} <= set(tier.measured)
-    assert outcome.measurements is not None
     assert outcome.measurements["text"]["name"] == "stories.txt"
     assert len(outcome.measurements["layer_cosines"]) == 3
     json.dumps(outcome.measurements)
@@ -111,9 +112,9 @@ def log_softmax(logits: Any) -> Any:
 
 def test_a_variant_beyond_its_tiers_is_refused(speaker: tuple[Source, dict[str, Path], Path]) -> None:
     source, made, corpus = speaker
-    examinee = examined(source, made["3bit"])
-    posing = dataclasses.replace(examinee, artifact=dataclasses.replace(examinee.artifact, variant="8bit"))
-    tier = check_behaviour(posing, Examination(corpus=corpus, tokens=512), quietly).findings[-1]
+    subject = examined(source, made["3bit"], corpus=corpus, tokens=512)
+    posing = dataclasses.replace(subject, artifact=dataclasses.replace(subject.artifact, variant="8bit"))
+    tier = check_behaviour(posing).findings[-1]
     assert tier.status == "fail"
     assert tier.reason.startswith("refused")
     assert tier.measured["kl_mean"] > tier.allowed["kl_mean"]
@@ -159,13 +160,13 @@ def test_logits_that_quantization_did_not_touch_are_refused(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, folder = workshop.source(SOURCE), workshop.artifact(SOURCE, "4bit")
-    examinee = examined(source, folder)
+    subject = examined(source, folder)
     monkeypatch.setattr(
         gate,
         "open_artifact",
-        lambda _folder: source_model.open_source(examinee.config, examinee.expected, examinee.shapes),
+        lambda _folder: source_model.open_source(subject.config, subject.expected, subject.shapes),
     )
-    finding = only(check_behaviour(examinee, Examination(), quietly))
+    finding = only(check_behaviour(subject))
     assert (finding.check, finding.status) == ("bit-equal logits", "fail")
     assert finding.subject.endswith("weight")
 
@@ -208,8 +209,6 @@ def test_a_device_without_a_kernel_compares_the_dequantized_weights(
 
     monkeypatch.setattr(gate, "open_artifact", refuse)
     other = judged(source, folder)
-    assert usual.measurements is not None
-    assert other.measurements is not None
     assert "dequantized" in other.measurements["arithmetic"]
     assert only(other).measured["kl_mean"] == pytest.approx(only(usual).measured["kl_mean"], rel=1e-3)
 
@@ -226,8 +225,8 @@ def test_what_takes_too_long_or_too_much_memory_is_not_run_and_says_so(workshop:
 
 def test_progress_is_told_layer_by_layer_and_window_by_window(workshop: Workshop) -> None:
     told: list[tuple[int, int, str]] = []
-    examinee = examined(workshop.source(SOURCE), workshop.artifact(SOURCE, "4bit"))
-    check_behaviour(examinee, Examination(), lambda *step: told.append(step))
+    folder = workshop.artifact(SOURCE, "4bit")
+    check_behaviour(examined(workshop.source(SOURCE), folder, lambda *step: told.append(step)))
     assert [step for step in told if step[2] == "variant, layers"] == [
         (1, 2, "variant, layers"),
         (2, 2, "variant, layers"),
@@ -246,3 +245,32 @@ def test_an_artifact_without_a_tokenizer_that_works_is_still_looked_at(
     finding = only(judged(source, tmp_path / "4bit", corpus=corpus))
     assert finding.status == "not-applicable"
     assert "cannot be used" in finding.reason
+
+
+def failing(workshop: Workshop, monkeypatch: pytest.MonkeyPatch, error: Exception) -> Finding:
+    def fail(_subject: Subject) -> Outcome:
+        raise error
+
+    monkeypatch.setattr(gate, "check_behaviour", fail)
+    return only(gate.check(examined(workshop.source(SOURCE), workshop.artifact(SOURCE, "4bit"))))
+
+
+def test_a_device_that_cannot_run_it_says_nothing_against_the_artifact(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finding = failing(workshop, monkeypatch, RuntimeError("[metal::malloc] out of memory"))
+    assert (finding.status, "out of memory" in finding.reason) == ("not-run", True)
+
+
+def test_an_artifact_that_cannot_be_run_is_refused(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    finding = failing(workshop, monkeypatch, KeyError("model.layers.0.mlp.gate.weight"))
+    assert (finding.status, finding.check) == ("fail", "runs")
+    assert "model.layers.0.mlp.gate.weight" in finding.measured
+
+
+def test_a_corpus_that_is_missing_is_the_callers_mistake_not_the_artifacts(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    folder = workshop.artifact(SOURCE, "4bit")
+    with pytest.raises(WrongUsage, match="corpus"):
+        gate.check(examined(workshop.source(SOURCE), folder, corpus=tmp_path / "missing.txt"))

@@ -31,17 +31,18 @@ from pathlib import Path
 import mlx.core as mx
 from hubbot.checks.behaviour.budget import Examination
 from hubbot.checks.behaviour.gate import check_behaviour
-from hubbot.checks.referee_run import examinee_of
-from hubbot.checks.referee import described
+from hubbot.checks.subject import subject_of
 from hubbot.folders import Folder
 from hubbot.engine.memory import peak_resident_bytes
 from hubbot.steps.inspect import inspect
 source, artifact, allowed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 checkpoint = inspect(Folder(source))
-examinee = examinee_of(checkpoint, source, described(checkpoint, artifact))
+budget = Examination(memory_bytes=allowed)
+subject = subject_of(checkpoint, source, artifact, progress=lambda *_: None, examination=budget)
+subject.expected, subject.stored
 mx.eval(mx.zeros((64, 64)) @ mx.zeros((64, 64)))
 before = peak_resident_bytes()
-outcome = check_behaviour(examinee, Examination(memory_bytes=allowed), lambda *_: None)
+outcome = check_behaviour(subject)
 print(json.dumps([peak_resident_bytes() - before, outcome.findings[0].measured, outcome.findings[0].reason]))
 """
 

@@ -11,7 +11,8 @@ import pytest
 from hubbot.artifacts import Finding
 from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checks.parity import gate
-from tests.checkpoints_on_disk import CONVERTIBLE, Workshop, edit_json
+from hubbot.checks.subject import subject_of
+from tests.checkpoints_on_disk import CONVERTIBLE, Workshop, edit_json, quietly
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="hubbot[reference] is not installed")
 FORMS = {made.model_type: made.name for made in reversed(CONVERTIBLE) if made.model == "base"}
@@ -20,7 +21,9 @@ WITHOUT_A_CLASS = {"hunyuan"}
 
 
 def findings(workshop: Workshop, name: str, folder: Path) -> dict[str, Finding]:
-    return {found.check: found for found in gate.check_parity(workshop.source(name).checkpoint, folder)}
+    source = workshop.source(name)
+    subject = subject_of(source.checkpoint, source.folder, folder, progress=quietly)
+    return {found.check: found for found in gate.check(subject).findings}
 
 
 def changed(workshop: Workshop, name: str, folder: Path, *without: str, **values: Any) -> Path:

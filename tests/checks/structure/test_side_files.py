@@ -1,4 +1,4 @@
-"""Side files and token ids are judged against the source; what a downloader leaves behind is nobody's file."""
+"""Side files and token ids are judged against the source."""
 
 import json
 from collections.abc import Callable
@@ -8,10 +8,7 @@ import pytest
 
 from hubbot.artifacts import Artifact
 from hubbot.checkpoints import FileInfo, Repo
-from hubbot.checks.structure.gate import hash_files
 from hubbot.checks.structure.side_files import check_side_files, check_token_ids
-from hubbot.finishing import rewritten_tokenizer
-from tests.catalogue.test_tiktokens import CODE, TOKENS, vocabulary
 
 MADE = (FileInfo(path="config.json", size=2, sha256="0" * 64),)
 
@@ -79,29 +76,3 @@ def test_token_ids_are_the_sources(
 ) -> None:
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 7]}))
     assert [finding.status for finding in check_token_ids(tmp_path, source, made)] == [status]
-
-
-def test_what_a_downloader_or_a_mac_leaves_behind_does_not_count(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / ".gitattributes").write_text("*.safetensors lfs")
-    (tmp_path / ".DS_Store").write_bytes(b"x")
-    (tmp_path / ".cache" / "huggingface").mkdir(parents=True)
-    (tmp_path / ".cache" / "huggingface" / "x.metadata").write_text("y")
-    assert set(hash_files(tmp_path)) == {"config.json"}
-
-
-def test_a_tokenizer_that_was_only_code_must_be_the_known_rewriting_of_it(tmp_path: Path) -> None:
-    source, made = tmp_path / "source", tmp_path / "made"
-    for folder in (source, made):
-        folder.mkdir()
-        (folder / "hy.tiktoken").write_bytes(vocabulary(TOKENS))
-    (source / "tokenization_hy.py").write_text(CODE)
-    (source / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "HYTokenizer"}))
-    assert statuses(source, made) == {"fail"}
-    for name, data in rewritten_tokenizer(source).items():
-        (made / name).write_bytes(data)
-    assert statuses(source, made) == {"pass"}
-    changed = json.loads((made / "tokenizer.json").read_text())
-    changed["model"]["merges"].pop()
-    (made / "tokenizer.json").write_text(json.dumps(changed))
-    assert statuses(source, made) == {"fail"}

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from hubbot.checks.tracer.describe import Teller, fold, layer_of, pattern
+from hubbot.checks.tracer.describe import OriginDescriber, fold, layer_of, pattern
 from hubbot.checks.tracer.element_ids import NOWHERE, Numbering, Traced
 
 NAMES = [f"model.layers.3.mlp.experts.{expert}.up_proj.weight" for expert in range(3)]
-TELLER = Teller(Numbering({**dict.fromkeys(NAMES, (2, 4)), "model.norm.weight": (4,)}))
+TELLER = OriginDescriber(Numbering({**dict.fromkeys(NAMES, (2, 4)), "model.norm.weight": (4,)}))
 STACK = np.arange(24).reshape(3, 2, 4)
 
 
@@ -19,11 +19,11 @@ STACK = np.arange(24).reshape(3, 2, 4)
     ],
 )
 def test_a_stack_is_told_by_its_order_and_what_each_is(elements: np.ndarray, how: str) -> None:
-    assert TELLER.tell(Traced(elements=elements)).how == how
+    assert TELLER.describe(Traced(elements=elements)).how == how
 
 
 def test_one_tensor_is_told_by_name_and_with_its_fold() -> None:
-    told = TELLER.tell(Traced(elements=np.arange(24, 28), addend=1.0))
+    told = TELLER.describe(Traced(elements=np.arange(24, 28), addend=1.0))
     assert str(told) == "model.norm.weight, as it is, plus 1"
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from hubbot.catalogue.families import BY_MODEL_TYPE
-from hubbot.checks.tracer.trace_findings import is_same, judge_followed
+from hubbot.checks.tracer.trace_findings import is_same, judge_trace
 from tests.checkpoints_on_disk import CONVERTIBLE, Workshop
-from tests.checks.tracer.tracing import followed
+from tests.checks.tracer.tracing import traced
 
 FORMS = ("v5", "transposed", "mtp", "orig")
 # One source per model type, and what is no mere dtype or packing of it: those are gone in a twin.
@@ -18,10 +18,10 @@ OTHERS = [made.name for made in CONVERTIBLE if made.form in FORMS and made.name 
     "name", [*dict.fromkeys(KINDS), *(pytest.param(n, marks=pytest.mark.slow) for n in OTHERS)]
 )
 def test_every_element_is_where_the_rows_promise_it(workshop: Workshop, name: str) -> None:
-    found = followed(workshop, name)
-    for parameter, promised in found.promised.items():
-        assert parameter in found.computed or is_same(found.made[parameter], promised), parameter
-    assert [finding for finding in judge_followed(found) if finding.status == "fail"] == []
+    found = traced(workshop, name)
+    for parameter, expected in found.expected.items():
+        assert parameter in found.computed or is_same(found.actual[parameter], expected), parameter
+    assert [finding for finding in judge_trace(found) if finding.status == "fail"] == []
     assert not found.rounded
 
 

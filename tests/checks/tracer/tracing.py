@@ -6,10 +6,11 @@ from typing import Any
 
 from hubbot.artifacts import Finding
 from hubbot.catalogue.families import BY_MODEL_TYPE
-from hubbot.checks.tracer.gate import Outcome, Tracer
+from hubbot.checks.subject import Outcome
+from hubbot.checks.tracer.gate import Tracer
 from hubbot.checks.tracer.numbered_twin import twin_of
-from hubbot.checks.tracer.trace import Executor, Followed, follow
-from hubbot.jobs.convert_twin import convert_twin
+from hubbot.checks.tracer.trace import Executor, TraceResult, follow
+from hubbot.conversion.convert_twin import convert_twin
 from hubbot.runtime import loading
 from tests.checkpoints_on_disk import Source, Stored, Workshop, read_folder, rewrite
 
@@ -23,11 +24,11 @@ def mark_of(source: Source, **changed: Any) -> dict[str, Any]:
 
 def checked(source: Source, execute: Executor = convert_twin) -> Outcome:
     """What the tracer finds, its cache being empty and no other gate having run."""
-    return Tracer(execute).check(source.checkpoint, mark_of(source), [])
+    return Tracer(execute).outcome(source.checkpoint, mark_of(source), [])
 
 
-def followed(workshop: Workshop, name: str, *, small: int = 0) -> Followed:
-    """The reference called `name` followed through the converter, as a twin of its own size or a smaller one."""
+def traced(workshop: Workshop, name: str, *, small: int = 0) -> TraceResult:
+    """The reference called `name` traced through the converter, as a twin of its own size or a smaller one."""
     checkpoint = workshop.source(name).checkpoint
     family = BY_MODEL_TYPE[checkpoint.model_type]
     return follow(twin_of(checkpoint, family, small=small), family, convert_twin)

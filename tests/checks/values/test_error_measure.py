@@ -3,7 +3,7 @@ import numpy as np
 from hubbot.checks.readers.artifact_parameters import StoredParameter
 from hubbot.checks.readers.expected_parameters import ExpertPlace
 from hubbot.checks.values.compared_slices import Slice
-from hubbot.checks.values.error_measure import Worst
+from hubbot.checks.values.error_measure import WorstError
 from hubbot.checks.values.exact_match import Match
 
 PLACE = ExpertPlace(prefix="model.layers.0", projection="up")
@@ -24,17 +24,17 @@ def match(size: int, *wrong: int, finite: bool = True) -> Match:
 
 
 def test_the_first_difference_is_told_with_its_expert_row_and_group() -> None:
-    worst = Worst()
+    worst = WorstError()
     worst.count(part(mode="affine", place=PLACE, start=2, stop=4), match(16), (2, 4, 64))
     worst.count(part(mode="affine", place=PLACE, start=4, stop=6), match(16, 8 + 5, 8 + 7), (2, 4, 64))
     assert (worst.units, worst.first, worst.experts) == (2, "expert 5, row 2, group 1", [5])
 
 
 def test_of_a_plain_tensor_row_and_column_are_told() -> None:
-    worst = Worst()
+    worst = WorstError()
     worst.count(part(mode="none", start=10, stop=12), match(128, 64 + 9), (2, 64))
     assert worst.first == "row 11, column 9"
-    worst = Worst()
+    worst = WorstError()
     worst.count(part(mode="none", start=10, stop=12), match(2, 1), (2,))
     assert worst.first == "row 11"
 
@@ -43,7 +43,7 @@ def test_the_error_of_the_worst_group_stands_beside_its_bound() -> None:
     source = np.linspace(-1, 1, 128, dtype=np.float32).reshape(2, 64)
     actual = source.copy()
     actual[1, 40] += 0.5
-    worst = Worst()
+    worst = WorstError()
     worst.measure(part(mode="affine", stop=2), source, actual)
     assert worst.ratio > 1
     assert abs(worst.error - 0.5) < 1e-6
@@ -54,6 +54,6 @@ def test_the_error_of_the_worst_group_stands_beside_its_bound() -> None:
 
 def test_a_plain_tensors_error_is_measured_from_the_rounded_source() -> None:
     source = np.full((1, 64), 1 + 2.0**-12, np.float32)
-    worst = Worst()
+    worst = WorstError()
     worst.measure(part(mode="none"), source, np.ones((1, 64), np.float32))
     assert (worst.ratio, worst.error) == (0, 0)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from hubbot.checks.values.random_projections import Signatures
+from hubbot.checks.values.random_projections import RandomProjections
 from tests.reference.checkpoints import Floats
 
 
@@ -8,8 +8,8 @@ def experts(count: int = 6) -> Floats:
     return np.random.default_rng(2).normal(size=(count, 8, 32)).astype(np.float32)
 
 
-def signatures(source: Floats, actual: Floats) -> Signatures:
-    made = Signatures()
+def signatures(source: Floats, actual: Floats) -> RandomProjections:
+    made = RandomProjections()
     made.add(source[:2], actual[:2])
     made.add(source[2:], actual[2:])
     return made
@@ -43,7 +43,7 @@ def test_identical_experts_of_the_source_are_twins_of_the_first_of_them() -> Non
 
 def test_a_layer_of_one_expert_has_nobody_to_be_taken_for() -> None:
     one = experts(1)
-    made = Signatures()
+    made = RandomProjections()
     made.add(one, one)
     assert (list(made.suspects()), made.twins()) == ([], [])
 

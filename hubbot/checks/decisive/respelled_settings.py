@@ -1,0 +1,224 @@
+"""Decisive settings that a source spells in another form than the class that runs it: layer lists, patterns.
+
+Each rule is the referee's own, derived from the source's config alone; it gives None where the config does not
+spell the setting in that form. What transformers' code does without a key of its config stands in code_facts.json.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hubbot.checks.decisive.source_settings import GROUPS, Setting, SourceSettings
+
+Rule = Callable[[SourceSettings], Setting | None]
+
+
+def decisive(source: SourceSettings, field: str) -> Setting | None:
+    """Return what the source says of a class's `field`; None where it is no decisive one, or nothing says it."""
+    code = f"transformers' {source.model_type} code"
+    if field in source.always:
+        return Setting(value=source.always[field], key=code)
+    rule = RULES.get(field)
+    found = rule(source) if rule else None
+    if found is None and field in GROUPS:
+        found = source.said(*GROUPS[field])
+    if found is None and field in source.unsaid:
+        return Setting(value=source.unsaid[field], key=code)
+    return found or source.default(field)
+
+
+def _width_of_a_head(source: SourceSettings) -> Setting | None:
+    # With grouped linear layers transformers overwrites head_dim by the rotary width and keeps linear_head_dim.
+    is_overwritten = "layer_group_size" in {**source.defaults, **source.config}
+    names = ("linear_head_dim", "head_dim") if is_overwritten else ("head_dim", "attention_head_dim")
+    found = source.said(*names) or source.default("head_dim")
+    hidden, heads = source.number("hidden_size"), source.number("num_attention_heads")
+    if found is None and hidden and heads:
+        return Setting(value=hidden // heads, key="hidden_size / num_attention_heads")
+    return found
+
+
+def _dense_at_the_start(source: SourceSettings) -> Setting | None:
+    kinds = source.names("mlp_layer_types")
+    if kinds is None:
+        return None
+    count = next((number for number, kind in enumerate(kinds) if kind != "dense"), len(kinds))
+    return Setting(value=count, key="mlp_layer_types") if "dense" not in kinds[count:] else None
+
+
+def _sparse_or_not(yes: Any, no: Any) -> Rule:
+    def rule(source: SourceSettings) -> Setting | None:
+        kinds = source.names("mlp_layer_types")
+        if kinds is None:
+            return None
+        return Setting(value=[no if kind == "dense" else yes for kind in kinds], key="mlp_layer_types")
+
+    return rule
+
+
+def _moe_flags(source: SourceSettings) -> Setting | None:
+    listed = _sparse_or_not(yes=True, no=False)(source) or source.said("is_moe_layer")
+    dense, layers = source.number("first_k_dense_replace"), source.number("num_hidden_layers")
+    if listed is None and dense is not None and layers is not None:
+        return Setting(value=[number >= dense for number in range(layers)], key="first_k_dense_replace")
+    return listed
+
+
+def _every_how_many_full(source: SourceSettings) -> Setting | None:
+    kinds = source.names("layer_types")
+    if kinds is None or "full_attention" not in kinds:
+        return None
+    return Setting(value=kinds.index("full_attention") + 1, key="layer_types")
+
+
+def _layers_with_attention(source: SourceSettings) -> Setting | None:
+    kinds = source.names("layer_types")
+    if kinds is None:
+        return None
+    return Setting(value=[n for n, kind in enumerate(kinds) if kind == "full_attention"], key="layer_types")
+
+
+def _renamed(key: str, names: Mapping[str, Any]) -> Rule:
+    def rule(source: SourceSettings) -> Setting | None:
+        kinds = source.names(key)
+        if kinds is None or any(kind not in names for kind in kinds):
+            return None
+        return Setting(value=[names[kind] for kind in kinds], key=key)
+
+    return rule
+
+
+_LETTERS: Mapping[str, str] = {
+    "mamba": "M", "linear_attention": "M", "attention": "*", "full_attention": "*", "moe": "E", "mlp": "-",
+}  # fmt: skip
+
+
+def _letters(source: SourceSettings) -> Setting | None:
+    """One letter a layer: M for Mamba, * for attention, E for experts, - for an MLP (NVIDIA's Nemotron-H)."""
+    for key in ("layers_block_type", "layer_types"):
+        found = _renamed(key, _LETTERS)(source)
+        if found is not None:
+            return Setting(value="".join(found.value), key=key)
+    said = source.said("hybrid_override_pattern")
+    return said and Setting(value="".join(said.value), key=said.key)
+
+
+def _number_of_layers(source: SourceSettings) -> Setting | None:
+    said = source.said(*GROUPS["num_hidden_layers"])
+    found = (
+        _letters(source) if said is None and source.said("layers_block_type", "hybrid_override_pattern") else None
+    )
+    return Setting(value=len(found.value), key=found.key) if found else said
+
+
+def _window_with_the_query(source: SourceSettings) -> Setting | None:
+    """MiMo's own key leaves the query out of its window, mlx-lm's class and transformers' key count it."""
+    own = source.number("sliding_window_size")
+    if own is not None:
+        return Setting(value=own + 1, key="sliding_window_size, and the query")
+    return source.said("sliding_window") or source.default("sliding_window")
+
+
+def _of_full_layers(key: str) -> Rule:
+    """What per_layer_config says of `key` for the layers with full attention."""
+
+    def rule(source: SourceSettings) -> Setting | None:
+        layers = source.config.get("per_layer_config")
+        if not isinstance(layers, Mapping):
+            return None
+        values = [layer.get(key) for layer in layers.values() if isinstance(layer, Mapping)]
+        same = values and all(value == values[0] for value in values)
+        return Setting(value=values[0], key=f"per_layer_config, {key}") if same else None
+
+    return rule
+
+
+def _same_as(field: str, other: str, times: int = 1) -> Rule:
+    """`field` where the config has it, else `times` what it says of `other`."""
+
+    def rule(source: SourceSettings) -> Setting | None:
+        said = source.said(field)
+        found = said or decisive(source, other)
+        if said is not None or found is None or times == 1:
+            return found
+        return Setting(value=found.value * times, key=f"{times} x {found.key}")
+
+    return rule
+
+
+def _heads_of_each_layer(source: SourceSettings) -> Setting | None:
+    heads, layers = source.number("num_attention_heads"), source.number("num_hidden_layers")
+    said = source.said("num_attention_heads_per_layer")
+    if said is not None or heads is None or layers is None:
+        return said
+    return Setting(value=[heads] * layers, key="num_attention_heads")
+
+
+def _kinds_of_layers(source: SourceSettings) -> Setting | None:
+    """What layer_types says; where nothing speaks of kinds or windows, every layer has full attention."""
+    said, layers = source.said("layer_types"), source.number("num_hidden_layers")
+    windows = ("sliding_window", "attention_chunk_size", "hybrid_override_pattern", "layers_block_type")
+    is_plain = not any(source.config.get(key) or source.defaults.get(key) for key in windows)
+    if said is None and layers is not None and is_plain:
+        return Setting(value=["full_attention"] * layers, key="num_hidden_layers, all with full attention")
+    return said
+
+
+def _linear_attention(source: SourceSettings) -> Setting | None:
+    """Kimi-Linear's linear_attn_config, whose layers count from 1; transformers 5 spells it out."""
+    said, kinds = source.said("linear_attn_config"), source.names("layer_types")
+    if said is not None or kinds is None:
+        return said
+    numbers = {name: [n for n, kind in enumerate(kinds, 1) if kind == name] for name in kinds}
+    value = {
+        "full_attn_layers": numbers.get("full_attention", []),
+        "kda_layers": numbers.get("linear_attention", []),
+        "head_dim": source.number("linear_head_dim"),
+        "num_heads": source.number("linear_num_heads"),
+        "short_conv_kernel_size": source.number("linear_conv_kernel_dim"),
+    }
+    return Setting(value=value, key="layer_types, linear_*")
+
+
+def _inside(key: str, names: tuple[str, ...]) -> Rule:
+    """The values of `names` inside the config that stands under `key`."""
+
+    def rule(source: SourceSettings) -> Setting | None:
+        part = source.config.get(key)
+        if not isinstance(part, Mapping):
+            return None
+        return Setting(value={name: part[name] for name in names if name in part}, key=key)
+
+    return rule
+
+
+def _renormalised_if_several(source: SourceSettings) -> Setting | None:
+    """Tencent's own code (arXiv:2411.02265): a single chosen expert keeps its probability."""
+    found = source.said("moe_topk")
+    return found and Setting(value=found.value != 1, key=found.key)
+
+
+RULES: Mapping[str, Rule] = {
+    "head_dim": _width_of_a_head,
+    "first_k_dense_replace": _dense_at_the_start,
+    "is_moe_layer": _moe_flags,
+    "full_attention_interval": _every_how_many_full,
+    "layer_group_size": _every_how_many_full,
+    "full_attn_idxs": _layers_with_attention,
+    "hybrid_override_pattern": _letters,
+    "sliding_window_size": _window_with_the_query,
+    "global_head_dim": _of_full_layers("head_dim"),
+    "num_global_key_value_heads": _of_full_layers("num_key_value_heads"),
+    "num_attention_heads_per_layer": _heads_of_each_layer,
+    "linear_attn_config": _linear_attention,
+    "attn_config": _inside("attn_config", ("kv_n_heads", "clip_qkv")),
+    "ffn_config": _inside("ffn_config", ("moe_num_experts", "moe_top_k", "ffn_hidden_size")),
+    "renormalise_top_k": _renormalised_if_several,
+    "num_hidden_layers": _number_of_layers,
+    "layer_types": _kinds_of_layers,
+    "moe_layer_freq": _sparse_or_not(yes=1, no=0),
+    "hybrid_layer_pattern": _renamed("layer_types", {"full_attention": 0, "sliding_attention": 1}),
+    "swa_num_attention_heads": _same_as("swa_num_attention_heads", "num_attention_heads"),
+    "swa_num_key_value_heads": _same_as("swa_num_key_value_heads", "num_key_value_heads", 2),
+    "swa_head_dim": _same_as("swa_head_dim", "head_dim"),
+    "swa_v_head_dim": _same_as("swa_v_head_dim", "v_head_dim"),
+}

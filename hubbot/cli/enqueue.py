@@ -1,0 +1,56 @@
+"""The command that puts a repo into the queue: `hubbot enqueue`."""
+
+from typing import Annotated
+
+import typer
+
+from hubbot.cli.options import Json, Repo, Revision
+from hubbot.cli.output import data, print_json, talk
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("enqueue", rich_help_panel="Jobs")(enqueue_command)
+
+
+def enqueue_command(
+    repo: Repo,
+    revision: Revision = None,
+    variant: Annotated[
+        list[str] | None, typer.Option("--variant", "-v", help="Variant to make; repeat for several.")
+    ] = None,
+    priority: Annotated[int, typer.Option("--priority", help="Higher goes first.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Put a repo into the queue; the same repo, revision and variants are one job, however often it is said.
+
+    Example: hubbot enqueue Qwen/Qwen3-30B-A3B --variant 4bit --priority 10
+    """
+    from hubbot import settings
+    from hubbot.catalogue.variants.named_variants import VARIANTS
+    from hubbot.errors import WrongUsage
+    from hubbot.hub.client import default_hub
+    from hubbot.jobs.bot import open_records
+    from hubbot.jobs.pipeline import recipe_key
+
+    chosen = settings.load()
+    variants = tuple(dict.fromkeys(variant or chosen.variants))
+    unknown = [name for name in variants if name not in VARIANTS]
+    if unknown:
+        raise WrongUsage(f"there is no variant {unknown[0]!r}", hint=f"one of: {' '.join(VARIANTS)}")
+    files = default_hub().open(repo, revision)
+    with open_records(chosen) as records:
+        job, created = records.queue.enqueue(
+            files.repo.id,
+            files.repo.revision,
+            variants,
+            recipe_key(variants),
+            requested_by="enqueue",
+            priority=priority,
+        )
+    if as_json:
+        print_json({**job.to_json(), "created": created})
+        return
+    verb = "is new" if created else f"was there already, {job.state}"
+    data.print(f"job {job.id} {verb}: {job.repo} at {job.revision[:12]}, {' '.join(job.variants)}")
+    talk.print("`hubbot run` works on it; `hubbot show` tells how it stands")

@@ -1,0 +1,55 @@
+"""The command that says what a checkpoint is: `hubbot inspect`."""
+
+from typing import Any
+
+import typer
+from rich.markup import escape
+
+from hubbot.cli.options import Json, Revision, Source
+from hubbot.cli.output import data, print_json
+from hubbot.files.sizes import readable
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("inspect", rich_help_panel="Checkpoints")(inspect_command)
+
+
+def inspect_command(source: Source, revision: Revision = None, as_json: Json = False) -> None:
+    """Say what is in a checkpoint, its expert layout and the evidence; reads config and headers only.
+
+    Example: hubbot inspect Qwen/Qwen3-30B-A3B
+    """
+    from hubbot import settings
+    from hubbot.cli.arguments import open_source
+    from hubbot.conversion.verdict import verdict_of
+
+    record = verdict_of(open_source(source, revision), extensions=settings.load().extensions)
+    if as_json:
+        print_json(record)
+    else:
+        _print_verdict(record)
+
+
+def _print_verdict(record: dict[str, Any]) -> None:
+    good = record["verdict"] == "convertible"
+    colour = "green" if good else "yellow"
+    data.print(f"[bold]{escape(record['repo'])}[/bold] at {record['revision']}")
+    data.print(
+        f"[{colour}]{record['verdict']}[/{colour}]" + (f"  {record['runtime']}" if record["runtime"] else "")
+    )
+    parameters = record["parameters"] or {}
+    if parameters.get("total"):
+        active = parameters.get("active")
+        share = f", {active / 1e6:.2f} M active per token" if active else ""
+        data.print(f"{escape(str(record['model_type']))}, {parameters['total'] / 1e6:.2f} M parameters{share}")
+    if record["num_experts"] and record["moe_layers"]:
+        data.print(
+            f"{record['num_experts']} experts, {record['experts_per_token']} per token, "
+            f"in {record['moe_layers']} of {record['layers']} layers"
+        )
+    for line in record["evidence"]:
+        data.print(f"  - {escape(line)}")
+    if record["hint"]:
+        data.print(f"  [cyan]->[/cyan] {escape(record['hint'])}")
+    data.print(f"[dim]{record['requests']} reads, {readable(record['bytes_read'])}[/dim]")

@@ -1,0 +1,50 @@
+"""The command that watches and works on the queue: `hubbot run`."""
+
+import logging
+
+import typer
+
+from hubbot.cli.interrupts import stopping
+from hubbot.cli.options import Json, Once
+from hubbot.cli.output import data, print_json, talk
+
+PATIENCE_SECONDS = 0.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("run", rich_help_panel="Running")(run_command)
+
+
+def run_command(once: Once = False, as_json: Json = False) -> None:
+    """Watch by the clock and work on the queue until Ctrl-C; with --once until nothing is left to do.
+
+    Example: hubbot run
+    """
+    from hubbot import settings
+    from hubbot.cli.display import Display
+    from hubbot.hub.client import default_hub
+    from hubbot.jobs.bot import open_bot
+
+    chosen = settings.load()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    for library in ("apscheduler", "alembic"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    display = Display(talk)
+    if not chosen.watch:
+        talk.print("no watch rules are set, so nothing is watched; only the queue is worked on")
+    with (
+        open_bot(chosen, hub=default_hub(), emit=display.emit, on_progress=display.on_progress) as bot,
+        stopping() as stop,
+        display.live(),
+    ):
+        if once:
+            bot.run_once(stop, PATIENCE_SECONDS)
+        else:
+            bot.run_forever(stop)
+        counts = {state.value: count for state, count in bot.queue.counts().items()}
+    if as_json:
+        print_json({"counts": counts})
+    else:
+        data.print(", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no jobs")

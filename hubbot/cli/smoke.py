@@ -1,0 +1,51 @@
+"""The command that lets an artifact speak: `hubbot smoke`."""
+
+import tempfile
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hubbot.cli.bars import bar
+from hubbot.cli.options import Json
+from hubbot.cli.output import data, print_json, talk
+from hubbot.files.sizes import readable
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("smoke", rich_help_panel="Checkpoints")(smoke_command)
+
+
+def smoke_command(
+    artifact: Annotated[str, typer.Argument(help="A converted folder or MLX repo id.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Let an artifact speak, in a child process with limits, and look for NaN, silence, loops and noise.
+
+    Example: hubbot smoke ./mlx/4bit
+    """
+    from hubbot import settings
+    from hubbot.cli.arguments import artifact_folder
+    from hubbot.jobs import child
+
+    chosen = settings.load()
+    call = child.caller(chosen, threading.Event())
+    with tempfile.TemporaryDirectory(prefix="hubbot-") as staging, bar("smoke") as progress:
+        folder = artifact_folder(artifact, Path(staging) / "artifact", progress)
+        record = call("smoke", {"folder": str(folder), "max_tokens": chosen.smoke_tokens}, progress)
+    if as_json:
+        print_json(record)
+        return
+    for sample in record["samples"]:
+        data.print(f"[bold]> {sample['prompt']}[/bold]")
+        data.print(sample["text"].strip(), markup=False)
+        how = f"sampled at {sample['temperature']}" if sample["temperature"] else "greedy"
+        data.print(
+            f"[dim]{how}: first of {sample['tokens']} tokens after {sample['first_token_seconds']} s, prompt "
+            f"{sample['prompt_tokens_per_second']} tokens/s, then {sample['tokens_per_second']} tokens/s[/dim]\n"
+        )
+    for warning in record["warnings"]:
+        talk.print(f"[yellow]warning[/yellow]: {warning}")
+    data.print(f"[green]it speaks[/green]; peak memory {readable(record['peak_memory_bytes'])}")

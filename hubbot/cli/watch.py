@@ -1,0 +1,58 @@
+"""The command that looks at the Hub and enqueues what is new: `hubbot watch`."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from hubbot.cli.interrupts import stopping
+from hubbot.cli.options import DryRun, Json, Once
+from hubbot.cli.output import data, print_json, table, talk
+
+if TYPE_CHECKING:
+    from hubbot.jobs.watch_rounds import Decision
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("watch", rich_help_panel="Running")(watch_command)
+
+
+def watch_command(once: Once = False, dry_run: DryRun = False, as_json: Json = False) -> None:
+    """Look at the Hub under the settings' rules and enqueue what is new and wanted.
+
+    Example: hubbot watch --once --dry-run
+    """
+    from hubbot import settings
+    from hubbot.hub.client import default_hub
+    from hubbot.jobs.bot import open_records, utc_now
+    from hubbot.jobs.watch_rounds import Watching
+
+    chosen = settings.load()
+    if not chosen.watch:
+        talk.print("no watch rules are set, so nothing is watched; `hubbot doctor` shows where to set them")
+        if as_json:
+            print_json({"rules": 0, "decisions": []})
+        return
+    with open_records(chosen) as records, stopping() as stop:
+        watching = Watching(
+            settings=chosen, hub=default_hub(), queue=records.queue, results=records.results, clock=utc_now
+        )
+        while True:
+            _print_decisions(watching.look(dry_run=dry_run), len(chosen.watch), as_json=as_json)
+            if once or dry_run or stop.wait(chosen.watch_minutes * 60):
+                return
+
+
+def _print_decisions(decisions: "list[Decision]", rules: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"rules": rules, "decisions": [asdict(decision) for decision in decisions]})
+        return
+    if not decisions:
+        data.print("nothing new")
+        return
+    rows = table(f"{len(decisions)} new", "repo", "revision", "rule", "verdict", "job")
+    for decision in decisions:
+        job = str(decision.job_id) if decision.job_id else ""
+        rows.add_row(decision.repo, decision.revision[:12], decision.rule, decision.verdict, job)
+    data.print(rows)

@@ -1,0 +1,130 @@
+"""The stages of a conversion, from inspect to verify, in the order of `hubbot.lifecycle.Stage`.
+
+Each stage reads from the workspace what the ones before it left, and leaves there what the next ones need. What
+a job does besides (records, limits, publishing) is jobs/pipeline.py.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hubbot.artifacts import Artifact, Report
+from hubbot.checkpoints import Checkpoint
+from hubbot.conversion.conversion import Conversion
+from hubbot.lifecycle import Stage
+from hubbot.plans import Layout
+from hubbot.steps import card
+from hubbot.steps import classify as classifying
+from hubbot.steps import inspect as inspecting
+from hubbot.steps import verify as verifying
+
+
+def inspect(conversion: Conversion) -> Checkpoint:
+    """Read the source's config and headers; raises as steps.inspect does."""
+    checkpoint = inspecting.inspect(conversion.open_source())
+    conversion.workspace.save("checkpoint", checkpoint.to_json())
+    return checkpoint
+
+
+def classify(conversion: Conversion) -> Layout:
+    """Find out how the experts are stored; raises as steps.classify does.
+
+    Raises NoRuntime where only a model file of hubbot's own could run it and the settings want no such extension.
+    """
+    checkpoint = conversion.workspace.checkpoint()
+    layout = classifying.classify(checkpoint)
+    if not conversion.settings.extensions:
+        classifying.refuse_extension(checkpoint)
+    conversion.workspace.save_layout(layout)
+    return layout
+
+
+def plan(conversion: Conversion) -> dict[str, Any]:
+    """Plan all variants; returns `memory_bytes` and `disk_bytes` predicted, and `versions` of what plans.
+
+    Raises as steps.plan and read_recipe do.
+    """
+    request = {
+        "variants": list(conversion.variants),
+        "recipes": [str(path) for path in conversion.recipes],
+        "working_bytes": conversion.settings.working_bytes,
+    }
+    return conversion.ask("plan", request)
+
+
+def fetch(conversion: Conversion) -> None:
+    """Bring what must be here before the conversion begins; raises as the strategy does."""
+    checkpoint = conversion.workspace.checkpoint()
+    conversion.strategy_for(checkpoint).fetch(conversion, checkpoint)
+
+
+def convert(conversion: Conversion) -> tuple[Artifact, ...]:
+    """Make all variants and return the artifacts; raises as the strategy does."""
+    checkpoint = conversion.workspace.checkpoint()
+    conversion.strategy_for(checkpoint).convert(conversion, checkpoint)
+    return tuple(conversion.workspace.artifacts())
+
+
+def verify(conversion: Conversion) -> tuple[Report, ...]:
+    """Judge all variants and return the reports, approved or not; raises what the referee raises."""
+    variants = [artifact.variant for artifact in conversion.workspace.artifacts()]
+    conversion.ask("verify", {"variants": variants, "examination": conversion.settings.examination})
+    reports = tuple(conversion.workspace.report(variant) for variant in variants)
+    for report in reports:
+        if report.verdict == "approved":
+            verifying.record(report)
+    return reports
+
+
+STAGES: Mapping[Stage, Callable[[Conversion], object]] = MappingProxyType(
+    {
+        Stage.INSPECT: inspect,
+        Stage.CLASSIFY: classify,
+        Stage.PLAN: plan,
+        Stage.FETCH: fetch,
+        Stage.CONVERT: convert,
+        Stage.VERIFY: verify,
+    }
+)
+
+
+def run(conversion: Conversion, stages: Collection[Stage]) -> None:
+    """Run `stages` one after another in the order of lifecycle.Stage; raises what they raise."""
+    for stage in Stage:
+        if stage in stages:
+            STAGES[stage](conversion)
+
+
+def write_cards(
+    conversion: Conversion,
+    reports: Sequence[Report],
+    smoke_records: Mapping[str, Mapping[str, Any]],
+    target: Callable[[str], str],
+) -> None:
+    """Write every variant's README.md and report.json; `target` names the repo, or folder, of a variant.
+
+    Reports and smoke records are those there are; the card says what did not run.
+    """
+    workspace = conversion.workspace
+    checkpoint, planned, artifacts = workspace.checkpoint(), workspace.plan(), workspace.artifacts()
+    by_variant = {report.artifact.variant: report for report in reports}
+    entries = [
+        card.Made(
+            artifact=artifact,
+            report=by_variant.get(artifact.variant),
+            smoke=smoke_records.get(artifact.variant),
+        )
+        for artifact in artifacts
+    ]
+    for artifact in artifacts:
+        card.write_card(checkpoint, planned, entries, artifact.variant, target(artifact.variant))
+
+
+def judge_folder(conversion: Conversion, artifact: Path) -> Report:
+    """Return the report on any artifact folder against the source in the workspace, whoever made it.
+
+    Raises what the referee raises.
+    """
+    request = {"artifact": str(artifact), "examination": conversion.settings.examination}
+    return Report.from_json(conversion.ask("verify_folder", request))

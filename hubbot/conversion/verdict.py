@@ -1,0 +1,133 @@
+"""The verdict on a checkpoint: what it is, whether it can be converted, and the evidence, as plain data."""
+
+from typing import Any
+
+from hubbot.catalogue import packings, resolution, runtimes
+from hubbot.catalogue.checkpoint_summary import portrait
+from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.checkpoints import Checkpoint, RepoFiles
+from hubbot.errors import (
+    AmbiguousLayout,
+    ConfigUnresolved,
+    CorruptConfig,
+    CorruptHeader,
+    HubbotError,
+    IncompleteCover,
+    NoRuntime,
+    NotMixtureOfExperts,
+    UnknownLayout,
+    UnknownPacking,
+    UnsafePickle,
+)
+from hubbot.files.sizes import readable
+from hubbot.plans import Layout
+from hubbot.steps.classify import classify, refuse_extension
+from hubbot.steps.inspect import inspect
+
+VERDICTS: dict[type[HubbotError], str] = {
+    NotMixtureOfExperts: "not-moe",
+    UnknownLayout: "unknown-layout",
+    UnknownPacking: "unknown-packing",
+    AmbiguousLayout: "ambiguous",
+    IncompleteCover: "incomplete",
+    NoRuntime: "no-runtime",
+    ConfigUnresolved: "no-runtime",
+    CorruptHeader: "corrupt",
+    CorruptConfig: "corrupt",
+    UnsafePickle: "corrupt",
+}
+
+
+def verdict_of(files: RepoFiles, *, extensions: bool) -> dict[str, Any]:
+    """Return the verdict as `hubbot inspect --json` prints it.
+
+    Without `extensions` what only a model file of hubbot's own runs has no runtime, as for convert. Raises the
+    errors that say nothing about the checkpoint (VERDICTS has the others): HubUnavailable, Gated, ...
+    """
+    try:
+        checkpoint = inspect(files)
+    except HubbotError as error:
+        return _without_checkpoint(files, error)
+    try:
+        layout = classify(checkpoint)
+        if not extensions:
+            refuse_extension(checkpoint)
+        return _record(files, checkpoint, layout, None)
+    except HubbotError as error:
+        if type(error) not in VERDICTS:
+            raise
+        return _record(files, checkpoint, None, error)
+
+
+def _without_checkpoint(files: RepoFiles, error: HubbotError) -> dict[str, Any]:
+    if type(error) not in VERDICTS:
+        raise error
+    return {
+        "repo": files.repo.id, "revision": files.repo.revision, "model_type": None, "is_moe": None,
+        "verdict": VERDICTS[type(error)], "layout": None, "num_experts": None, "experts_per_token": None,
+        "moe_layers": None, "layers": None, "shared_experts": None, "mtp": None, "vision": None, "tied": None,
+        "parameters": None, "runtime": None, "evidence": [str(error)], "hint": error.hint,
+        "requests": files.requests, "bytes_read": files.bytes_read,
+    }  # fmt: skip
+
+
+def _record(
+    files: RepoFiles, checkpoint: Checkpoint, layout: Layout | None, error: HubbotError | None
+) -> dict[str, Any]:
+    config = checkpoint.config
+    declared = resolution.expert_count(config)
+    seen = portrait(checkpoint)
+    return {
+        "repo": checkpoint.repo.id,
+        "revision": checkpoint.repo.revision,
+        "model_type": checkpoint.model_type,
+        "is_moe": not isinstance(error, NotMixtureOfExperts),
+        "verdict": VERDICTS[type(error)] if error else "convertible",
+        "layout": _layout(checkpoint, layout),
+        "num_experts": layout.num_experts if layout else declared[1] if declared else None,
+        "experts_per_token": resolution.experts_per_token(config),
+        "moe_layers": len(layout.moe_layers) if layout else None,
+        "layers": resolution.layer_count(config),
+        "shared_experts": seen.shared_experts,
+        "mtp": seen.mtp,
+        "vision": seen.vision,
+        "tied": seen.tied,
+        "parameters": {"total": seen.total, "active": seen.active},
+        "runtime": _runtime(checkpoint),
+        "evidence": [
+            _looked_at(checkpoint),
+            *(layout.evidence if layout else []),
+            *([str(error)] if error else []),
+        ],
+        "hint": error.hint if error else None,
+        "requests": files.requests,
+        "bytes_read": files.bytes_read,
+    }
+
+
+def _layout(checkpoint: Checkpoint, layout: Layout | None) -> dict[str, Any]:
+    packing = packings.quant_method(checkpoint.config) or packings.UNPACKED
+    if layout is None:
+        return {"naming": None, "stacking": None, "order": None, "orientation": None, "packing": packing}
+    return {
+        "naming": layout.naming,
+        "stacking": layout.stacking,
+        "order": layout.order,
+        "orientation": layout.orientation,
+        "packing": layout.packing,
+    }
+
+
+def _looked_at(checkpoint: Checkpoint) -> str:
+    """Return the first line of evidence: how many tensors and bytes in how many files were read."""
+    count = len(checkpoint.shards)
+    files = "1 weight file" if count == 1 else f"{count} weight files"
+    tensors = f"{len(checkpoint.tensors)} tensors, {readable(checkpoint.weight_bytes)}, in {files}"
+    return f"{tensors}: every header was read, no byte is claimed twice or by nobody"
+
+
+def _runtime(checkpoint: Checkpoint) -> str | None:
+    family = BY_MODEL_TYPE.get(checkpoint.model_type)
+    name, own = (family.runtime, family.model_file) if family else (checkpoint.model_type, None)
+    model = f"{name} with hubbot's {own}" if own else name
+    return f"mlx-lm {runtimes.version()}: {model}" if name and runtimes.fields(name, own) else None

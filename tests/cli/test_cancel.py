@@ -1,0 +1,18 @@
+"""cancel: a waiting job stops at once, a running one is asked to."""
+
+from hubbot.jobs.bot import open_records
+from hubbot.settings import load
+from tests.cli.conftest import Shell
+
+
+def test_a_job_is_cancelled_and_not_twice(hubbot: Shell, job_id: str) -> None:
+    assert hubbot("cancel", job_id, "--json").json["state"] == "cancelled"
+    again = hubbot("cancel", job_id, "--json")
+    assert (again.code, again.json["error"]["kind"]) == (2, "WrongUsage")
+
+
+def test_a_running_job_is_only_asked_to_stop(hubbot: Shell, job_id: str) -> None:
+    with open_records(load()) as records:
+        assert records.queue.claim("another", 60) is not None
+    ended = hubbot("cancel", job_id)
+    assert "is running at inspect, asked to stop" in ended.out

@@ -1,0 +1,100 @@
+"""inspect: the JSON that scripts rely on, and the page for people."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hubbot.devhub.demo_repos import DemoRepo
+from tests.checkpoints_on_disk import read_folder
+from tests.cli.conftest import Shell
+from tests.hub.embedded import Site
+
+INSPECT_KEYS = {
+    "repo", "revision", "model_type", "is_moe", "verdict", "layout", "num_experts", "experts_per_token",
+    "moe_layers", "layers", "shared_experts", "mtp", "vision", "tied", "parameters", "runtime", "evidence",
+    "requests", "bytes_read",
+}  # fmt: skip
+LAYOUT_KEYS = {"naming", "stacking", "order", "orientation", "packing"}
+# A hint beside the verdict, for people.
+INSPECT_EXTRA = {"hint"}
+
+
+def assert_promised(record: dict[str, Any]) -> None:
+    assert set(record) - INSPECT_EXTRA == INSPECT_KEYS
+    if record["layout"] is not None:
+        assert set(record["layout"]) == LAYOUT_KEYS
+    if record["parameters"] is not None:
+        assert set(record["parameters"]) == {"total", "active"}
+    assert isinstance(record["evidence"], list)
+
+
+def test_a_folder_and_its_repo_have_the_same_verdict(hubbot: Shell, site: Site, fox: Path) -> None:
+    site.faults.clear()
+    local, remote = hubbot("inspect", str(fox), "--json"), hubbot("inspect", "fables/Fox-8x-MoE-fused", "--json")
+    assert (local.code, remote.code) == (0, 0)
+    assert_promised(local.json)
+    assert_promised(remote.json)
+    differ = {key for key in INSPECT_KEYS if local.json[key] != remote.json[key]}
+    assert differ <= {"repo", "revision", "requests", "bytes_read"}
+    assert remote.json["repo"] == "fables/Fox-8x-MoE-fused"
+    assert len(remote.json["revision"]) == 40
+    assert remote.json["requests"] < 10
+    assert site.faults.bytes_sent("GET", "/resolve/") == remote.json["bytes_read"]
+
+
+def test_the_record_says_what_the_checkpoint_is(hubbot: Shell, fox: Path) -> None:
+    record = hubbot("inspect", str(fox), "--json").json
+    config = json.loads((fox / "config.json").read_text())
+    assert (record["model_type"], record["is_moe"], record["verdict"]) == ("qwen3_moe", True, "convertible")
+    assert record["num_experts"] == config["num_local_experts"]
+    assert record["experts_per_token"] == config["num_experts_per_tok"]
+    assert record["layers"] == record["moe_layers"] == config["num_hidden_layers"]
+    assert record["parameters"]["total"] == sum(bits.size for _, bits in read_folder(fox).values())
+    assert 0 < record["parameters"]["active"] < record["parameters"]["total"]
+    assert record["layout"]["stacking"] == "stacked"
+    assert record["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "is_moe"),
+    [
+        ("Fox-8x-MoE-per-expert", "convertible", True),
+        ("Fox-8x-MoE-sharded", "convertible", True),
+        ("Owl-8x-Mixtral", "convertible", True),
+        ("Hare-dense", "not-moe", False),
+        ("Fox-8x-MoE-broken", "incomplete", True),
+    ],
+)
+def test_every_exhibit_has_its_verdict_and_exits_0(
+    hubbot: Shell, exhibits: dict[str, DemoRepo], name: str, verdict: str, is_moe: bool
+) -> None:
+    ended = hubbot("inspect", str(exhibits[name].folder), "--json")
+    assert ended.code == 0
+    assert_promised(ended.json)
+    assert (ended.json["verdict"], ended.json["is_moe"]) == (verdict, is_moe)
+
+
+@pytest.mark.parametrize("config", [b"{", b"[]", b"\xff\xfe"])
+def test_a_broken_checkpoint_is_a_verdict_too(hubbot: Shell, fox: Path, config: bytes) -> None:
+    (fox / "config.json").write_bytes(config)
+    ended = hubbot("inspect", str(fox), "--json")
+    assert ended.code == 0
+    assert_promised(ended.json)
+    assert ended.json["verdict"] == "corrupt"
+
+
+def test_people_get_a_page(hubbot: Shell, fox: Path) -> None:
+    ended = hubbot("inspect", str(fox))
+    assert ended.code == 0
+    for word in ("convertible", "qwen3_moe", "8 experts, 2 per token", "- "):
+        assert word in ended.out
+
+
+def test_markup_in_a_checkpoint_stays_text(hubbot: Shell, fox: Path) -> None:
+    config = json.loads((fox / "config.json").read_text())
+    (fox / "config.json").write_text(json.dumps(config | {"model_type": "[bold]evil[/nonsense]"}))
+    ended = hubbot("inspect", str(fox))
+    assert ended.code == 0
+    assert "[bold]evil[/nonsense]" in ended.out

@@ -1,0 +1,45 @@
+"""watch: what it looks at, what it enqueues once, what it leaves alone."""
+
+from pathlib import Path
+from typing import Any
+
+from tests.cli.conftest import Shell
+from tests.hub.embedded import Site
+
+
+def exhibited(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the decisions on the demo's repos; other tests put more on the same Hub."""
+    return [item for item in record["decisions"] if not item["repo"].startswith("fables/repo-")]
+
+
+def test_without_rules_watch_lists_nothing_and_says_so(hubbot: Shell, site: Site) -> None:
+    site.faults.clear()
+    ended = hubbot("watch", "--once", "--json")
+    assert (ended.code, ended.json) == (0, {"rules": 0, "decisions": []})
+    assert "no watch rules are set" in ended.err
+    assert site.faults.count() == 0
+
+
+def test_watch_enqueues_what_is_wanted_once(hubbot: Shell, site: Site, rules: Path) -> None:
+    ended = hubbot("watch", "--once", "--json")
+    assert ended.code == 0
+    assert ended.json["rules"] == 1
+    verdicts = {decision["repo"]: decision["verdict"] for decision in exhibited(ended.json)}
+    assert verdicts.pop("fables/Owl-8x-Mixtral") == "on the deny list"
+    assert set(verdicts.values()) == {"enqueued"}
+    assert len(verdicts) == 5
+    assert set(ended.json["decisions"][0]) == {"repo", "revision", "rule", "verdict", "job_id"}
+    assert hubbot("watch", "--once", "--json").json["decisions"] == []
+    assert "nothing new" in hubbot("watch", "--once").out
+    repos = {job["repo"] for job in hubbot("jobs", "--json").json["jobs"]}
+    assert verdicts.keys() <= repos
+    assert "fables/Owl-8x-Mixtral" not in repos
+
+
+def test_a_dry_run_shows_the_same_and_changes_nothing(hubbot: Shell, site: Site, rules: Path) -> None:
+    for _ in range(2):
+        ended = hubbot("watch", "--dry-run", "--json")
+        assert len(exhibited(ended.json)) == 6
+        assert {decision["job_id"] for decision in ended.json["decisions"]} == {None}
+    assert "fables/Owl-8x-Mixtral" in hubbot("watch", "--dry-run").out
+    assert hubbot("jobs", "--json").json == {"jobs": []}
