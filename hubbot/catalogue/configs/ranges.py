@@ -13,7 +13,8 @@ _COUNTS = frozenset(
         "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_experts_per_tok",
         "moe_intermediate_size", "decoder_sparse_step", "max_position_embeddings", "rotary_dim", "n_group",
         "topk_group", "moe_topk", "moe_k", "cla_share_factor", "moe_layer_interval", "attn_layer_period",
-        "expert_layer_period", "mamba_d_conv", "mamba_d_state", "mamba_expand", "moe_top_k", "num_attention_groups",
+        "expert_layer_period", "mamba_d_conv", "mamba_d_state", "mamba_expand", "moe_top_k",
+        "num_attention_groups",
     }
 )  # fmt: skip
 # These may be zero: a model without dense layers or without shared experts.
@@ -61,7 +62,11 @@ def value_problem(field: str, value: Any, config: Mapping[str, Any]) -> str | No
         ),
         0,
     )
-    if field in {"num_experts_per_tok", "moe_topk", "moe_k", "moe_top_k"} and isinstance(experts, int) and value > experts > 0:
+    if (
+        field in {"num_experts_per_tok", "moe_topk", "moe_k", "moe_top_k"}
+        and isinstance(experts, int)
+        and value > experts > 0
+    ):
         return f"the config says {field} = {value}, but there are {experts} experts"
     return None
 
@@ -79,7 +84,7 @@ def _wanted(field: str, value: Any) -> str | None:
         return "whole number"
     if field in _FACTORS_BY_LAYER and isinstance(value, list):
         # A limit of 0 or null is none.
-        fine = all(one in (None, 0) and "limits" in field or _is_positive(one) for one in value)
+        fine = all((one in (None, 0) and "limits" in field) or _is_positive(one) for one in value)
         return None if fine else "list of positive numbers"
     if field in _FACTORS | _FACTORS_BY_LAYER and not _is_positive(value):
         return "positive number"
