@@ -21,6 +21,7 @@ _OUTER_WINS = ("tie_word_embeddings", "model_type", "architectures")
 
 def decoder(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the text decoder's config as one flat mapping: the outer keys, over them those of text_config."""
+    config = without_voice(config)
     inner = config.get(TEXT)
     if not isinstance(inner, Mapping):
         return config
