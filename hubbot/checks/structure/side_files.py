@@ -10,8 +10,9 @@ from typing import Any
 
 from hubbot.artifacts import Artifact, Finding
 from hubbot.checkpoints import Checkpoint
+from hubbot.checks.readers.tiktoken_sources import is_rewritten
 from hubbot.checks.structure import finding
-from hubbot.checks.structure.rewritten_tokenizer import WRITTEN, check_rewritten_tokenizer, is_rewritten
+from hubbot.checks.structure.rewritten_tokenizer import WRITTEN, check_rewritten_tokenizer
 from hubbot.finishing import is_side_file, stored_names
 from hubbot.licences import is_licence_file, licence_files
 
