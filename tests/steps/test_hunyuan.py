@@ -73,8 +73,7 @@ def test_a_bias_that_the_config_does_not_speak_of_is_refused_by_name(
     with pytest.raises(HubbotError) as caught:
         planned(look(folder), "fp32")
     assert caught.value.exit_code == 4
-    words = str(caught.value)
-    assert tensor in words or "experts are missing: layer 1" in words
+    assert tensor in str(caught.value)
 
 
 def test_a_bias_that_the_config_promises_and_nobody_stored_is_refused_by_name(tmp_path: Path) -> None:
