@@ -75,7 +75,9 @@ def write(twin: Twin, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(twin.config, indent=2, sort_keys=True))
     stored = (
-        _placeholders(twin.config) if twin.record is None else checkpoints.stored_tensors(_with_form(twin.record), FORM)
+        _placeholders(twin.config)
+        if twin.record is None
+        else checkpoints.stored_tensors(_with_form(twin.record), FORM)
     )
     (folder / "model.safetensors").write_bytes(checkpoints.safetensors_bytes(stored))
     return folder
