@@ -128,7 +128,7 @@ def _unread(
         always={**PLAIN, **family.always},
     )
     return unread_keys.judge(
-        judged, _sources(source, family), runtime=_class(family), model_type=family.model_type
+        judged, lambda: _sources(source, family), runtime=_class(family), model_type=family.model_type
     )
 
 
