@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from hubbot.front_matter import licences
+
 # Bits per element of every dtype that the safetensors format names
 # (huggingface/safetensors, safetensors/src/tensor.rs, enum Dtype).
 DTYPE_BITS: Mapping[str, int] = MappingProxyType(
@@ -80,7 +82,9 @@ class Checkpoint:
     """Everything about a checkpoint except its weights.
 
     `config` is config.json as parsed, `card` the YAML front matter of README.md, `files` every file of the
-    repo, `tensors` every tensor by name; `requests` and `bytes_read` say what looking cost.
+    repo, `tensors` every tensor by name; `requests` and `bytes_read` say what looking cost. `card_problem` says
+    why the front matter cannot be read, `notes` what was found odd and harmless in choosing the weight files,
+    `tokenizer_fault` why no tokenizer can be had (message, where, hint), where that is so.
     """
 
     repo: Repo
@@ -92,6 +96,9 @@ class Checkpoint:
     private: bool
     requests: int
     bytes_read: int
+    card_problem: str | None = None
+    notes: tuple[str, ...] = ()
+    tokenizer_fault: tuple[str, str | None, str | None] | None = None
 
     @property
     def model_type(self) -> str:
@@ -109,10 +116,9 @@ class Checkpoint:
         return tuple(sorted({tensor.shard for tensor in self.tensors.values()}))
 
     @property
-    def licence(self) -> str | None:
-        """Return the licence identifier of the card, as written there."""
-        value = self.card.get("license")
-        return str(value) if value else None
+    def licences(self) -> tuple[str, ...]:
+        """Return the licence identifiers of the card, as written there: as a rule one, where it is silent none."""
+        return licences(self.card)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that `from_json` takes back."""
@@ -126,6 +132,9 @@ class Checkpoint:
             "private": self.private,
             "requests": self.requests,
             "bytes_read": self.bytes_read,
+            "card_problem": self.card_problem,
+            "notes": list(self.notes),
+            "tokenizer_fault": self.tokenizer_fault,
         }
 
     @classmethod
@@ -145,6 +154,9 @@ class Checkpoint:
             private=data["private"],
             requests=data["requests"],
             bytes_read=data["bytes_read"],
+            card_problem=data["card_problem"],
+            notes=tuple(data["notes"]),
+            tokenizer_fault=tuple(data["tokenizer_fault"]) if data.get("tokenizer_fault") else None,
         )
 
 
@@ -165,6 +177,10 @@ class RepoFiles(Protocol):
     @property
     def files(self) -> tuple[FileInfo, ...]:
         """Return every file with its size."""
+
+    @property
+    def links(self) -> Mapping[str, str]:
+        """Return the links that are not followed and not among `files`, each with where it leads, in words."""
 
     @property
     def gated(self) -> bool:

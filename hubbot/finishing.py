@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Artifact
-from hubbot.catalogue import extensions, tiktokens
+from hubbot.catalogue import extensions, tokenizers
 from hubbot.checkpoints import Checkpoint, FileInfo
-from hubbot.errors import NeedsHuman
 from hubbot.folders import file_info
+from hubbot.licences import licence_files
 from hubbot.marks import MARK, mark
 from hubbot.plans import Plan, PlannedVariant
 
@@ -25,41 +25,36 @@ CARD = "README.md"
 REPORT = "report.json"
 # Written after the conversion, about it; never among the files that the mark lists.
 ABOUT = frozenset({MARK, CARD, REPORT})
+# The one folder of side files: chat templates beside the usual one, as transformers stores them.
+TEMPLATES = "additional_chat_templates"
 SIDE_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "*.tiktoken", "vocab.json", "vocab.txt",
-    "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
-    "generation_config.json", "LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "COPYING*",
+    *tokenizers.TOKENIZERS, "tokenizer_config.json", "tokenizer.model.v*", "*.tiktoken", "merges.txt",
+    "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
+    f"{TEMPLATES}/*.jinja", "generation_config.json",
 )  # fmt: skip
-# If none of these files exists, the tokenizer is defined only by Python code in the repo.
-TOKENIZERS = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt"}
 _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
-    """Return the source's files that are copied; raises NeedsHuman where the tokenizer exists only as code."""
-    names = {file.path for file in checkpoint.files}
-    code = sorted(name for name in names if name.endswith(".py") and "tokeniz" in name.lower())
-    if code and not names & TOKENIZERS and not tiktokens.is_rewritable(names):
-        raise NeedsHuman(
-            "the tokenizer exists only as code, which hubbot never runs",
-            where=f"{checkpoint.repo.id}, {code[0]}",
-            hint="a tested conversion to tokenizer.json has to come first",
-        )
-    return tuple(file for file in checkpoint.files if is_side_file(file.path))
+    """Return the source's files that are copied, licences among them.
+
+    Raises NeedsHuman where the tokenizer exists only as code.
+    """
+    tokenizers.check_names(file.path for file in checkpoint.files)
+    licences = licence_files(checkpoint.repo.id, checkpoint.card, checkpoint.files)
+    return tuple(file for file in checkpoint.files if is_side_file(file.path) or file in licences)
 
 
 def files_read(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
-    """Return the source's files that are read as text and never copied: a tokenizer's code."""
-    if not tiktokens.is_rewritable({file.path for file in checkpoint.files}):
-        return ()
-    return tuple(file for file in checkpoint.files if file.path == tiktokens.CODE)
+    """Return the source's files that are read and never copied: a tokenizer's vocabulary and code."""
+    names = tokenizers.files_read(file.path for file in checkpoint.files)
+    return tuple(file for file in checkpoint.files if file.path in names)
 
 
 def check_tokenizer(source: Path) -> None:
-    """Raise NeedsHuman where folder `source` holds a tokenizer only as code that no rewriting knows."""
-    code = source / tiktokens.CODE
-    if code.is_file() and tiktokens.is_rewritable({path.name for path in source.iterdir()}):
-        tiktokens.specials(code.read_text(encoding="utf-8", errors="replace"), _tokenizer_config(source))
+    """Raise NeedsHuman naming what stands between folder `source` and a tokenizer that loads."""
+    files = [FileInfo(path=path.name, size=path.stat().st_size) for path in source.iterdir() if path.is_file()]
+    tokenizers.check(files, _config(source), _reader(source))
 
 
 def rewritten_tokenizer(source: Path) -> dict[str, bytes]:
@@ -67,17 +62,23 @@ def rewritten_tokenizer(source: Path) -> dict[str, bytes]:
 
     It is empty where there is no such code; raises NeedsHuman where it is code that no rewriting knows.
     """
-    if not tiktokens.is_rewritable({path.name for path in source.iterdir()}):
-        return {}
-    code, vocabulary = (source / name for name in (tiktokens.CODE, tiktokens.VOCABULARY))
-    return tiktokens.rewritten(code.read_bytes(), vocabulary.read_bytes(), _tokenizer_config(source))
+    names = [path.name for path in source.iterdir() if path.is_file()]
+    return tokenizers.rewritten(names, _config(source), _reader(source))
 
 
-def _tokenizer_config(source: Path) -> dict[str, Any]:
-    config = source / "tokenizer_config.json"
+def _reader(source: Path) -> tokenizers.Read:
+    def read(name: str) -> bytes:
+        with (source / name).open("rb") as file:
+            return file.read(tokenizers.MOST_BYTES)
+
+    return read
+
+
+def _config(source: Path) -> dict[str, Any]:
+    path = source / CONFIG
     try:
-        told = json.loads(config.read_bytes()) if config.is_file() else {}
-    except ValueError:
+        told = json.loads(path.read_bytes()) if path.is_file() else {}
+    except (ValueError, RecursionError):
         told = {}
     return told if isinstance(told, dict) else {}
 
@@ -101,11 +102,13 @@ def finish(
         name = plan.config["model_file"]
         (folder / name).write_bytes(extensions.content(name))
     for file in side_files(checkpoint):
+        (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
         _copy_side_file(source / file.path, folder / file.path)
     for name, data in rewritten_tokenizer(source).items():
         (folder / name).write_bytes(data)
-    paths = [path for path in sorted(folder.iterdir()) if path.name not in ABOUT and path.name[0] != "."]
-    files = tuple(known.get(path.name) or file_info(path, path.name) for path in paths)
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    paths = [path for path in paths if path not in ABOUT and path[0] != "."]
+    files = tuple(known.get(path) or file_info(folder / path, path) for path in paths)
     write_json(folder / MARK, mark(plan, variant, files, verified=False))
     return Artifact(
         source=plan.source,
@@ -171,5 +174,13 @@ def _main_dtype(plan: Plan, variant: PlannedVariant) -> str:
 
 
 def is_side_file(name: str) -> bool:
-    """Say whether a file of that name is taken over from the source."""
-    return "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in SIDE_FILES)
+    """Say whether a file of that name is taken over from the source, whatever its card says."""
+    alike = (pattern for pattern in SIDE_FILES if pattern.count("/") == name.count("/"))
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in alike)
+
+
+def stored_names(folder: Path) -> list[str]:
+    """Return the files of an MLX repo or a checkpoint that stand where side files do, sorted by name."""
+    places = (folder, folder / TEMPLATES)
+    found = [path for place in places if place.is_dir() for path in place.iterdir() if path.is_file()]
+    return sorted(path.relative_to(folder).as_posix() for path in found)

@@ -1,6 +1,7 @@
 """A checkpoint in a folder of this machine, as RepoFiles. It never writes."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from hubbot.checkpoints import FileInfo, Repo
@@ -23,6 +24,7 @@ class Folder:
         if not path.is_dir():
             raise RepoMissing("there is no such folder", where=str(path), hint="give a folder or a repo id")
         self._root = path.resolve()
+        self._links: dict[str, str] = {}
         self._files = tuple(self._list())
         self._repo: Repo | None = None
         self.requests = 0
@@ -45,6 +47,11 @@ class Folder:
     def files(self) -> tuple[FileInfo, ...]:
         """Return the folder's regular files, sorted by name."""
         return self._files
+
+    @property
+    def links(self) -> Mapping[str, str]:
+        """Return the links of the folder that lead out of it or to nothing."""
+        return self._links
 
     @property
     def gated(self) -> bool:
@@ -76,9 +83,12 @@ class Folder:
         found = []
         for path in sorted(self._root.rglob("*")):
             name = path.relative_to(self._root).as_posix()
-            hidden = any(part.startswith(".") for part in name.split("/"))
-            if path.is_file() and not hidden and self._holds(path.resolve()):
+            if any(part.startswith(".") for part in name.split("/")):
+                continue
+            if path.is_file() and self._holds(path.resolve()):
                 found.append(FileInfo(path=name, size=path.stat().st_size))
+            elif path.is_symlink() and not path.is_dir():
+                self._links[name] = "that leads out of the folder" if path.is_file() else "to nothing"
         return found
 
 

@@ -124,8 +124,9 @@ def source_of(made: str, folder: Path) -> Source:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder by name."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """Every file of a folder by its path there."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def converted(
@@ -195,12 +196,16 @@ def rewrite(folder: Path, stored: Stored) -> None:
 
 def rehash(folder: Path) -> None:
     """Record every file's present sha256 in hubbot.json, so that hashes alone do not give a change away."""
-    edit_json(folder / "hubbot.json", files=[_listed(path) for path in sorted(folder.iterdir())])
+    edit_json(folder / "hubbot.json", files=[_listed(folder, p) for p in sorted(folder.rglob("*")) if p.is_file()])
 
 
-def _listed(path: Path) -> dict[str, Any]:
+def _listed(folder: Path, path: Path) -> dict[str, Any]:
     data = path.read_bytes()
-    return {"path": path.name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return {
+        "path": path.relative_to(folder).as_posix(),
+        "size": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
 
 
 def edit_json(path: Path, *without: str, **values: Any) -> None:

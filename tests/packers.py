@@ -121,14 +121,14 @@ def fp8_block(size: tuple[int, int], *, scale: str = "F32", ending: str = ".weig
                 slice(column * size[1], (column + 1) * size[1]),
             )
             largest = np.abs(values[area]).max() / 448
-            if scale == "F8_E8M0":
+            if scale in {"F8_E8M0", "U8"}:
                 raw[index] = 127 + int(np.ceil(np.log2(largest)))
                 scales[index] = powers(raw[index])
             else:
                 scales[index] = rounded(np.float32(largest).reshape(1), scale)[0]
             codes[area] = to_e4m3(values[area] / np.float64(scales[index]))
             made[area] = E4M3[codes[area]] * scales[index]
-        kept = (scale, raw) if scale == "F8_E8M0" else (scale, floats_of(scales, scale))
+        kept = (scale, raw) if scale in {"F8_E8M0", "U8"} else (scale, floats_of(scales, scale))
         return _with_scale(name, codes, kept, ending, made)
 
     return pack
@@ -262,7 +262,7 @@ def int_quantized(*, symmetric: bool) -> Pack:
 def gptq(bits: int, group: int, *, less: int, ordered: bool, symmetric: bool = False) -> Pack:
     def pack(_name: str, values: Floats, rng: np.random.Generator) -> PackedWeight:
         width = values.shape[-1]
-        order = np.arange(width) // group
+        order = np.arange(width) // (width if group == -1 else group)
         order = rng.permutation(order) if ordered else order
         codes, zeros, scales, made = integer_grid(
             values, bits, group, symmetric=symmetric, dtype="F16", order=order
@@ -287,6 +287,26 @@ def awq(group: int) -> Pack:
             ".scales": ("F16", np.ascontiguousarray(scales.T).astype(np.float16)),
         }
         return PackedWeight(stored=stored, values=made)
+
+    return pack
+
+
+def by_name(packs: Mapping[str, Pack], rest: Pack) -> Pack:
+    """A pack of its own for names that hold a word, for the others `rest`."""
+
+    def pack(name: str, values: Floats, rng: np.random.Generator) -> PackedWeight:
+        return next((found for word, found in packs.items() if word in name), rest)(name, values, rng)
+
+    return pack
+
+
+def without(ending: str, one: Pack) -> Pack:
+    """The same pack without one of its parts."""
+
+    def pack(name: str, values: Floats, rng: np.random.Generator) -> PackedWeight:
+        made = one(name, values, rng)
+        kept = {key: part for key, part in made.stored.items() if key != ending}
+        return PackedWeight(stored=kept, values=made.values)
 
     return pack
 

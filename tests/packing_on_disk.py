@@ -13,6 +13,7 @@ from tests.packers import (
     Pack,
     Stored,
     awq,
+    by_name,
     fp8_block,
     fp8_shared,
     fused,
@@ -22,6 +23,7 @@ from tests.packers import (
     mxfp4_packed,
     nvfp4,
     pack_quantized,
+    without,
 )
 from tests.reference.checkpoints import Floats, case, tensors
 
@@ -59,6 +61,7 @@ def _gptq(bits: int, group: int, kind: str, *, ordered: bool) -> dict[str, Any]:
 
 _FP8 = {"quant_method": "fp8", "weight_block_size": [32, 32], "activation_scheme": "dynamic"}
 _NV = {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16, "symmetric": True}
+_AUTO = {"quant_method": "auto-round", "bits": 4, "group_size": 32, "sym": False, "data_type": "int"}
 _AWQ = {"quant_method": "awq", "bits": 4, "group_size": 32, "zero_point": True, "version": "gemm"}
 FORMS: Mapping[str, Form] = {
     "fp8 blocks": Form(config=_FP8, pack=fp8_block((32, 32))),
@@ -137,6 +140,51 @@ FORMS: Mapping[str, Form] = {
         config=_gptq(8, 64, "gptq_v2", ordered=False), pack=gptq(8, 64, less=0, ordered=False), dtype="float16"
     ),
     "awq": Form(config=_AWQ, pack=awq(32), dtype="float16"),
+    "gptq with 8 bits for down": Form(
+        config=_gptq(4, 32, "gptq", ordered=False)
+        | {"dynamic": {"-:.*mlp\\.gate$": {}, "+:.*down_proj.*": {"bits": 8}}},
+        pack=by_name({"down_proj": gptq(8, 32, less=1, ordered=False)}, gptq(4, 32, less=1, ordered=False)),
+        dtype="float16",
+    ),
+    "gptq_v2 in order with 2 and 8 bits in other groups": Form(
+        config=_gptq(4, 32, "gptq_v2", ordered=True)
+        | {"dynamic": {"q_proj$": {"bits": 8, "group_size": 64}, "+:.*experts.*up.*": {"bits": 2}}},
+        pack=by_name(
+            {"q_proj": gptq(8, 64, less=0, ordered=True), "up_proj": gptq(2, 32, less=0, ordered=True)},
+            gptq(4, 32, less=0, ordered=True),
+        ),
+        dtype="float16",
+    ),
+    "gptq of whole columns": Form(
+        config=_gptq(4, -1, "gptq", ordered=True) | {"sym": True},
+        pack=gptq(4, -1, less=1, ordered=False, symmetric=True),
+        dtype="float16",
+    ),
+    "gptq without an order": Form(
+        config=_gptq(8, 64, "gptq", ordered=False),
+        pack=without(".g_idx", gptq(8, 64, less=1, ordered=False)),
+        dtype="float16",
+    ),
+    "auto-round": Form(
+        config=_AUTO | {"packing_format": "auto_round:auto_gptq", "extra_config": {"lm_head": {"bits": 16}}},
+        pack=without(".g_idx", gptq(4, 32, less=1, ordered=False)),
+        dtype="float16",
+    ),
+    "auto-round with zero points as they are": Form(
+        config=_AUTO | {"packing_format": "auto_round", "extra_config": {".*down_proj.*": {"bits": 8}}},
+        pack=without(
+            ".g_idx",
+            by_name({"down_proj": gptq(8, 32, less=0, ordered=False)}, gptq(4, 32, less=0, ordered=False)),
+        ),
+        dtype="float16",
+    ),
+    "auto-round for awq": Form(
+        config=_AUTO | {"packing_format": "auto_round:auto_awq"}, pack=awq(32), dtype="float16"
+    ),
+    "mxfp8 of bytes": Form(
+        config={"quant_method": "mxfp8", "scale_fmt": "ue8m0"},
+        pack=fp8_block((1, 32), scale="U8", ending=".weight_scale_inv"),
+    ),
 }
 # Forms of experts that are stacked in one tensor.
 FUSED: Mapping[str, Form] = {

@@ -35,9 +35,9 @@ def test_sizes_and_shards_come_from_the_tensors() -> None:
     assert (CHECKPOINT.tensors["x"].elements, CHECKPOINT.tensors["y"].elements) == (6, 1)
 
 
-@pytest.mark.parametrize(("card", "licence"), [({"license": "mit"}, "mit"), ({}, None), ({"license": ""}, None)])
-def test_a_licence_is_the_cards_word_or_nothing(card: dict[str, str], licence: str | None) -> None:
-    assert Checkpoint.from_json(CHECKPOINT.to_json() | {"card": card}).licence == licence
+@pytest.mark.parametrize(("card", "stated"), [({"license": "mit"}, ("mit",)), ({}, ()), ({"license": ""}, ())])
+def test_licences_are_the_cards_words_or_none(card: dict[str, str], stated: tuple[str, ...]) -> None:
+    assert Checkpoint.from_json(CHECKPOINT.to_json() | {"card": card}).licences == stated
 
 
 @pytest.mark.parametrize(

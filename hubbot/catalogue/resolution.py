@@ -13,6 +13,7 @@ from hubbot.catalogue import runtimes
 from hubbot.catalogue.configs import ropes, unread_keys
 from hubbot.catalogue.configs.conditions import is_wide
 from hubbot.catalogue.configs.derivations import DERIVED, plain_head_dim
+from hubbot.catalogue.configs.divisions import division_problems
 from hubbot.catalogue.configs.meanings import Judged
 from hubbot.catalogue.configs.nesting import NESTED, TEXT, decoder, found_under, look_up, uniform
 from hubbot.catalogue.configs.omitted_keys import default_in_the_source, why_missing
@@ -104,6 +105,7 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
             if field.is_read:
                 consumed |= keys
     problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, source))]
+    problems += list(division_problems({origin.field: origin.value for origin in origins}))
     problems += list(_beyond_limits(origins, family))
     problems += list(_alone(origins, family))
     problems += list(_rope_problems(origins, source, family, consumed))

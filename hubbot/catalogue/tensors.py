@@ -12,6 +12,7 @@ from hubbot.catalogue.configs.nesting import TEXT, decoder
 from hubbot.catalogue.families import Family
 from hubbot.checkpoints import Checkpoint
 
+TOWER = "a part of the vision or audio tower; mlx-lm runs the text decoder alone"
 TIED = "tie_word_embeddings is true: the output layer is the embedding, as in transformers"
 # (whole-name pattern, config key that must hold or None, reason)
 _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
@@ -36,9 +37,11 @@ _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
             r"|multi_modal_projector|patch_merge_mlp)\..+"
         ),
         "text_config",
-        "a part of the vision or audio tower; mlx-lm runs the text decoder alone",
+        TOWER,
     ),
 )
+# What every name that a row of _DROPS matches contains.
+_MAYBE = re.compile(r"rotary_emb|mtp|lm_head|visual|vision|audio|multi_modal|patch_merge")
 _LAYER = re.compile(r"(?:[\w-]+\.)*?layers\.(\d{1,6})\.")
 # The projections of a dense layer, which every class calls mlp.
 _DENSE = re.compile(r"\.layers\.\d+\.mlp\.(?:gate|up|down|gate_up)_proj\.\w+$")
@@ -60,7 +63,7 @@ def without_drops(checkpoint: Checkpoint, family: Family | None = None) -> tuple
 def drop_reason(name: str, config: Mapping[str, Any]) -> str | None:
     """Return why source tensor `name` is not taken over under `config`, or None if it must be."""
     text = decoder(config)
-    for pattern, condition, reason in _DROPS:
+    for pattern, condition, reason in _DROPS if _MAYBE.search(name) else ():
         held = config if condition == TEXT else text
         if pattern.fullmatch(name) and (condition is None or held.get(condition)):
             return reason
@@ -73,13 +76,14 @@ def drop_reason(name: str, config: Mapping[str, Any]) -> str | None:
 
 def _is_head_layer(name: str, config: Mapping[str, Any]) -> bool:
     heads, layers = _whole(config.get("num_nextn_predict_layers")), _whole(config.get("num_hidden_layers"))
-    found = _LAYER.match(name)
-    return bool(found and layers and layers <= int(found[1]) < layers + heads)
+    # Of a hundred thousand names each is asked: the config first, then the name.
+    found = _LAYER.match(name) if heads and layers else None
+    return bool(found and layers <= int(found[1]) < layers + heads)
 
 
 def _is_zero_expert(name: str, config: Mapping[str, Any]) -> bool:
     zeros, real = _whole(config.get("zero_expert_num")), _whole(config.get("n_routed_experts"))
-    found = _EXPERT.search(name)
+    found = _EXPERT.search(name) if zeros else None
     return bool(found and real <= int(found[1]) < real + zeros)
 
 

@@ -1,6 +1,6 @@
 """The command that says what a checkpoint is: `hubbot inspect`."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -15,20 +15,39 @@ def register(app: typer.Typer) -> None:
     app.command("inspect", rich_help_panel="Checkpoints")(inspect_command)
 
 
-def inspect_command(source: Source, revision: Revision = None, as_json: Json = False) -> None:
-    """Say what is in a checkpoint, its expert layout and the evidence; reads config and headers only.
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Exit as convert would: 0 convertible, 3 not for hubbot, 4 a person has to decide, 1 damaged.",
+    ),
+]
 
-    Example: hubbot inspect Qwen/Qwen3-30B-A3B
+
+def inspect_command(
+    source: Source, revision: Revision = None, strict: Strict = False, as_json: Json = False
+) -> None:
+    """Say what is in a checkpoint and whether convert would take it, with evidence; reads config and headers only.
+
+    Example: hubbot inspect Qwen/Qwen3-30B-A3B --strict
     """
     from hubbot import settings
     from hubbot.cli.arguments import open_source
     from hubbot.conversion.verdict import verdict_of
 
-    record = verdict_of(open_source(source, revision), extensions=settings.load().extensions)
+    chosen = settings.load()
+    verdict = verdict_of(
+        open_source(source, revision),
+        extensions=chosen.extensions,
+        variants=chosen.variants,
+        working_bytes=chosen.working_bytes,
+    )
     if as_json:
-        print_json(record)
+        print_json(verdict.record)
     else:
-        _print_verdict(record)
+        _print_verdict(verdict.record)
+    if strict and verdict.exit_code:
+        raise typer.Exit(verdict.exit_code)
 
 
 def _print_verdict(record: dict[str, Any]) -> None:

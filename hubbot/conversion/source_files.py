@@ -35,6 +35,7 @@ def bring_source(
         checkpoint = _stage(conversion, conversion.origin)
         for file in files:
             if not is_pickled(file.path):
+                (source / file.path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(conversion.origin / file.path, source / file.path)
         return checkpoint
     room = room_for + (checkpoint.weight_bytes if staging else 0)

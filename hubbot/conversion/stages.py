@@ -24,6 +24,7 @@ def inspect(conversion: Conversion) -> Checkpoint:
     """Read the source's config and headers; raises as steps.inspect does."""
     checkpoint = inspecting.inspect(conversion.open_source())
     conversion.workspace.save("checkpoint", checkpoint.to_json())
+    conversion.workspace.forget_decisions()
     return checkpoint
 
 

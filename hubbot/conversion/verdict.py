@@ -1,5 +1,7 @@
 """The verdict on a checkpoint: what it is, whether it can be converted, and the evidence, as plain data."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hubbot.catalogue import packings, resolution, runtimes
@@ -13,8 +15,10 @@ from hubbot.errors import (
     CorruptHeader,
     HubbotError,
     IncompleteCover,
+    NeedsHuman,
     NoRuntime,
     NotMixtureOfExperts,
+    RecipeIneffective,
     UnknownLayout,
     UnknownPacking,
     UnsafePickle,
@@ -32,31 +36,60 @@ VERDICTS: dict[type[HubbotError], str] = {
     IncompleteCover: "incomplete",
     NoRuntime: "no-runtime",
     ConfigUnresolved: "no-runtime",
+    NeedsHuman: "needs-human",
     CorruptHeader: "corrupt",
     CorruptConfig: "corrupt",
     UnsafePickle: "corrupt",
 }
 
 
-def verdict_of(files: RepoFiles, *, extensions: bool) -> dict[str, Any]:
-    """Return the verdict as `hubbot inspect --json` prints it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What `hubbot inspect --json` prints of a checkpoint, and the exit code that convert would end with."""
 
-    Without `extensions` what only a model file of hubbot's own runs has no runtime, as for convert. Raises the
-    errors that say nothing about the checkpoint (VERDICTS has the others): HubUnavailable, Gated, ...
+    record: dict[str, Any]
+    exit_code: int
+
+
+def verdict_of(files: RepoFiles, *, extensions: bool, variants: Sequence[str], working_bytes: int) -> Verdict:
+    """Return what convert would say before it reads a weight; an error about the checkpoint becomes a verdict.
+
+    Without `extensions` what only a model file of hubbot's own runs has no runtime, as for convert. A variant of
+    `variants` that would quantize nothing is said, and is no verdict: others can be made. Raises the errors that
+    say nothing about the checkpoint (VERDICTS has the others): HubUnavailable, Gated, ...
     """
     try:
         checkpoint = inspect(files)
     except HubbotError as error:
-        return _without_checkpoint(files, error)
+        return Verdict(record=_without_checkpoint(files, error), exit_code=error.exit_code)
+    layout = None
     try:
         layout = classify(checkpoint)
         if not extensions:
             refuse_extension(checkpoint)
-        return _record(files, checkpoint, layout, None)
+        remarks = _planned(files, checkpoint, layout, variants, working_bytes)
+        return Verdict(record=_record(files, checkpoint, layout, None, remarks), exit_code=0)
     except HubbotError as error:
         if type(error) not in VERDICTS:
             raise
-        return _record(files, checkpoint, None, error)
+        return Verdict(record=_record(files, checkpoint, layout, error, ()), exit_code=error.exit_code)
+
+
+def _planned(
+    files: RepoFiles, checkpoint: Checkpoint, layout: Layout, variants: Sequence[str], working_bytes: int
+) -> tuple[str, ...]:
+    """Plan as convert does, raising what it raises, and return what is to be said of single variants."""
+    from hubbot.engine.tied_embeddings import check_tied_samples  # noqa: PLC0415 - with mlx-lm it takes a second
+    from hubbot.steps.plan import plan  # noqa: PLC0415
+
+    remarks: list[str] = []
+    try:
+        made = plan(checkpoint, layout, ["bf16", *variants], working_bytes=working_bytes)
+    except RecipeIneffective as error:
+        made = plan(checkpoint, layout, ["bf16"], working_bytes=working_bytes)
+        remarks.append(f"{error}; {error.hint}")
+    check_tied_samples(checkpoint, made, files)
+    return tuple(remarks)
 
 
 def _without_checkpoint(files: RepoFiles, error: HubbotError) -> dict[str, Any]:
@@ -72,7 +105,11 @@ def _without_checkpoint(files: RepoFiles, error: HubbotError) -> dict[str, Any]:
 
 
 def _record(
-    files: RepoFiles, checkpoint: Checkpoint, layout: Layout | None, error: HubbotError | None
+    files: RepoFiles,
+    checkpoint: Checkpoint,
+    layout: Layout | None,
+    error: HubbotError | None,
+    remarks: Sequence[str],
 ) -> dict[str, Any]:
     config = checkpoint.config
     declared = resolution.expert_count(config)
@@ -96,7 +133,9 @@ def _record(
         "runtime": _runtime(checkpoint),
         "evidence": [
             _looked_at(checkpoint),
-            *(layout.evidence if layout else []),
+            *(layout.evidence if layout else checkpoint.notes),
+            *([f"the card's metadata cannot be read: {problem}"] if (problem := checkpoint.card_problem) else []),
+            *remarks,
             *([str(error)] if error else []),
         ],
         "hint": error.hint if error else None,

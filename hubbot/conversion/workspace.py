@@ -76,6 +76,11 @@ class Workspace:
         """Say whether something was saved as `name`."""
         return (self.root / f"{name}.json").is_file()
 
+    def forget_decisions(self) -> None:
+        """Delete layout and plan: a job that starts again decides anew, and may find those of another version."""
+        for name in ("layout", "plan"):
+            (self.root / f"{name}.json").unlink(missing_ok=True)
+
     def load(self, name: str) -> Any:
         """Return what was saved as `name`, or raise WorkLost where it is gone."""
         path = self.root / f"{name}.json"

@@ -17,9 +17,9 @@ from hubbot.devhub.blobs import Blobs
 from hubbot.devhub.commits import Operation, apply_operations
 from hubbot.devhub.json_store import JsonStore
 from hubbot.devhub.metadata import Metadata, derive_metadata
-from hubbot.devhub.repos_on_disk import Repos
 from hubbot.devhub.signed_urls import Signer
 from hubbot.devhub.stored_objects import MAIN, Address, Commit, Entry, Repo, new_commit, short_id, wire_time
+from hubbot.devhub.stored_repos import Repos
 from hubbot.devhub.wire_errors import WireError, repo_not_found
 
 _ATTRIBUTES = b"".join(

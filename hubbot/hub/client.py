@@ -19,6 +19,7 @@ from huggingface_hub.utils import disable_progress_bars, logging
 from hubbot.checkpoints import FileInfo, Repo
 from hubbot.errors import HubUnavailable, TokenRejected
 from hubbot.files.digests import sha256_of
+from hubbot.front_matter import licences
 from hubbot.hub.failures import translated
 from hubbot.hub.remote import RemoteFiles
 from hubbot.hub.retries import Patience
@@ -47,7 +48,7 @@ class Listed:
     revision: str
     last_modified: datetime
     tags: tuple[str, ...]
-    licence: str | None
+    licences: tuple[str, ...]
     nbytes: int | None
     model_type: str | None
 
@@ -243,15 +244,15 @@ def default_hub() -> Hub:
 
 def _listed(info: Any) -> Listed:
     card = info.card_data
-    licence = card.get("license") if card is not None else None
-    tagged = next((tag.removeprefix("license:") for tag in info.tags or [] if tag.startswith("license:")), None)
+    stated = licences(card.to_dict()) if card is not None else ()
+    tagged = tuple(tag.removeprefix("license:") for tag in info.tags or [] if tag.startswith("license:"))
     config = info.config or {}
     return Listed(
         id=info.id,
         revision=info.sha,
         last_modified=info.last_modified,
         tags=tuple(info.tags or ()),
-        licence=str(licence) if licence else tagged,
+        licences=stated or tagged,
         nbytes=getattr(info, "used_storage", None),
         model_type=config.get("model_type") if isinstance(config, dict) else None,
     )

@@ -1,6 +1,7 @@
 """One repo on the Hub at one commit, as RepoFiles: sizes from the tree, bytes by HTTP range."""
 
 import threading
+from collections.abc import Mapping
 
 from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
@@ -38,6 +39,11 @@ class RemoteFiles:
     def files(self) -> tuple[FileInfo, ...]:
         """Return every file with its size, and its sha256 where the Hub stores it by content."""
         return self._files
+
+    @property
+    def links(self) -> Mapping[str, str]:
+        """Return nothing: the Hub follows no links."""
+        return {}
 
     @property
     def gated(self) -> bool:

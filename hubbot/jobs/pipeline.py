@@ -255,9 +255,12 @@ def recipe_key(variants: tuple[str, ...]) -> str:
 
 
 def _check_wanted(checkpoint: Checkpoint, settings: Settings) -> None:
-    if settings.licences and checkpoint.licence not in settings.licences:
+    forbidden = [licence for licence in checkpoint.licences if licence not in settings.licences]
+    if settings.licences and (forbidden or not checkpoint.licences):
+        unread = f"the card's metadata cannot be read: {checkpoint.card_problem}; the licence is unknown and"
+        told = f"licence {', '.join(forbidden) or 'unknown'}" if checkpoint.card_problem is None else unread
         raise LicenceForbids(
-            f"licence {checkpoint.licence or 'unknown'} is not one of {', '.join(settings.licences)}",
+            f"{told} is not one of {', '.join(settings.licences)}",
             where=checkpoint.repo.id,
             hint="the setting `licences` lists those that hubbot may publish",
         )

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from hubbot.checkpoints import Checkpoint, FileInfo
 
-INDEX = "pytorch_model.bin.index.json"
+ONE_FILE = "pytorch_model.bin"
+INDEX = f"{ONE_FILE}.index.json"
 _WEIGHTS = re.compile(r"pytorch_model(?:-\d+-of-\d+)?\.bin", re.ASCII)
 
 
@@ -15,11 +16,8 @@ def is_pickled(name: str) -> bool:
 
 
 def pickled(files: Iterable[FileInfo]) -> tuple[str, ...]:
-    """Return the names of the pickled weight files, sorted; none where the repo has safetensors too."""
-    names = sorted(file.path for file in files)
-    if any(name.endswith(".safetensors") and "/" not in name for name in names):
-        return ()
-    return tuple(name for name in names if is_pickled(name))
+    """Return the names of the pickled weight files, sorted."""
+    return tuple(sorted(file.path for file in files if is_pickled(file.path)))
 
 
 def has_pickles(checkpoint: Checkpoint) -> bool:

@@ -5,10 +5,8 @@ from pathlib import Path
 
 from mlx_lm.utils import load_tokenizer
 
+from hubbot.catalogue.tokenizers import TOKENIZERS
 from hubbot.errors import CorruptConfig
-
-# One of these makes a tokenizer; without any, a folder has none.
-FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +33,7 @@ def encode(folder: Path, blocks: list[str]) -> Encoded | None:
 
     Raises CorruptConfig where there is one that mlx-lm cannot load or use.
     """
-    if not any((folder / name).is_file() for name in FILES) and not list(folder.glob("*.tiktoken")):
+    if not any((folder / name).is_file() for name in TOKENIZERS) and not list(folder.glob("*.tiktoken")):
         return None
     try:
         tokenizer = load_tokenizer(folder)

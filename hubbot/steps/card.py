@@ -17,6 +17,7 @@ import yaml
 from hubbot.artifacts import GATES, Artifact, Report
 from hubbot.catalogue import extensions
 from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.tensors import TOWER
 from hubbot.checkpoints import Checkpoint
 from hubbot.files.sizes import readable
 from hubbot.finishing import CARD, REPORT, write_json
@@ -84,13 +85,19 @@ def _metadata(checkpoint: Checkpoint, plan: Plan, planned: PlannedVariant) -> di
     if plan.source.is_local:
         del data["base_model"], data["base_model_relation"]
     tag = card.get("pipeline_tag")
-    data["pipeline_tag"] = tag if isinstance(tag, str) and _TAG.fullmatch(tag) else "text-generation"
+    # Without its tower a model that saw images does not see them any more, whatever its source is tagged.
+    kept = isinstance(tag, str) and _TAG.fullmatch(tag) and not _is_text_only(plan)
+    data["pipeline_tag"] = tag if kept else "text-generation"
     for key in ("license", "license_name", "license_link", "language"):
         value = card.get(key)
         if value and (isinstance(value, str) or _is_texts(value)):
             data[key] = value
     data["tags"] = _tags(checkpoint, planned)
     return data
+
+
+def _is_text_only(plan: Plan) -> bool:
+    return any(drop.reason == TOWER for drop in plan.drops)
 
 
 def _is_texts(value: object) -> bool:
@@ -124,6 +131,7 @@ def _context(
         "revision": source["revision"],
         "extension": _extension(checkpoint, plan),
         "variant": planned.name,
+        "text_only": _is_text_only(plan),
         "this": _row(this),
         "rows": [_row(item) for item in made],
         "plain": not any(encoding.is_quantized for encoding in planned.encodings.values()),
@@ -144,7 +152,7 @@ def _context(
         "packing": _packing(plan, planned),
         "experts": f"{layout.num_experts} in {len(layout.moe_layers)} of {layout.layers} layers, "
         f"{layout.experts_per_token} per token",
-        "licence": _text(checkpoint.licence or "the source states none"),
+        "licence": _licence(checkpoint),
         "versions": ", ".join(f"{name} {version}" for name, version in plan.versions.items()),
         "command": f"hubbot convert {_text(source['repo'])}"
         + ("" if plan.source.is_local else f" --revision {source['revision']}")
@@ -155,6 +163,12 @@ def _context(
             for reason, count in Counter(item.reason for item in planned.unquantized).items()
         ],
     }
+
+
+def _licence(checkpoint: Checkpoint) -> str:
+    if checkpoint.card_problem is not None:
+        return _text(f"unknown: the metadata of the source's card cannot be read ({checkpoint.card_problem})")
+    return _text(", ".join(checkpoint.licences) or "the source states none")
 
 
 def _packing(plan: Plan, planned: PlannedVariant) -> str | None:

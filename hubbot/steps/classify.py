@@ -4,9 +4,15 @@ Orientation is decided once per model from gate_up and down together; the order 
 catalogue's provenance for the model type, never from shapes. It never guesses.
 """
 
-from hubbot.catalogue import packings, resolution, runtimes
+from hubbot.catalogue import leftovers, packings, resolution, runtimes
 from hubbot.catalogue.experts import expert_layouts
-from hubbot.catalogue.experts.completeness import Experts, check_complete, check_layers, expert_count
+from hubbot.catalogue.experts.completeness import (
+    Experts,
+    check_complete,
+    check_even,
+    check_layers,
+    expert_count,
+)
 from hubbot.catalogue.experts.expert_layouts import LayoutRow
 from hubbot.catalogue.experts.orientation import Geometry, geometry_of
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family, Provenance
@@ -36,8 +42,10 @@ def classify(checkpoint: Checkpoint) -> Layout:
     Raises NotMixtureOfExperts for a dense model; UnknownPacking, UnknownLayout, AmbiguousLayout or IncompleteCover
     where tensors are missing or not known; NoRuntime or ConfigUnresolved where no runtime computes the model.
     """
+    leftovers.refuse_tensors(checkpoint)
     packing, checkpoint, experts = _unpacked(checkpoint)
     family = _family(checkpoint, experts.row)
+    check_even(checkpoint, experts)
     count = expert_count(checkpoint, experts)
     check_complete(experts, count)
     fields = runtimes.fields(family.runtime, family.model_file)
@@ -64,7 +72,11 @@ def classify(checkpoint: Checkpoint) -> Layout:
         experts_per_token=resolution.experts_per_token(checkpoint.config),
         moe_layers=experts.layers,
         layers=layers,
-        evidence=(*_evidence(checkpoint, experts, count, geometry, provenance), *resolved.notes),
+        evidence=(
+            *checkpoint.notes,
+            *_evidence(checkpoint, experts, count, geometry, provenance),
+            *resolved.notes,
+        ),
     )
 
 

@@ -3,24 +3,32 @@
 Two small reads per shard at most, whether the files are in a folder or on the Hub. It judges nothing but format.
 """
 
-import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
+from hubbot.catalogue import packings, tokenizers
+from hubbot.catalogue.packings.sidecars import SIDECARS, described
 from hubbot.checkpoints import Checkpoint, RepoFiles, TensorInfo
-from hubbot.errors import CorruptConfig, CorruptHeader, NotMixtureOfExperts
-from hubbot.finishing import CARD, CONFIG, INDEX
+from hubbot.errors import CorruptConfig, CorruptHeader, NeedsHuman
+from hubbot.finishing import CARD, CONFIG, is_side_file
+from hubbot.front_matter import FrontMatter, read
+from hubbot.git_lfs import HINT, LARGEST_POINTER, is_pointer, named
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
-from hubbot.pickles import pickle_files as pickles
+from hubbot.licences import is_licence_file
 from hubbot.pickles.outlines import outline
+from hubbot.pickles.pickle_files import is_pickled
+from hubbot.weight_files import (
+    Index,
+    check_index,
+    json_object,
+    refuse_link,
+    refuse_no_checkpoint,
+    weight_files,
+)
+from hubbot.weight_sets import compare_sets
 
-MODELOPT = "hf_quant_config.json"
-MAX_JSON_BYTES = 64 << 20
 MAX_CARD_BYTES = 1 << 20
 # One read of this size holds the whole header of most shards. Where an index tells that a header is longer, the
 # first read is: beside its name a tensor takes dtype, shape and two offsets, in fewer bytes than these.
@@ -31,88 +39,98 @@ CONNECTIONS = 8
 
 
 def inspect(files: RepoFiles) -> Checkpoint:
-    """Return what `files` hold, without weights; raises CorruptConfig, CorruptHeader or UnknownPacking."""
+    """Return what `files` hold, without weights.
+
+    Raises what `weight_files` raises, CorruptConfig, CorruptHeader or UnknownPacking, and names a Git LFS pointer
+    wherever a conversion would read or copy one.
+    """
     sizes = {file.path: file.size for file in files.files}
-    if CONFIG not in sizes:
-        raise NotMixtureOfExperts("there is no config.json, so this is no checkpoint", where=files.repo.id)
-    config = _config(files, sizes)
-    index, shards = _shards(files, sizes)
-    tensors = _tensors(files, sizes, shards, _header_sizes(index))
-    if index is not None:
-        _check_index(index, tensors)
+    _check_config(files, sizes)
+    config = json_object(files, CONFIG, sizes[CONFIG])
+    found = weight_files(files, config)
+    tensors = _tensors(files, sizes, found.shards, _header_sizes(found.index))
+    notes = [*found.notes]
+    if found.index is not None:
+        notes += check_index(found.index, tensors, config)
+    if found.others:
+        others = _tensors(files, sizes, found.others, {})
+        notes.append(compare_sets(files, found, tensors, others, config))
+    config = _described(files, sizes, config, tensors)
+    card = _front_matter(files, sizes)
+    _check_side_files(files)
+    fault = _tokenizer_fault(files, sizes, config)
     return Checkpoint(
         repo=files.repo,
         config=config,
-        card=_front_matter(files, sizes),
+        card=card.data,
+        card_problem=card.problem,
         files=files.files,
         tensors=tensors,
         gated=files.gated,
         private=files.private,
         requests=files.requests,
         bytes_read=files.bytes_read,
+        notes=tuple(notes),
+        tokenizer_fault=fault,
     )
 
 
-def _config(files: RepoFiles, sizes: Mapping[str, int]) -> dict[str, Any]:
-    """Return config.json, with the quantization that ModelOpt may describe in a file of its own."""
-    config = _object(files, CONFIG, sizes[CONFIG])
-    if MODELOPT not in sizes or any(config.get(key) for key in ("quantization_config", "compression_config")):
-        return config
-    described = _object(files, MODELOPT, sizes[MODELOPT])
-    return {**config, "quantization_config": {"quant_method": "modelopt", **described}}
+def _check_config(files: RepoFiles, sizes: Mapping[str, int]) -> None:
+    """Raise unless there is a config.json; a folder without one says what it is instead."""
+    if CONFIG in files.links:
+        refuse_link(files, CONFIG)
+    if CONFIG not in sizes:
+        refuse_no_checkpoint(files, "there is no config.json, so this is no checkpoint")
 
 
-def _object(files: RepoFiles, path: str, size: int) -> dict[str, Any]:
-    if size > MAX_JSON_BYTES:
-        raise CorruptConfig(f"the file has {size} bytes, more than {MAX_JSON_BYTES}", where=path)
+def _tokenizer_fault(
+    files: RepoFiles, sizes: Mapping[str, int], config: Mapping[str, Any]
+) -> tuple[str, str | None, str | None] | None:
+    """Return what stands between the repo and a tokenizer that loads: what is refused later, it is known now."""
     try:
-        value = json.loads(files.read(path, 0, size))
-    except (ValueError, RecursionError) as error:
-        hint = "the repo's owner has to mend it"
-        raise CorruptConfig(f"the file is not valid JSON: {error}", where=path, hint=hint) from error
-    if not isinstance(value, dict):
-        raise CorruptConfig("the file is not a JSON object", where=path)
-    return value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Index:
-    """What an index file says: which tensor is in which weight file."""
-
-    file: str
-    weight_map: Mapping[str, str]
-
-
-def _shards(files: RepoFiles, sizes: Mapping[str, int]) -> tuple[_Index | None, list[str]]:
-    """Return the index, if there is one, and the weight files that a loader would read."""
-    pickled = pickles.pickled(files.files)
-    file = INDEX if INDEX in sizes else pickles.INDEX if pickled and pickles.INDEX in sizes else None
-    if file is not None:
-        index = _index(files, file, sizes)
-        return index, sorted(set(index.weight_map.values()))
-    names = sorted(name for name in sizes if name.endswith(".safetensors") and "/" not in name)
-    if "model.safetensors" in names:
-        names = ["model.safetensors"]
-    if not names and not pickled:
-        raise NotMixtureOfExperts("the repo holds no safetensors weights", where=files.repo.id)
-    return None, names or list(pickled)
-
-
-def _index(files: RepoFiles, file: str, sizes: Mapping[str, int]) -> _Index:
-    weight_map = _object(files, file, sizes[file]).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
-        raise CorruptConfig("weight_map is not a map from tensor to file name", where=file)
-    missing = sorted(name for name in set(weight_map.values()) if name not in sizes)
-    if missing:
-        raise CorruptHeader(
-            f"the index names {missing[0]!r}, which is not in the repo ({len(missing)} shards missing)",
-            where=file,
-            hint="the upload is incomplete; look again when the repo has a new commit",
+        tokenizers.check(
+            files.files, config, lambda name: files.read(name, 0, min(sizes[name], tokenizers.MOST_BYTES))
         )
-    return _Index(file=file, weight_map=weight_map)
+    except NeedsHuman as error:
+        return error.message, error.where, error.hint
+    return None
 
 
-def _header_sizes(index: _Index | None) -> Mapping[str, int]:
+def _described(
+    files: RepoFiles, sizes: Mapping[str, int], config: dict[str, Any], tensors: Mapping[str, TensorInfo]
+) -> dict[str, Any]:
+    """Return config.json, with the quantization of packed tensors that a file of its own may describe."""
+    beside = [name for name in SIDECARS if name in sizes]
+    if not beside or not packings.signs(tensors.values()):
+        return config
+    declared = packings.quantization(config)
+    told = {name: json_object(files, name, sizes[name]) for name in beside}
+    found = described(declared, told, files.repo.id)
+    return config if found == declared else {**config, "quantization_config": dict(found)}
+
+
+def _check_side_files(files: RepoFiles) -> None:
+    """Raise for a file beside the weights that is a link or a Git LFS pointer: now, not after the work."""
+    for link in files.links:
+        # A licence that is a link is left behind; without its tokenizer a model is none.
+        if is_side_file(link):
+            refuse_link(files, link)
+    # What the Hub keeps by its sha256 it has: only small files that it keeps in git can be pointers.
+    small = [
+        file.path
+        for file in files.files
+        if (is_side_file(file.path) or is_licence_file(file.path))
+        and file.sha256 is None
+        and file.size <= LARGEST_POINTER
+    ]
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        beginnings = pool.map(lambda path: files.read(path, 0, LARGEST_POINTER), small)
+    for path, data in zip(small, beginnings, strict=True):
+        if is_pointer(data):
+            raise CorruptConfig(named(path), where=files.repo.id, hint=HINT)
+
+
+def _header_sizes(index: Index | None) -> Mapping[str, int]:
     """Return for each shard of the index about how many bytes its header takes, at most."""
     found: dict[str, int] = defaultdict(int)
     for name, shard in index.weight_map.items() if index else ():
@@ -121,7 +139,7 @@ def _header_sizes(index: _Index | None) -> Mapping[str, int]:
 
 
 def _tensors(
-    files: RepoFiles, sizes: Mapping[str, int], shards: list[str], expected: Mapping[str, int]
+    files: RepoFiles, sizes: Mapping[str, int], shards: Sequence[str], expected: Mapping[str, int]
 ) -> dict[str, TensorInfo]:
     def look(shard: str) -> dict[str, TensorInfo]:
         # Somebody's index may claim anything: it never makes hubbot read much in vain.
@@ -144,9 +162,11 @@ def _tensors(
 
 
 def _header(files: RepoFiles, shard: str, size: int, first_read: int) -> dict[str, TensorInfo]:
-    if pickles.is_pickled(shard):
+    first = files.read(shard, 0, min(size, LARGEST_POINTER if is_pickled(shard) else first_read))
+    if is_pointer(first):
+        raise CorruptHeader(named(shard), where=files.repo.id, hint=HINT)
+    if is_pickled(shard):
         return outline(files, shard, size)
-    first = files.read(shard, 0, min(size, first_read))
     length = header_length(first, file_size=size, shard=shard)
     header = first[LENGTH_BYTES : LENGTH_BYTES + length]
     if len(header) < length:
@@ -156,28 +176,11 @@ def _header(files: RepoFiles, shard: str, size: int, first_read: int) -> dict[st
     return parse_header(header, file_size=size, shard=shard)
 
 
-def _check_index(index: _Index, tensors: Mapping[str, TensorInfo]) -> None:
-    for name, shard in index.weight_map.items():
-        found = tensors.get(name)
-        if found is None or found.shard != shard:
-            place = f"it is in {found.shard}" if found else "no shard holds it"
-            raise CorruptHeader(f"the index puts {name!r} into {shard}, but {place}", where=index.file)
-    extra = next((name for name in tensors if name not in index.weight_map), None)
-    if extra is not None:
-        told = f"{tensors[extra].shard} holds {extra!r}, which the index does not name"
-        raise CorruptHeader(told, where=index.file)
-
-
-def _front_matter(files: RepoFiles, sizes: Mapping[str, int]) -> dict[str, Any]:
+def _front_matter(files: RepoFiles, sizes: Mapping[str, int]) -> FrontMatter:
+    """Return the card's metadata; a card that cannot be read says nothing about the weights."""
+    if CARD in files.links:
+        return FrontMatter(data={}, problem=f"{CARD} is a link {files.links[CARD]}, which is not followed")
     if CARD not in sizes:
-        return {}
-    text = files.read(CARD, 0, min(sizes[CARD], MAX_CARD_BYTES)).decode("utf-8", "replace")
-    if not text.startswith("---\n"):
-        return {}
-    block = text[4:].partition("\n---")[0]
-    try:
-        # A broken card says nothing about the weights: it only leaves licence and tags unknown.
-        value = yaml.safe_load(block)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return {}
-    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
+        return FrontMatter(data={}, problem=None)
+    card = files.read(CARD, 0, min(sizes[CARD], MAX_CARD_BYTES))
+    return FrontMatter(data={}, problem=named(CARD)) if is_pointer(card) else read(card)

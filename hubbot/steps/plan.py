@@ -19,12 +19,12 @@ from hubbot.catalogue.reshapes import Reshaped, reshaped
 from hubbot.catalogue.tensors import runtime_name, without_drops
 from hubbot.catalogue.variants.named_variants import VARIANTS, Subject, Variant, encode
 from hubbot.catalogue.variants.roles import role_of
-from hubbot.checkpoints import Checkpoint
+from hubbot.checkpoints import FLOAT_DTYPES, Checkpoint, TensorInfo
 from hubbot.engine import kept_codes
 from hubbot.engine.compute_threads import CACHE_BYTES
 from hubbot.engine.memory_estimate import slice_bytes
 from hubbot.engine.reader import Sources
-from hubbot.errors import IncompleteCover, RecipeIneffective, UnknownLayout, WrongUsage
+from hubbot.errors import IncompleteCover, NeedsHuman, RecipeIneffective, UnknownLayout, WrongUsage
 from hubbot.moves import TRANSPOSE, Move, Step, take
 from hubbot.plans import Drop, Layout, Plan, PlannedVariant
 from hubbot.runtime import loading
@@ -37,9 +37,11 @@ RUNTIME_BYTES = 300 << 20
 def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Variant], *, working_bytes: int) -> Plan:
     """Return the plan for `variants`, names of the catalogue or recipes of the person's own.
 
-    Raises WrongUsage for an unknown name, ConfigUnresolved for a config that the runtime cannot be given, and
-    IncompleteCover where a source tensor or a parameter of the model is left over.
+    Raises WrongUsage for an unknown name, ConfigUnresolved for a config that the runtime cannot be given,
+    IncompleteCover where a source tensor or a parameter of the model is left over, NeedsHuman where the tokenizer
+    cannot be had, and RecipeIneffective for a variant that would quantize nothing.
     """
+    refuse_tokenizer(checkpoint)
     recipes = [variant_named(item) if isinstance(item, str) else item for item in variants]
     family = BY_MODEL_TYPE[checkpoint.model_type]
     fields = runtimes.fields(family.runtime, family.model_file)
@@ -72,6 +74,15 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
     )
 
 
+def refuse_tokenizer(checkpoint: Checkpoint) -> None:
+    """Raise NeedsHuman where `inspect` found that the checkpoint's tokenizer cannot be had."""
+    if checkpoint.tokenizer_fault is not None:
+        message, where, hint = checkpoint.tokenizer_fault
+        raise NeedsHuman(
+            message, where=f"{checkpoint.repo.id}, {where}" if where else checkpoint.repo.id, hint=hint
+        )
+
+
 def variant_named(name: str) -> Variant:
     """Return the variant of that name, or raise WrongUsage listing the names there are."""
     if name not in VARIANTS:
@@ -93,7 +104,7 @@ def _cover(
     moves = _expert_moves([tensor for tensor in experts if not tensor.is_flat], layout, family, wanted)
     for name, info in kept.tensors.items():
         if name not in expert_names:
-            moves += _plain_moves(name, info.shape, family, config, wanted)
+            moves += _plain_moves(info, family, config, wanted)
     _check_exact(checkpoint, moves, wanted)
     order = {parameter.name: index for index, parameter in enumerate(parameters)}
     drops = [Drop(name=name, reason=reason) for name, reason in dropped.items()]
@@ -101,12 +112,9 @@ def _cover(
 
 
 def _plain_moves(
-    name: str,
-    shape: tuple[int, ...],
-    family: Family,
-    config: Mapping[str, Any],
-    wanted: Mapping[str, Parameter],
+    tensor: TensorInfo, family: Family, config: Mapping[str, Any], wanted: Mapping[str, Parameter]
 ) -> Iterator[Move]:
+    name = tensor.name
     for piece in reshaped(runtime_name(name, family), family.reshapes, config):
         parameter = wanted.get(piece.output)
         if parameter is None:
@@ -114,6 +122,12 @@ def _plain_moves(
                 f"source tensor {name!r} has no place in mlx-lm's model",
                 where=name,
                 hint="a tensor that would be lost is never dropped silently; a catalogue row must say what it is",
+            )
+        if tensor.dtype not in FLOAT_DTYPES:
+            raise IncompleteCover(
+                f"source tensor {name!r} is a table of integers ({tensor.dtype}); only floats are copied",
+                where=name,
+                hint="its place in mlx-lm's model is known, how to write it is not",
             )
         yield Move(
             output=piece.output,
@@ -123,7 +137,7 @@ def _plain_moves(
             stacked=False,
             quantizable=parameter.quantizable,
             groups=piece.groups,
-            units=_units(piece, shape),
+            units=_units(piece, tensor.shape),
             view=piece.view,
         )
 

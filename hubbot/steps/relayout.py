@@ -30,6 +30,7 @@ from hubbot.files.atomic_folders import (
 )
 from hubbot.finishing import INDEX, is_side_file, write_json
 from hubbot.folders import file_info
+from hubbot.licences import licence_files
 from hubbot.marks import FORMAT, MARK, fingerprint, read_mark, same_origin, source_of
 from hubbot.progress import Progress
 
@@ -64,6 +65,7 @@ def relayout(
         check_room(out.parent, nbytes - journal.nbytes, purpose="the new form")
         _stream(checkpoint, made, journal, source, working_bytes, shard_bytes, progress)
         for file in side_files(checkpoint):
+            (journal.folder / file.path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / file.path, journal.folder / file.path)
         files = _digests(journal)
         write_json(journal.folder / MARK, _mark(checkpoint, made, files))
@@ -80,11 +82,15 @@ def relayout(
 
 def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
     """Return the files beside the weights that are taken over byte for byte, config.json among them."""
+    licences = licence_files(checkpoint.repo.id, checkpoint.card, checkpoint.files)
     return tuple(
         file
         for file in checkpoint.files
-        if "/" not in file.path
-        and (file.path.endswith(SIDE_ENDINGS) or is_side_file(file.path))
+        if (
+            ("/" not in file.path and file.path.endswith(SIDE_ENDINGS))
+            or is_side_file(file.path)
+            or file in licences
+        )
         and not file.path.endswith(".index.json")
         and file.path != MARK
     )
@@ -131,8 +137,11 @@ def _nbytes(output: Output) -> int:
 
 
 def _digests(journal: Journal) -> tuple[FileInfo, ...]:
-    paths = [path for path in sorted(journal.folder.iterdir()) if path.name[0] != "."]
-    return tuple(journal.files.get(path.name) or file_info(path, path.name) for path in paths)
+    found = journal.folder.rglob("*")
+    paths = sorted(path.relative_to(journal.folder).as_posix() for path in found if path.is_file())
+    return tuple(
+        journal.files.get(path) or file_info(journal.folder / path, path) for path in paths if path[0] != "."
+    )
 
 
 def _variants(made: Rearrangement) -> tuple[str, ...]:

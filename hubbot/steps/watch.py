@@ -68,8 +68,8 @@ def refuse(rule: WatchRule, repo: Listed, own: Sequence[str]) -> str | None:
         (not any(fnmatchcase(repo.id, pattern) for pattern in rule.allow), "not on the allow list"),
         (any(fnmatchcase(repo.id, pattern) for pattern in rule.deny), "on the deny list"),
         (
-            bool(rule.licences) and repo.licence not in rule.licences,
-            f"licence {repo.licence or 'unknown'} is not on the list",
+            bool(rule.licences) and not (repo.licences and set(repo.licences) <= set(rule.licences)),
+            f"licence {', '.join(repo.licences) or 'unknown'} is not on the list",
         ),
         (
             rule.max_gigabytes is not None and (repo.nbytes or 0) > rule.max_gigabytes * 1e9,

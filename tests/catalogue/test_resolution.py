@@ -208,7 +208,8 @@ def test_a_lost_key_is_a_problem_by_name(lost: str) -> None:
 def test_an_omitted_key_takes_transformers_default_and_says_so(name: str, field: str, value: Any) -> None:
     config = {key: held for key, held in hub(name).items() if key != field}
     resolved = resolve(config)
-    assert resolved.problems == ()
+    # The tiny model has fewer heads than the default has key-value heads.
+    assert [problem for problem in resolved.problems if field not in problem] == []
     assert origins(resolved)[field][0] == value
     assert "default of transformers 5.23" in origins(resolved)[field][1]
     assert resolved.config[field] == value

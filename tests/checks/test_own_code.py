@@ -11,7 +11,7 @@ import pytest
 from hubbot.artifacts import Report
 from hubbot.catalogue import extensions
 from hubbot.catalogue.families import BY_MODEL_TYPE
-from hubbot.checks.structure.repo_files import check_code
+from hubbot.checks.structure.recorded_files import check_code
 from tests.checkpoints_on_disk import Workshop, edit_json, rehash
 
 SOURCE = "ernie4_5_moe/orig"

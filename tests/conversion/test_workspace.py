@@ -58,6 +58,9 @@ def test_what_another_version_saved_sends_the_job_back(workspace: Workspace) -> 
             workspace.check_format()
         with pytest.raises(WorkLost):
             workspace.layout() if name == "layout" else workspace.plan()
+    workspace.forget_decisions()
+    workspace.check_format()
+    assert not workspace.has("plan")
 
 
 def test_folders_have_their_places_and_all_go_at_once(workspace: Workspace) -> None:

@@ -64,7 +64,14 @@ def test_gpt_oss_blocks_become_what_their_values_unpacked_become(tmp_path: Path)
 
 @pytest.mark.parametrize("variant", ["bf16", "4bit", "mxfp4", "nvfp4"])
 @pytest.mark.parametrize(
-    "name", ["fp8 blocks", "pack-quantized int4 with zero points", "modelopt nvfp4", "gptq in order"]
+    "name",
+    [
+        "fp8 blocks",
+        "pack-quantized int4 with zero points",
+        "modelopt nvfp4",
+        "gptq in order",
+        "gptq with 8 bits for down",
+    ],
 )
 def test_every_variant_of_a_packed_checkpoint_is_approved(name: str, variant: str, tmp_path: Path) -> None:
     source = look(write("qwen3_moe/orig", FORMS[name], tmp_path).packed)

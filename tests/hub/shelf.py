@@ -13,7 +13,7 @@ FOX = Listed(
     revision="a" * 40,
     last_modified=NOW - HOUR,
     tags=("moe", "license:apache-2.0"),
-    licence="apache-2.0",
+    licences=("apache-2.0",),
     nbytes=3_000_000_000,
     model_type="qwen3_moe",
 )

@@ -115,7 +115,7 @@ def test_a_listing_is_narrowed_by_author_words_and_tags(shelf: Site) -> None:
 def test_a_listed_repo_says_what_a_rule_needs(shelf: Site) -> None:
     found = next(shelf.client().listing(author="fables", search=None, tags=(), until=None))
     assert found.last_modified == BASE + timedelta(hours=4)
-    assert (found.licence, found.model_type) == ("apache-2.0", "qwen3_moe")
+    assert (found.licences, found.model_type) == (("apache-2.0",), "qwen3_moe")
     assert len(found.revision) == 40
     assert found.nbytes is not None
 

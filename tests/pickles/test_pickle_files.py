@@ -16,8 +16,7 @@ def test_other_files_are_not(name: str) -> None:
     assert not is_pickled(name)
 
 
-def test_safetensors_beside_them_are_preferred() -> None:
+def test_they_are_listed_in_their_order() -> None:
     names = ("pytorch_model-00002-of-00002.bin", "pytorch_model-00001-of-00002.bin", "config.json")
     files = tuple(FileInfo(path=name, size=1) for name in names)
     assert pickled(files) == ("pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin")
-    assert pickled((*files, FileInfo(path="model.safetensors", size=1))) == ()

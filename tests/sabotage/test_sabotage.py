@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hubbot.checks.readers.hashed_files import hash_files
-from hubbot.checks.structure.repo_files import check_files
+from hubbot.checks.structure.recorded_files import check_files
 from hubbot.checks.subject import described
 from hubbot.errors import Disproved
 from hubbot.marks import MARK

@@ -8,6 +8,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from hubbot.artifacts import Artifact, Finding, Report
+from hubbot.catalogue.tensors import TOWER
 from hubbot.checkpoints import Checkpoint, Repo
 from hubbot.plans import Drop, Plan
 from hubbot.steps.card import Made, render, write_card
@@ -107,6 +108,33 @@ def test_a_licence_is_never_made_up(hub: tuple[Checkpoint, Plan], workshop: Work
     )
     assert not any(key.startswith("license") for key in data)
     assert "the source states none" in body
+
+
+def test_a_card_that_could_not_be_read_is_not_one_that_states_no_licence(
+    hub: tuple[Checkpoint, Plan], workshop: Workshop
+) -> None:
+    checkpoint = dataclasses.replace(hub[0], card={}, card_problem="line 2: a |tab|")
+    _, body = parts(render(checkpoint, hub[1], [made(workshop, "4bit")], "4bit", "me/x"))
+    assert "cannot be read (line 2: a" in body
+    assert "states none" not in body
+    assert "|tab|" not in body
+
+
+def test_a_list_of_licences_is_shown_as_a_list(hub: tuple[Checkpoint, Plan], workshop: Workshop) -> None:
+    checkpoint = dataclasses.replace(hub[0], card={"license": ["apache-2.0", "mit"]})
+    _, body = parts(render(checkpoint, hub[1], [made(workshop, "4bit")], "4bit", "me/x"))
+    assert "| licence | apache-2.0, mit |" in body
+
+
+def test_a_text_only_conversion_of_a_seeing_model_says_so_and_is_not_tagged_as_seeing(
+    hub: tuple[Checkpoint, Plan], workshop: Workshop
+) -> None:
+    checkpoint = dataclasses.replace(hub[0], card={"pipeline_tag": "image-text-to-text"})
+    data, body = parts(render(checkpoint, hub[1], [made(workshop, "4bit")], "4bit", "me/x"))
+    assert (data["pipeline_tag"], "**Text only.**" in body) == ("image-text-to-text", False)
+    plan = dataclasses.replace(hub[1], drops=(Drop(name="model.visual.x", reason=TOWER),))
+    data, body = parts(render(checkpoint, plan, [made(workshop, "4bit")], "4bit", "me/x"))
+    assert (data["pipeline_tag"], "**Text only.**" in body) == ("text-generation", True)
 
 
 def test_a_local_source_has_no_base_model_and_no_path(workshop: Workshop) -> None:

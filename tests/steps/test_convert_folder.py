@@ -131,13 +131,13 @@ def test_side_files_are_copied_byte_for_byte_and_nothing_that_can_run_is(tmp_pat
     write(case("qwen3_moe/hub"), tmp_path / "source")
     kept = {
         "tokenizer.json": b'{"x":  1}\r\n', "LICENSE": b"be kind", "NOTICE.txt": b"n", "USE_POLICY.md": b"p",
-        "chat_template.jinja": b"{{ x }}", "generation_config.json": b"{}",
+        "chat_template.jinja": b"{{ x }}", "generation_config.json": b"{}", "sub/LICENSE": b"x",
     }  # fmt: skip
     left = ("modeling_evil.py", "evil.pkl", "pytorch_model.bin", "README.md", "hubbot.json", "report.json", ".env")
+    (tmp_path / "source" / "sub").mkdir()
     for name, data in {**kept, **dict.fromkeys(left, b"x")}.items():
         (tmp_path / "source" / name).write_bytes(data)
-    (tmp_path / "source" / "sub").mkdir()
-    (tmp_path / "source" / "sub" / "LICENSE").write_bytes(b"x")
+    (tmp_path / "source" / "sub" / "tokenizer.json").write_bytes(b"x")
     edit_json(tmp_path / "source" / "config.json", auto_map={"AutoModel": "modeling_evil.Evil"})
     made = converted(look(tmp_path / "source"), tmp_path / "out", "bf16")["bf16"]
     found = contents(made)

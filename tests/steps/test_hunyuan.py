@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from hubbot.errors import ConfigUnresolved, HubbotError, IncompleteCover, NeedsHuman
-from tests.catalogue.test_tiktokens import CODE, RANKS, SPECIAL, TOKENS, by_hand, vocabulary
+from tests.catalogue.test_tiktokens import CODE, TOKENS, by_hand
+from tests.catalogue.tiktoken_vocabularies import vocabulary
 from tests.checkpoints_on_disk import (
     Stored,
     answer,
@@ -125,7 +126,7 @@ def test_a_tokenizer_that_is_only_code_becomes_a_file_and_the_repo_is_approved(t
     assert sorted(path.name for path in made.glob("*.py")) == ["hunyuan.py"]
     assert judged(found, made).verdict == "approved"
     _, tokenizer, *_ = mlx_lm.load(str(made), trust_remote_code=True)
-    assert tokenizer.encode("a fox doesn't jump") == by_hand("a fox doesn't jump", RANKS, SPECIAL)
+    assert tokenizer.encode("a fox doesn't jump") == by_hand("a fox doesn't jump")
 
 
 def test_a_tokenizer_that_is_other_code_parks_the_conversion(tmp_path: Path) -> None:

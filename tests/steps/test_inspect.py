@@ -97,27 +97,10 @@ def test_a_tensor_in_two_shards_is_corrupt_and_both_are_named(sharded: Path) -> 
         looked(sharded)
 
 
-def test_an_index_that_puts_a_tensor_into_the_wrong_shard_is_corrupt(sharded: Path) -> None:
-    first, second, *_ = looked(sharded).shards
-    weight_map = json.loads((sharded / INDEX).read_text())["weight_map"]
-    name = next(key for key, value in weight_map.items() if value == first)
-    edit_json(sharded / INDEX, weight_map=weight_map | {name: second})
-    with pytest.raises(CorruptHeader, match=f"puts '{name}' into {second}, but it is in {first}"):
-        looked(sharded)
-
-
 def test_an_index_that_names_a_tensor_which_no_shard_holds_is_corrupt(sharded: Path) -> None:
     weight_map = json.loads((sharded / INDEX).read_text())["weight_map"]
     edit_json(sharded / INDEX, weight_map=weight_map | {"ghost": next(iter(weight_map.values()))})
     with pytest.raises(CorruptHeader, match=r"'ghost' into .* but no shard holds it"):
-        looked(sharded)
-
-
-def test_a_tensor_that_the_index_does_not_name_is_corrupt(sharded: Path) -> None:
-    weight_map = json.loads((sharded / INDEX).read_text())["weight_map"]
-    lost = next(iter(weight_map))
-    edit_json(sharded / INDEX, weight_map={key: value for key, value in weight_map.items() if key != lost})
-    with pytest.raises(CorruptHeader, match=f"holds '{lost}', which the index does not name"):
         looked(sharded)
 
 

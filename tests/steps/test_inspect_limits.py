@@ -66,6 +66,7 @@ class Counted:
     """A repo on some hub: every read is a request; opening it was one."""
 
     gated = private = False
+    links: Mapping[str, str] = {}
     repo = Repo(id="a/b", revision="0" * 40)
 
     def __init__(self, held: Mapping[str, bytes]) -> None:

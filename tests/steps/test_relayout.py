@@ -119,6 +119,25 @@ def test_experts_that_only_exist_in_transformers_are_not_made_up(tmp_path: Path)
         relaid(source, "stacked_fused", tmp_path / "out")
 
 
+def test_experts_one_below_the_other_are_left_to_convert(tmp_path: Path) -> None:
+    source = write(case("dbrx/orig"), tmp_path / "hub")
+    with pytest.raises(UnknownLayout, match="one below the other"):
+        relaid(source, "per_expert", tmp_path / "out")
+
+
+def test_separate_stacks_that_the_configs_width_shows_to_be_transposed_are_turned(
+    apart: Path, tmp_path: Path
+) -> None:
+    turned = {
+        name: (dtype, np.ascontiguousarray(bits.swapaxes(1, 2)) if ".experts." in name else bits)
+        for name, (dtype, bits) in read_folder(written(tmp_path / "stacked", "stacked")).items()
+    }
+    source = write_checkpoint(tmp_path / "turned", turned, model_type="qwen3_moe", experts=4)
+    edit_json(source / "config.json", hidden_size=5)
+    relaid(source, "per_expert", tmp_path / "out")
+    assert same(read_folder(tmp_path / "out"), read_folder(apart))
+
+
 def test_granites_stacked_experts_come_apart_and_together(tmp_path: Path) -> None:
     source = write(case("granitemoe/hub"), tmp_path / "hub")
     relaid(source, "per_expert", tmp_path / "apart")

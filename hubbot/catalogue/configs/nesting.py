@@ -12,7 +12,7 @@ NESTED = (
     TEXT, "ffn_config", "thinker_config.text_config", "thinker_config", "language_config", "llm_config",
 )  # fmt: skip
 # Keys that may hold a list with one value per layer; the same value for all layers is that value.
-PER_LAYER = frozenset({"moe_topk", "num_shared_expert", "moe_intermediate_size"})
+PER_LAYER = frozenset({"num_experts", "moe_topk", "num_shared_expert", "moe_intermediate_size"})
 # transformers ties a model's embeddings by the outer config alone (modeling_utils, tie_weights).
 _OUTER_WINS = ("tie_word_embeddings", "model_type", "architectures")
 

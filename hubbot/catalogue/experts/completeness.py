@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from hubbot.catalogue import resolution
+from hubbot.catalogue.configs.nesting import decoder, uniform
+from hubbot.catalogue.configs.spellings import EXPERTS
 from hubbot.catalogue.experts.expert_layouts import ExpertTensor, LayoutRow
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import ConfigUnresolved, IncompleteCover
@@ -28,6 +30,54 @@ class Experts:
     def layers(self) -> tuple[int, ...]:
         """Return the layers that hold experts, ascending."""
         return tuple(sorted({tensor.layer for tensor in self.tensors}))
+
+
+_ONE_NUMBER = (
+    "transformers and mlx-lm take one number of experts for all layers: bring every layer to the same number "
+    "(prune them alike, or fill up with experts that the router never chooses)"
+)
+# What a layer's router is called behind its block; its first axis counts the experts.
+_ROUTERS = re.compile(r"\.(?:gate|router|gate\.wg|router\.layer|router\.gate)\.weight")
+
+
+def check_even(checkpoint: Checkpoint, experts: Experts) -> None:
+    """Raise IncompleteCover where layers hold different numbers of experts, ConfigUnresolved for a list."""
+    for key in EXPERTS:
+        listed = decoder(checkpoint.config).get(key)
+        if isinstance(listed, list) and not isinstance(uniform(key, listed), int):
+            raise ConfigUnresolved(
+                f"the config says {key} = {str(listed)[:60]}, a number for every layer",
+                where=f"{checkpoint.repo.id}, config.json",
+                hint=_ONE_NUMBER,
+            )
+    counts = {layer: found for layer in experts.layers if (found := _count_in(checkpoint, experts, layer))}
+    usual = max(counts.values(), default=0)
+    odd = next((layer for layer, count in counts.items() if count != usual), None)
+    if odd is not None and len(counts) == len(experts.layers):
+        other = next(layer for layer, count in counts.items() if count == usual)
+        raise IncompleteCover(
+            f"layer {odd} has {counts[odd]} experts and a router for as many, layer {other} has {usual}",
+            where=checkpoint.repo.id,
+            hint=_ONE_NUMBER,
+        )
+
+
+def _count_in(checkpoint: Checkpoint, experts: Experts, layer: int) -> int | None:
+    """Return how many experts a layer has where its tensors and its router agree on it, else None."""
+    held = [tensor for tensor in experts.tensors if tensor.layer == layer and not tensor.is_bias]
+    if experts.row.stacking == "per-expert":
+        numbers = {tensor.expert for tensor in held}
+        count = len(numbers) if numbers == set(range(len(numbers))) else 0
+    else:
+        shapes = {checkpoint.tensors[tensor.name].shape for tensor in held}
+        count = next(iter(shapes))[0] if experts.row.stacking == "stacked" and shapes else 0
+    home = f"{held[0].prefix}.{held[0].block}".rstrip(".")
+    rows = {
+        info.shape[0]
+        for name, info in checkpoint.tensors.items()
+        if name.startswith(home) and _ROUTERS.fullmatch(name[len(home) :]) and info.shape
+    }
+    return count if count and rows == {count} else None
 
 
 def expert_count(checkpoint: Checkpoint, experts: Experts) -> int:

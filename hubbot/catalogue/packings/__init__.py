@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hubbot.catalogue.packings import compressed, fp8, gptq, mlx, modelopt, mxfp4
+from hubbot.catalogue.packings import autoround, compressed, fp8, gptq, mlx, modelopt, mxfp4, sidecars
 from hubbot.catalogue.packings.rule import Found, Method, Packing
 from hubbot.checkpoints import FLOAT_DTYPES, Checkpoint, TensorInfo
 from hubbot.errors import IncompleteCover, UnknownPacking
@@ -19,15 +19,19 @@ UNPACKED = "none"
 METHODS: Mapping[str, Method] = {
     "fp8": fp8.method,
     "fbgemm_fp8": fp8.method,
+    fp8.MXFP8: fp8.mxfp8,
     "mxfp4": mxfp4.method,
     "compressed-tensors": compressed.method,
     "modelopt": modelopt.method,
     "gptq": gptq.gptq,
     "awq": gptq.awq,
+    autoround.METHOD: autoround.method,
     mlx.METHOD: mlx.method,
 }
 # What those rules read, row by row.
-PACKINGS: tuple[Packing, ...] = (*fp8.ROWS, *mxfp4.ROWS, *compressed.ROWS, *modelopt.ROWS, *gptq.ROWS)
+PACKINGS: tuple[Packing, ...] = (
+    *fp8.ROWS, *mxfp4.ROWS, *compressed.ROWS, *modelopt.ROWS, *gptq.ROWS, *autoround.ROWS,
+)  # fmt: skip
 # Endings of tensors that only exist beside packed weights, and what they are a sign of.
 SIGNS: Mapping[str, str] = {
     ".weight_scale_inv": "fp8 block",
@@ -36,6 +40,7 @@ SIGNS: Mapping[str, str] = {
     ".qscale_weight": "fp8 per tensor",
     ".weight_packed": "compressed-tensors",
     ".weight_zero_point": "compressed-tensors",
+    ".weight_shape": "compressed-tensors",
     ".weight_global_scale": "compressed-tensors nvfp4",
     ".weight_scale": "compressed-tensors or ModelOpt",
     ".weight_scale_2": "ModelOpt nvfp4",
@@ -45,6 +50,8 @@ SIGNS: Mapping[str, str] = {
     ".scales": "mlx or awq or gptq",
     ".global_scale": "mlx nvfp4",
 }
+# Integers that no packing stores weights in: tables of token ids, buffers, masks.
+TABLES = frozenset({"I64", "BOOL"})
 _DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 
@@ -71,7 +78,7 @@ def unpacked(checkpoint: Checkpoint) -> Unpacked:
     found_signs = signs(checkpoint.tensors.values())
     if method is None and not found_signs:
         return Unpacked(checkpoint=checkpoint, packed={}, dropped={})
-    rules = METHODS.get(method or "")
+    rules = METHODS.get(sidecars.canonical(method or ""))
     if rules is None:
         raise _unknown(checkpoint, method, found_signs)
     found = rules(checkpoint, quantization(checkpoint.config))
@@ -127,7 +134,7 @@ def signs(tensors: Iterable[TensorInfo]) -> dict[str, str]:
         ending = next((e for e in SIGNS if tensor.name.endswith(e)), None)
         if ending:
             found[tensor.name] = f"{SIGNS[ending]} ({ending})"
-        elif tensor.dtype not in FLOAT_DTYPES:
+        elif tensor.dtype not in FLOAT_DTYPES | TABLES:
             found[tensor.name] = f"stored as {tensor.dtype}"
     return found
 

@@ -163,8 +163,17 @@ def _grid(shape: tuple[int, ...], scale: TensorInfo, codes: TensorInfo, scheme: 
     elif scheme.group > 0 and width % scheme.group == 0 and scale.shape == (*lead, height, width // scheme.group):
         found = (1, scheme.group)
     if found is None or scale.dtype not in FLOAT_SCALES:
-        raise misfit(codes, scale, told=f"the config says one scale per {scheme.strategy} {scheme.group or ''}")
+        shared = f"{scheme.strategy} {scheme.group}" if scheme.group else scheme.strategy
+        told = f"the config says {scheme.bits} bits and one scale per {shared}"
+        raise misfit(codes, scale, told=told + _proven(codes, scale, scheme))
     return found
+
+
+def _proven(codes: TensorInfo, scale: TensorInfo, scheme: Scheme) -> str:
+    """Return what the shapes prove of the bits, if they do: words for groups of inputs that have a scale each."""
+    inputs = scheme.group * scale.shape[-1] if scheme.group > 0 and scale.shape[:-1] == codes.shape[:-1] else 0
+    bits, rest = divmod(codes.shape[-1] * WORD, inputs) if inputs and codes.dtype == "I32" else (0, 1)
+    return "" if rest or bits == scheme.bits else f", the shapes prove {bits} bits in such groups"
 
 
 def _zero_rows(zeros: TensorInfo, scale: TensorInfo, shape: tuple[int, ...], per_word: int, rows: int) -> int:

@@ -15,8 +15,9 @@ from hubbot.checkpoints import Checkpoint, TensorInfo
 from hubbot.errors import IncompleteCover, UnknownPacking
 from hubbot.moves import Packed, Part
 
-KEY = "fp8"
+KEY, MXFP8 = "fp8", "mxfp8"
 CODES = "F8_E4M3"
+MX_BLOCK = (1, 32)
 E8M0 = frozenset({"F8_E8M0", "U8"})
 ROWS = (
     Packing(
@@ -33,6 +34,13 @@ ROWS = (
         example="model.layers.1.feed_forward.experts.gate_up_proj_scale",
         source="transformers 5.23 integrations/fbgemm_fp8.py",
     ),
+    Packing(
+        key=KEY,
+        method=MXFP8,
+        naming="e4m3 `weight` with `weight_scale_inv` as e8m0, or its bytes as U8, for 32 inputs",
+        example="model.layers.3.mlp.experts.0.gate_proj.weight_scale_inv",
+        source="transformers 5.24 quantizers/auto.py (mxfp8) and integrations/finegrained_fp8.py, Fp8Dequantize",
+    ),
 )
 
 
@@ -43,6 +51,11 @@ def method(checkpoint: Checkpoint, block: Mapping[str, Any]) -> Found:
     packed = [pair(tensor, tensors, size, KEY) for tensor in tensors.values() if tensor.dtype == CODES]
     packed += [_fp4(tensor, tensors) for tensor in tensors.values() if tensor.dtype == "I8"]
     return Found(packed=tuple(packed), dropped=activations(checkpoint))
+
+
+def mxfp8(checkpoint: Checkpoint, block: Mapping[str, Any]) -> Found:
+    """Return the fp8 tensors of a checkpoint whose scales stand for 32 inputs where nothing else is said."""
+    return method(checkpoint, {"weight_block_size": list(MX_BLOCK), **block})
 
 
 def pair(weight: TensorInfo, tensors: Mapping[str, TensorInfo], block: object, key: str) -> Packed:

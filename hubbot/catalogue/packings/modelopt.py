@@ -58,7 +58,7 @@ def method(checkpoint: Checkpoint, block: Mapping[str, Any]) -> Found:
         if tensor.dtype == "U8":
             packed.append(nvfp4.pair(tensor, tensors, tensor.name, nvfp4.MULTIPLIED))
         elif tensor.dtype == fp8.CODES:
-            block_size = (1, 32) if "MXFP8" in algorithms else "tensor"
+            block_size = fp8.MX_BLOCK if "MXFP8" in algorithms else "tensor"
             packed.append(fp8.pair(tensor, tensors, block_size, FP8))
     return Found(packed=tuple(packed), dropped=activations(checkpoint))
 

@@ -60,6 +60,8 @@ def _without_a_field(settings: SourceSettings, fields: Mapping[str, Any]) -> Ite
         said = settings.said(*names)
         if said is None or any(field in fields for field in names):
             continue
+        if said.value is False and not isinstance(plain, bool | None):
+            continue  # Tencent's configs say false where a number is left out
         computed = settings.by_class.get(name, plain)
         if not _is_same(name, computed, said.value, fields):
             yield name, computed, said.value, said.key

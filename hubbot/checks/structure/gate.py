@@ -12,7 +12,7 @@ from hubbot.checks.structure import finding
 from hubbot.checks.structure.configuration import REJECTIONS, check_configuration, effective_fields
 from hubbot.checks.structure.decisive_settings import check_decisive_settings
 from hubbot.checks.structure.dtypes import check_dtypes
-from hubbot.checks.structure.repo_files import check_code, check_files
+from hubbot.checks.structure.recorded_files import check_code, check_files
 from hubbot.checks.structure.side_files import check_side_files, check_token_ids
 from hubbot.checks.structure.stored_tensors import check_index, check_tensors
 from hubbot.checks.structure.user_load import check_user_load
@@ -34,7 +34,7 @@ def _findings(subject: Subject) -> Iterator[Finding]:
         yield from check_configuration(source, subject.config, subject.family, is_own=subject.is_own)
         yield from _check_decisive(subject)
         yield from check_token_ids(subject.source, decoder(source), decoder(subject.config))
-        yield from check_side_files(subject.source, subject.artifact)
+        yield from check_side_files(subject.checkpoint, subject.source, subject.artifact)
         yield from check_index(subject.folder, subject.stored)
         yield from check_tensors(subject.stored, subject.shapes, subject.config)
         yield from check_load(subject.folder)

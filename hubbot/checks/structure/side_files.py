@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Artifact, Finding
+from hubbot.checkpoints import Checkpoint
 from hubbot.checks.structure import finding
 from hubbot.checks.structure.rewritten_tokenizer import WRITTEN, check_rewritten_tokenizer, is_rewritten
-from hubbot.finishing import is_side_file
+from hubbot.finishing import is_side_file, stored_names
+from hubbot.licences import is_licence_file, licence_files
 
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 GENERATION = "generation_config.json"
 TOKENIZER = "tokenizer_config.json"
 
 
-def check_side_files(source: Path, artifact: Artifact) -> Iterator[Finding]:
+def check_side_files(checkpoint: Checkpoint, source: Path, artifact: Artifact) -> Iterator[Finding]:
     """Yield a finding on the copied files; not-run for an artifact that hubbot did not make."""
     if not artifact.files:
         yield finding(
@@ -27,7 +29,10 @@ def check_side_files(source: Path, artifact: Artifact) -> Iterator[Finding]:
         )  # fmt: skip
         return
     folder = Path(artifact.path)
-    names = {p.name for place in (source, folder) for p in place.iterdir() if p.is_file() and is_side_file(p.name)}
+    names = {name for place in (source, folder) for name in stored_names(place) if is_side_file(name)}
+    names |= {file.path for file in licence_files(checkpoint.repo.id, checkpoint.card, checkpoint.files)}
+    held = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    names |= {name for name in held if is_licence_file(name)}
     rewritten = WRITTEN if is_rewritten(source) else ()
     wrong = sorted(name for name in names - set(rewritten) if not _is_taken_over(source / name, folder / name))
     yield finding(

@@ -48,7 +48,7 @@ def _mapping(trace: TraceResult) -> Iterator[Finding]:
     folded = sum(fold(actual) != "" for actual in trace.actual.values())
     yield finding(
         "mapping", "all parameters", 0, 0, "pass",
-        f"{len(trace.actual)} parameters hold the source elements that the catalogue's rows promise"
+        f"{len(trace.actual)} parameters hold the source elements that the catalogue's rows name"
         + (f", {folded} of them with a constant added" if folded else ""),
     )  # fmt: skip
 

@@ -5,13 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hubbot.catalogue.packings import METHODS, PACKINGS, unpacked
 from hubbot.checkpoints import DTYPE_BITS, Checkpoint, FileInfo, Repo, TensorInfo
+from hubbot.checks.readers.source_tensors import SourceTensors
 from hubbot.errors import IncompleteCover, NeedsHuman, UnknownPacking
 from tests.checkpoints_on_disk import look
-from tests.packing_on_disk import FORMS, FUSED, compressed, read_packed, rewrite, write
+from tests.packing_on_disk import FORMS, FUSED, compressed, is_linear, read_packed, rewrite, write
 
 EXPERT = "model.layers.0.mlp.experts.3.up_proj"
 Shapes = Mapping[str, tuple[str, tuple[int, ...]]]
@@ -47,6 +49,7 @@ FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
 GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 32, "checkpoint_format": "gptq"}
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemm", "zero_point": True}
 INT4 = {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": 32}
+AUTO = {"quant_method": "auto-round", "bits": 4, "group_size": 32, "sym": False, "data_type": "int"}
 PACKED = weights("x", weight_packed=("I32", (16, 8)), weight_scale=("BF16", (16, 2)))
 QWEIGHT = weights("x", qweight=("I32", (8, 16)), qzeros=("I32", (2, 2)), scales=("F16", (2, 16)))
 
@@ -179,8 +182,8 @@ MISFITS: Mapping[str, tuple[Mapping[str, Any], Shapes]] = {
             "x", weight=("U8", (16, 32)), weight_scale=("F8_E4M3", (16, 2)), weight_scale_2=("F32", ())
         ),
     ),
-    "gptq in other groups": (GPTQ | {"group_size": 16}, QWEIGHT),
-    "gptq of other bits": (GPTQ | {"bits": 8}, QWEIGHT),
+    "gptq with scales for other groups than zero points": (GPTQ, {**QWEIGHT, "x.scales": ("F16", (4, 16))}),
+    "gptq that is ordered, without its order": (GPTQ | {"desc_act": True}, QWEIGHT),
     "gptq without scales": (GPTQ, {key: value for key, value in QWEIGHT.items() if "scales" not in key}),
     "gptq with an order of other length": (GPTQ, {**QWEIGHT, "x.g_idx": ("I32", (65,))}),
     "awq in gptq's shape": (AWQ, QWEIGHT),
@@ -232,6 +235,29 @@ UNREAD: Mapping[str, tuple[Mapping[str, Any] | None, Shapes, str]] = {
         {"quant_method": "modelopt", "quant_algo": "NVFP4"},
         weights("x", pre_quant_scale=("F32", (64,))), "before the weights",
     ),
+    "gptq in other groups": (
+        GPTQ | {"group_size": 16}, QWEIGHT, "'x.qweight'.*prove 4 bits in 2 groups of 64.*4 bits in .* 16",
+    ),
+    "gptq of other bits": (
+        GPTQ | {"bits": 8}, QWEIGHT, "'x.qweight'.*prove 4 bits in 2 groups of 64.*declares 8 bits in .* 32",
+    ),
+    "gptq of eight bits that no rule speaks of": (
+        GPTQ | {"dynamic": {"-:.*x.*": {"bits": 8}, "+:.*": {"group_size": 64}}},
+        weights("x", qweight=("I32", (16, 16)), qzeros=("I32", (2, 4)), scales=("F16", (2, 16))),
+        "prove 8 bits in 2 groups of 64 inputs; the config declares 4 bits in .* 32 or 4 bits in .* 64",
+    ),
+    "gptq whose groups may be two sizes": (
+        GPTQ | {"dynamic": {".*y.*": {"group_size": 40}}}, QWEIGHT, "fits groups of 32 and 40, and no g_idx",
+    ),
+    "gptq with a rule of three bits": (GPTQ | {"dynamic": {"+:.*up.*": {"bits": 3}}}, QWEIGHT, "3 bits"),
+    "auto-round without a packing format": (AUTO, QWEIGHT, "packing_format 'None' is not read"),
+    "auto-round for another engine": (
+        AUTO | {"packing_format": "auto_round:llm_compressor"}, QWEIGHT, "llm_compressor",
+    ),
+    "auto-round with floats": (
+        AUTO | {"packing_format": "auto_round:auto_gptq", "data_type": "mx_fp"}, QWEIGHT, "data_type 'mx_fp'",
+    ),
+    "awq of eight bits": (AWQ | {"bits": 8}, QWEIGHT, "8 bits is not read"),
     "gptq of three bits": (GPTQ | {"bits": 3}, QWEIGHT, "3 bits"),
     "gptq of another format": (GPTQ | {"checkpoint_format": "marlin"}, QWEIGHT, "marlin"),
     "gptq in groups of nothing": (GPTQ | {"group_size": 0}, QWEIGHT, "group_size"),
@@ -289,6 +315,125 @@ def test_fused_experts_keep_their_names(name: str, tmp_path: Path) -> None:
     made = write("qwen3_moe/v5", FUSED[name], tmp_path)
     found = unpacked(look(made.packed).checkpoint)
     assert found.packed["model.layers.0.mlp.experts.gate_up_proj"].shape == (8, 256, 64)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "form"),
+    [
+        ("compressed_tensors", "pack-quantized int4"),
+        ("auto_round", "auto-round"),
+        ("intel/auto-round", "auto-round"),
+        ("modelopt_fp4", "modelopt nvfp4"),
+        ("FP8", "fp8 blocks"),
+    ],
+)
+def test_a_method_is_known_by_any_of_its_spellings(spelling: str, form: str, tmp_path: Path) -> None:
+    made = write("qwen3_moe/orig", FORMS[form], tmp_path)
+    expected = look(made.packed).layout.packing
+    rewrite(made.packed, read_packed(made.packed), quant_method=spelling)
+    assert look(made.packed).layout.packing == expected
+
+
+SIDECAR_FORMS = {
+    "quantize_config.json": "gptq in order",
+    "quant_config.json": "awq",
+    "quantization_config.json": "auto-round",
+    "hf_quant_config.json": "modelopt nvfp4",
+}
+
+
+def move_block(folder: Path, name: str, *without: str, **changes: Any) -> None:
+    """Take the quantization out of config.json into a file of its own; with `changes` the config keeps it too."""
+    config = json.loads((folder / "config.json").read_text())
+    block = config["quantization_config"]
+    if not changes:
+        del config["quantization_config"]
+        (folder / "config.json").write_text(json.dumps(config))
+    told = {key: value for key, value in (block | changes).items() if key not in without}
+    (folder / name).write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize(("name", "form"), SIDECAR_FORMS.items())
+def test_settings_in_a_file_of_their_own_are_read(name: str, form: str, tmp_path: Path) -> None:
+    made = write("qwen3_moe/orig", FORMS[form], tmp_path)
+    expected = look(made.packed)
+    without = () if name == "quantization_config.json" else ("quant_method",)
+    move_block(made.packed, name, *without)
+    found = look(made.packed)
+    assert found.layout.packing == expected.layout.packing
+    assert unpacked(found.checkpoint).packed == unpacked(expected.checkpoint).packed
+
+
+def test_awqs_own_words_for_bits_and_groups_are_read(tmp_path: Path) -> None:
+    made = write("qwen3_moe/orig", FORMS["awq"], tmp_path)
+    move_block(made.packed, "quant_config.json")
+    told = {"zero_point": True, "q_group_size": 32, "w_bit": 4, "version": "GEMM"}
+    (made.packed / "quant_config.json").write_text(json.dumps(told))
+    assert look(made.packed).layout.packing == "awq"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "told"),
+    [
+        ("quantize_config.json", {"bits": 8}, "config.json says bits '4', quantize_config.json says '8'"),
+        ("quantize_config.json", {"group_size": 128}, "says group_size '32', quantize_config.json says '128'"),
+        ("quantize_config.json", {"checkpoint_format": "gptq_v2"}, "checkpoint_format 'gptq'"),
+        ("quant_config.json", {"quant_method": "awq"}, "quant_method 'gptq', quant_config.json says 'awq'"),
+    ],
+)
+def test_a_file_that_contradicts_the_config_is_refused_naming_both(
+    name: str, changes: Mapping[str, Any], told: str, tmp_path: Path
+) -> None:
+    made = write("qwen3_moe/orig", FORMS["gptq"], tmp_path)
+    move_block(made.packed, name, desc_act=False)
+    assert look(made.packed).layout.packing == "gptq"
+    (made.packed / name).unlink()
+    move_block(made.packed, name, **changes)
+    with pytest.raises(UnknownPacking, match=told):
+        look(made.packed)
+
+
+def test_a_sidecar_beside_weights_that_are_not_packed_is_passed_over(tmp_path: Path) -> None:
+    made = write("qwen3_moe/orig", FORMS["gptq"], tmp_path)
+    (made.plain / "quantize_config.json").write_text(json.dumps(GPTQ))
+    assert look(made.plain).layout.packing == "none"
+
+
+@pytest.mark.parametrize("dtype", ["I64", "BOOL"])
+def test_a_table_of_integers_is_no_packing(dtype: str) -> None:
+    table = {"model.layers.0.mlp.gate.tid2eid": (dtype, (16, 2))}
+    plain = {**weights("x", weight=("BF16", (4, 4))), **table}
+    assert unpacked(checkpoint(None, plain)).name == "none"
+    packed = {**weights("x", weight=("F8_E4M3", (8, 8)), scale=("F32", ())), **table}
+    assert set(unpacked(checkpoint(FP8, packed)).checkpoint.tensors) == {"x.weight", *table}
+
+
+def test_other_bits_than_a_group_declares_are_named() -> None:
+    eight = compressed("pack-quantized", INT4 | {"num_bits": 8})
+    with pytest.raises(IncompleteCover, match=r"says 8 bits and one scale per group 32, the shapes prove 4 bits"):
+        unpacked(checkpoint(eight, PACKED))
+
+
+@pytest.mark.parametrize(
+    "name", ["gptq with 8 bits for down", "auto-round", "pack-quantized int4 in order", "awq"]
+)
+def test_a_quantized_output_layer_and_router_are_read_like_any_weight(name: str, tmp_path: Path) -> None:
+    def takes(key: str, value: Any) -> bool:
+        return is_linear(key, value) or key in {"lm_head.weight", "model.layers.0.mlp.gate.weight"}
+
+    made = write("qwen3_moe/orig", FORMS[name], tmp_path, takes)
+    source = look(made.packed)
+    found = unpacked(source.checkpoint)
+    assert {"lm_head.weight", "model.layers.0.mlp.gate.weight"} <= set(found.packed)
+    tensors = SourceTensors(made.packed, source.checkpoint)
+    for key in ("lm_head.weight", "model.layers.0.mlp.gate.weight"):
+        assert np.array_equal(tensors.floats(key, 0, len(made.values[key])), made.values[key])
+
+
+def test_a_shape_without_its_codes_is_still_refused() -> None:
+    orphan = {**PACKED, "y.weight_shape": ("I64", (2,))}
+    with pytest.raises(IncompleteCover, match=r"y\.weight_shape"):
+        unpacked(checkpoint(compressed("pack-quantized", INT4), orphan))
 
 
 def test_a_block_in_a_file_of_modelopt_is_read_where_the_config_has_none(tmp_path: Path) -> None:

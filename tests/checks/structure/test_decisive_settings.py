@@ -97,6 +97,11 @@ def test_a_key_that_is_left_out_is_what_transformers_takes_for_it(key: str) -> N
     assert refused(config, resolved(config)) == set()
 
 
+def test_false_in_place_of_a_number_says_nothing() -> None:
+    config = case("hunyuan/orig").config | {"routed_scaling_factor": False, "n_group": False}
+    assert refused(config, resolved(config)) == set()
+
+
 def test_a_window_that_cannot_act_is_no_window() -> None:
     config = case("mixtral/hub").config
     assert refused(config | {"sliding_window": 512}, resolved(config)) == set()

@@ -10,7 +10,8 @@ import pytest
 from hubbot.artifacts import Finding
 from hubbot.checks.structure.rewritten_tokenizer import check_rewritten_tokenizer, is_rewritten
 from hubbot.finishing import rewritten_tokenizer
-from tests.catalogue.test_tiktokens import AROUND, CODE, TOKENS, vocabulary
+from tests.catalogue.test_tiktokens import AROUND, CODE, TOKENS
+from tests.catalogue.tiktoken_vocabularies import vocabulary
 
 Change = Callable[[dict[str, Any]], object]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from hubbot.artifacts import Artifact
-from hubbot.checkpoints import FileInfo, Repo
+from hubbot.checkpoints import Checkpoint, FileInfo, Repo
 from hubbot.checks.structure.side_files import check_side_files, check_token_ids
+from hubbot.folders import Folder
 
 MADE = (FileInfo(path="config.json", size=2, sha256="0" * 64),)
 
@@ -18,7 +19,11 @@ def statuses(source: Path, folder: Path, files: tuple[FileInfo, ...] = MADE) -> 
         source=Repo(id="a/b", revision="0" * 40), variant="4bit", path=str(folder), files=files, nbytes=0,
         bits_per_weight=4.0,
     )  # fmt: skip
-    return {finding.status for finding in check_side_files(source, artifact)}
+    checkpoint = Checkpoint(
+        repo=artifact.source, config={}, card={}, files=Folder(source).files, tensors={}, gated=False,
+        private=False, requests=0, bytes_read=0,
+    )  # fmt: skip
+    return {finding.status for finding in check_side_files(checkpoint, source, artifact)}
 
 
 @pytest.fixture

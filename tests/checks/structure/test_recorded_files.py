@@ -4,7 +4,7 @@ import pytest
 
 from hubbot.artifacts import Artifact, Finding
 from hubbot.checkpoints import FileInfo, Repo
-from hubbot.checks.structure.repo_files import check_files
+from hubbot.checks.structure.recorded_files import check_files
 
 
 def artifact(**files: str) -> Artifact:

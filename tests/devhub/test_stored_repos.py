@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hubbot.devhub.repos_on_disk import Repos
 from hubbot.devhub.stored_objects import Address, Repo, new_commit
+from hubbot.devhub.stored_repos import Repos
 
 A, B, C = (Address("models", "ns", name) for name in "abc")
 
