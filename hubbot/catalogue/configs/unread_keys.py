@@ -18,6 +18,7 @@ from hubbot.catalogue.configs.statements import STATEMENTS
 Sources = Callable[[], SourceReaders | None]
 # Longer values are cut in a sentence.
 SHOWN = 300
+LONGEST_KEY = 80
 # For a statement, null is the same as one of these.
 _NOTHING = (None, False, 0, 1, 1.0, "none")
 
@@ -41,7 +42,7 @@ def judge(judged: Judged, sources: Sources, *, runtime: str, model_type: str) ->
         if group_of(key) is not None:
             continue
         row = meaning_of(key)
-        said = f"the config says {key} = {_shown(value)}, which {runtime} does not read"
+        said = f"the config says {_named(key)} = {_shown(value)}, which {runtime} does not read"
         if row is not None:
             if not _is_neutral(row, key, value, judged, sources):
                 problems.append(said)
@@ -49,9 +50,9 @@ def judge(judged: Judged, sources: Sources, *, runtime: str, model_type: str) ->
             if _null_acts(key, sources()):
                 problems.append(said)
         elif (read := sources()) is None:
-            problems.append(f"{said}; {_teach(key, model_type)}")
+            problems.append(f"{said}; {_teach(_named(key), model_type)}")
         elif key.partition(".")[0] not in read.names:
-            passed_over[key] = value
+            passed_over[_named(key)] = value
         elif not _is_default(key, value, read):
             problems.append(f"{said}, and transformers {read.version}'s {model_type} class does")
     return Verdict(problems=tuple(problems), passed_over=passed_over)
@@ -120,6 +121,11 @@ def _unread_rope(parameters: Mapping[str, Any], judged: Judged) -> Iterator[tupl
         neutral = neutral or (key == "partial_rotary_factor" and value == 1.0) or isinstance(value, Mapping)
         if not neutral and name not in judged.consumed and not (scaled and "rope_parameters" in judged.consumed):
             yield name, value
+
+
+def _named(key: str) -> str:
+    """Return a key of somebody else's file as a sentence may hold it."""
+    return key if key.isprintable() and len(key) <= LONGEST_KEY else repr(key)[:LONGEST_KEY]
 
 
 def _shown(value: Any) -> str:
