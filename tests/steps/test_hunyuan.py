@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from hubbot.errors import ConfigUnresolved, HubbotError, IncompleteCover, NeedsHuman
-from tests.catalogue.test_tiktokens import CODE, TOKENS, by_hand
-from tests.catalogue.tiktoken_vocabularies import vocabulary
+from tests.catalogue.tokenizers.test_hunyuan_tokenizer import CODE, TOKENS, by_hand
+from tests.catalogue.tokenizers.tiktoken_vocabularies import vocabulary
 from tests.checkpoints_on_disk import (
     Stored,
     answer,

@@ -9,7 +9,7 @@ from hubbot.catalogue.tokenizers import hunyuan_tokenizer, kimi_tokenizer
 from hubbot.checks.readers import text_pieces
 from hubbot.checks.readers.text_pieces import Cut
 from hubbot.checks.structure.rewritten_tokenizer import TEXT
-from tests.catalogue.kimi_files import SENTENCES, texts
+from tests.catalogue.tokenizers.kimi_files import SENTENCES, texts
 
 CUTS = [(text_pieces.hunyuan, text_pieces.HUNYUAN), (text_pieces.kimi, text_pieces.KIMI)]
 BOTH = pytest.mark.parametrize(("cut", "pattern"), CUTS, ids=["hunyuan", "kimi"])

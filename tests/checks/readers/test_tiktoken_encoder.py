@@ -6,8 +6,8 @@ import pytest
 from hubbot.checks.readers.tiktoken_encoder import read_hunyuan
 from hubbot.checks.structure.rewritten_tokenizer import TEXT
 from hubbot.errors import CorruptConfig
-from tests.catalogue.test_tiktokens import AROUND, CODE, CONFIG, SPECIAL, TOKENS, by_hand
-from tests.catalogue.tiktoken_vocabularies import vocabulary
+from tests.catalogue.tokenizers.test_hunyuan_tokenizer import AROUND, CODE, CONFIG, SPECIAL, TOKENS, by_hand
+from tests.catalogue.tokenizers.tiktoken_vocabularies import vocabulary
 
 LETTERS = list(TEXT + "éßЖ日 \u0301\u00a0\u3000'\u2019\r\n\t0\uff19½  \n\n'''sStTrREveLLmd")
 

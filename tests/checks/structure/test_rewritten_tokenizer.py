@@ -10,9 +10,9 @@ import pytest
 from hubbot.artifacts import Finding
 from hubbot.checks.structure.rewritten_tokenizer import check_rewritten_tokenizer, is_rewritten
 from hubbot.finishing import rewritten_tokenizer
-from tests.catalogue import kimi_files
-from tests.catalogue.test_tiktokens import AROUND, CODE, TOKENS
-from tests.catalogue.tiktoken_vocabularies import vocabulary
+from tests.catalogue.tokenizers import kimi_files
+from tests.catalogue.tokenizers.test_hunyuan_tokenizer import AROUND, CODE, TOKENS
+from tests.catalogue.tokenizers.tiktoken_vocabularies import vocabulary
 
 Change = Callable[[dict[str, Any]], object]
 
