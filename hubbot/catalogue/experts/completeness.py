@@ -105,6 +105,7 @@ def expert_count(checkpoint: Checkpoint, experts: Experts) -> int:
             raise IncompleteCover(
                 f"layer {tensor.layer} has an expert {tensor.expert}, the config says {key} = {count}",
                 where=tensor.name,
+                hint="the config's count is wrong, or pruning kept the old numbers: renumber experts from 0",
             )
     return count
 
