@@ -10,24 +10,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubbot.catalogue import runtimes
-from hubbot.catalogue.configs import ropes
+from hubbot.catalogue.configs import ropes, unread_keys
+from hubbot.catalogue.configs.conditions import is_wide
 from hubbot.catalogue.configs.derivations import DERIVED, plain_head_dim
 from hubbot.catalogue.configs.divisions import division_problems
+from hubbot.catalogue.configs.meanings import Judged
 from hubbot.catalogue.configs.nesting import NESTED, TEXT, decoder, found_under, look_up, uniform
-from hubbot.catalogue.configs.no_effect import IDLE_WHEN, is_wide
+from hubbot.catalogue.configs.omitted_keys import default_in_the_source, why_missing
 from hubbot.catalogue.configs.ranges import value_problem
+from hubbot.catalogue.configs.source_readers import SourceReaders, readers
 from hubbot.catalogue.configs.spellings import (
     EXPERTS,
     HIDDEN,
-    INERT,
-    INERT_PATTERN,
     KEPT,
     LAYERS,
-    NEUTRAL,
     NULLABLE,
     SYNONYMS,
     TOP_K,
 )
+from hubbot.catalogue.configs.statements import PLAIN
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.runtimes import ArgField
 from hubbot.plans import Origin
@@ -37,13 +38,15 @@ from hubbot.plans import Origin
 class Resolution:
     """The runtime's fields with their origins, the config to write, and what stands in the way.
 
-    `problems` are sentences naming key and value; `notes` are flags without effect that are worth recording.
+    `problems` are sentences naming key and value; `notes` are flags without effect that are worth recording;
+    `read` are the keys of the config that the class is given.
     """
 
     origins: tuple[Origin, ...]
     config: Mapping[str, Any]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    read: frozenset[str] = frozenset()
 
 
 def expert_count(config: Mapping[str, Any]) -> tuple[str, int] | None:
@@ -106,14 +109,40 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
     problems += list(_beyond_limits(origins, family))
     problems += list(_alone(origins, family))
     problems += list(_rope_problems(origins, source, family, consumed))
-    unread = [f"{key} = {value!r}" for key, value in _acting(source, consumed, family)]
-    problems += [f"the config says {text}, which mlx-lm's {family.runtime} class does not read" for text in unread]
+    verdict = _unread(source, family, origins, consumed)
+    problems += verdict.problems
     return Resolution(
         origins=tuple(origins),
-        config=_written(source, family, origins, fields if inner else ()),
+        config=_written(source, family, origins, inner or fields, fields if inner else ()),
         problems=tuple(problems),
-        notes=(*_without_effect(source), *_drifting(source, family)),
+        notes=(*_without_effect(source, verdict), *_drifting(source, family)),
+        read=frozenset(consumed),
     )
+
+
+def _unread(
+    source: Mapping[str, Any], family: Family, origins: list[Origin], consumed: set[str]
+) -> unread_keys.Verdict:
+    judged = Judged(
+        config=source,
+        consumed=frozenset(consumed),
+        fields={origin.field: origin.value for origin in origins},
+        always={**PLAIN, **family.always},
+    )
+    return unread_keys.judge(
+        judged, _sources(source, family), runtime=_class(family), model_type=family.model_type
+    )
+
+
+def _sources(config: Mapping[str, Any], family: Family) -> SourceReaders | None:
+    """Return what transformers' class reads: of a wrapper, that of the text decoder inside too."""
+    inner = look_up(config, "text_config.model_type")
+    types = (inner,) if isinstance(inner, str) else ()
+    return readers(family.transformers_type or family.model_type, *types)
+
+
+def _class(family: Family) -> str:
+    return f"hubbot's {family.model_file}" if family.model_file else f"mlx-lm's {family.runtime} class"
 
 
 def _origin(
@@ -135,8 +164,8 @@ def _origin(
         return Origin(field=name, value=value, origin="config" if key == name else f"config: {key}"), keys
     default = _default(name, config, family)
     if default is None and (field.is_read or field.required):
-        problems.append(f"{name} is not in the config and transformers gives it no default")
-    return default, set()
+        problems.append(why_missing(name, _sources(config, family), family.model_type, family.default_source))
+    return default, {name} if name in config else set()
 
 
 def _default(name: str, config: Mapping[str, Any], family: Family) -> Origin | None:
@@ -148,7 +177,7 @@ def _default(name: str, config: Mapping[str, Any], family: Family) -> Origin | N
     if name in family.defaults:
         source = f"default of {family.default_source}'s {family.model_type} config"
         return Origin(field=name, value=family.defaults[name], origin=source)
-    return None
+    return default_in_the_source(name, _sources(config, family), family.model_type)
 
 
 _DERIVED_WIDTH = "hidden_size / num_attention_heads (transformers 5.23)"
@@ -239,44 +268,13 @@ def _rope_problems(
         yield from ropes.problems("rope_scaling", given, reads, family.rope_kinds)
 
 
-def _acting(config: Mapping[str, Any], consumed: set[str], family: Family) -> Iterator[tuple[str, Any]]:
-    """Yield the keys that can change the function and that the runtime does not read."""
-    for key, value in config.items():
-        if value is None or key in consumed or key in INERT or key in family.inert:
-            continue
-        if INERT_PATTERN.fullmatch(key):
-            continue
-        neutral = family.neutral.get(key, NEUTRAL.get(key))
-        if neutral is not None and any(_is(value, one) for one in neutral):
-            continue
-        if neutral is None and (value is False or (value in ("", [], {}) and not isinstance(value, bool))):
-            continue  # a switch that is off, of a feature that neither side knows
-        if key == "rope_parameters" and isinstance(value, Mapping):
-            yield from _unread_rope(value, consumed)
-        elif key not in IDLE_WHEN or not IDLE_WHEN[key](value, config, consumed):
-            yield key, value
-
-
-def _is(value: Any, other: Any) -> bool:
-    """Say whether two values are the same; true is not 1, nor false 0."""
-    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
-
-
-def _unread_rope(parameters: Mapping[str, Any], consumed: set[str]) -> Iterator[tuple[str, Any]]:
-    scaled = ropes.kind_of(parameters) != "default"
-    for key, value in parameters.items():
-        name = f"rope_parameters.{key}"
-        neutral = key in {"rope_type", "type"} and not scaled
-        neutral = neutral or key in {"mrope_section", "mrope_interleaved"}  # all positions of a text are one
-        neutral = neutral or (key == "partial_rotary_factor" and value == 1.0) or isinstance(value, Mapping)
-        if not neutral and name not in consumed and not (scaled and "rope_parameters" in consumed):
-            yield name, value
-
-
-def _without_effect(config: Mapping[str, Any]) -> Iterator[str]:
+def _without_effect(config: Mapping[str, Any], verdict: unread_keys.Verdict) -> Iterator[str]:
     window, limit = config.get("sliding_window"), config.get("max_position_embeddings")
-    if window is not None and is_wide(window, config, set()):
+    if window is not None and is_wide(window, config):
         yield f"sliding_window = {window!r} cannot act within {limit} positions and is left out"
+    if verdict.passed_over:
+        told = ", ".join(f"{key} = {repr(value)[:60]}" for key, value in verdict.passed_over.items())
+        yield f"without effect, as neither mlx-lm's nor transformers' class reads it: {told}"
 
 
 def _rope(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
@@ -295,11 +293,16 @@ def _drifting(config: Mapping[str, Any], family: Family) -> Iterator[str]:
 
 
 def _written(
-    config: Mapping[str, Any], family: Family, origins: list[Origin], outer: tuple[ArgField, ...]
+    config: Mapping[str, Any],
+    family: Family,
+    origins: list[Origin],
+    inner: tuple[ArgField, ...],
+    outer: tuple[ArgField, ...],
 ) -> dict[str, Any]:
-    """Return the config.json to write; `outer` are the class's own fields where the origins belong inside."""
+    """Return the config.json to write: fields `inner`, in a text_config where the class has `outer` ones too."""
     written = {key: config[key] for key in KEPT if config.get(key) is not None}
-    values = {origin.field: origin.value for origin in origins}
+    needless = _needless_nulls(origins, inner)
+    values = {origin.field: origin.value for origin in origins if origin.field not in needless}
     if outer:
         # What the outer class repeats of the inner config has the inner value.
         written |= {field.name: values[field.name] for field in outer if field.name in values}
@@ -311,6 +314,12 @@ def _written(
     if family.model_file:
         written["model_file"] = family.model_file
     return dict(sorted(written.items()))
+
+
+def _needless_nulls(origins: list[Origin], fields: tuple[ArgField, ...]) -> set[str]:
+    """Return the fields that are null where the class takes null anyway: other loaders trip over a written one."""
+    needless = {field.name for field in fields if field.is_null_anyway}
+    return {origin.field for origin in origins if origin.value is None} & needless
 
 
 def _first_int(config: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, int] | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import mlx_lm
 import numpy as np
 import numpy.typing as npt
 from mlx.utils import tree_flatten
@@ -181,6 +182,43 @@ def load_to_speak(folder: Path) -> Loaded:
     mx.eval(model.parameters())
     tokenizer = load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
     return Loaded(model=model, tokenizer=tokenizer, config=config, upcast=upcast)
+
+
+def load_as_a_user(folder: Path) -> None:
+    """Load model (lazily) and tokenizer as `mlx_lm.load(folder)` does, or raise StructureMismatch saying why not.
+
+    Of a folder with hubbot's own model file the installed copy of that file is run, never the folder's.
+    """
+    try:
+        # Unless told not to, transformers asks on the terminal whether it may run a repo's code.
+        alone = {"trust_remote_code": False}
+        if own_file(folder) is None:
+            mlx_lm.load(str(folder), tokenizer_config=alone, lazy=True)
+        else:
+            _, config = _stock_load(folder)
+            load_tokenizer(folder, alone, eos_token_ids=config.get("eos_token_id"))
+    except Exception as error:  # a repo's files can break loaders in any way
+        raise StructureMismatch(f"mlx_lm.load refuses it: {_told(error)}", where=str(folder)) from error
+
+
+def load_transformers_config(folder: Path) -> str | None:
+    """Return the class that transformers' AutoConfig makes of the config in `folder`, None where it knows none.
+
+    Raises StructureMismatch where it does not take the config.
+    """
+    from transformers import CONFIG_MAPPING, AutoConfig  # noqa: PLC0415 - takes seconds where nothing else needs it
+
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if config.get("model_type") not in CONFIG_MAPPING:
+            return None
+        return type(AutoConfig.from_pretrained(folder, trust_remote_code=False)).__name__
+    except Exception as error:  # strict validators raise what they like
+        raise StructureMismatch(f"AutoConfig refuses it: {_told(error)}", where=str(folder)) from error
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def parameters(model: Any) -> Iterator[tuple[str, Any]]:

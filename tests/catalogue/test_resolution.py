@@ -117,7 +117,6 @@ def test_the_written_config_is_made_of_allowed_keys_only(family: Family) -> None
         ("mixtral/hub", {"hidden_act": "gelu"}, "hidden_act = 'gelu'"),
         ("qwen3_moe/hub", {"attention_bias": True}, "attention_bias = True"),
         ("qwen3_moe/hub", {"shared_expert_intermediate_size": 64}, "shared_expert_intermediate_size = 64"),
-        ("qwen3_moe/hub", {"quantum_flux": 3}, "quantum_flux = 3"),
         ("qwen3_moe/hub", {"model_file": "model.py"}, "model_file = 'model.py'"),
         ("qwen3_moe/hub", {"layer_types": ["full_attention", "sliding_attention"]}, "layer_types"),
         ("qwen3_moe/hub", {"clip_qkv": 8.0}, "clip_qkv = 8.0"),

@@ -18,6 +18,7 @@ from hubbot.lifecycle import Job, Stage, State
 from hubbot.pickles import door
 from tests.hub.embedded import LFS_WARNING, ORG, STRANGER, Site
 from tests.story.bots import Stages, bot, on_the_hub, run_job, run_revision, settings
+from tests.test_weight_files import POINTER
 
 pytestmark = [pytest.mark.filterwarnings(LFS_WARNING), pytest.mark.usefixtures("stages")]
 WEIGHTS = "model.safetensors"
@@ -277,6 +278,17 @@ def test_a_licence_list_allows_what_it_allows_in_whole(
     else:
         assert (job.state, job.stage) == (State.SKIPPED, Stage.INSPECT)
         assert_one_clear_line(job, told)
+
+
+def test_a_tokenizer_that_is_a_pointer_is_named_before_any_work(
+    site: Site, fox: Path, tmp_path: Path, stages: Stages
+) -> None:
+    (fox / "tokenizer.json").write_bytes(POINTER)
+    site.embedded.seed("fables/Fox", fox)
+    with bot(site.client(), settings(tmp_path / "data")) as opened:
+        job = run_job(opened, "fables/Fox")
+    assert (job.state, job.stage, stages.ran) == (State.FAILED, Stage.INSPECT, [])
+    assert_one_clear_line(job, "tokenizer.json is a Git LFS pointer")
 
 
 def test_a_disk_that_is_full_before_the_download_waits(

@@ -20,6 +20,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=True,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED},
+        always={"selection": "biased", "renormalised": True},
         defaults={
             **COMMON,
             "tie_word_embeddings": True,
@@ -39,9 +40,6 @@ FAMILIES: tuple[Family, ...] = (
         },
         derived_head_dim=True,
         renames=((r"\.mlp\.(?:gate\.)?moe_statics\.e_score_correction_bias$", ".mlp.expert_bias"),),
-        neutral={"moe_use_aux_free": (True,), "moe_gate": ("topk",), "moe_gate_act": ("softmax",)},
-        # Of training; and of a multi-token-prediction head, whose tensors are left out by name.
-        inert=("moe_capacity", "moe_aux_loss_lambda", "num_nextn_predict_layers"),
         module_names=(("mlp.moe_statics", "mlp.gate.moe_statics"),),
     ),
 )

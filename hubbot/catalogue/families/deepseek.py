@@ -24,6 +24,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"attention": "latent", "renormalised": False, "rope": "neighbours"},
         defaults={
             **COMMON,
             **GREEDY_LATENT,
@@ -36,7 +37,6 @@ FAMILIES: tuple[Family, ...] = (
             "qk_rope_head_dim": 64,
             "v_head_dim": 128,
         },
-        neutral={"norm_topk_prob": (False,), "scoring_func": ("softmax",)},
         # The class reads a scaling in every case: by factor 1 it is none.
         rope_kinds=("yarn",),
         unscaled_rope={"type": "yarn", "factor": 1.0, "mscale": 0.0, "mscale_all_dim": 0.0},
@@ -48,6 +48,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"attention": "latent", "scores": "sigmoid", "selection": "biased", "rope": "neighbours"},
         defaults={
             **COMMON,
             **LATENT,
@@ -66,8 +67,6 @@ FAMILIES: tuple[Family, ...] = (
             "v_head_dim": 128,
         },
         reshapes=(LATENT_HEADS, GROUPED_BIAS),
-        # Pairs of neighbours are rotated, which the class does whatever the key says.
-        neutral={"rope_interleave": (True,), "scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
     ),
     Family(
         model_type="deepseek_v32",
@@ -76,6 +75,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"attention": "latent", "scores": "sigmoid", "selection": "biased", "rope": "neighbours"},
         defaults={
             **COMMON,
             **LATENT,
@@ -98,9 +98,6 @@ FAMILIES: tuple[Family, ...] = (
             "v_head_dim": 128,
         },
         reshapes=(LATENT_HEADS, GROUPED_BIAS),
-        # Pairs of neighbours are rotated, which the class does whatever the key says.
-        neutral={"rope_interleave": (True,), "scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
-        inert=("layer_types",),  # every layer has the heads of indexed attention
     ),
 )
 RECOGNISED: tuple[Recognised, ...] = (

@@ -16,6 +16,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"scores": "sigmoid", "selection": "biased"},
         defaults={
             **COMMON,
             **GROUPED,
@@ -32,8 +33,6 @@ FAMILIES: tuple[Family, ...] = (
         },
         derived_head_dim=True,
         reshapes=(GROUPED_BIAS,),
-        # Fine-tunes saved by transformers say so without holding a head; a head's tensors would fail the cover.
-        neutral={"num_nextn_predict_layers": (1,)},
     ),
     Family(
         model_type="glm4_moe_lite",
@@ -42,6 +41,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"attention": "latent", "scores": "sigmoid", "selection": "biased", "rope": "neighbours"},
         defaults={
             **COMMON,
             **LATENT,
@@ -60,8 +60,6 @@ FAMILIES: tuple[Family, ...] = (
             "v_head_dim": 256,
         },
         reshapes=(LATENT_HEADS, GROUPED_BIAS, *LATENT_NORMS),
-        # Pairs of neighbours are rotated, which the class does whatever the key says.
-        neutral={"rope_interleave": (True,), "scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
     ),
     Family(
         model_type="glm_moe_dsa",
@@ -70,6 +68,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"attention": "latent", "scores": "sigmoid", "selection": "biased", "rope": "neighbours"},
         defaults={
             **COMMON,
             **LATENT,
@@ -90,9 +89,6 @@ FAMILIES: tuple[Family, ...] = (
             "v_head_dim": 256,
         },
         reshapes=(LATENT_HEADS, GROUPED_BIAS),
-        # Pairs of neighbours are rotated, which the class does whatever the key says.
-        neutral={"rope_interleave": (True,), "scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
-        inert=("layer_types",),  # every layer has the heads of indexed attention
         keeps_rope_parameters=True,
     ),
 )

@@ -47,6 +47,14 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=True,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={
+            "attention": "latent",
+            "attention_gate": "per_head",
+            "scores": "sigmoid",
+            "selection": "biased",
+            "renormalised": True,
+            "qk_norm": "weightless",
+        },
         defaults={
             **COMMON,
             "q_lora_rank": None,
@@ -78,9 +86,7 @@ FAMILIES: tuple[Family, ...] = (
                 "moe_shared_expert_intermediate_size", "moe_intermediate_size"
             ),
         },
-        neutral={"norm_topk_prob": (True,), "moe_renormalize": (True,)},
         limits={"tie_word_embeddings": UNTIED},
-        inert=("linear_num_heads", "mtp_loss_scaling_factor", "num_key_value_heads"),
         renames=(
             (r"\.self_attn\.forget_gate\.", ".attention."),
             (r"\.self_attn\.", ".attention."),

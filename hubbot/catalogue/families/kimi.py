@@ -79,6 +79,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"attention": "latent", "scores": "sigmoid", "selection": "biased", "rope": "neighbours"},
         defaults={
             **COMMON,
             **LATENT,
@@ -97,8 +98,6 @@ FAMILIES: tuple[Family, ...] = (
             "v_head_dim": 128,
         },
         reshapes=(LATENT_HEADS, GROUPED_BIAS),
-        # Pairs of neighbours are rotated, which the class does whatever the key says.
-        neutral={"rope_interleave": (True,), "scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
         transformers_type="deepseek_v3",
     ),
     Family(
@@ -108,6 +107,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=False,
         layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
+        always={"attention": "latent", "rope": "none", "scores": "sigmoid", "selection": "biased"},
         defaults={
             **COMMON,
             "rope_theta": 10000.0,
@@ -129,7 +129,6 @@ FAMILIES: tuple[Family, ...] = (
         },
         derived={"linear_attn_config": _linear_attention},
         limits={"tie_word_embeddings": UNTIED},
-        neutral={"mla_use_nope": (True,), "topk_method": ("noaux_tc",), "scoring_func": ("sigmoid",)},
         renames=(
             (r"\.block_sparse_moe\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),
             (r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),

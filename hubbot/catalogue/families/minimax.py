@@ -27,6 +27,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="block_sparse_moe",
         renormalises_one_expert=True,
         layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
+        always={"scores": "sigmoid", "selection": "biased", "renormalised": True, "qk_norm": "per_layer"},
         defaults={
             **COMMON,
             "scoring_func": "sigmoid",
@@ -39,17 +40,6 @@ FAMILIES: tuple[Family, ...] = (
             "num_key_value_heads": 8,
         },
         renames=((r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),),
-        neutral={
-            "scoring_func": ("sigmoid",),
-            "use_routing_bias": (True,),
-            "shared_intermediate_size": (0,),
-            "qk_norm_type": ("per_layer",),
-        },
-        inert=(
-            "use_mtp",
-            "num_mtp_modules",
-            "shared_moe_mode",
-        ),  # heads that are dropped, experts there are none of,
         module_names=(("block_sparse_moe", "mlp"),),
     ),
     Family(
@@ -61,6 +51,14 @@ FAMILIES: tuple[Family, ...] = (
         layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
         text_args="minimax_m3_vl.TextArgs",
         text_type="minimax_m3_vl_text",
+        always={
+            "activation": ("silu", "swigluoai"),
+            "scores": "sigmoid",
+            "selection": "biased",
+            "renormalised": True,
+            "qk_norm": "per_head",
+            "shared_experts": 1,
+        },
         defaults={
             **COMMON,
             "rms_norm_eps": 1e-6,
@@ -98,7 +96,6 @@ FAMILIES: tuple[Family, ...] = (
             }.items()
         },
         fixed={"sparse_attention_config": (None, "spelled out in its parts")},
-        neutral={"hidden_act": ("silu", "swigluoai"), "scoring_func": ("sigmoid",), "use_routing_bias": (True,)},
         renames=(
             (r"^model\.language_model\.", "language_model.model."),
             (r"^lm_head\.", "language_model.lm_head."),

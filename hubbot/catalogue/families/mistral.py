@@ -20,6 +20,7 @@ FAMILIES: tuple[Family, ...] = (
             "stacked_fused": MIXTRAL_FUSED,
             "mlx_switch": MLX,
         },
+        always={"renormalised": True},
         defaults={
             **COMMON,
             "num_key_value_heads": 8,
@@ -36,6 +37,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=True,
         layouts={"stacked_fused": NATIVE_FUSED, "mlx_switch": MLX},
+        always={"attention": "latent"},
         defaults={
             **COMMON,
             **GREEDY_LATENT,

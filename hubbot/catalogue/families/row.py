@@ -38,9 +38,9 @@ class Family:
     The config:
     - `defaults` are the values that transformers' config class gives to fields a config.json may leave out;
       sizes that every config states are not among them. `default_source` says whose config class it is.
-    - `neutral` adds values under which a key that the class does not read has no effect; `inert` names keys that
-      never have one. `unread` are keys of published configs that transformers does not read, so that no twin can
-      be built.
+    - `always` says what the class does whatever the config says, where that is not the plain thing: the
+      statements of configs/statements.py. A key that states the same has no effect; lists of keys stand in no row.
+    - `unread` are keys of published configs that transformers does not read, so that no twin can be built.
     - `derived` are fields worked out of other keys and never taken over as they stand; `fixed` are those with
       one value, and the reason; `derived_head_dim` says that a missing head_dim is hidden_size / heads.
     - `text_args` is the class ("module.Class") of the text decoder's fields where the model keeps them in
@@ -64,8 +64,7 @@ class Family:
     layouts: Mapping[str, "Provenance"]
     defaults: Mapping[str, Any]
     derived_head_dim: bool = False
-    neutral: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    inert: tuple[str, ...] = ()
+    always: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, "Limit"] = field(default_factory=dict)
     renames: tuple[tuple[str, str], ...] = ()
     expert_module: str = "switch_mlp"

@@ -43,21 +43,6 @@ _EXTENSION = Extension(
     reason="mlx-lm's hunyuan class does not renormalise the weights of the chosen experts, always ties the output "
     "layer to the embedding, and knows no head width but hidden_size / heads",
 )
-# What Tencent's configs hold beside the text decoder's own: ids of tokens, vision towers, training and pooling.
-_INERT = (
-    "eod_token_id", "im_start_id", "im_end_id", "im_newline_id", "image_token_id", "text_start_id", "text_end_id",
-    "video_start_id", "video_end_id", "mask_init_id", "pad_id", "num_media_embeds", "org_vocab_size", "pool_type",
-    "class_num", "dense_list", "skip_cls_token", "anyres_pooling_size", "vit_input_resolution",
-    "vit_mapping_type", "vit_norm_type", "vit_patch", "vit_path", "vit_token", "capacity_factor",
-    "moe_random_routing_dropped_token",
-)  # fmt: skip
-_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "norm_type": ("rms", "hf_rms", "fused"),  # RMSNorm, whoever computes it
-    "use_rotary_pos_emb": (True,),
-    "norm_topk_prob": (True,),
-    "routed_scaling_factor": (1, 1.0, False),
-    "num_experts_per_tok": (),
-}
 # Fields of hubbot's class that a config holds only where they are not the plain case.
 _DEFAULTS: Mapping[str, Any] = {
     **COMMON,
@@ -128,6 +113,7 @@ FAMILIES: tuple[Family, ...] = (
         renormalises_one_expert=True,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         # transformers' class has no switch for these: every layer has its own keys, a QK norm and a shared MLP.
+        always={"renormalised": True},
         defaults={
             **_DEFAULTS,
             "rms_norm_eps": 1e-5,
@@ -143,8 +129,6 @@ FAMILIES: tuple[Family, ...] = (
         derived_head_dim=True,
         derived=_DERIVED,
         renames=(_ROUTER,),
-        neutral=_NEUTRAL,
-        inert=_INERT,
         limits={
             "rope_scaling": _ALPHA,
             "use_cla": Limit(values=(False,), reason="transformers computes no cross-layer attention for it"),
@@ -162,14 +146,13 @@ FAMILIES: tuple[Family, ...] = (
         renormalises_one_expert=True,
         layouts={"per_expert": _PER_EXPERT, "per_expert_up_first": _FUSED, "mlx_switch": MLX},
         # Tencent's configs say the rest themselves; what one of them leaves open is asked for, not assumed.
+        always={"renormalised": True},
         defaults=_DEFAULTS,
         default_source="Tencent",
         derived_head_dim=True,
         derived={**_DERIVED, "renormalise_top_k": _renormalised_top_k},
         renames=(_ROUTER,),
         reshapes=(_qkv("weight", -2), _qkv("bias", -1), _GATE_AND_UP),
-        neutral=_NEUTRAL,
-        inert=_INERT,
         limits={"rope_scaling": _ALPHA},
     ),
 )

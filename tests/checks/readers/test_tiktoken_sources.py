@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from hubbot.checks.readers.tiktoken_sources import is_rewritten, read_source
+from hubbot.catalogue.tokenizers import hunyuan_tokenizer, kimi_tokenizer
+from hubbot.checks.readers.tiktoken_sources import HUNYUAN_PATTERN, KIMI_PATTERN, is_rewritten, read_source
 from hubbot.errors import CorruptConfig
 from tests.catalogue import kimi_files
 from tests.catalogue.kimi_files import COUNT
@@ -26,6 +27,10 @@ def kimi(folder: Path, stored: dict[str, bytes], model_type: str = "kimi_k2") ->
         (folder / name).write_bytes(data)
     (folder / "config.json").write_text(json.dumps({"model_type": model_type}))
     return folder
+
+
+def test_referee_and_converter_know_the_same_patterns() -> None:
+    assert (HUNYUAN_PATTERN, KIMI_PATTERN) == (hunyuan_tokenizer.PATTERN, kimi_tokenizer.PATTERN)
 
 
 def test_what_hunyuans_code_puts_around_a_text(tmp_path: Path) -> None:

@@ -34,12 +34,14 @@ def pair(root: Path, code: str = CODE, **config: Any) -> tuple[Path, Path]:
     return source, made
 
 
-def kimi_pair(root: Path) -> tuple[Path, Path]:
+def kimi_pair(
+    root: Path, config: dict[str, Any] | None = None, code: str | None = kimi_files.CODE
+) -> tuple[Path, Path]:
     """A source with Kimi's tokenizer, and what the converter makes of it."""
     source, made = root / "source", root / "made"
     for folder in (source, made):
         folder.mkdir()
-    for name, data in kimi_files.files().items():
+    for name, data in kimi_files.files(config, code).items():
         (source / name).write_bytes(data)
     (source / "config.json").write_text('{"model_type": "kimi_k2"}')
     for name, data in rewritten_tokenizer(source).items():
@@ -130,8 +132,16 @@ def _set_pattern(pattern: str) -> Change:
     return lambda held: held["pre_tokenizer"]["pretokenizers"][0].update(pattern={"Regex": pattern})
 
 
-def test_kimis_tokenizer_passes_as_the_converter_writes_it(tmp_path: Path) -> None:
-    finding = only(*kimi_pair(tmp_path))
+UNLISTED = {key: value for key, value in kimi_files.CONFIG.items() if key != "added_tokens_decoder"}
+UNNAMED = {key: value for key, value in kimi_files.CONFIG.items() if not key.endswith("s_token")}
+
+
+@pytest.mark.parametrize("config", [None, UNLISTED, UNNAMED], ids=["listed", "by place", "named by code"])
+@pytest.mark.parametrize("code", [kimi_files.CODE, None], ids=["code", "no code"])
+def test_kimis_tokenizer_passes_as_the_converter_writes_it(
+    config: dict[str, Any] | None, code: str | None, tmp_path: Path
+) -> None:
+    finding = only(*kimi_pair(tmp_path, config, code))
     assert (finding.status, finding.measured) == ("pass", finding.allowed)
 
 

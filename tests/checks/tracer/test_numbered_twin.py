@@ -95,6 +95,23 @@ def test_the_stacks_that_end_with_zero_experts_are_known(workshop: Workshop) -> 
     assert twin.idle == {f"model.layers.{layer}.mlp.experts.gate_up_proj" for layer in (0, 1)}
 
 
+def test_zero_experts_beyond_those_of_the_twin_are_left_out(workshop: Workshop) -> None:
+    source = grown(workshop.source("longcat_flash/hub").checkpoint, 4000)
+    real, many = source.config["n_routed_experts"], 8
+    tensors = dict(source.tensors)
+    for name, info in source.tensors.items():
+        if ".experts.0." in name:
+            for number in range(real, real + many):
+                other = name.replace(".experts.0.", f".experts.{number}.")
+                tensors[other] = replace(info, name=other)
+    source = replace(source, config={**source.config, "zero_expert_num": many}, tensors=tensors)
+    twin = twin_of(source, BY_MODEL_TYPE["longcat_flash"])
+    zeros = twin.checkpoint.config["zero_expert_num"]
+    assert zeros < many
+    numbers = {int(found[1]) for name in twin.shapes if (found := re.search(r"experts\.(\d+)\.", name))}
+    assert numbers == set(range(real + zeros))
+
+
 def test_a_twin_lies_in_one_file_without_gaps(workshop: Workshop) -> None:
     source = workshop.source("qwen3_moe/hub").checkpoint
     infos = list(twin_of(source, BY_MODEL_TYPE["qwen3_moe"]).checkpoint.tensors.values())
