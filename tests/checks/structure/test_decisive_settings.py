@@ -106,7 +106,7 @@ def test_what_is_resolved_for_a_config_of_the_hub_is_what_the_referee_derives_it
     held = json.loads(path.read_text(encoding="utf-8"))
     config = held.get("config", held)
     family = BY_MODEL_TYPE.get(str(config.get("model_type")))
-    fields = family and runtimes.fields(family.runtime, family.model_file)
+    fields = runtimes.fields(family.runtime, family.model_file) if family else None
     if family is None or fields is None:
         pytest.skip("hubbot converts no model of this type")
     found = resolution.resolve(config, family, fields)
