@@ -33,6 +33,8 @@ from hubbot.catalogue.families import Family
 from hubbot.catalogue.runtimes import ArgField
 from hubbot.plans import Origin
 
+TIE = "tie_word_embeddings"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
@@ -115,7 +117,11 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
         origins=tuple(origins),
         config=_written(source, family, origins, inner or fields, fields if inner else ()),
         problems=tuple(problems),
-        notes=(*_without_effect(source, verdict), *_drifting(source, family)),
+        notes=(
+            *_without_effect(source, verdict),
+            *_written_twice(source, family, consumed),
+            *_drifting(source, family),
+        ),
         read=frozenset(consumed),
     )
 
@@ -275,6 +281,11 @@ def _without_effect(config: Mapping[str, Any], verdict: unread_keys.Verdict) -> 
     if verdict.passed_over:
         told = ", ".join(f"{key} = {repr(value)[:60]}" for key, value in verdict.passed_over.items())
         yield f"without effect, as neither mlx-lm's nor transformers' class reads it: {told}"
+
+
+def _written_twice(config: Mapping[str, Any], family: Family, consumed: set[str]) -> Iterator[str]:
+    if config.get(TIE) is True and TIE not in consumed and "tied" not in family.always:
+        yield f"{TIE} = True: {_class(family)} has an output layer of its own, so the embedding is written twice"
 
 
 def _rope(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:

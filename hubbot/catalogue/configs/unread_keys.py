@@ -77,7 +77,9 @@ def _is_neutral(row: Meaning, key: str, value: Any, judged: Judged, sources: Sou
     stated = STATEMENTS.get(key)
     if stated is None or not _null_acts(key, sources):
         return True
-    return any(is_same(judged.always.get(stated.statement), nothing) for nothing in _NOTHING)
+    always = judged.always.get(stated.statement)
+    done = always if isinstance(always, tuple) else (always,)
+    return any(is_same(one, nothing) for one in done for nothing in _NOTHING)
 
 
 def _null_acts(key: str, sources: SourceReaders | None) -> bool:

@@ -13,7 +13,9 @@ def test_every_variant_has_tiers_and_marginal_allows_more_than_good() -> None:
 
 
 def test_fewer_bits_may_lose_more() -> None:
-    limits = [tiers_of(name, 0).marginal.kl_mean for name in ("bf16", "8bit", "6bit", "5bit", "4bit", "3bit", "2bit")]
+    limits = [
+        tiers_of(name, 0).marginal.kl_mean for name in ("bf16", "8bit", "6bit", "5bit", "4bit", "3bit", "2bit")
+    ]
     assert limits == sorted(set(limits))
     for bits in (4, 3, 2):
         assert tiers_of(f"moe-{bits}bit", 0).marginal.kl_mean < tiers_of(f"{bits}bit", 0).marginal.kl_mean
@@ -24,8 +26,8 @@ def test_fewer_bits_may_lose_more() -> None:
 @pytest.mark.parametrize(
     ("name", "figures", "tier"),
     [
-        # llama.cpp's README, Llama 3 8B: q8_0, q4_K_M, q2_K, iq2_XXS, iq1_S; an MLX sweep: uniform 4-bit rejected at 0.312 / 0.80,
-        # experts at 4 bits shipped at 0.077 / 0.899.
+        # llama.cpp's README, Llama 3 8B: q8_0, q4_K_M, q2_K, iq2_XXS, iq1_S; an MLX sweep: uniform 4-bit
+        # rejected at 0.312 / 0.80, experts at 4 bits shipped at 0.077 / 0.899.
         ("8bit", (0.0008, 0.01, 0.015), "good"),
         ("4bit", (0.031, 0.4, 0.078), "good"),
         ("4bit", (0.312, 3.0, 0.20), "marginal"),
