@@ -105,8 +105,8 @@ class Report:
     def _objection(self) -> Disproved:
         if not self.failures:
             reasons = [f.reason for f in self.findings if f.gate in self.missing and f.status == "not-run"]
-            told = f": {reasons[0]}" if reasons else ""
-            return StructureMismatch(f"no gate failed, but {' and '.join(self.missing)} did not pass{told}")
+            told = f"{reasons[0]}: " if reasons else ""
+            return StructureMismatch(f"{told}no gate failed, but {' and '.join(self.missing)} did not pass")
         worst = self.failures[0]
         kind = ValueMismatch if worst.gate == "values" else StructureMismatch
         more = f", and {len(self.failures) - 1} more findings" if len(self.failures) > 1 else ""

@@ -248,6 +248,14 @@ def test_a_git_lfs_pointer_is_named_before_any_work(whole: Path, name: str) -> N
     assert "git lfs pull" in (caught.value.hint or "")
 
 
+def test_a_vocabulary_that_is_only_read_is_named_as_a_pointer_too(whole: Path) -> None:
+    (whole / "tokenizer.json").unlink(missing_ok=True)
+    (whole / "tokenization_kimi.py").write_text("")
+    (whole / "tiktoken.model").write_bytes(POINTER)
+    with pytest.raises(CorruptConfig, match=r"tiktoken\.model is a Git LFS pointer"):
+        looked(whole)
+
+
 def test_an_index_that_is_a_pointer_is_named(sharded: Path) -> None:
     (sharded / INDEX).write_bytes(POINTER)
     with pytest.raises(CorruptConfig, match="Git LFS pointer"):

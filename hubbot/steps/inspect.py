@@ -115,13 +115,14 @@ def _check_side_files(files: RepoFiles) -> None:
         # A licence that is a link is left behind; without its tokenizer a model is none.
         if is_side_file(link):
             refuse_link(files, link)
+    paths = [file.path for file in files.files]
+    taken = {path for path in paths if is_side_file(path) or is_licence_file(path)}
+    taken.update(tokenizers.files_read(paths))
     # What the Hub keeps by its sha256 it has: only small files that it keeps in git can be pointers.
     small = [
         file.path
         for file in files.files
-        if (is_side_file(file.path) or is_licence_file(file.path))
-        and file.sha256 is None
-        and file.size <= LARGEST_POINTER
+        if file.path in taken and file.sha256 is None and file.size <= LARGEST_POINTER
     ]
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         beginnings = pool.map(lambda path: files.read(path, 0, LARGEST_POINTER), small)

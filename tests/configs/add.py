@@ -96,7 +96,7 @@ def reference(config: Mapping[str, Any], family: Family, name: str) -> tuple[dic
         import torch  # noqa: PLC0415 - the tests never need it
     except ImportError:
         sys.exit("torch and transformers are needed to make a reference: pip install -e '.[references]'")
-    from tests.reference import make  # noqa: PLC0415 - imports torch
+    from tests.reference import checkpoints, make  # noqa: PLC0415 - imports torch
     from tests.reference.rows import Model  # noqa: PLC0415
 
     torch.set_num_threads(1)
@@ -111,7 +111,7 @@ def reference(config: Mapping[str, Any], family: Family, name: str) -> tuple[dic
             "parameters": parameters, "layouts": {},
         }  # fmt: skip
         record["layouts"]["orig"] = make.trace(network, record, original=True)
-        make.fill(network, make.checkpoints.parameter_values(record))
+        make.fill(network, checkpoints.parameter_values(record))
         logits = make.answer(network, record["ids"])
         try:
             make.refuse_ties(network, record, logits)

@@ -139,7 +139,8 @@ def _is_of_another_kind_of_group(value: Any, judged: Judged) -> bool:
 
 
 def _is_default_of_sampling(_value: Any, judged: Judged) -> bool:
-    return any(key in judged.consumed for key in TOP_K)
+    # DBRX says it inside its ffn_config, which the class is given whole.
+    return any(key in judged.consumed for key in (*TOP_K, "ffn_config"))
 
 
 def _has_shared_experts(_value: Any, judged: Judged) -> bool:

@@ -156,6 +156,11 @@ def _heads_of_each_layer(source: SourceSettings) -> Setting | None:
 def _kinds_of_layers(source: SourceSettings) -> Setting | None:
     """What layer_types says; where nothing speaks of kinds or windows, every layer has full attention."""
     said, layers = source.said("layer_types"), source.number("num_hidden_layers")
+    nested = source.config.get("sparse_attention_config")
+    where = nested.get("sparse_attention_freq") if isinstance(nested, Mapping) else None
+    if said is None and isinstance(where, list):  # MiniMax-M3: 1 where attention looks at chosen blocks alone
+        kinds = ["minimax_m3_sparse" if sparse else "full_attention" for sparse in where]
+        return Setting(value=kinds, key="sparse_attention_config.sparse_attention_freq")
     windows = ("sliding_window", "attention_chunk_size", "hybrid_override_pattern", "layers_block_type")
     is_plain = not any(source.config.get(key) or source.defaults.get(key) for key in windows)
     if said is None and layers is not None and is_plain:

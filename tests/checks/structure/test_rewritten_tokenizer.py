@@ -10,8 +10,9 @@ import pytest
 from hubbot.artifacts import Finding
 from hubbot.checks.structure.rewritten_tokenizer import check_rewritten_tokenizer, is_rewritten
 from hubbot.finishing import rewritten_tokenizer
-from tests.catalogue.test_tiktokens import AROUND, CODE, TOKENS
-from tests.catalogue.tiktoken_vocabularies import vocabulary
+from tests.catalogue.tokenizers import kimi_files
+from tests.catalogue.tokenizers.test_hunyuan_tokenizer import AROUND, CODE, TOKENS
+from tests.catalogue.tokenizers.tiktoken_vocabularies import vocabulary
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -118,3 +119,56 @@ def test_only_a_source_without_a_tokenizer_json_is_judged_so(tmp_path: Path) -> 
     assert is_rewritten(source)
     (source / "tokenizer.json").write_text("{}")
     assert not is_rewritten(source)
+
+
+def kimi(
+    root: Path, config: dict[str, Any] | None = None, code: str | None = kimi_files.CODE
+) -> tuple[Path, Path]:
+    """A source with Kimi's tokenizer, and what the converter makes of it."""
+    source, made = root / "source", root / "made"
+    for folder in (source, made):
+        folder.mkdir()
+    for name, data in kimi_files.files(config, code).items():
+        (source / name).write_bytes(data)
+    (source / "config.json").write_text(json.dumps({"model_type": "kimi_k2"}))
+    for name, data in rewritten_tokenizer(source).items():
+        (made / name).write_bytes(data)
+    return source, made
+
+
+UNLISTED = {key: value for key, value in kimi_files.CONFIG.items() if key != "added_tokens_decoder"}
+
+
+@pytest.mark.parametrize("config", [None, UNLISTED], ids=["listed", "by place"])
+@pytest.mark.parametrize("code", [kimi_files.CODE, None], ids=["code", "no code"])
+def test_kimis_rewritten_tokenizer_passes(config: dict[str, Any] | None, code: str | None, tmp_path: Path) -> None:
+    source, made = kimi(tmp_path, config, code)
+    assert is_rewritten(source)
+    finding = only(source, made)
+    assert (finding.status, finding.reason) == ("pass", finding.reason)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda held: held["model"]["merges"].pop(), "merges"),
+        (lambda held: held.update(normalizer={"type": "NFC"}), "other ids"),
+        (lambda held: held["pre_tokenizer"]["pretokenizers"].pop(0), "other ids"),
+        (lambda held: held["added_tokens"].pop(), "added_tokens"),
+        (lambda held: held["added_tokens"][30].update(content="<|other|>"), "added_tokens"),
+        (lambda held: held["added_tokens"][2].update(content="<|other|>"), "other ids"),
+    ],
+    ids=["merge lost", "NFC", "no pattern", "token lost", "token renamed", "special token renamed"],
+)
+def test_another_tokenizer_for_kimi_is_refused(change: Change, told: str, tmp_path: Path) -> None:
+    source, made = kimi(tmp_path)
+    altered(made, change)
+    finding = only(source, made)
+    assert finding.status == "fail"
+    assert told in finding.reason + finding.subject
+
+
+def test_kimis_decoded_text_stays_as_it_is(tmp_path: Path) -> None:
+    source, made = kimi(tmp_path)
+    altered(made, lambda held: held.update(clean_up_tokenization_spaces=True), "tokenizer_config.json")
+    assert only(source, made).subject == "tokenizer_config.json"

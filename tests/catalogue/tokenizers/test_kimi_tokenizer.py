@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 from hubbot.catalogue import tokenizers
 from hubbot.catalogue.tokenizers import kimi_tokenizer
 from hubbot.errors import NeedsHuman
-from tests.catalogue.kimi_files import (
+from tests.catalogue.tokenizers.kimi_files import (
     CODE,
     CONFIG,
     COUNT,

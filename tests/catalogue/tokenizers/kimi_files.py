@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hubbot.catalogue.tokenizers import kimi_tokenizer
-from tests.catalogue.tiktoken_vocabularies import learnt, vocabulary
+from tests.catalogue.tokenizers.tiktoken_vocabularies import learnt, vocabulary
 
 SENTENCES = (
     "The quick brown fox doesn't jump over 12345 lazy dogs; it's 56% there, they'Re SURE we'll see I'M.\n\n",

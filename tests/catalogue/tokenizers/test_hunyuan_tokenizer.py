@@ -11,8 +11,8 @@ from transformers import AutoTokenizer
 from hubbot.catalogue import tokenizers
 from hubbot.catalogue.tokenizers import hunyuan_tokenizer, tiktokens
 from hubbot.errors import NeedsHuman
-from tests.catalogue import tiktoken_vocabularies
-from tests.catalogue.tiktoken_vocabularies import learnt, vocabulary
+from tests.catalogue.tokenizers import tiktoken_vocabularies
+from tests.catalogue.tokenizers.tiktoken_vocabularies import learnt, vocabulary
 
 TEXT = (
     "The quick brown fox doesn't jump over 1234 lazy dogs; it's 56% there.\n\n  Two spaces,\ttabs\r\nand "
