@@ -20,8 +20,6 @@ MOST_SHARD_BYTES = 128 * 1024 * 1024
 
 _MAGIC = (85, 105, 103, 69, 106, 123, 129, 87, 131, 165, 189, 217, 92, 205, 209, 74, 169)
 _TAG = b"HFRepoMetaData\0" + bytes(_MAGIC)
-    (85, 105, 103, 69, 106, 123, 129, 87, 131, 165, 189, 217, 92, 205, 209, 74, 169)
-)
 _VERSION, _FOOTER_VERSION, _FOOTER_BYTES = 2, 1, 200
 _RECORD = struct.Struct("<32s4I")
 _HEADER = struct.Struct("<32s2Q")
