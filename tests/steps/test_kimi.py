@@ -6,12 +6,12 @@ from typing import Any
 
 import mlx_lm
 import pytest
-from tests.catalogue.kimi_files import CODE, COUNT, TEXT, files
 
 from hubbot.conversion.verdict import Verdict, verdict_of
 from hubbot.errors import NeedsHuman
 from hubbot.folders import Folder
 from hubbot.steps.fetch import wanted
+from tests.catalogue.tokenizers.kimi_files import CODE, COUNT, TEXT, files
 from tests.checkpoints_on_disk import converted, judged, look, planned
 from tests.reference.checkpoints import case, write
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from tests.catalogue.test_tiktokens import RANKS, SPECIAL, TEXT, by_hand
 
 from hubbot.checks.readers.tiktoken_encoder import Vocabulary
 from hubbot.checks.readers.tiktoken_sources import HUNYUAN_PATTERN, KIMI_PATTERN
 from tests.catalogue import kimi_files
+from tests.catalogue.tokenizers.test_hunyuan_tokenizer import RANKS, SPECIAL, TEXT, by_hand
 
 
 def hunyuan() -> Vocabulary:

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.catalogue.kimi_files import COUNT
-from tests.catalogue.test_tiktokens import AROUND, CODE, SPECIAL, TOKENS
-from tests.catalogue.tiktoken_vocabularies import vocabulary
 
 from hubbot.catalogue.tokenizers import hunyuan_tokenizer, kimi_tokenizer
 from hubbot.checks.readers.tiktoken_sources import HUNYUAN_PATTERN, KIMI_PATTERN, is_rewritten, read_source
 from hubbot.errors import CorruptConfig
 from tests.catalogue import kimi_files
+from tests.catalogue.tokenizers.kimi_files import COUNT
+from tests.catalogue.tokenizers.test_hunyuan_tokenizer import AROUND, CODE, SPECIAL, TOKENS
+from tests.catalogue.tokenizers.tiktoken_vocabularies import vocabulary
 
 
 def hunyuan(folder: Path, code: str = CODE, **config: Any) -> Path:

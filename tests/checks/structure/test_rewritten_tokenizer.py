@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.catalogue.test_tiktokens import AROUND, CODE, TOKENS
-from tests.catalogue.tiktoken_vocabularies import vocabulary
 
 from hubbot.artifacts import Finding
 from hubbot.checks.readers.tiktoken_sources import HUNYUAN_PATTERN, KIMI_PATTERN
 from hubbot.checks.structure.rewritten_tokenizer import check_rewritten_tokenizer
 from hubbot.finishing import rewritten_tokenizer
 from tests.catalogue import kimi_files
+from tests.catalogue.tokenizers.test_hunyuan_tokenizer import AROUND, CODE, TOKENS
+from tests.catalogue.tokenizers.tiktoken_vocabularies import vocabulary
 
 Change = Callable[[dict[str, Any]], object]
 
