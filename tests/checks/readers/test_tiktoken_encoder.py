@@ -3,7 +3,7 @@ import pytest
 
 from hubbot.checks.readers.tiktoken_encoder import Vocabulary
 from hubbot.checks.readers.tiktoken_sources import HUNYUAN_PATTERN, KIMI_PATTERN
-from tests.catalogue import kimi_files
+from tests.catalogue.tokenizers import kimi_files
 from tests.catalogue.tokenizers.test_hunyuan_tokenizer import RANKS, SPECIAL, TEXT, by_hand
 
 

@@ -9,7 +9,7 @@ import pytest
 from hubbot.catalogue.tokenizers import hunyuan_tokenizer, kimi_tokenizer
 from hubbot.checks.readers.tiktoken_sources import HUNYUAN_PATTERN, KIMI_PATTERN, is_rewritten, read_source
 from hubbot.errors import CorruptConfig
-from tests.catalogue import kimi_files
+from tests.catalogue.tokenizers import kimi_files
 from tests.catalogue.tokenizers.kimi_files import COUNT
 from tests.catalogue.tokenizers.test_hunyuan_tokenizer import AROUND, CODE, SPECIAL, TOKENS
 from tests.catalogue.tokenizers.tiktoken_vocabularies import vocabulary

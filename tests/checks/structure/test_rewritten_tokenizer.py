@@ -12,7 +12,7 @@ from hubbot.artifacts import Finding
 from hubbot.checks.readers.tiktoken_sources import HUNYUAN_PATTERN, KIMI_PATTERN
 from hubbot.checks.structure.rewritten_tokenizer import check_rewritten_tokenizer
 from hubbot.finishing import rewritten_tokenizer
-from tests.catalogue import kimi_files
+from tests.catalogue.tokenizers import kimi_files
 from tests.catalogue.tokenizers.test_hunyuan_tokenizer import AROUND, CODE, TOKENS
 from tests.catalogue.tokenizers.tiktoken_vocabularies import vocabulary
 
