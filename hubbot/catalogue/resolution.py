@@ -33,6 +33,7 @@ from hubbot.catalogue.families import Family
 from hubbot.catalogue.runtimes import ArgField
 from hubbot.plans import Origin
 
+TIE = "tie_word_embeddings"
 # A config may hold any number of keys that nobody reads.
 MOST_LISTED = 30
 
@@ -118,7 +119,11 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
         origins=tuple(origins),
         config=_written(source, family, origins, inner or fields, fields if inner else ()),
         problems=tuple(problems),
-        notes=(*_without_effect(source, family, verdict), *_drifting(source, family)),
+        notes=(
+            *_without_effect(source, family, verdict),
+            *_written_twice(source, family, consumed),
+            *_drifting(source, family),
+        ),
         read=frozenset(consumed),
     )
 
@@ -280,6 +285,11 @@ def _without_effect(config: Mapping[str, Any], family: Family, verdict: unread_k
         more = f" and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
         told = ", ".join(listed[:MOST_LISTED])
         yield f"without effect, as neither {_class(family)} nor transformers' reads it: {told}{more}"
+
+
+def _written_twice(config: Mapping[str, Any], family: Family, consumed: set[str]) -> Iterator[str]:
+    if config.get(TIE) is True and TIE not in consumed and "tied" not in family.always:
+        yield f"{TIE} = True: {_class(family)} has an output layer of its own, so the embedding is written twice"
 
 
 def _rope(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:

@@ -53,11 +53,19 @@ def without_drops(checkpoint: Checkpoint, family: Family | None = None) -> tuple
 
     `family` tells what its config says where it says nothing about tied embeddings.
     """
-    told = {key: family.defaults[key] for key in ("tie_word_embeddings",) if family and key in family.defaults}
-    config = {**told, **checkpoint.config}
+    config = {**_told(family), **checkpoint.config}
     drops = {name: reason for name in checkpoint.tensors if (reason := drop_reason(name, config))}
     kept = {name: info for name, info in checkpoint.tensors.items() if name not in drops}
     return replace(checkpoint, tensors=kept), drops
+
+
+def is_tied(config: Mapping[str, Any], family: Family) -> bool:
+    """Say whether the source's output layer is its embedding, by its config or the family's default."""
+    return bool(decoder({**_told(family), **config}).get("tie_word_embeddings"))
+
+
+def _told(family: Family | None) -> dict[str, Any]:
+    return {key: family.defaults[key] for key in ("tie_word_embeddings",) if family and key in family.defaults}
 
 
 def drop_reason(name: str, config: Mapping[str, Any]) -> str | None:

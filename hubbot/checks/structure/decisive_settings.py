@@ -62,6 +62,8 @@ def _without_a_field(settings: SourceSettings, fields: Mapping[str, Any]) -> Ite
             continue
         if said.value is False and not isinstance(plain, bool | None):
             continue  # Tencent's configs say false where a number is left out
+        if name == "tie_word_embeddings" and name not in settings.by_class:
+            continue  # an output layer of the class's own: the values gate compares it with the embedding
         computed = settings.by_class.get(name, plain)
         if not _is_same(name, computed, said.value, fields):
             yield name, computed, said.value, said.key
