@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import mlx.core as mx
-import mlx_lm
 import pytest
 from mlx_lm.utils import load_model
 
@@ -92,10 +91,6 @@ def test_what_mlx_lm_convert_makes_is_approved_where_it_is_right(made: Case, tmp
         if mode is None and not _is_right(made, out):
             pytest.skip("mlx-lm's own conversion answers otherwise than transformers: nothing right to judge")
         report = judged(look(folder), out)
-        if refused := [failure for failure in report.failures if failure.check == "user load"]:
-            with pytest.raises(ValueError, match=r"rope_scaling|does not recognize"):
-                mlx_lm.load(str(out), lazy=True)
-            pytest.skip(f"mlx_lm.load itself refuses mlx-lm's own conversion: {refused[0].measured}"[:200])
         assert [failure for failure in report.failures if failure.check not in _DELIBERATE] == []
         judged_some = True
     if not judged_some:
