@@ -20,8 +20,6 @@ MOST_SHARD_BYTES = 128 * 1024 * 1024
 
 _MAGIC = (85, 105, 103, 69, 106, 123, 129, 87, 131, 165, 189, 217, 92, 205, 209, 74, 169)
 _TAG = b"HFRepoMetaData\0" + bytes(_MAGIC)
-    (85, 105, 103, 69, 106, 123, 129, 87, 131, 165, 189, 217, 92, 205, 209, 74, 169)
-)
 _VERSION, _FOOTER_VERSION, _FOOTER_BYTES = 2, 1, 200
 _RECORD = struct.Struct("<32s4I")
 _HEADER = struct.Struct("<32s2Q")
@@ -64,7 +62,7 @@ class ListedChunk(NamedTuple):
 
     @property
     def shared(self) -> bool:
-        """Say whether clients ask for this chunk: one in 1024 by its hash, and the first of each file."""
+        """Say whether clients ask for this chunk wherever it lies: one in 1024, by its hash."""
         return bool(self.flags & _SHARED_CHUNK) or int.from_bytes(self.hash[24:], "little") % 1024 == 0
 
 
