@@ -62,7 +62,7 @@ class ListedChunk(NamedTuple):
 
     @property
     def shared(self) -> bool:
-        """Say whether clients ask for this chunk: one in 1024 by its hash, and the first of each file."""
+        """Say whether clients ask for this chunk wherever it lies: one in 1024, by its hash."""
         return bool(self.flags & _SHARED_CHUNK) or int.from_bytes(self.hash[24:], "little") % 1024 == 0
 
 

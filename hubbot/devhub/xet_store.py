@@ -64,8 +64,14 @@ class XetStore:
         """Rebuild the files of a shard and note its chunks; raises a 400 WireError if one is not what it says."""
         for file in shard.files:
             self._add_file(file)
+        # Clients ask for the first chunk of a file, and for one chunk in 1024 by its hash.
+        firsts = {(file.terms[0].xorb, file.terms[0].first) for file in shard.files if file.terms}
         for xorb in shard.xorbs:
-            self._note_chunks(xorb, created)
+            name = hash_text(xorb.hash)
+            if self._list_xorb(name, xorb, created):
+                for number, chunk in enumerate(xorb.chunks):
+                    if chunk.shared or (name, number) in firsts:
+                        write_atomically(_place(self._chunks, hash_text(chunk.hash)), name)
 
     def hash_of(self, sha256: str) -> str:
         """Return the xet hash of an LFS object.
@@ -113,20 +119,17 @@ class XetStore:
                 for chunk in wanted:
                     yield read_chunk(file, chunk)
 
-    def _note_chunks(self, xorb: ListedXorb, created: int) -> None:
-        name = hash_text(xorb.hash)
+    def _list_xorb(self, name: str, xorb: ListedXorb, created: int) -> bool:
+        """Keep the list of a xorb's chunks for later uploads; False if the xorb is not here."""
         path = _find(self._xorbs, name)
         if not path.exists():
-            return
+            return False
         if [chunk.length for chunk in xorb.chunks] != [chunk.length for chunk in list_chunks(path)]:
             raise bad_request(f"Xorb {name} does not have the chunks that the shard lists")
-        listing = path.with_suffix(".shard")
         aside = self._incoming.folder / f"{name}.shard"
         aside.write_bytes(write_xorb_shard(xorb, created=created))
-        aside.replace(listing)
-        for chunk in xorb.chunks:
-            if chunk.shared:
-                write_atomically(_place(self._chunks, hash_text(chunk.hash)), name)
+        aside.replace(path.with_suffix(".shard"))
+        return True
 
 
 def _find(folder: Path, name: str) -> Path:
