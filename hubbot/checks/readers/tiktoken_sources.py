@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +35,9 @@ KIMI_PATTERN = (
 )
 # In HunYuan's code, in the order of their ids.
 HUNYUAN_NAMES = ("ENDOFTEXT", "STARTOFTEXT", "BOSTOKEN", "EOSTOKEN", "PADTOKEN")
-# Kimi's special tokens by their place behind the vocabulary, where tokenizer_config.json lists none: text, place,
-# and whether plain text still shows it.
-KIMI_PLACES = (
-    ("[BOS]", 0, False), ("[EOS]", 1, False), ("<|im_end|>", 2, False), ("<|im_user|>", 3, False),
-    ("<|im_assistant|>", 4, False), ("<|start_header_id|>", 6, False), ("<|end_header_id|>", 7, False),
-    ("[EOT]", 9, False), ("<|im_system|>", 10, False), ("<|tool_calls_section_begin|>", 11, True),
-    ("<|tool_calls_section_end|>", 12, True), ("<|tool_call_begin|>", 13, True),
-    ("<|tool_call_argument_begin|>", 14, True), ("<|tool_call_end|>", 15, True), ("<|im_middle|>", 17, False),
-    ("[UNK]", 254, False), ("[PAD]", 255, False),
-)  # fmt: skip
-K25_PLACES = (
-    ("<|media_begin|>", 18, False), ("<|media_content|>", 19, False), ("<|media_end|>", 20, False),
-    ("<|media_pad|>", 21, False), ("<think>", 22, True), ("</think>", 23, True),
-)  # fmt: skip
-_KIMI_TYPES = ("kimi_k2", "kimi_linear", "kimi_k25", "deepseek_v3")
+# How many ids behind the vocabulary are special in the published code of each model type, and their texts where
+# tokenizer_config.json lists none: text, place behind the vocabulary, whether plain text still shows it.
+KIMI_SPECIAL = "kimi_special_tokens.json"
 _MOST_CODE, _MOST_SETTINGS, _MOST_VOCABULARY, _MOST_SPECIAL = 1 << 18, 16 << 20, 64 << 20, 100_000
 
 
@@ -106,20 +95,21 @@ def _kimi(source: Path, told: Mapping[str, Any], kept: dict[str, Any]) -> Vocabu
     config = json.loads(_read(source / "config.json", _MOST_SETTINGS))
     model_type = config.get("model_type") if isinstance(config, dict) else None
     code = _kimi_code(source, told)
-    said, reserved = {"bos_token": "[BOS]", "eos_token": "[EOS]"}, 256 if model_type == "kimi_k25" else 258
+    known = json.loads(resources.files("hubbot.checks.readers").joinpath(KIMI_SPECIAL).read_bytes())
+    said, reserved = {"bos_token": "[BOS]", "eos_token": "[EOS]"}, known["reserved"].get(model_type, 258)
     if code is not None:
         _check_pattern(_assigned(code).get("pat_str"), KIMI_PATTERN)
         reserved = _reserved(code, reserved)
         names = ("bos_token", "eos_token", "pad_token", "unk_token")
         said |= {key: value for key, value in _defaults(code).items() if key in names and isinstance(value, str)}
-    elif model_type not in _KIMI_TYPES:
+    elif model_type not in known["reserved"]:
         raise CorruptConfig(f"{KIMI} stands without code, and model type {str(model_type)[:40]!r} is not known")
     tokens = {place: (f"<|reserved_token_{place}|>", True) for place in range(len(ranks), len(ranks) + reserved)}
     listed = kept.get("added_tokens_decoder")
     if isinstance(listed, dict) and listed:
         tokens |= {int(key): (str(v["content"]), v.get("special") is not True) for key, v in listed.items()}
     else:
-        places = KIMI_PLACES + (K25_PLACES if model_type == "kimi_k25" else ())
+        places = known["places"] + known["more_places"].get(model_type, [])
         tokens |= {len(ranks) + place: (text, is_shown) for text, place, is_shown in places}
     if len(tokens) != reserved or len({text for text, _ in tokens.values()}) != reserved:
         raise CorruptConfig(f"{SETTINGS} gives a special token an id that the code does not, or two ids")
