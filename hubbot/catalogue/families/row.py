@@ -44,7 +44,8 @@ class Family:
     - `derived` are fields worked out of other keys and never taken over as they stand; `fixed` are those with
       one value, and the reason; `derived_head_dim` says that a missing head_dim is hidden_size / heads.
     - `text_args` is the class ("module.Class") of the text decoder's fields where the model keeps them in
-      text_config, `text_type` the model type written there. `writes` are keys written beside the fields.
+      text_config, `text_type` the model type written there; `text_types` are those that a source's text_config
+      may say, any where it is empty. `writes` are keys written beside the fields.
     - `keeps_rope_parameters`: the class reads that dictionary itself, and in it the keys `rope_reads` beside
       those of mlx-lm's rope. `rope_kinds` are the kinds of scaling it computes, `unscaled_rope` is what stands for
       no scaling. `rope_is_scaled`: transformers scales it where a config says nothing. `rope_drift` is how many
@@ -74,6 +75,7 @@ class Family:
     default_source: str = "transformers 5.23"
     text_args: str | None = None
     text_type: str | None = None
+    text_types: tuple[str, ...] = ()
     derived: Mapping[str, Derivation] = field(default_factory=dict)
     fixed: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     keeps_rope_parameters: bool = False
