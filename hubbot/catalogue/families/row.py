@@ -51,6 +51,9 @@ class Family:
       no scaling. `rope_is_scaled`: transformers scales it where a config says nothing. `rope_drift` is how many
       radians a token may be rotated otherwise than by the source's yarn where that does not truncate its ramp.
 
+    The tokenizer:
+    - `tiktoken` is what the published code makes of a tiktoken.model, for repos that keep no code beside it.
+
     In transformers:
     - `transformers_type` is the model type of the config class where transformers has none of this name.
     - `module_names` are fragments of names on the Hub and what transformers' modules say instead; the first that
@@ -76,6 +79,7 @@ class Family:
     text_args: str | None = None
     text_type: str | None = None
     text_types: tuple[str, ...] = ()
+    tiktoken: "TiktokenSpecials | None" = None
     derived: Mapping[str, Derivation] = field(default_factory=dict)
     fixed: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     keeps_rope_parameters: bool = False
@@ -104,6 +108,19 @@ class Family:
     def naming(self) -> "Naming":
         """Return how the Hub and transformers name and order the experts."""
         return _naming(self.layouts, self.module_names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TiktokenSpecials:
+    """The special tokens behind a tiktoken vocabulary: `count` ids; `sees`: images and thoughts have some.
+
+    `only_by_class`: other tokenizers are published under the same model type, so that tokenizer_config.json has to
+    name the class.
+    """
+
+    count: int
+    sees: bool = False
+    only_by_class: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
