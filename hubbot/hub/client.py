@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from huggingface_hub import CommitOperationDelete, HfApi, hf_hub_download
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import disable_progress_bars, logging
@@ -168,13 +168,18 @@ class Hub:
         return bool(self._patience.ask(repo_id, lambda: self._api.model_info(repo_id)).private)
 
     def upload(self, repo_id: str, folder: Path, names: Sequence[str], message: str) -> None:
-        """Upload `names` of `folder`; files that the repo already holds are not sent again."""
-        self._patience.ask(
-            repo_id,
-            lambda: self._api.upload_folder(
-                repo_id=repo_id, folder_path=folder, allow_patterns=list(names), commit_message=message
-            ),
-        )
+        """Upload those of `names` that `folder` has, in one commit; what the repo already holds is not sent again.
+
+        The client's upload_folder would make several commits under xet, and double one whose answer is lost.
+        """
+
+        def send() -> None:
+            # Made anew for each attempt: the client notes in them what it has sent.
+            present = [name for name in names if (folder / name).is_file()]
+            files = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in present]
+            self._api.create_commit(repo_id, files, commit_message=message)
+
+        self._patience.ask(repo_id, send)
 
     def delete_files(self, repo_id: str, names: Sequence[str], message: str) -> None:
         """Delete files of a repo in one commit."""
