@@ -219,6 +219,14 @@ class Hub:
         """Return the newest commit of a repo."""
         return str(self._patience.ask(repo_id, lambda: self._api.model_info(repo_id)).sha)
 
+    def is_newer(self, repo_id: str, revision: str, than: str) -> bool:
+        """Say whether `revision` comes after `than` in the Hub's list of commits of `repo_id`.
+
+        A commit that the list does not hold (of a branch, or rewritten away) is older than one that it holds.
+        """
+        commits = self._patience.ask(repo_id, lambda: self._api.list_repo_commits(repo_id))
+        return next((one.commit_id == revision for one in commits if one.commit_id in {revision, than}), False)
+
     def tag(self, repo_id: str, tag: str, message: str) -> None:
         """Put `tag` on the newest commit, moving it there if it exists."""
 

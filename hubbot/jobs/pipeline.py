@@ -91,6 +91,7 @@ class Pipeline:
     def _inspect(self, job: Job, cancelled: threading.Event) -> Outcome:
         conversion = self._conversion(job, cancelled)
         checkpoint = within(None, cancelled, lambda: stages.inspect(conversion), grace=STOP_SECONDS)
+        self._refuse_older(job, self.hub.until(cancelled))
         _check_wanted(checkpoint, self.settings)
         summary = {
             "model_type": checkpoint.model_type,
@@ -172,6 +173,14 @@ class Pipeline:
         workspace.remove()
         return Published()
 
+    def _refuse_older(self, job: Job, hub: Hub) -> None:
+        """Raise Superseded where a newer revision is published: publish would refuse it after all the work."""
+        if job.allow_older:
+            return
+        for item in self.results.publications(job.repo):
+            if item.variant in job.variants:
+                publish.refuse_older(hub, job.repo, job.revision, item.source_revision)
+
     def _planned_versions(self, job: Job) -> Mapping[str, str]:
         planned = self.results.get(job.id, "plan") or {}
         versions: Mapping[str, str] = planned.get("versions", {})
@@ -198,6 +207,7 @@ class Pipeline:
                 hub=hub,
                 repo_id=self._target(job, variant),
                 collection=self.settings.collection,
+                allow_older=job.allow_older,
             )
 
         # It reads the whole artifact again, which no event stops.

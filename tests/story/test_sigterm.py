@@ -23,8 +23,8 @@ def test_a_hub_that_accepts_and_never_answers_does_not_keep_the_bot_alive(tmp_pa
     job, _ = queue.enqueue("a/b", "a" * 40, ("4bit",), "4bit", requested_by="test")
     with server(()) as endpoint:
         env = {
-            **os.environ, "HUBBOT_DATA_DIR": str(tmp_path), "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "hf"),
-            "PYTHONPATH": str(ROOT), "HUBBOT_WATCH": '[{"name": "all"}]',
+            **os.environ, "HUBBOT_DATA_DIR": str(tmp_path), "HF_ENDPOINT": endpoint,
+            "HF_HOME": str(tmp_path / "hf"), "PYTHONPATH": str(ROOT), "HUBBOT_WATCH": '[{"name": "all"}]',
         }  # fmt: skip
         process = subprocess.Popen([sys.executable, "-m", "hubbot", "run"], env=env)
         try:
