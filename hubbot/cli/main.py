@@ -84,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _usage_error(error, as_json="--json" in given)
     if code == INTERRUPTED:
         talk.print("stopped; nothing is lost: what was finished is kept")
-    _leave(code)
+    # Called with arguments, it runs in somebody else's process.
+    _leave(code, own_process=arguments is None)
 
 
 def _usage_error(error: Exception, *, as_json: bool) -> int:
@@ -99,10 +100,10 @@ def _usage_error(error: Exception, *, as_json: bool) -> int:
     return int(getattr(error, "exit_code", WrongUsage.exit_code))
 
 
-def _leave(code: int) -> NoReturn:
+def _leave(code: int, *, own_process: bool) -> NoReturn:
     """End the process, at once where a thread still waits for the Hub: Python would wait for it, too."""
     others = [one for one in threading.enumerate() if one is not threading.current_thread()]
-    if code != INTERRUPTED and not others:
+    if code != INTERRUPTED and not (own_process and others):
         sys.exit(code)
     sys.stdout.flush()
     sys.stderr.flush()
