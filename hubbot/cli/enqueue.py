@@ -20,9 +20,12 @@ def enqueue_command(
         list[str] | None, typer.Option("--variant", "-v", help="Variant to make; repeat for several.")
     ] = None,
     priority: Annotated[int, typer.Option("--priority", help="Higher goes first.")] = 0,
+    allow_older: Annotated[
+        bool, typer.Option("--allow-older", help="Replace what was made of a newer revision, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Put a repo into the queue; the same repo, revision and variants are one job, however often it is said.
+    """Put a repo, or REPO@SHA, into the queue; the same repo, revision and variants are one job.
 
     Example: hubbot enqueue Qwen/Qwen3-30B-A3B --variant 4bit --priority 10
     """
@@ -38,7 +41,12 @@ def enqueue_command(
     unknown = [name for name in variants if name not in VARIANTS]
     if unknown:
         raise WrongUsage(f"there is no variant {unknown[0]!r}", hint=f"one of: {' '.join(VARIANTS)}")
-    files = default_hub().open(repo, revision)
+    hub = default_hub()
+    repo, _, commit = repo.partition("@")
+    if commit and revision and commit != revision:
+        raise WrongUsage("the revision is said twice, and not the same", hint="REPO@SHA, or --revision SHA")
+    files = hub.open(repo, commit or revision)
+    newest = not (commit or revision) or hub.head(repo) == files.repo.revision
     with open_records(chosen) as records:
         job, created = records.queue.enqueue(
             files.repo.id,
@@ -47,6 +55,8 @@ def enqueue_command(
             recipe_key(variants),
             requested_by="enqueue",
             priority=priority,
+            newest=newest,
+            allow_older=allow_older,
         )
     if as_json:
         print_json({**job.to_json(), "created": created})

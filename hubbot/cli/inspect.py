@@ -3,10 +3,9 @@
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from hubbot.cli.options import Json, Revision, Source
-from hubbot.cli.output import data, print_json
+from hubbot.cli.output import data, print_json, styled
 from hubbot.files.sizes import readable
 
 
@@ -53,22 +52,20 @@ def inspect_command(
 def _print_verdict(record: dict[str, Any]) -> None:
     good = record["verdict"] == "convertible"
     colour = "green" if good else "yellow"
-    data.print(f"[bold]{escape(record['repo'])}[/bold] at {record['revision']}")
-    data.print(
-        f"[{colour}]{record['verdict']}[/{colour}]" + (f"  {record['runtime']}" if record["runtime"] else "")
-    )
+    data.print(styled("bold", record["repo"]), f"at {record['revision']}")
+    data.print(styled(colour, record["verdict"]), *([f" {record['runtime']}"] if record["runtime"] else []))
     parameters = record["parameters"] or {}
     if parameters.get("total"):
         active = parameters.get("active")
         share = f", {active / 1e6:.2f} M active per token" if active else ""
-        data.print(f"{escape(str(record['model_type']))}, {parameters['total'] / 1e6:.2f} M parameters{share}")
+        data.print(f"{record['model_type']}, {parameters['total'] / 1e6:.2f} M parameters{share}")
     if record["num_experts"] and record["moe_layers"]:
         data.print(
             f"{record['num_experts']} experts, {record['experts_per_token']} per token, "
             f"in {record['moe_layers']} of {record['layers']} layers"
         )
     for line in record["evidence"]:
-        data.print(f"  - {escape(line)}")
+        data.print(f"  - {line}")
     if record["hint"]:
-        data.print(f"  [cyan]->[/cyan] {escape(record['hint'])}")
-    data.print(f"[dim]{record['requests']} reads, {readable(record['bytes_read'])}[/dim]")
+        data.print(styled("cyan", "  ->"), record["hint"])
+    data.print(styled("dim", f"{record['requests']} reads, {readable(record['bytes_read'])}"))

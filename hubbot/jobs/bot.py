@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -44,10 +44,10 @@ class Bot:
     pipeline: Pipeline
     retry: Backoff
 
-    def scheduler(self) -> Scheduler:
-        """Return the schedule: watch, rescue, prune."""
+    def scheduler(self, stop: threading.Event) -> Scheduler:
+        """Return the schedule: watch, rescue, prune; a look at the Hub ends when `stop` is set."""
         return Scheduler(
-            watch=self._watch,
+            watch=lambda: self._watch(stop),
             watch_every=timedelta(minutes=self.settings.watch_minutes),
             rescue=self._rescue,
             prune=self._prune,
@@ -59,7 +59,7 @@ class Bot:
 
         Raises WrongUsage where another process runs under this runner's name.
         """
-        with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler():
+        with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler(stop):
             self.queue.revive_no_runtime(runtime_key())
             self.worker.run_forever(stop)
 
@@ -67,14 +67,17 @@ class Bot:
         """Watch once, then work until nothing is due within `patience_seconds`; raises as `run_forever` does."""
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"):
             self.queue.revive_no_runtime(runtime_key())
-            self.watching.look(dry_run=False)
+            self._looking(stop).look(dry_run=False)
             self.worker.run_until_idle(stop, patience_seconds)
 
-    def _watch(self) -> None:
+    def _looking(self, stop: threading.Event) -> Watching:
+        return replace(self.watching, hub=self.hub.until(stop))
+
+    def _watch(self, stop: threading.Event) -> None:
         if not self.settings.watch:
             logger.info("no watch rules are set, so nothing is watched")
             return
-        self.watching.look(dry_run=False)
+        self._looking(stop).look(dry_run=False)
 
     def _rescue(self) -> None:
         for job in self.queue.rescue(self.retry, self.settings.runner):
