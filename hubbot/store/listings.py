@@ -73,7 +73,7 @@ class Totals:
     model_types: tuple[str, ...] = field(default=())
 
 
-_COLUMNS: Mapping[str, sa.ColumnElement[Any]] = MappingProxyType(
+_COLUMNS: Mapping[str, sa.SQLColumnExpression[Any]] = MappingProxyType(
     {
         "model": col(PublicationRow.source_repo),
         "type": sa.func.max(col(PublicationRow.model_type)),
@@ -118,13 +118,6 @@ class Listings:
         latest = (col(JobRow.updated_at).desc(),)
         found = [job for state in (State.PARKED, State.FAILED) for job in self._jobs(state, latest, limit)]
         return sorted(found, key=lambda job: job.updated_at, reverse=True)[:limit]
-
-    def last_published(self, limit: int = 10) -> list[PublishedVariant]:
-        """Return what was published last, the latest first."""
-        order = (col(PublicationRow.published_at).desc(), col(PublicationRow.id).desc())
-        with reading(self._engine) as session:
-            rows = session.exec(select(PublicationRow).order_by(*order).limit(limit)).all()
-            return [_published(row) for row in rows]
 
     def models(self, query: ModelQuery) -> ModelPage:
         """Return one page of published models; a repo counts once, as its newest publication."""
@@ -175,7 +168,7 @@ class Listings:
                 model_types=_distinct(session, col(PublicationRow.model_type)),
             )
 
-    def _jobs(self, state: State, order: tuple[sa.ColumnElement[Any], ...], limit: int) -> list[Job]:
+    def _jobs(self, state: State, order: tuple[sa.SQLColumnExpression[Any], ...], limit: int) -> list[Job]:
         query = select(JobRow).where(col(JobRow.state) == state).order_by(*order).limit(limit)
         with reading(self._engine) as session:
             return [job_of(row) for row in session.exec(query).all()]

@@ -16,7 +16,7 @@ from hubbot.errors import RepoMissing
 from hubbot.files.atomic_folders import free_bytes
 from hubbot.jobs.watch_rounds import watermark_key
 from hubbot.lifecycle import TRANSITIONS, Cancelled, Job, Revived, Stage, State
-from hubbot.store.listings import PAGE_ROWS, SORTS, ModelQuery
+from hubbot.store.listings import PAGE_ROWS, SORTS, ModelQuery, PublishedModel
 from hubbot.store.records import Attempt, PublishedVariant
 from hubbot.web.site import Site
 
@@ -41,7 +41,7 @@ def overview(site: Site, query: Mapping[str, str]) -> Content:
         "running": [_running(site, job) for job in listings.running()],
         "queue": [_job(job) for job in listings.queue(8)],
         "needs_person": [_job(job) for job in listings.needing_a_person(5)],
-        "last_published": [_published(item) for item in listings.last_published(6)],
+        "last_published": [_model(item) for item in listings.models(ModelQuery()).models[:6]],
         "totals": asdict(listings.totals()),
         "variants": list(VARIANTS),
         "default_variants": list(site.settings.variants),
@@ -102,7 +102,7 @@ def published(site: Site, query: Mapping[str, str]) -> Content:
     )
     found = site.records.listings.models(chosen)
     return {
-        "models": [{**asdict(m), "published_at": m.published_at.isoformat()} for m in found.models],
+        "models": [_model(item) for item in found.models],
         "totals": asdict(site.records.listings.totals()),
         "query": {
             "text": chosen.text,
@@ -234,6 +234,10 @@ def _report(variant: str | None, data: Mapping[str, Any]) -> Content:
         "passed": sum(finding["status"] == "pass" for finding in shown),
         "more_findings": len(findings) - len(shown),
     }
+
+
+def _model(item: PublishedModel) -> Content:
+    return {**asdict(item), "published_at": item.published_at.isoformat()}
 
 
 def _published(item: PublishedVariant) -> Content:

@@ -49,7 +49,13 @@ def test_the_overview_says_what_runs_what_waits_and_what_needs_a_person(bench: B
     bench.job("fables/Waiting")
     bench.publish("fables/Fox", "4bit", 1_500_000_000)
     text = words(browser.get("/").text)
-    for said in ("75 %, shard 3", "on mac-mini", "no row matches", "add a row to the catalogue", "1.50 GB"):
+    for said in (
+        "75 %, shard 3",
+        "on mac-mini",
+        "no row matches",
+        "add a row to the catalogue",
+        "1 variant, 1.50 GB",
+    ):
         assert said in text
     at_work, person, rest = text.index("At work"), text.index("Needs a person"), text.index("Published last")
     assert at_work < text.index("fables/Running") < person < text.index("fables/Odd") < rest
