@@ -132,7 +132,7 @@ class Listings:
             having = sa.select(source).where(col(PublicationRow.variant) == query.variant)
             conditions.append(source.in_(having))
         key = _COLUMNS[query.sort]
-        columns = [column.label(name) for name, column in _COLUMNS.items()]
+        columns: list[sa.Label[Any]] = [column.label(name) for name, column in _COLUMNS.items()]
         grouped = sa.select(*columns).where(*conditions).group_by(source)
         # What was not measured comes last either way.
         grouped = grouped.order_by(key.is_(None), key.desc() if query.descending else key.asc(), source)

@@ -31,13 +31,13 @@ def routes(site: Site) -> list[Route]:
         nonlocal streams
         streams += 1
         try:
-            told, quiet = None, 0.0
+            told, quiet = "", 0.0
             while True:
                 try:
                     now = json.dumps(await run_in_threadpool(contents.live, site))
                 except TryLater:
                     now = told
-                if now is not None and now != told:
+                if now != told:
                     told, quiet = now, 0.0
                     yield f"data: {now}\n\n"
                 elif quiet >= BREATH_SECONDS:

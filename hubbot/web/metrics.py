@@ -1,6 +1,6 @@
 """Figures for machines: /metrics in Prometheus' text format; /healthz, which says that the database answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -54,7 +54,7 @@ def lines(site: Site) -> Iterator[str]:
     yield from _gauge("hubbot_stage_progress_ratio", "Share of the present stage that is done.", shares)
 
 
-def _gauge(name: str, meaning: str, samples: list[tuple[dict[str, Any], float]]) -> Iterator[str]:
+def _gauge(name: str, meaning: str, samples: Sequence[tuple[dict[str, Any], float]]) -> Iterator[str]:
     yield f"# HELP {name} {meaning}"
     yield f"# TYPE {name} gauge"
     for labels, value in samples:

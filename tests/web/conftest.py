@@ -1,15 +1,15 @@
 """A dashboard over a database of its own, a clock that stands still, and a browser that knows no JavaScript."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import sqlalchemy as sa
+from httpx2 import Response
 from starlette.testclient import TestClient
 
 from hubbot.errors import HubbotError, RepoMissing
@@ -113,10 +113,7 @@ def browser(bench: Bench) -> TestClient:
     return bench.browser()
 
 
-Send = Callable[..., httpx.Response]
-
-
-def send(browser: TestClient, path: str, *, page: str = "/", **fields: Any) -> httpx.Response:
+def send(browser: TestClient, path: str, *, page: str = "/", **fields: Any) -> Response:
     """Load a page and send a form from it."""
     found = re.search(r'name="form_token" value="(\w+)"', browser.get(page).text)
     assert found is not None

@@ -89,6 +89,7 @@ def fill(engine: sa.Engine, *, jobs: int, publications: int) -> None:
                     cancel_requested=False, error=error if state in {State.PARKED, State.FAILED} else None,
                     requested_by="rule", created_at=moment, updated_at=moment,
                     runner="runner" if state is State.RUNNING else None,
+                    predicted_ram_bytes=None, predicted_disk_bytes=None,
                 )
             )  # fmt: skip
         session.flush()

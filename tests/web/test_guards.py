@@ -80,7 +80,7 @@ def test_a_token_in_the_address_opens_nothing(bench: Bench) -> None:
 def test_json_and_metrics_ask_for_the_bearer_token_on_loopback_too(given: str, bench: Bench) -> None:
     browser = bench.browser()
     for path in ("/api/overview", "/api/jobs", "/api/nowhere", "/metrics"):
-        answer = browser.get(path, headers={"authorization": given.encode()})
+        answer = browser.get(path, headers=[(b"authorization", given.encode())])
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
 
