@@ -33,6 +33,7 @@ from hubbot.catalogue.families import Family
 from hubbot.catalogue.runtimes import ArgField
 from hubbot.plans import Origin
 
+TIE = "tie_word_embeddings"
 # A config may hold any number of keys that nobody reads.
 MOST_LISTED = 30
 
@@ -109,6 +110,7 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
                 consumed |= keys
     problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, source))]
     problems += list(division_problems({origin.field: origin.value for origin in origins}))
+    problems += list(_of_another_decoder(config, family))
     problems += list(_beyond_limits(origins, family))
     problems += list(_alone(origins, family))
     problems += list(_rope_problems(origins, source, family, consumed))
@@ -118,7 +120,11 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
         origins=tuple(origins),
         config=_written(source, family, origins, inner or fields, fields if inner else ()),
         problems=tuple(problems),
-        notes=(*_without_effect(source, family, verdict), *_drifting(source, family)),
+        notes=(
+            *_without_effect(source, family, verdict),
+            *_written_twice(source, family, consumed),
+            *_drifting(source, family),
+        ),
         read=frozenset(consumed),
     )
 
@@ -155,7 +161,7 @@ def _origin(
     if name in family.fixed:
         value, reason = family.fixed[name]
         return Origin(field=name, value=value, origin=reason), {name}
-    if name in {"model_type", "rope_scaling", "rope_parameters"}:
+    if name in {"model_type", "rope_scaling", "rope_parameters"} and name not in family.derived:
         return _rewritten(name, config, family)
     if name == "rope_theta" and family.keeps_rope_parameters:
         return _rope_theta(config), {name}
@@ -228,6 +234,13 @@ def _model_type(config: Mapping[str, Any], family: Family) -> Origin:
     return Origin(field="model_type", value=value, origin=origin)
 
 
+def _of_another_decoder(config: Mapping[str, Any], family: Family) -> Iterator[str]:
+    inner = look_up(config, "text_config.model_type")
+    if family.text_types and inner is not None and inner not in family.text_types:
+        known = " or ".join(family.text_types)
+        yield f"the config says text_config.model_type = {inner!r}: of {family.model_type} only {known} is known"
+
+
 def _beyond_limits(origins: list[Origin], family: Family) -> Iterator[str]:
     for origin in origins:
         limit = family.limits.get(origin.field)
@@ -280,6 +293,11 @@ def _without_effect(config: Mapping[str, Any], family: Family, verdict: unread_k
         more = f" and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
         told = ", ".join(listed[:MOST_LISTED])
         yield f"without effect, as neither {_class(family)} nor transformers' reads it: {told}{more}"
+
+
+def _written_twice(config: Mapping[str, Any], family: Family, consumed: set[str]) -> Iterator[str]:
+    if config.get(TIE) is True and TIE not in consumed and "tied" not in family.always:
+        yield f"{TIE} = True: {_class(family)} has an output layer of its own, so the embedding is written twice"
 
 
 def _rope(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:

@@ -34,14 +34,17 @@ _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
     (
         re.compile(
             r"(?:model\.)?(?:visual|vision_(?:tower|model|embedder)|audio_tower|embed_(?:vision|audio)"
-            r"|multi_modal_projector|patch_merge_mlp)\..+"
+            r"|multi_modal_projector|mm_projector|vit_large_projector|patch_merge_mlp|projector|sam_model|qwen2_model)\..+"
+            r"|model\.(?:view_sep[ae]rator|image_newline)"
         ),
         "text_config",
         TOWER,
     ),
 )
 # What every name that a row of _DROPS matches contains.
-_MAYBE = re.compile(r"rotary_emb|mtp|lm_head|visual|vision|audio|multi_modal|patch_merge")
+_MAYBE = re.compile(
+    r"rotary_emb|mtp|lm_head|visual|vision|audio|projector|patch_merge|sam_model|qwen2_model|view_sep|image_newline"
+)
 _LAYER = re.compile(r"(?:[\w-]+\.)*?layers\.(\d{1,6})\.")
 # The projections of a dense layer, which every class calls mlp.
 _DENSE = re.compile(r"\.layers\.\d+\.mlp\.(?:gate|up|down|gate_up)_proj\.\w+$")
@@ -53,11 +56,19 @@ def without_drops(checkpoint: Checkpoint, family: Family | None = None) -> tuple
 
     `family` tells what its config says where it says nothing about tied embeddings.
     """
-    told = {key: family.defaults[key] for key in ("tie_word_embeddings",) if family and key in family.defaults}
-    config = {**told, **checkpoint.config}
+    config = {**_told(family), **checkpoint.config}
     drops = {name: reason for name in checkpoint.tensors if (reason := drop_reason(name, config))}
     kept = {name: info for name, info in checkpoint.tensors.items() if name not in drops}
     return replace(checkpoint, tensors=kept), drops
+
+
+def is_tied(config: Mapping[str, Any], family: Family) -> bool:
+    """Say whether the source's output layer is its embedding, by its config or the family's default."""
+    return bool(decoder({**_told(family), **config}).get("tie_word_embeddings"))
+
+
+def _told(family: Family | None) -> dict[str, Any]:
+    return {key: family.defaults[key] for key in ("tie_word_embeddings",) if family and key in family.defaults}
 
 
 def drop_reason(name: str, config: Mapping[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ is made once. It never reads weights.
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hubbot.catalogue import packings, resolution, runtimes
@@ -16,7 +17,7 @@ from hubbot.catalogue.experts.expert_layouts import ExpertTensor
 from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family
 from hubbot.catalogue.reshapes import Reshaped, reshaped
-from hubbot.catalogue.tensors import runtime_name, without_drops
+from hubbot.catalogue.tensors import is_tied, runtime_name, without_drops
 from hubbot.catalogue.variants.named_variants import VARIANTS, Subject, Variant, encode
 from hubbot.catalogue.variants.roles import role_of
 from hubbot.checkpoints import FLOAT_DTYPES, Checkpoint, TensorInfo
@@ -105,6 +106,8 @@ def _cover(
     for name, info in kept.tensors.items():
         if name not in expert_names:
             moves += _plain_moves(info, family, config, wanted)
+    if is_tied(checkpoint.config, family):
+        moves += _output_layer(moves, wanted)
     _check_exact(checkpoint, moves, wanted)
     order = {parameter.name: index for index, parameter in enumerate(parameters)}
     drops = [Drop(name=name, reason=reason) for name, reason in dropped.items()]
@@ -140,6 +143,16 @@ def _plain_moves(
             units=_units(piece, tensor.shape),
             view=piece.view,
         )
+
+
+def _output_layer(moves: Sequence[Move], wanted: Mapping[str, Parameter]) -> Iterator[Move]:
+    """Yield the output layer as a copy of the embedding, where the class has one of its own and cannot tie it."""
+    made = {move.output for move in moves}
+    heads = [name for name in wanted if role_of(name) == "lm_head" and name not in made]
+    embeddings = [move for move in moves if move.role == "embedding"]
+    if len(heads) == len(embeddings) == 1:
+        quantizable = wanted[heads[0]].quantizable
+        yield replace(embeddings[0], output=heads[0], role="lm_head", quantizable=quantizable, is_copy=True)
 
 
 def _units(made: Reshaped, shape: tuple[int, ...]) -> tuple[int, int] | None:
@@ -230,7 +243,7 @@ def _check_used(checkpoint: Checkpoint, moves: Sequence[Move]) -> None:
     """Raise IncompleteCover unless the moves together use every element of their sources."""
     used: dict[str, int] = defaultdict(int)
     for move in moves:
-        for name in move.sources:
+        for name in move.sources if not move.is_copy else ():
             used[name] += math.prod(move.shape) // len(move.sources)
     zeros = resolution.zero_experts(checkpoint.config)
     for name, count in used.items():

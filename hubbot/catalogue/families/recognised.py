@@ -30,9 +30,6 @@ RECOGNISED: tuple[Recognised, ...] = (
     # SK Telecom
     Recognised(model_type="axk1", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
     Recognised(model_type="axk2", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
-    # StepFun
-    Recognised(model_type="step3p5", layouts={"per_expert": BY_CLASS}, reason=UNPROVEN),
-    Recognised(model_type="step3p7", layouts={}, reason="experts are stacked under moe., which no row reads"),
     # Thinking Machines
     Recognised(model_type="inkling2_text", layouts={"w13": MAPPED}),
     Recognised(model_type="inkling_mm_model", layouts={"w13": MAPPED}),
