@@ -27,6 +27,7 @@ from hubbot.cli import (
     relayout,
     retry,
     run,
+    serve,
     show,
     smoke,
     verify,
@@ -62,7 +63,7 @@ def _options(
 for command in (
     *(inspect, convert, verify, smoke, relayout, layouts),
     *(enqueue, jobs, show, retry, cancel),
-    *(watch, run),
+    *(watch, run, serve),
     *(published, audit),
     *(doctor, demo, devhub),
 ):

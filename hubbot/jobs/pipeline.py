@@ -225,7 +225,10 @@ class Pipeline:
                 "gates": report.gates,
                 "url": published.url,
                 "versions": dict(self._planned_versions(job)),
+                "tier": report.tier,
             },
+            model_type=checkpoint.model_type,
+            kl_mean=report.kl_mean,
         )
 
     def _target(self, job: Job, variant: str) -> str:
