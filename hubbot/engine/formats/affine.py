@@ -1,8 +1,8 @@
 """Affine quantization in numpy, several bit widths from one pass: the definition of the bits that hubbot writes.
 
 They are those of mx.quantize on a CPU (mlx 0.32, mlx/backend/cpu/quantized). Per group: scale = range divided by
-2^bits - 1, moved so that the edge of larger magnitude is a whole number of steps; codes = round((w - edge) / scale),
-packed least significant bit first. numpy releases the interpreter's lock in every loop here.
+2^bits - 1, moved so that the edge of larger magnitude is a whole number of steps; a code is
+round((w - edge) / scale), packed lowest bit first. numpy releases the interpreter's lock in every loop here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
