@@ -44,7 +44,6 @@ def enqueue_command(
             queue=records.queue,
             requested_by="enqueue",
             priority=priority,
-            newest=newest,
             allow_older=allow_older,
         )
     if as_json:

@@ -22,7 +22,6 @@ from hubbot.catalogue.variants.named_variants import VARIANTS, Subject, Variant,
 from hubbot.catalogue.variants.roles import role_of
 from hubbot.checkpoints import FLOAT_DTYPES, Checkpoint, TensorInfo
 from hubbot.engine import kept_codes
-from hubbot.engine.compute_threads import CACHE_BYTES
 from hubbot.engine.memory_estimate import slice_bytes
 from hubbot.engine.reader import Sources
 from hubbot.errors import IncompleteCover, NeedsHuman, RecipeIneffective, UnknownLayout, WrongUsage
@@ -70,7 +69,7 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
         packed=tuple(stored.packed.values()),
         variants=planned,
         disk_bytes=sum(variant.nbytes for variant in planned),
-        memory_bytes=RUNTIME_BYTES + CACHE_BYTES + slices,
+        memory_bytes=RUNTIME_BYTES + slices,
         versions=loading.versions(),
     )
 
