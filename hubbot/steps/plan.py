@@ -17,7 +17,7 @@ from hubbot.catalogue.experts.expert_layouts import ExpertTensor
 from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import BY_MODEL_TYPE, Family
 from hubbot.catalogue.reshapes import Reshaped, reshaped
-from hubbot.catalogue.tensors import is_tied, runtime_name, without_drops
+from hubbot.catalogue.tensors import is_tied, runtime_name, share, without_drops
 from hubbot.catalogue.variants.named_variants import VARIANTS, Subject, Variant, encode
 from hubbot.catalogue.variants.roles import role_of
 from hubbot.checkpoints import FLOAT_DTYPES, Checkpoint, TensorInfo
@@ -107,7 +107,7 @@ def _cover(
             moves += _plain_moves(info, family, config, wanted)
     if is_tied(checkpoint.config, family):
         moves += _output_layer(moves, wanted)
-    _check_exact(checkpoint, moves, wanted)
+    _check_exact(checkpoint, moves, wanted, {name: share(name, family, config) for name in kept.tensors})
     order = {parameter.name: index for index, parameter in enumerate(parameters)}
     drops = [Drop(name=name, reason=reason) for name, reason in dropped.items()]
     return sorted(moves, key=lambda move: order[move.output]), drops
@@ -211,7 +211,9 @@ def _expert_view(part: str, width: int, tensor: ExpertTensor, layout: Layout) ->
         raise UnknownLayout(f"the order of gate and up in row {layout.row} is {layout.order!r}")
 
 
-def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move], wanted: Mapping[str, Parameter]) -> None:
+def _check_exact(
+    checkpoint: Checkpoint, moves: Sequence[Move], wanted: Mapping[str, Parameter], shares: Mapping[str, int]
+) -> None:
     by_output: dict[str, Move] = {}
     for move in moves:
         if move.output in by_output:
@@ -227,7 +229,7 @@ def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move], wanted: Mapping[
                 where=move.output,
                 hint="config.json and the weights do not belong together",
             )
-    _check_used(checkpoint, moves)
+    _check_used(checkpoint, moves, shares)
     missing = [name for name in wanted if name not in by_output]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -238,7 +240,7 @@ def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move], wanted: Mapping[
         )
 
 
-def _check_used(checkpoint: Checkpoint, moves: Sequence[Move]) -> None:
+def _check_used(checkpoint: Checkpoint, moves: Sequence[Move], shares: Mapping[str, int]) -> None:
     """Raise IncompleteCover unless the moves together use every element of their sources."""
     used: dict[str, int] = defaultdict(int)
     for move in moves:
@@ -249,7 +251,7 @@ def _check_used(checkpoint: Checkpoint, moves: Sequence[Move]) -> None:
         source = checkpoint.tensors[name]
         # Zero experts stand behind the real ones and compute nothing: what is stacked for them is never read.
         idle = zeros * (source.elements // source.shape[0]) if zeros and expert_layouts.read_name(name) else 0
-        if count not in {source.elements, source.elements - idle}:
+        if count * shares[name] not in {source.elements, source.elements - idle}:
             raise IncompleteCover(
                 f"{count} of the {source.elements} elements of {name!r} would be used",
                 where=name,
