@@ -77,6 +77,8 @@ def drop_reason(name: str, config: Mapping[str, Any]) -> str | None:
             return reason
     if _is_head_layer(name, text):
         return "a layer beyond num_hidden_layers: a multi-token-prediction head, which decoding does not use"
+    if _is_norm_of_a_dense_layer(name, text):
+        return "a norm behind experts that a dense layer does not have; transformers ignores it too"
     if _is_zero_expert(name, text):
         return "a zero expert returns its input; transformers writes weights for it and never reads them"
     return None
@@ -87,6 +89,15 @@ def _is_head_layer(name: str, config: Mapping[str, Any]) -> bool:
     # Of a hundred thousand names each is asked: the config first, then the name.
     found = _LAYER.match(name) if heads and layers else None
     return bool(found and layers <= int(found[1]) < layers + heads)
+
+
+def _is_norm_of_a_dense_layer(name: str, config: Mapping[str, Any]) -> bool:
+    # A.X K1's published files hold it for every layer (transformers: axk1, _keys_to_ignore_on_load_unexpected).
+    found = _LAYER.match(name) if name.endswith(".post_mlp_layernorm.weight") else None
+    kinds = config.get("mlp_layer_types")
+    if found and isinstance(kinds, list) and int(found[1]) < len(kinds):
+        return bool(kinds[int(found[1])] == "dense")
+    return found is not None and int(found[1]) < _whole(config.get("first_k_dense_replace"))
 
 
 def _is_zero_expert(name: str, config: Mapping[str, Any]) -> bool:

@@ -19,7 +19,8 @@ class Model:
     """One in-memory model: config values changed from or omitted of the base, and the forms to record.
 
     `router_bias` are mean and scale of the router's correction biases. `tolerance` is the relative error that
-    a conversion is allowed, larger only where a remark says what mlx-lm computes otherwise.
+    a conversion is allowed, larger only where a remark says what mlx-lm computes otherwise. With `decodes` greedy
+    steps with the cache are recorded, as they are of every base model.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Model:
     omitted: tuple[str, ...] = ()
     router_bias: tuple[float, float] = (0.0, 0.2)
     tolerance: float = 1e-4
+    decodes: bool = False
     expected: Expected = "convert"
     remarks: tuple[str, ...] = ()
 
