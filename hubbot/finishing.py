@@ -15,9 +15,9 @@ from hubbot.artifacts import Artifact
 from hubbot.catalogue import extensions, tokenizers
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.folders import file_info
-from hubbot.licences import licence_files
 from hubbot.marks import MARK, mark
 from hubbot.plans import Plan, PlannedVariant
+from hubbot.sources.licences import licence_files
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"

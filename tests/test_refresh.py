@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from hubbot.catalogue.variants.named_variants import VARIANTS
 from tests import refresh
 from tests.reference import coverage, matrix, table
 from tests.reference.checkpoints import cases
@@ -19,7 +20,7 @@ def test_a_missing_case_makes_all_tables_stale_that_count_it(monkeypatch: pytest
 
 def test_a_new_variant_makes_the_matrix_stale_and_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     judged = matrix.read(matrix.MATRIX.read_text("utf-8"))
-    monkeypatch.setattr(refresh, "VARIANTS", {**refresh.VARIANTS, "1bit": None})
+    monkeypatch.setattr(refresh, "VARIANTS", {**VARIANTS, "1bit": None})
     assert [told.split()[0] for told in refresh.stale()] == ["MATRIX.md"]
     assert all(found["4bit"] in {"a", "r"} for found in judged.values())
 

@@ -181,7 +181,7 @@ def latent_norms(computed: Callable[[Config], float]) -> tuple[Reshape, ...]:
     return tuple(
         Reshape(
             pattern=rf"(.*\.{name}\.{leaf})",
-            pieces=(Piece(name=r"\1", groups=_whole, steps=_scaled(rank, computed, axis), merge=True),),
+            pieces=(Piece(name=r"\1", groups=whole, steps=_scaled(rank, computed, axis), merge=True),),
             reason="mlx-lm norms the latent with another epsilon than the source's 1e-6: a power of two cures it",
         )
         for name, rank in (("q_a_proj", "q_lora_rank"), ("kv_a_proj_with_mqa", "kv_lora_rank"))
@@ -189,7 +189,8 @@ def latent_norms(computed: Callable[[Config], float]) -> tuple[Reshape, ...]:
     )
 
 
-def _whole(_config: Config) -> int:
+def whole(_config: Config) -> int:
+    """Return the number of units of a tensor that is taken as one."""
     return 1
 
 

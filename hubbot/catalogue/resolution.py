@@ -110,6 +110,7 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
                 consumed |= keys
     problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, source))]
     problems += list(division_problems({origin.field: origin.value for origin in origins}))
+    problems += list(_of_another_decoder(config, family))
     problems += list(_beyond_limits(origins, family))
     problems += list(_alone(origins, family))
     problems += list(_rope_problems(origins, source, family, consumed))
@@ -160,7 +161,7 @@ def _origin(
     if name in family.fixed:
         value, reason = family.fixed[name]
         return Origin(field=name, value=value, origin=reason), {name}
-    if name in {"model_type", "rope_scaling", "rope_parameters"}:
+    if name in {"model_type", "rope_scaling", "rope_parameters"} and name not in family.derived:
         return _rewritten(name, config, family)
     if name == "rope_theta" and family.keeps_rope_parameters:
         return _rope_theta(config), {name}
@@ -231,6 +232,13 @@ def _model_type(config: Mapping[str, Any], family: Family) -> Origin:
     value = family.text_type or family.written_type
     origin = "config" if value == config.get("model_type") else "rewritten to mlx-lm's class"
     return Origin(field="model_type", value=value, origin=origin)
+
+
+def _of_another_decoder(config: Mapping[str, Any], family: Family) -> Iterator[str]:
+    inner = look_up(config, "text_config.model_type")
+    if family.text_types and inner is not None and inner not in family.text_types:
+        known = " or ".join(family.text_types)
+        yield f"the config says text_config.model_type = {inner!r}: of {family.model_type} only {known} is known"
 
 
 def _beyond_limits(origins: list[Origin], family: Family) -> Iterator[str]:

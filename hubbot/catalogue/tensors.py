@@ -34,14 +34,17 @@ _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
     (
         re.compile(
             r"(?:model\.)?(?:visual|vision_(?:tower|model|embedder)|audio_tower|embed_(?:vision|audio)"
-            r"|multi_modal_projector|patch_merge_mlp)\..+"
+            r"|multi_modal_projector|mm_projector|vit_large_projector|patch_merge_mlp|projector|sam_model|qwen2_model)\..+"
+            r"|model\.(?:view_sep[ae]rator|image_newline)"
         ),
         "text_config",
         TOWER,
     ),
 )
 # What every name that a row of _DROPS matches contains.
-_MAYBE = re.compile(r"rotary_emb|mtp|lm_head|visual|vision|audio|multi_modal|patch_merge")
+_MAYBE = re.compile(
+    r"rotary_emb|mtp|lm_head|visual|vision|audio|projector|patch_merge|sam_model|qwen2_model|view_sep|image_newline"
+)
 _LAYER = re.compile(r"(?:[\w-]+\.)*?layers\.(\d{1,6})\.")
 # The projections of a dense layer, which every class calls mlp.
 _DENSE = re.compile(r"\.layers\.\d+\.mlp\.(?:gate|up|down|gate_up)_proj\.\w+$")

@@ -16,10 +16,9 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import disable_progress_bars, logging
 
-from hubbot.checkpoints import FileInfo, Repo
+from hubbot.checkpoints import FileInfo, Repo, stated_licences
 from hubbot.errors import HubUnavailable, TokenRejected
 from hubbot.files.digests import sha256_of
-from hubbot.front_matter import licences
 from hubbot.hub.failures import translated
 from hubbot.hub.remote import RemoteFiles
 from hubbot.hub.retries import Patience
@@ -244,7 +243,7 @@ def default_hub() -> Hub:
 
 def _listed(info: Any) -> Listed:
     card = info.card_data
-    stated = licences(card.to_dict()) if card is not None else ()
+    stated = stated_licences(card.to_dict()) if card is not None else ()
     tagged = tuple(tag.removeprefix("license:") for tag in info.tags or [] if tag.startswith("license:"))
     config = info.config or {}
     return Listed(

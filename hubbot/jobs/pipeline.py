@@ -23,9 +23,9 @@ from hubbot.errors import AlreadyPublished, HubbotError, LicenceForbids, TooLarg
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
 from hubbot.lifecycle import Job, Outcome, Published, Refused, Stage, StageDone
-from hubbot.pickles.pickle_files import has_pickles
 from hubbot.progress import Progress
 from hubbot.settings import Settings
+from hubbot.sources.pickle_files import has_pickles
 from hubbot.steps import publish
 from hubbot.store.results import Results
 

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import platform
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from importlib.metadata import version
@@ -189,14 +190,15 @@ def load_as_a_user(folder: Path) -> None:
 
     Of a folder with hubbot's own model file the installed copy of that file is run, never the folder's.
     """
+    # Unless told not to, transformers asks on the terminal whether it may run a repo's code.
+    alone = {"trust_remote_code": False}
     try:
-        # Unless told not to, transformers asks on the terminal whether it may run a repo's code.
-        alone = {"trust_remote_code": False}
-        if own_file(folder) is None:
-            mlx_lm.load(str(folder), tokenizer_config=alone, lazy=True)
-        else:
-            _, config = _stock_load(folder)
-            load_tokenizer(folder, alone, eos_token_ids=config.get("eos_token_id"))
+        with warnings.catch_warnings(action="ignore"):  # a warning keeps no user from loading
+            if own_file(folder) is None:
+                mlx_lm.load(str(folder), tokenizer_config=alone, lazy=True)
+            else:
+                _, config = _stock_load(folder)
+                load_tokenizer(folder, alone, eos_token_ids=config.get("eos_token_id"))
     except Exception as error:  # a repo's files can break loaders in any way
         raise StructureMismatch(f"mlx_lm.load refuses it: {_told(error)}", where=str(folder)) from error
 
@@ -212,7 +214,8 @@ def load_transformers_config(folder: Path) -> str | None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if config.get("model_type") not in CONFIG_MAPPING:
             return None
-        return type(AutoConfig.from_pretrained(folder, trust_remote_code=False)).__name__
+        with warnings.catch_warnings(action="ignore"):
+            return type(AutoConfig.from_pretrained(folder, trust_remote_code=False)).__name__
     except Exception as error:  # strict validators raise what they like
         raise StructureMismatch(f"AutoConfig refuses it: {_told(error)}", where=str(folder)) from error
 

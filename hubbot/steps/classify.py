@@ -4,7 +4,7 @@ Orientation is decided once per model from gate_up and down together; the order 
 catalogue's provenance for the model type, never from shapes. It never guesses.
 """
 
-from hubbot.catalogue import leftovers, packings, resolution, runtimes
+from hubbot.catalogue import packings, resolution, runtimes
 from hubbot.catalogue.experts import expert_layouts
 from hubbot.catalogue.experts.completeness import (
     Experts,
@@ -28,6 +28,7 @@ from hubbot.errors import (
     UnknownPacking,
 )
 from hubbot.plans import Layout
+from hubbot.sources import leftovers
 
 _ORDERS = {
     "concatenated": "concatenated, gate first",

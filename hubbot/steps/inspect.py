@@ -13,13 +13,13 @@ from hubbot.catalogue.packings.sidecars import SIDECARS, described
 from hubbot.checkpoints import Checkpoint, RepoFiles, TensorInfo
 from hubbot.errors import CorruptConfig, CorruptHeader, NeedsHuman
 from hubbot.finishing import CARD, CONFIG, is_side_file
-from hubbot.front_matter import FrontMatter, read
-from hubbot.git_lfs import HINT, LARGEST_POINTER, is_pointer, named
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
-from hubbot.licences import is_licence_file
 from hubbot.pickles.outlines import outline
-from hubbot.pickles.pickle_files import is_pickled
-from hubbot.weight_files import (
+from hubbot.sources.front_matter import FrontMatter, read
+from hubbot.sources.git_lfs import HINT, LARGEST_POINTER, is_pointer, named
+from hubbot.sources.licences import is_licence_file
+from hubbot.sources.pickle_files import is_pickled
+from hubbot.sources.weight_files import (
     Index,
     check_index,
     json_object,
@@ -27,7 +27,7 @@ from hubbot.weight_files import (
     refuse_no_checkpoint,
     weight_files,
 )
-from hubbot.weight_sets import compare_sets
+from hubbot.sources.weight_sets import compare_sets
 
 MAX_CARD_BYTES = 1 << 20
 # One read of this size holds the whole header of most shards. Where an index tells that a header is longer, the

@@ -3,8 +3,8 @@
     python -m tests.reference.zoo [--seed N] [--tokens N] [model_type ...]
 
 Run by hand, with torch: weights, biases and tokens differ from the committed cases. It ends with 1 if a conversion
-is silently wrong or a case is refused that ought to convert. What make.py stops at (a router near a tie, a value that
-hardly matters with this seed) is said and passed over.
+is silently wrong or a case is refused that ought to convert. What make.py stops at (a router near a tie, a value
+that hardly matters with this seed) is said and passed over.
 """
 
 import argparse

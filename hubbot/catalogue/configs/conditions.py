@@ -86,9 +86,22 @@ def _is_width_of_a_head(value: Any, judged: Judged) -> bool:
     # Of a latent attention the class reads the parts that a head is made of; transformers sets the key itself.
     nope, rope = config.get("qk_nope_head_dim"), config.get("qk_rope_head_dim")
     if isinstance(nope, int) and isinstance(rope, int):
-        return value in {rope, nope, nope + rope}
+        rank = config.get("kv_lora_rank")
+        # vLLM's width of what its latent attention keeps.
+        kept = {rank + rope} if isinstance(rank, int) else set()
+        return value in {rope, nope, nope + rope} | kept
     heads, hidden = config.get("num_attention_heads"), config.get("hidden_size", config.get("d_model"))
     return isinstance(value, int) and isinstance(heads, int) and value * heads == hidden
+
+
+def _is_width_that_scales(value: Any, judged: Judged) -> bool:
+    return bool(value == judged.fields.get("head_dim", judged.config.get("head_dim")))
+
+
+def _is_width_of_an_expert(value: Any, judged: Judged) -> bool:
+    if judged.always.get("shared_experts") == value:
+        return True
+    return bool(value == judged.config.get("moe_intermediate_size"))
 
 
 def _is_count_of_latent_heads(value: Any, judged: Judged) -> bool:
@@ -187,6 +200,13 @@ CONDITIONS: Mapping[str, Condition] = {
     "index_skip_topk_offset": _row(_indexes_every_layer, "an indexer in every layer", "transformers: glm_moe_dsa"),
     "head_dim": _row(_is_width_of_a_head, "the width that the class takes anyway", "transformers 5"),
     "qk_head_dim": _row(_is_width_of_a_head, "the width that the class takes anyway", "transformers 5"),
+    "q_head_dim": _row(_is_width_of_a_head, "the width that the class takes anyway", "transformers: sarvam_mla"),
+    "moe_shared_expert_intermediate_size": _row(
+        _is_width_of_an_expert, "a shared expert is as wide as a routed one", "transformers: sarvam_moe"
+    ),
+    "query_pre_attn_scalar": _row(
+        _is_width_that_scales, "attention is scaled by the width of a head", "transformers: step3p7"
+    ),
     "gating_types": _row(
         _is_gated_by_head, "one gate a head in every layer", "poolside/Laguna-XS.2's config.json"
     ),

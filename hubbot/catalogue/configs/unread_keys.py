@@ -93,7 +93,8 @@ def _null_acts(key: str, sources: SourceReaders | None) -> bool:
 
 def _is_default(key: str, value: Any, sources: SourceReaders) -> bool:
     # Under its defaults the family's committed reference was computed, and mlx-lm's class agreed.
-    return key in sources.defaults and is_same(value, sources.defaults[key])
+    known = {**sources.asked, **sources.defaults}
+    return key in known and is_same(value, known[key])
 
 
 def _leaves(judged: Judged) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""GLM (Z.ai): GLM-4.5 and its kin, and GLM with latent and with indexed attention.
+"""GLM (Z.ai): GLM-4.5 and its kin, alone and in models that see, and GLM with latent and with indexed attention.
 
 A row knows one model type; it never reads a checkpoint.
 """
@@ -10,7 +10,7 @@ from typing import Any
 from hubbot.catalogue.configs.derivations import MOST_LAYERS, Derived
 from hubbot.catalogue.families.defaults import COMMON, GROUPED, LATENT
 from hubbot.catalogue.families.provenances import MAPPED, MAPPED_GATE_FIRST, MLX, PER_EXPERT, QWEN_FUSED
-from hubbot.catalogue.families.row import Extension, Family, Recognised, Under
+from hubbot.catalogue.families.row import Extension, Family, Limit, Recognised, Under
 from hubbot.catalogue.reshapes import GROUPED_BIAS, LATENT_HEADS, LATENT_NORMS
 
 _INDEXERS = ("indexer_types", "index_topk_pattern", "index_topk_freq", "index_skip_topk_offset")
@@ -112,6 +112,38 @@ FAMILIES: tuple[Family, ...] = (
         derived_head_dim=True,
         reshapes=(GROUPED_BIAS,),
     ),
+    # GLM-4.5V and 4.6V: the decoder of GLM-4.5 without the norms of queries and keys.
+    Family(
+        model_type="glm4v_moe",
+        runtime="glm4_moe",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        renormalises_one_expert=False,
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"scores": "sigmoid", "selection": "biased"},
+        defaults={
+            **COMMON,
+            **GROUPED,
+            "attention_bias": True,
+            "use_qk_norm": False,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 10000.0,
+            "partial_rotary_factor": 0.5,
+            "first_k_dense_replace": 1,
+            "n_shared_experts": 1,
+            "norm_topk_prob": True,
+            "num_experts_per_tok": 8,
+            "num_key_value_heads": 8,
+            "routed_scaling_factor": 1.0,
+        },
+        derived_head_dim=True,
+        text_types=("glm4v_moe_text",),
+        limits={
+            "use_qk_norm": Limit(values=(False,), reason="transformers' class has no norms of queries and keys")
+        },
+        renames=((r"^model\.language_model\.", "model."),),
+        reshapes=(GROUPED_BIAS,),
+    ),
     Family(
         model_type="glm4_moe_lite",
         runtime="glm4_moe_lite",
@@ -142,7 +174,6 @@ FAMILIES: tuple[Family, ...] = (
     replace(_DSA, under=(Under(where="where layers share an indexer", when=_shares_indexers, row=_SHARING),)),
 )
 RECOGNISED: tuple[Recognised, ...] = (
-    Recognised(model_type="glm4v_moe", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
     Recognised(model_type="glm5_next", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
     Recognised(model_type="glm5_next_text", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
 )

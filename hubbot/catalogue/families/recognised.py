@@ -25,9 +25,6 @@ RECOGNISED: tuple[Recognised, ...] = (
         layouts={},
         reason="experts are stacked as fc1 and fc2, transposed, which no row reads",
     ),
-    # StepFun
-    Recognised(model_type="step3p5", layouts={"per_expert": BY_CLASS}, reason=UNPROVEN),
-    Recognised(model_type="step3p7", layouts={}, reason="experts are stacked under moe., which no row reads"),
     # Thinking Machines
     Recognised(model_type="inkling2_text", layouts={"w13": MAPPED}),
     Recognised(model_type="inkling_mm_model", layouts={"w13": MAPPED}),

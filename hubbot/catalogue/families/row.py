@@ -45,11 +45,15 @@ class Family:
     - `derived` are fields worked out of other keys and never taken over as they stand; `fixed` are those with
       one value, and the reason; `derived_head_dim` says that a missing head_dim is hidden_size / heads.
     - `text_args` is the class ("module.Class") of the text decoder's fields where the model keeps them in
-      text_config, `text_type` the model type written there. `writes` are keys written beside the fields.
+      text_config, `text_type` the model type written there; `text_types` are those that a source's text_config
+      may say, any where it is empty. `writes` are keys written beside the fields.
     - `keeps_rope_parameters`: the class reads that dictionary itself, and in it the keys `rope_reads` beside
       those of mlx-lm's rope. `rope_kinds` are the kinds of scaling it computes, `unscaled_rope` is what stands for
       no scaling. `rope_is_scaled`: transformers scales it where a config says nothing. `rope_drift` is how many
       radians a token may be rotated otherwise than by the source's yarn where that does not truncate its ramp.
+
+    The tokenizer:
+    - `tiktoken` is what the published code makes of a tiktoken.model, for repos that keep no code beside it.
 
     In transformers:
     - `transformers_type` is the model type of the config class where transformers has none of this name.
@@ -75,6 +79,8 @@ class Family:
     default_source: str = "transformers 5.23"
     text_args: str | None = None
     text_type: str | None = None
+    text_types: tuple[str, ...] = ()
+    tiktoken: "TiktokenSpecials | None" = None
     derived: Mapping[str, Derivation] = field(default_factory=dict)
     fixed: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     keeps_rope_parameters: bool = False
@@ -104,6 +110,19 @@ class Family:
     def naming(self) -> "Naming":
         """Return how the Hub and transformers name and order the experts."""
         return _naming(self.layouts, self.module_names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TiktokenSpecials:
+    """The special tokens behind a tiktoken vocabulary: `count` ids; `sees`: images and thoughts have some.
+
+    `only_by_class`: other tokenizers are published under the same model type, so that tokenizer_config.json has to
+    name the class.
+    """
+
+    count: int
+    sees: bool = False
+    only_by_class: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 import pytest
 
 from hubbot.checkpoints import FileInfo
-from hubbot.pickles.pickle_files import is_pickled, pickled
+from hubbot.sources.pickle_files import is_pickled, pickled
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin"])

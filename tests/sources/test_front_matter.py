@@ -6,7 +6,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from hubbot.front_matter import MAX_BYTES, FrontMatter, licences, read
+from hubbot.sources.front_matter import MAX_BYTES, FrontMatter, read
 
 BODY = "license: mit\nlanguage: en\ntags:\n- moe\n- text\n"
 
@@ -142,21 +142,3 @@ def test_the_result_is_plain_data() -> None:
     data = forms()["an alias"]
     assert read(data).data["language"] == yaml.safe_load(data.split(b"---")[1])["language"]
     assert read(data).data["language"] is not read(data).data["base"]
-
-
-@pytest.mark.parametrize(
-    ("card", "stated"),
-    [
-        ({}, ()),
-        ({"license": "mit"}, ("mit",)),
-        ({"license": " mit "}, ("mit",)),
-        ({"license": ["apache-2.0", "mit"]}, ("apache-2.0", "mit")),
-        ({"license": ["mit", "mit", ""]}, ("mit",)),
-        ({"license": None}, ()),
-        ({"license": {"name": "mit"}}, ()),
-        ({"license": 5}, ()),
-        ({"license": []}, ()),
-    ],
-)
-def test_a_card_states_one_licence_several_or_none(card: dict[str, Any], stated: tuple[str, ...]) -> None:
-    assert licences(card) == stated

@@ -47,13 +47,6 @@ def read(card: bytes) -> FrontMatter:
         return FrontMatter(data={}, problem=_printable(str(error)))
 
 
-def licences(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the licences that a card's metadata state, in their order: as a rule one, where it is silent none."""
-    value = metadata.get("license")
-    stated = value if isinstance(value, list) else [value]
-    return tuple(dict.fromkeys(item.strip() for item in stated if isinstance(item, str) and item.strip()))
-
-
 def _block(text: str) -> str:
     """Return the YAML text at the head of a card, empty where there is none."""
     head = text.lstrip()

@@ -12,7 +12,7 @@ from typing import Any
 
 from hubbot.checkpoints import RepoFiles, TensorInfo
 from hubbot.errors import AmbiguousLayout
-from hubbot.weight_files import WeightFiles, reason
+from hubbot.sources.weight_files import WeightFiles, reason
 
 # Of every kind of tensor two samples of this many bytes are compared, of all together at most so many.
 SAMPLE_BYTES = 4096

@@ -7,7 +7,7 @@ import pytest
 
 from hubbot.checkpoints import FileInfo
 from hubbot.folders import Folder
-from hubbot.licences import LARGEST, is_licence_file, licence_files
+from hubbot.sources.licences import LARGEST, is_licence_file, licence_files
 from hubbot.steps.inspect import inspect
 from tests.checkpoints_on_disk import converted, judged, look, rehash
 from tests.reference.checkpoints import case, write
