@@ -15,7 +15,7 @@ from hubbot.catalogue.experts import expert_layouts
 from hubbot.catalogue.experts.completeness import check_layers
 from hubbot.catalogue.experts.expert_layouts import ExpertTensor
 from hubbot.catalogue.experts.parameter_names import parameters_of
-from hubbot.catalogue.families import BY_MODEL_TYPE, Family
+from hubbot.catalogue.families import Family, family_of
 from hubbot.catalogue.reshapes import Reshaped, reshaped
 from hubbot.catalogue.tensors import is_tied, runtime_name, share, without_drops
 from hubbot.catalogue.variants.named_variants import VARIANTS, Subject, Variant, encode
@@ -43,7 +43,8 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
     """
     refuse_tokenizer(checkpoint)
     recipes = [variant_named(item) if isinstance(item, str) else item for item in variants]
-    family = BY_MODEL_TYPE[checkpoint.model_type]
+    family = family_of(checkpoint)
+    assert family is not None, "classify found the family"
     fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None, "classify found the runtime"
     resolved = resolution.resolve(checkpoint.config, family, fields)
