@@ -17,8 +17,8 @@ INSPECT_KEYS = {
     "requests", "bytes_read",
 }  # fmt: skip
 LAYOUT_KEYS = {"naming", "stacking", "order", "orientation", "packing"}
-# A hint beside the verdict, for people.
-INSPECT_EXTRA = {"hint"}
+# A hint beside the verdict, for people, and all names of which it shows a few.
+INSPECT_EXTRA = {"hint", "names"}
 
 
 def assert_promised(record: dict[str, Any]) -> None:
