@@ -86,7 +86,7 @@ def fill(engine: sa.Engine, *, jobs: int, publications: int) -> None:
                     id=number + 1, repo=f"owner-{number % 97}/Model-{number}", revision="a" * 40,
                     recipe_key="4bit",
                     variants=["bf16", "8bit", "4bit"], stage=Stage.VERIFY, state=state, priority=0, attempts=0,
-                    cancel_requested=False, error=error if state in {State.PARKED, State.FAILED} else None,
+                    cancel_requested=False, allow_older=False, error=error if state in {State.PARKED, State.FAILED} else None,
                     requested_by="rule", created_at=moment, updated_at=moment,
                     runner="runner" if state is State.RUNNING else None,
                     predicted_ram_bytes=None, predicted_disk_bytes=None,
