@@ -166,10 +166,12 @@ def test_fetch_brings_files_with_their_folders_and_tells_how_far_it_is(
 
 def test_finished_files_are_not_sent_again(site: Site, repo: str, tmp_path: Path) -> None:
     files = site.client().open(repo, None)
+    site.faults.clear()
     site.client().fetch(files.repo, infos(files.files, "model.safetensors"), tmp_path / "to", quiet)
+    assert site.faults.count("GET", "/xet/blocks/") == 1
     site.faults.clear()
     site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
-    assert site.faults.bytes_sent("GET", "/resolve/.*/model.safetensors") == 0
+    assert site.faults.bytes_sent("GET", "/resolve/.*/model.safetensors|/xet/") == 0
     assert site.faults.bytes_sent("GET", "/resolve/.*/config.json") == len(FILES["config.json"])
 
 
@@ -210,10 +212,18 @@ def test_a_file_changed_on_disk_in_its_size_is_found_out(site: Site, repo: str, 
 
 def test_a_download_that_breaks_off_is_taken_up_again(site: Site, repo: str, tmp_path: Path) -> None:
     files = site.client().open(repo, None)
-    site.faults.cut("GET", "/resolve/.*/model.safetensors", after=5000, times=3)
+    site.faults.cut("GET", "/xet/blocks/", after=5000, times=3)
     site.faults.fail("HEAD", "/resolve/.*/config.json", times=2)
     site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
     assert (tmp_path / "to" / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+
+
+@pytest.mark.parametrize("path", ["/xet-read-token/", "/v2/reconstructions/", "/xet/blocks/"])
+def test_a_hub_whose_storage_is_gone_is_unavailable(site: Site, repo: str, tmp_path: Path, path: str) -> None:
+    files = site.client().open(repo, None)
+    site.faults.fail("GET", path, times=999)
+    with pytest.raises(HubUnavailable):
+        site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
 
 
 def test_a_file_that_left_the_hub_is_missing_and_a_gate_is_a_gate(site: Site, repo: str, tmp_path: Path) -> None:
