@@ -72,7 +72,7 @@ def test_every_field_that_an_extension_reads_is_explained_above_it_with_its_orig
         for node in args.body
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
-    told = {}
+    told: dict[str, str] = {}
     for field, line in fields.items():
         above = line - 1
         while above in comments:
