@@ -5,7 +5,7 @@
     |- TryLater    -> retry with backoff  exit 5  HubUnavailable RateLimited OutOfRoom ChildDied
     |                                             WorkLost
     |- NotForUs    -> skip                exit 3  NotMixtureOfExperts RepoMissing Gated LicenceForbids
-    |                                             TooLarge AlreadyPublished
+    |                                             TooLarge AlreadyPublished Superseded
     |- NeedsHuman  -> park                exit 4  UnknownLayout UnknownPacking AmbiguousLayout IncompleteCover
     |                                             ConfigUnresolved RecipeIneffective NoRuntime TokenRejected
     |                                             HubRefused NotOurs
@@ -139,6 +139,10 @@ class TooLarge(NotForUs):
 
 class AlreadyPublished(NotForUs):
     """The same source and recipe are published already."""
+
+
+class Superseded(NotForUs):
+    """A newer commit of the source is published, or waits in its place."""
 
 
 class NeedsHuman(HubbotError):

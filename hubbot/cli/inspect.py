@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from hubbot.cli.options import Json, Revision, Source
-from hubbot.cli.output import data, print_json
+from hubbot.cli.output import data, print_json, styled
 from hubbot.errors import WrongUsage
 from hubbot.files.sizes import readable
 
@@ -73,8 +72,8 @@ def _list_tensors(path: Path, revision: str | None, *, as_json: bool) -> None:
         print_json({"file": str(path), "tensors": listed, "elements": elements, "bytes": nbytes})
         return
     for tensor in tensors:
-        data.print(f"{escape(tensor.name)}  {escape(tensor.dtype)} {escape(str(list(tensor.shape)))}")
-    data.print(f"[dim]{len(tensors)} tensors, {elements} elements, {readable(nbytes)}[/dim]")
+        data.print(f"{tensor.name}  {tensor.dtype} {list(tensor.shape)}")
+    data.print(styled("dim", f"{len(tensors)} tensors, {elements} elements, {readable(nbytes)}"))
 
 
 def _print_verdict(record: dict[str, Any]) -> None:
@@ -82,15 +81,13 @@ def _print_verdict(record: dict[str, Any]) -> None:
 
     good = record["verdict"] == "convertible"
     colour = "green" if good else "yellow"
-    data.print(f"[bold]{escape(record['repo'])}[/bold] at {record['revision']}")
-    data.print(
-        f"[{colour}]{record['verdict']}[/{colour}]" + (f"  {record['runtime']}" if record["runtime"] else "")
-    )
+    data.print(styled("bold", record["repo"]), f"at {record['revision']}")
+    data.print(styled(colour, record["verdict"]), *([f" {record['runtime']}"] if record["runtime"] else []))
     parameters = record["parameters"] or {}
     if parameters.get("total"):
         active = parameters.get("active")
         share = f", {active / 1e6:.2f} M active per token" if active else ""
-        data.print(f"{escape(str(record['model_type']))}, {parameters['total'] / 1e6:.2f} M parameters{share}")
+        data.print(f"{record['model_type']}, {parameters['total'] / 1e6:.2f} M parameters{share}")
     if record["num_experts"] and record["moe_layers"]:
         data.print(
             f"{record['num_experts']} experts, {record['experts_per_token']} per token, "
@@ -98,9 +95,9 @@ def _print_verdict(record: dict[str, Any]) -> None:
         )
     packing = (record["layout"] or {}).get("packing")
     if packing not in {None, UNPACKED}:
-        data.print(f"its weights are packed: {escape(str(packing))}")
+        data.print(f"its weights are packed: {packing}")
     for line in record["evidence"]:
-        data.print(f"  - {escape(line)}")
+        data.print(f"  - {line}")
     if record["hint"]:
-        data.print(f"  [cyan]->[/cyan] {escape(record['hint'])}")
-    data.print(f"[dim]{record['requests']} reads, {readable(record['bytes_read'])}[/dim]")
+        data.print(styled("cyan", "  ->"), record["hint"])
+    data.print(styled("dim", f"{record['requests']} reads, {readable(record['bytes_read'])}"))

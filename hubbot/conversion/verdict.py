@@ -6,7 +6,7 @@ from typing import Any
 
 from hubbot.catalogue import packings, resolution, runtimes
 from hubbot.catalogue.checkpoint_summary import portrait
-from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.families import family_of
 from hubbot.checkpoints import Checkpoint, RepoFiles
 from hubbot.errors import (
     AmbiguousLayout,
@@ -168,7 +168,7 @@ def _looked_at(checkpoint: Checkpoint) -> str:
 
 
 def _runtime(checkpoint: Checkpoint) -> str | None:
-    family = BY_MODEL_TYPE.get(checkpoint.model_type)
+    family = family_of(checkpoint)
     name, own = (family.runtime, family.model_file) if family else (checkpoint.model_type, None)
     model = f"{name} with hubbot's {own}" if own else name
     return f"mlx-lm {runtimes.version()}: {model}" if name and runtimes.fields(name, own) else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.catalogue import packings, tokenizers
+from hubbot.catalogue.configs.nesting import without_voice
 from hubbot.catalogue.packings.sidecars import SIDECARS, described
 from hubbot.checkpoints import Checkpoint, RepoFiles, TensorInfo
 from hubbot.errors import CorruptConfig, CorruptHeader, NeedsHuman, RepoMissing, WrongUsage
@@ -49,7 +50,7 @@ def inspect(files: RepoFiles) -> Checkpoint:
     """
     sizes = {file.path: file.size for file in files.files}
     _check_config(files, sizes)
-    config = json_object(files, CONFIG, sizes[CONFIG])
+    config = dict(without_voice(json_object(files, CONFIG, sizes[CONFIG])))
     found = weight_files(files, config)
     tensors = _tensors(files, sizes, found.shards, _header_sizes(found.index))
     notes = [*found.notes]

@@ -15,15 +15,14 @@ from hubbot.catalogue.experts import expert_layouts
 from hubbot.catalogue.experts.completeness import check_layers
 from hubbot.catalogue.experts.expert_layouts import ExpertTensor
 from hubbot.catalogue.experts.parameter_names import parameters_of
-from hubbot.catalogue.families import BY_MODEL_TYPE, Family
+from hubbot.catalogue.families import Family, family_of
 from hubbot.catalogue.reshapes import Reshaped, reshaped
 from hubbot.catalogue.source_names import source_names
-from hubbot.catalogue.tensors import is_tied, runtime_name, without_drops
+from hubbot.catalogue.tensors import is_tied, runtime_name, share, without_drops
 from hubbot.catalogue.variants.named_variants import VARIANTS, Subject, Variant, encode
 from hubbot.catalogue.variants.roles import role_of
 from hubbot.checkpoints import FLOAT_DTYPES, Checkpoint, TensorInfo
 from hubbot.engine import kept_codes
-from hubbot.engine.compute_threads import CACHE_BYTES
 from hubbot.engine.memory_estimate import slice_bytes
 from hubbot.engine.reader import Sources
 from hubbot.errors import IncompleteCover, NeedsHuman, RecipeIneffective, UnknownLayout, WrongUsage, some_of
@@ -45,7 +44,8 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
     """
     refuse_tokenizer(checkpoint)
     recipes = [variant_named(item) if isinstance(item, str) else item for item in variants]
-    family = BY_MODEL_TYPE[checkpoint.model_type]
+    family = family_of(checkpoint)
+    assert family is not None, "classify found the family"
     fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None, "classify found the runtime"
     resolved = resolution.resolve(checkpoint.config, family, fields)
@@ -71,7 +71,7 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
         packed=tuple(stored.packed.values()),
         variants=planned,
         disk_bytes=sum(variant.nbytes for variant in planned),
-        memory_bytes=RUNTIME_BYTES + CACHE_BYTES + slices,
+        memory_bytes=RUNTIME_BYTES + slices,
         versions=loading.versions(),
     )
 
@@ -112,7 +112,7 @@ def _cover(
         moves += _output_layer(moves, wanted)
     if unplaced:
         raise _left_over(unplaced, moves, wanted, family)
-    _check_exact(checkpoint, moves)
+    _check_exact(checkpoint, moves, {name: share(name, family, config) for name in kept.tensors})
     if len(moves) < len(wanted):
         raise _left_over(unplaced, moves, wanted, family)
     order = {parameter.name: index for index, parameter in enumerate(parameters)}
@@ -220,7 +220,7 @@ def _expert_view(part: str, width: int, tensor: ExpertTensor, layout: Layout) ->
         raise UnknownLayout(f"the order of gate and up in row {layout.row} is {layout.order!r}")
 
 
-def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move]) -> None:
+def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move], shares: Mapping[str, int]) -> None:
     by_output: dict[str, Move] = {}
     for move in moves:
         if move.output in by_output:
@@ -236,7 +236,7 @@ def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move]) -> None:
                 where=move.output,
                 hint="config.json and the weights do not belong together",
             )
-    _check_used(checkpoint, moves)
+    _check_used(checkpoint, moves, shares)
 
 
 def _left_over(
@@ -266,7 +266,7 @@ def _left_over(
     )
 
 
-def _check_used(checkpoint: Checkpoint, moves: Sequence[Move]) -> None:
+def _check_used(checkpoint: Checkpoint, moves: Sequence[Move], shares: Mapping[str, int]) -> None:
     """Raise IncompleteCover unless the moves together use every element of their sources."""
     used: dict[str, int] = defaultdict(int)
     for move in moves:
@@ -277,7 +277,7 @@ def _check_used(checkpoint: Checkpoint, moves: Sequence[Move]) -> None:
         source = checkpoint.tensors[name]
         # Zero experts stand behind the real ones and compute nothing: what is stacked for them is never read.
         idle = zeros * (source.elements // source.shape[0]) if zeros and expert_layouts.read_name(name) else 0
-        if count not in {source.elements, source.elements - idle}:
+        if count * shares[name] not in {source.elements, source.elements - idle}:
             raise IncompleteCover(
                 f"{count} of the {source.elements} elements of {name!r} would be used",
                 where=name,

@@ -11,7 +11,14 @@ from hubbot.catalogue import extensions
 
 
 def test_the_extensions_are_the_files_of_the_folder_of_models() -> None:
-    assert extensions.names() == ("ernie4_5_moe.py", "hunyuan.py", "jamba.py")
+    assert extensions.names() == (
+        "axk1.py",
+        "cohere2_moe.py",
+        "ernie4_5_moe.py",
+        "glm_moe_dsa.py",
+        "hunyuan.py",
+        "jamba.py",
+    )
 
 
 @pytest.mark.parametrize("name", extensions.names())

@@ -13,7 +13,19 @@ from huggingface_hub import HfApi
 from hubbot.checkpoints import FileInfo, Repo
 from hubbot.devhub.routes import search
 from hubbot.errors import Gated, HubUnavailable, OutOfRoom, RateLimited, RepoMissing, TokenRejected
-from tests.hub.embedded import LFS_WARNING, ORG, OWNER, STRANGER, Site, calm, fresh, impatient, running, write
+from tests.hub.embedded import (
+    LFS_WARNING,
+    ORG,
+    OWNER,
+    STRANGER,
+    Site,
+    calm,
+    fresh,
+    impatient,
+    running,
+    upload_over_lfs,
+    write,
+)
 
 pytestmark = pytest.mark.filterwarnings(LFS_WARNING)
 BASE = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -338,30 +350,46 @@ def test_a_collection_is_made_once_and_holds_a_repo_once(site: Site, tmp_path: P
     assert sorted(items) == sorted([one, other])
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/api/repos/create"),
-        ("POST", "/preupload/"),
-        ("POST", "/info/lfs/objects/batch"),
-        ("PUT", "/lfs/"),
-        ("POST", "/commit/"),
-        ("GET", "/tree/"),
-    ],
-)
-@pytest.mark.parametrize("how", ["refused", "cut"])
-def test_every_request_of_an_upload_may_fail_once(
-    site: Site, tmp_path: Path, method: str, path: str, how: str
-) -> None:
+_COMMON = [
+    ("POST", "/api/repos/create"),
+    ("POST", "/preupload/"),
+    ("POST", "/commit/"),
+    ("GET", "/tree/"),
+]
+_OVER_LFS = [("POST", "/info/lfs/objects/batch"), ("PUT", "/lfs/")]
+_OVER_XET = [("GET", "/xet-write-token/"), ("GET", "/v1/chunks/"), ("POST", "/v1/xorbs/"), ("POST", "/v2/shards")]
+
+
+def assert_an_upload_gets_over(site: Site, tmp_path: Path, fault: tuple[str, str], how: str) -> None:
+    """Upload while one request fails once; the Hub has the folder, and its one commit, all the same."""
     unique = {**FILES, "model.safetensors": fresh("x").encode() * 2000}
+    site.faults.clear()
     if how == "refused":
-        site.faults.fail(method, path)
+        site.faults.fail(*fault)
     else:
-        site.faults.cut(method, path, after=0)
+        site.faults.cut(*fault, after=0)
     repo_id, folder = own(site, tmp_path, unique)
     assert site.client().differing(repo_id, folder) == []
     titles = [commit.title for commit in site.api().list_repo_commits(repo_id)]
     assert titles.count("first") == 1
+    assert site.faults.count(*fault) > 0
+
+
+@pytest.mark.parametrize("fault", _COMMON + _OVER_XET)
+@pytest.mark.parametrize("how", ["refused", "cut"])
+def test_every_request_of_an_upload_may_fail_once(
+    site: Site, tmp_path: Path, fault: tuple[str, str], how: str
+) -> None:
+    assert_an_upload_gets_over(site, tmp_path, fault, how)
+
+
+@pytest.mark.parametrize("fault", _COMMON + _OVER_LFS)
+@pytest.mark.parametrize("how", ["refused", "cut"])
+def test_every_request_of_an_upload_over_lfs_may_fail_once(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: tuple[str, str], how: str
+) -> None:
+    upload_over_lfs(monkeypatch)
+    assert_an_upload_gets_over(site, tmp_path, fault, how)
 
 
 def test_an_upload_waits_as_long_as_the_hub_asks(site: Site, tmp_path: Path) -> None:
