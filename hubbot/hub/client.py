@@ -74,6 +74,7 @@ class Hub:
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         limit_requests()
         self._api = HfApi(endpoint=endpoint, token=token, library_name="hubbot")
+        self._token = token
         self._patience = patience
 
     @property
@@ -84,7 +85,7 @@ class Hub:
     def until(self, cancelled: threading.Event) -> "Hub":
         """Return the same Hub, every call of which ends with Interrupted as soon as `cancelled` is set."""
         patience = replace(self._patience, cancelled=cancelled)
-        return Hub(endpoint=self._api.endpoint, token=self._api.token, patience=patience)
+        return Hub(endpoint=self._api.endpoint, token=self._token, patience=patience)
 
     def whoami(self) -> Account:
         """Return the token's account, or raise TokenRejected."""
