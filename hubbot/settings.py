@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     """Convert families that run only with a model file of hubbot's own, which is published beside the weights."""
     stage_hours: float = Field(default=12.0, gt=0)
     """A heavy stage that takes longer is stopped and tried again."""
+    stall_minutes: float = Field(default=120.0, gt=0)
+    """A heavy stage that tells of no progress for this long is stopped and tried again."""
     corpus: Path | None = None
     """Text file on which variants are compared with the unquantized model; the default ships with hubbot."""
     behaviour_tokens: int | None = Field(default=None, ge=16)

@@ -20,9 +20,12 @@ def enqueue_command(
         list[str] | None, typer.Option("--variant", "-v", help="Variant to make; repeat for several.")
     ] = None,
     priority: Annotated[int, typer.Option("--priority", help="Higher goes first.")] = 0,
+    allow_older: Annotated[
+        bool, typer.Option("--allow-older", help="Replace what was made of a newer revision, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Put a repo into the queue; the same repo, revision and variants are one job, however often it is said.
+    """Put a repo, or REPO@SHA, into the queue; the same repo, revision and variants are one job.
 
     Example: hubbot enqueue Qwen/Qwen3-30B-A3B --variant 4bit --priority 10
     """
@@ -41,6 +44,7 @@ def enqueue_command(
             queue=records.queue,
             requested_by="enqueue",
             priority=priority,
+            allow_older=allow_older,
         )
     if as_json:
         print_json({**job.to_json(), "created": created})

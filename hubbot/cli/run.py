@@ -32,15 +32,18 @@ def run_command(
     """
     from hubbot import settings
     from hubbot.cli.display import Display
+    from hubbot.cli.log_lines import as_text
     from hubbot.hub.client import default_hub
     from hubbot.jobs.bot import open_bot
 
     chosen = settings.load()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(as_text)
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     for library in ("apscheduler", "alembic"):
         logging.getLogger(library).setLevel(logging.WARNING)
-    display = Display(talk)
+    display = Display(talk.console)
     if not chosen.watch:
         talk.print("no watch rules are set, so nothing is watched; only the queue is worked on")
     with (

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -49,10 +49,10 @@ class Bot:
     pipeline: Pipeline
     retry: Backoff
 
-    def scheduler(self) -> Scheduler:
-        """Return the schedule: watch, rescue, prune."""
+    def scheduler(self, stop: threading.Event) -> Scheduler:
+        """Return the schedule: watch, rescue, prune; a look at the Hub ends when `stop` is set."""
         return Scheduler(
-            watch=self._watch,
+            watch=lambda: self._watch(stop),
             watch_every=timedelta(minutes=self.settings.watch_minutes),
             rescue=self._rescue,
             prune=self._prune,
@@ -65,7 +65,7 @@ class Bot:
 
         Raises WrongUsage where another process runs under this runner's name.
         """
-        with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler():
+        with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler(stop):
             self.queue.revive_no_runtime(runtime_key())
             self.worker.run_forever(stop)
 
@@ -73,14 +73,17 @@ class Bot:
         """Watch once, then work until nothing is due within `patience_seconds`; raises as `run_forever` does."""
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"):
             self.queue.revive_no_runtime(runtime_key())
-            self.watching.look(dry_run=False)
+            self._looking(stop).look(dry_run=False)
             self.worker.run_until_idle(stop, patience_seconds)
 
-    def _watch(self) -> None:
+    def _looking(self, stop: threading.Event) -> Watching:
+        return replace(self.watching, hub=self.hub.until(stop))
+
+    def _watch(self, stop: threading.Event) -> None:
         if not self.settings.watch:
             logger.info("no watch rules are set, so nothing is watched")
             return
-        self.watching.look(dry_run=False)
+        self._looking(stop).look(dry_run=False)
 
     def _rescue(self) -> None:
         for job in self.queue.rescue(self.retry, self.settings.runner):
@@ -112,20 +115,26 @@ def enqueue(
     queue: Queue,
     requested_by: str,
     priority: int = 0,
+    allow_older: bool = False,
 ) -> tuple[Job, bool]:
-    """Return the one job for a repo at a revision (None: the newest) in `variants`, and whether it is new.
+    """Return the one job for `repo` (or REPO@SHA) at a revision (None: the newest), and whether it is new.
 
-    Without variants those of the settings are made. Raises WrongUsage for a variant that does not exist, and what
-    Hub.open raises.
+    Without variants those of the settings are made. `allow_older`: what was made of a newer revision is replaced,
+    too. Raises WrongUsage for a variant that does not exist or two revisions, and what Hub.open raises.
     """
     wanted = tuple(dict.fromkeys(variants or settings.variants))
     unknown = [name for name in wanted if name not in VARIANTS]
     if unknown:
         raise WrongUsage(f"there is no variant {unknown[0]!r}", hint=f"one of: {' '.join(VARIANTS)}")
-    source = hub.open(repo, revision).repo
+    name, _, commit = repo.partition("@")
+    if commit and revision and commit != revision:
+        raise WrongUsage("the revision is said twice, and not the same", hint="REPO@SHA, or --revision SHA")
+    source = hub.open(name, commit or revision).repo
+    newest = not (commit or revision) or hub.head(name) == source.revision
     return queue.enqueue(
-        source.id, source.revision, wanted, recipe_key(wanted), requested_by=requested_by, priority=priority
-    )
+        source.id, source.revision, wanted, recipe_key(wanted), requested_by=requested_by, priority=priority,
+        newest=newest, allow_older=allow_older,
+    )  # fmt: skip
 
 
 def wake_watch(settings: Settings) -> None:

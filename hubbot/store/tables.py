@@ -88,6 +88,7 @@ class JobRow(SQLModel, table=True):
     predicted_ram_bytes: int | None = Field(sa_type=sa.BigInteger, nullable=True)
     predicted_disk_bytes: int | None = Field(sa_type=sa.BigInteger, nullable=True)
     runtime: str | None = None
+    allow_older: bool = Field(sa_column=sa.Column(sa.Boolean(), nullable=False, server_default=sa.false()))
 
 
 class AttemptRow(SQLModel, table=True):

@@ -87,7 +87,7 @@ def fill(engine: sa.Engine, *, jobs: int, publications: int) -> None:
                     "id": number + 1, "repo": f"owner-{number % 97}/Model-{number}", "revision": "a" * 40,
                     "recipe_key": "4bit",
                     "variants": ["bf16", "8bit", "4bit"], "stage": Stage.VERIFY, "state": state,
-                    "priority": 0, "attempts": 0,
+                    "priority": 0, "attempts": 0, "allow_older": False,
                     "cancel_requested": False, "error": error if state in {State.PARKED, State.FAILED} else None,
                     "requested_by": "rule", "created_at": moment, "updated_at": moment,
                     "runner": "runner" if state is State.RUNNING else None,

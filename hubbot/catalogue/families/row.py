@@ -3,7 +3,7 @@
 It knows no family; the rows stand in the modules beside this one.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ class Family:
       renormalisation of its config switched on where it has one; False where it leaves the weight as it is. A
       test runs the class and measures it.
     - `limits` are fields that the class reads but computes otherwise beyond certain values.
+    - `under` are rows that hold instead for some checkpoints of the type: an extension only where it is needed.
 
     The tensors:
     - `layouts` maps a row of the layout catalogue to the order of gate and up in it and the evidence for that;
@@ -92,6 +93,7 @@ class Family:
     writes: Mapping[str, Any] = field(default_factory=dict)
     runtime_type: str | None = None
     transformers_type: str | None = None
+    under: tuple["Under", ...] = ()
     module_names: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -176,6 +178,18 @@ def _naming(layouts: Mapping[str, "Provenance"], pairs: tuple[tuple[str, str], .
         pairs=pairs,
         is_gated=not layouts.keys() & {"gateless", "stacked_gateless"},
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Under:
+    """The row that holds instead for some checkpoints of a model type.
+
+    `when` picks them by config and names of tensors, `where` says it in words.
+    """
+
+    where: str
+    when: Callable[[Mapping[str, Any], Collection[str]], bool]
+    row: Family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,17 @@ def _width_of_a_head(source: SourceSettings) -> Setting | None:
     return found
 
 
+def _sparse_layer(which: int) -> Rule:
+    """The number of the first (0) or last (-1) layer with experts."""
+
+    def rule(source: SourceSettings) -> Setting | None:
+        kinds = source.names("mlp_layer_types") or []
+        numbers = [number for number, kind in enumerate(kinds) if kind == "sparse"]
+        return Setting(value=numbers[which], key="mlp_layer_types") if numbers else None
+
+    return rule
+
+
 def _dense_at_the_start(source: SourceSettings) -> Setting | None:
     kinds = source.names("mlp_layer_types")
     if kinds is None:
@@ -223,6 +234,26 @@ def _linear_attention(source: SourceSettings) -> Setting | None:
     return Setting(value=value, key="layer_types, linear_*")
 
 
+def _indexers(source: SourceSettings) -> Setting | None:
+    """Which layers of an indexed attention choose keys themselves, and which take over an earlier choice."""
+    kinds, layers = source.names("indexer_types"), source.number("num_hidden_layers")
+    if kinds is not None or layers is None:
+        return Setting(value=kinds, key="indexer_types") if kinds else None
+    letters = source.config.get("index_topk_pattern")
+    if letters is not None:
+        return Setting(
+            value=[{"F": "full", "S": "shared"}.get(one, one) for one in letters], key="index_topk_pattern"
+        )
+    step, offset = source.number("index_topk_freq") or 1, source.number("index_skip_topk_offset")
+    first = 2 if offset is None else offset
+    # The layers before the offset all choose; from there on one of every `step`.
+    choose = {layer for layer in range(layers) if layer < first} | set(range(first - 1, layers, step))
+    return Setting(
+        value=["full" if layer in choose else "shared" for layer in range(layers)],
+        key="index_topk_freq and index_skip_topk_offset",
+    )
+
+
 def _inside(key: str, names: tuple[str, ...]) -> Rule:
     """The values of `names` inside the config that stands under `key`."""
 
@@ -254,11 +285,14 @@ RULES: Mapping[str, Rule] = {
     "num_global_key_value_heads": _of_full_layers("num_key_value_heads"),
     "num_attention_heads_per_layer": _heads_of_each_layer,
     "linear_attn_config": _linear_attention,
+    "indexer_types": _indexers,
     "attn_config": _inside("attn_config", ("kv_n_heads", "clip_qkv")),
     "ffn_config": _inside("ffn_config", ("moe_num_experts", "moe_top_k", "ffn_hidden_size")),
     "renormalise_top_k": _renormalised_if_several,
     "num_hidden_layers": _number_of_layers,
     "layer_types": _kinds_of_layers,
+    "moe_layer_start_index": _sparse_layer(0),
+    "moe_layer_end_index": _sparse_layer(-1),
     "moe_layers_enum": _numbers_of_sparse_layers,
     "attention_other_setting": _heads_under_windows,
     "swiglu_limits": _without_heads("swiglu_limits"),
