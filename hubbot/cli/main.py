@@ -15,6 +15,7 @@ from hubbot import __version__
 from hubbot.cli import (
     audit,
     cancel,
+    catalog,
     convert,
     demo,
     devhub,
@@ -64,7 +65,7 @@ for command in (
     *(inspect, convert, verify, smoke, relayout, layouts),
     *(enqueue, jobs, show, retry, cancel),
     *(watch, run, serve),
-    *(published, audit),
+    *(published, catalog, audit),
     *(doctor, demo, devhub),
 ):
     command.register(app)

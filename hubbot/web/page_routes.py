@@ -55,6 +55,7 @@ def page(
     cookie = visitor or token_file.new_visitor()
     frame = {
         "section": section,
+        "static": False,
         "form_token": token_file.form_token(site.token, cookie),
         "signed_in": not site.open_to_all and is_signed_in(request, site),
     }

@@ -3,7 +3,7 @@
 Everything is escaped; no template marks anything as safe.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ STATIC = _HERE / "static"
 _UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min"))
 
 
-def link(path: str, **query: object) -> str:
+def address(path: str, **query: object) -> str:
     """Return the address of a page, with the parameters that say something."""
     said = urlencode({key: value for key, value in query.items() if value not in {"", None}})
     return quote(path) + (f"?{said}" if said else "")
@@ -46,8 +46,8 @@ def day(moment: str) -> str:
     return f"{moment[:10]} {moment[11:16]} UTC"
 
 
-def render(template: str, values: Mapping[str, Any], *, now: datetime) -> str:
-    """Return a page; `now` is what its times are told from."""
+def render(template: str, values: Mapping[str, Any], *, now: datetime, link: Callable[..., str] = address) -> str:
+    """Return a page; `now` is what its times are told from, `link` gives the address of another page."""
     return _TEMPLATES.get_template(template).render(**values, now=now, link=link)
 
 
