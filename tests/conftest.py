@@ -1,4 +1,4 @@
-"""For all tests of the Hub's client: xet notes what it has sent in a folder of this run; retries wait little."""
+"""For all tests of the Hub's client: xet notes what it has sent in a folder of this run, retries wait little."""
 
 from __future__ import annotations
 

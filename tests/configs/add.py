@@ -20,7 +20,7 @@ import numpy as np
 
 from hubbot.catalogue import resolution, runtimes
 from hubbot.catalogue.configs.source_readers import readers
-from hubbot.catalogue.families import BY_MODEL_TYPE, Family
+from hubbot.catalogue.families import Family, family_for
 from tests.configs.small import small
 from tests.configs.twins import DATA
 
@@ -65,7 +65,7 @@ def add(file: Path, *, repo: str, source: str, certainty: str) -> None:
 
 def commit(name: str, config: dict[str, Any], origin: Mapping[str, str]) -> None:
     """Write a small config with what is to become of it, and the reference where one can be made."""
-    family = BY_MODEL_TYPE.get(str(config.get("model_type", "")))
+    family = family_for(config, ())
     content: dict[str, Any] = {**origin, "config": config, "told": []}
     DATA.mkdir(exist_ok=True)
     if family is None:

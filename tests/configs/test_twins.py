@@ -11,7 +11,7 @@ from transformers import AutoConfig
 
 from hubbot.catalogue import resolution, runtimes
 from hubbot.catalogue.configs.source_readers import readers
-from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.families import BY_MODEL_TYPE, family_for
 from hubbot.checks.twins.shrinking import shrink
 from hubbot.errors import ConfigUnresolved, HubbotError, NeedsHuman, NotForUs
 from hubbot.folders import Folder
@@ -101,7 +101,8 @@ def test_the_shrunken_model_of_a_real_config_says_nothing_that_acts(twin: Twin) 
 
 
 def problems(config: Mapping[str, Any]) -> tuple[str, ...]:
-    family = BY_MODEL_TYPE[config["model_type"]]
+    family = family_for(config, ())
+    assert family is not None
     fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None
     return resolution.resolve(config, family, fields).problems

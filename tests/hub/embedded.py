@@ -59,6 +59,18 @@ class Site:
         self.embedded.seed(repo_id, home, **settings)  # type: ignore[arg-type]
         return repo_id
 
+    @property
+    def repos(self) -> set[str]:
+        """Every model repo that is there now."""
+        return {repo.address.id for repo in self.embedded._hub.repos.every("models")}
+
+    def keep_only(self, repos: set[str]) -> None:
+        """Delete every other repo, as if it had never been there."""
+        with self.embedded._hub.lock:
+            for repo in [*self.embedded._hub.repos.every("models")]:
+                if repo.address.id not in repos:
+                    self.embedded._hub.repos.remove(repo.address)
+
 
 def fresh(namespace: str) -> str:
     return f"{namespace}/repo-{next(_NUMBERS)}"

@@ -27,8 +27,6 @@ def inspected(folder: Path) -> Verdict:
     return verdict_of(Folder(folder), extensions=True, variants=[], working_bytes=1 << 30)
 
 
-# A null in config.json that transformers reads, and says so; not the tokenizer's matter.
-@pytest.mark.filterwarnings("ignore:`rope_scaling` is deprecated:FutureWarning")
 @pytest.mark.parametrize("name", ["kimi_k2/orig", "kimi_linear/orig"])
 def test_stock_mlx_lm_loads_the_rewritten_tokenizer(name: str, tmp_path: Path) -> None:
     source = look(kimi(tmp_path / "source", name))

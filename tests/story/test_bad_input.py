@@ -17,8 +17,8 @@ from hubbot.errors import HubUnavailable, RepoMissing, kinds
 from hubbot.lifecycle import Job, Stage, State
 from hubbot.pickles import door
 from tests.hub.embedded import LFS_WARNING, ORG, STRANGER, Site
+from tests.sources.test_weight_files import POINTER
 from tests.story.bots import Stages, bot, on_the_hub, run_job, run_revision, settings
-from tests.test_weight_files import POINTER
 
 pytestmark = [pytest.mark.filterwarnings(LFS_WARNING), pytest.mark.usefixtures("stages")]
 WEIGHTS = "model.safetensors"

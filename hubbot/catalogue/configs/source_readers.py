@@ -23,13 +23,15 @@ _TEXT = "text_config"
 class SourceReaders:
     """What one class of transformers reads of its config: `names` are all keys that its code could ask for.
 
-    `defaults` are the literals that its config class gives to keys a config.json leaves out, `derived` the keys
-    that the config class works out of others where they are left out. `version` is that of transformers.
+    `defaults` are the literals that its config class gives to keys a config.json leaves out, `asked` those that
+    its code takes where it asks for a key that is not there, `derived` the keys that the config class works out of
+    others where they are left out. `version` is that of transformers.
     """
 
     version: str
     names: frozenset[str]
     defaults: Mapping[str, Any]
+    asked: Mapping[str, Any]
     derived: frozenset[str]
 
 
@@ -62,7 +64,8 @@ def _scanned(model_type: str, inner_types: tuple[str, ...]) -> SourceReaders:
     return SourceReaders(
         version=distribution(PACKAGE).version,
         names=_shared_names(root) | {name for tree in trees.values() for name in _names(tree)},
-        defaults=dict(asked) | {key: value for one in decoder for key, value in _defaults(one)},
+        defaults={key: value for one in decoder for key, value in _defaults(one)},
+        asked=dict(asked),
         derived=frozenset(name for one in decoder for name in _assigned(one)),
     )
 

@@ -77,7 +77,11 @@ def _is_neutral(row: Meaning, key: str, value: Any, judged: Judged, sources: Sou
     if value is not None:
         return row.is_neutral(value, judged)
     stated = STATEMENTS.get(key)
-    if stated is None or any(is_same(judged.always.get(stated.statement), nothing) for nothing in _NOTHING):
+    if stated is None:
+        return True
+    always = judged.always.get(stated.statement)
+    done = always if isinstance(always, tuple) else (always,)
+    if any(is_same(one, nothing) for one in done for nothing in _NOTHING):
         return True
     return not _null_acts(key, sources())
 
@@ -89,7 +93,8 @@ def _null_acts(key: str, sources: SourceReaders | None) -> bool:
 
 def _is_default(key: str, value: Any, sources: SourceReaders) -> bool:
     # Under its defaults the family's committed reference was computed, and mlx-lm's class agreed.
-    return key in sources.defaults and is_same(value, sources.defaults[key])
+    known = {**sources.asked, **sources.defaults}
+    return key in known and is_same(value, known[key])
 
 
 def _leaves(judged: Judged) -> Iterator[tuple[str, Any]]:

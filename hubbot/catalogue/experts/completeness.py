@@ -192,7 +192,7 @@ def _refuse(experts: Experts, shown: Sequence[_Gap], missing: int, expected: str
     )
 
 
-_LAYER = re.compile(r"(?:^|\.)(?:layers|transformer\.blocks)\.([0-9]{1,6})\.")
+_LAYER = re.compile(r"(?:^|\.)(?:layers|transformer\.blocks|language_model\.model\.blocks)\.([0-9]{1,6})\.")
 
 
 def check_layers(checkpoint: Checkpoint, layers: int) -> None:

@@ -5,7 +5,7 @@ It knows which config keys are sizes and how far each may shrink, and not what a
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from hubbot.catalogue.configs.conditions import is_wide
 from hubbot.catalogue.resolution import layer_count
@@ -193,5 +193,5 @@ def _fit_token_ids(config: Config) -> None:
             config[key] = 0
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

@@ -13,7 +13,7 @@ from hubbot.checks.decisive.respelled_settings import RULES, decisive
 from hubbot.checks.decisive.source_settings import GROUPS, SourceSettings
 from hubbot.checks.structure.configuration import effective_fields
 from hubbot.checks.structure.decisive_settings import check_decisive_settings
-from tests.checkpoints_on_disk import CONVERTIBLE
+from tests.checkpoints_on_disk import CONVERTIBLE, row_of
 from tests.checks.stock import stock_convert, stock_source
 from tests.reference.checkpoints import Case, case
 
@@ -31,7 +31,7 @@ REAL = Path(__file__).parents[2] / "configs" / "data"
 
 
 def judged(source: dict[str, Any], artifact: dict[str, Any]) -> list[Finding]:
-    fields = effective_fields(artifact, BY_MODEL_TYPE[source["model_type"]])
+    fields = effective_fields(artifact, row_of(source))
     return list(check_decisive_settings(source, fields))
 
 
@@ -44,7 +44,7 @@ def refused(source: dict[str, Any], artifact: dict[str, Any]) -> set[str]:
 
 
 def resolved(config: dict[str, Any]) -> dict[str, Any]:
-    family = BY_MODEL_TYPE[config["model_type"]]
+    family = row_of(config)
     fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None
     return dict(resolution.resolve(config, family, fields).config)
@@ -60,7 +60,7 @@ def test_what_is_resolved_for_a_reference_is_what_the_referee_derives_itself(mad
 @pytest.mark.parametrize("made", CONVERTIBLE, ids=lambda made: made.name)
 def test_no_decisive_field_of_a_class_is_left_unjudged(made: Case) -> None:
     source = SourceSettings(made.config)
-    fields = effective_fields(resolved(made.config), BY_MODEL_TYPE[made.model_type])
+    fields = effective_fields(resolved(made.config), row_of(made.config))
     left = {name for name in {*GROUPS, *RULES} & set(fields) if decisive(source, name) is None}
     assert left <= UNTOLD.get(made.model_type, set())
 
