@@ -18,6 +18,7 @@ def test_the_extensions_are_the_files_of_the_folder_of_models() -> None:
         "glm_moe_dsa.py",
         "hunyuan.py",
         "jamba.py",
+        "phimoe.py",
     )
 
 

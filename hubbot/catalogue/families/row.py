@@ -88,7 +88,7 @@ class Family:
     unscaled_rope: Mapping[str, Any] | None = None
     rope_drift: float = 0.0
     rope_is_scaled: bool = False
-    rope_kinds: Container[str] = field(default_factory=lambda: ropes.READ)
+    rope_kinds: Container[str] = field(default_factory=lambda: ropes.USUAL)
     unread: tuple[str, ...] = ()
     writes: Mapping[str, Any] = field(default_factory=dict)
     runtime_type: str | None = None
