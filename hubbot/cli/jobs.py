@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hubbot.cli.options import Json
-from hubbot.cli.output import data, print_json, table
+from hubbot.cli.output import data, print_json, styled, table
 
 if TYPE_CHECKING:
     from hubbot.lifecycle import Job
@@ -33,14 +33,19 @@ def jobs_command(
         raise WrongUsage(f"there is no state {state!r}", hint=f"one of: {' '.join(State)}")
     with open_records(settings.load()) as records:
         listed = [job.to_json() for job in records.queue.jobs(State(state) if state else None)]
+        outages = [outage.to_json() for outage in records.outages.all()]
     if as_json:
-        print_json({"jobs": listed})
+        print_json({"jobs": listed, **({"outages": outages} if outages else {})})
         return
     rows = table(f"{len(listed)} jobs", "job", "repo", "state", "stage", "variants", "why")
     for job in listed:
         why = (job["error"] or {}).get("message", "")
         rows.add_row(str(job["id"]), job["repo"], job["state"], job["stage"], " ".join(job["variants"]), why)
     data.print(rows)
+    for outage in outages:
+        waits = ", ".join(outage["stages"]) or "what does not fit"
+        told = f"since {outage['since'][:19]}: {outage['error']['message']}; waiting: {waits}"
+        data.print(styled("yellow", f"outage ({outage['door']})"), told)
 
 
 def print_state(job: "Job", *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from huggingface_hub import CommitOperationDelete, HfApi, hf_hub_download
+from huggingface_hub import CommitOperationDelete, HfApi, get_token, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import disable_progress_bars, logging
@@ -93,6 +93,14 @@ class Hub:
         role = answer.get("auth", {}).get("accessToken", {}).get("role", "unknown")
         orgs = tuple(org["name"] for org in answer.get("orgs", []))
         return Account(name=answer["name"], orgs=orgs, role=role)
+
+    def probe(self) -> None:
+        """Ask the Hub once for something small, with the token where there is one; raises as every call does."""
+        once = replace(self._patience, attempts=1)
+        if self._api.token or get_token():
+            once.ask("HF_TOKEN", self._api.whoami)
+        else:
+            once.ask("the Hub", lambda: next(iter(self._api.list_models(limit=1)), None))
 
     def open(self, repo_id: str, revision: str | None) -> RemoteFiles:
         """Return a repo's files at `revision` (default: the newest commit), pinned to a commit sha."""
@@ -257,8 +265,6 @@ class Hub:
 
     def require_token(self) -> None:
         """Raise TokenRejected where there is no token at all; the Hub is not asked."""
-        from huggingface_hub import get_token  # noqa: PLC0415 - reads the token file, only wanted here
-
         if not (self._api.token or get_token()):
             raise TokenRejected(
                 "there is no token",

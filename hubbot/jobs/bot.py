@@ -3,13 +3,15 @@
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from hubbot.deadlines import Interrupted
 from hubbot.hub.client import Hub
 from hubbot.jobs.lock import runner_lock
+from hubbot.jobs.pauses import Pauses
 from hubbot.jobs.pipeline import OnProgress, Pipeline, runtime_key
 from hubbot.jobs.retry import Backoff, rule_of
 from hubbot.jobs.scheduler import Scheduler
@@ -18,6 +20,7 @@ from hubbot.jobs.worker import Emit, Worker
 from hubbot.lifecycle import State
 from hubbot.settings import Settings
 from hubbot.store import database
+from hubbot.store.outages import Outages
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 
@@ -51,7 +54,6 @@ class Bot:
             watch_every=timedelta(minutes=self.settings.watch_minutes),
             rescue=self._rescue,
             prune=self._prune,
-            clock=utc_now,
         )
 
     def run_forever(self, stop: threading.Event) -> None:
@@ -61,14 +63,19 @@ class Bot:
         """
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler(stop):
             self.queue.revive_no_runtime(runtime_key())
-            self.worker.run_forever(stop)
+            self._working(stop).run_forever(stop)
 
     def run_once(self, stop: threading.Event, patience_seconds: float) -> None:
         """Watch once, then work until nothing is due within `patience_seconds`; raises as `run_forever` does."""
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"):
             self.queue.revive_no_runtime(runtime_key())
-            self._looking(stop).look(dry_run=False)
-            self.worker.run_until_idle(stop, patience_seconds)
+            with suppress(Interrupted):
+                self._looking(stop).look(dry_run=False)
+            self._working(stop).run_until_idle(stop, patience_seconds)
+
+    def _working(self, stop: threading.Event) -> Worker:
+        pauses = replace(self.worker.pauses, probe=self.hub.until(stop).probe)
+        return replace(self.worker, pauses=pauses)
 
     def _looking(self, stop: threading.Event) -> Watching:
         return replace(self.watching, hub=self.hub.until(stop))
@@ -96,6 +103,7 @@ class Records:
 
     queue: Queue
     results: Results
+    outages: Outages
 
 
 @contextmanager
@@ -105,7 +113,7 @@ def open_records(settings: Settings) -> Iterator[Records]:
     engine = database.open_engine(settings.database)
     try:
         database.upgrade(engine)
-        yield Records(queue=Queue(engine, utc_now), results=Results(engine, utc_now))
+        yield Records(outages=Outages(engine), queue=Queue(engine, utc_now), results=Results(engine, utc_now))
     finally:
         engine.dispose()
 
@@ -126,6 +134,7 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
             run_stage=pipeline.run_stage,
             emit=emit,
             retry=retry,
+            pauses=Pauses(outages=records.outages, probe=hub.probe, clock=utc_now, runner=settings.runner),
             clock=utc_now,
             runner=settings.runner,
             lease_seconds=settings.lease_seconds,

@@ -22,7 +22,7 @@ from typing import IO, Any
 import hubbot
 from hubbot.conversion.conversion import Call
 from hubbot.deadlines import Interrupted
-from hubbot.errors import ChildDied, HubbotError, OutOfRoom, TryLater, from_json
+from hubbot.errors import ChildDied, HubbotError, OutOfMemory, TryLater, from_json
 from hubbot.jobs.child_main import stage_function
 from hubbot.jobs.process_memory import footprint
 from hubbot.progress import Progress
@@ -81,7 +81,7 @@ def run(
     """Run one stage of `main_module` in a child process and return its answer.
 
     Raises the child's own error; ChildDied if it ended without an answer, took too long, or told of no progress
-    for `stall_seconds`; OutOfRoom above `memory_bytes`; Interrupted when `cancelled` is set. No process is left
+    for `stall_seconds`; OutOfMemory above `memory_bytes`; Interrupted when `cancelled` is set. No process is left
     behind in any case.
     """
     with (
@@ -245,7 +245,7 @@ def _check_memory(pid: int, limit: int | None, stage: str) -> None:
         return
     held = footprint(pid)
     if held is not None and held > limit:
-        raise OutOfRoom(
+        raise OutOfMemory(
             f"{stage} held {held / 2**30:.2f} GiB of memory, {limit / 2**30:.2f} GiB were allowed",
             hint="raise the memory limit in the settings, or ask for fewer variants at once",
         )
