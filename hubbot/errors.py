@@ -3,7 +3,7 @@
     HubbotError
     |- WrongUsage  -> tell the caller     exit 2
     |- TryLater    -> retry with backoff  exit 5  HubUnavailable RateLimited OutOfRoom
-    |                                             OutOfMemory ChildDied WorkLost
+    |                                             OutOfMemory ChildDied TookTooLong WorkLost
     |- NotForUs    -> skip                exit 3  NotMixtureOfExperts RepoMissing Gated LicenceForbids
     |                                             TooLarge AlreadyPublished Superseded
     |- NeedsHuman  -> park                exit 4  UnknownLayout UnknownPacking AmbiguousLayout IncompleteCover
@@ -87,6 +87,10 @@ class OutOfMemory(OutOfRoom):
 
 class ChildDied(TryLater):
     """A heavy stage's process ended without an answer (killed, out of memory, Metal abort)."""
+
+
+class TookTooLong(ChildDied):
+    """A heavy stage's process was ended because its time was up."""
 
 
 class WorkLost(TryLater):

@@ -4,6 +4,7 @@ Every call is retried where that is safe. Every method may raise the errors that
 client's: HubUnavailable, RateLimited, Gated, RepoMissing, TokenRejected, HubRefused.
 """
 
+import glob
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import disable_progress_bars, logging
 
 from hubbot.checkpoints import FileInfo, Repo
-from hubbot.errors import HubUnavailable, TokenRejected
+from hubbot.errors import HubRefused, HubUnavailable, TokenRejected
 from hubbot.files.digests import sha256_of
 from hubbot.front_matter import licences
 from hubbot.hub.remote import RemoteFiles
@@ -27,6 +28,7 @@ from hubbot.hub.time_limits import limit_requests
 from hubbot.progress import Progress
 
 DOWNLOADS_AT_ONCE = 4
+WRONG_DOWNLOADS = 2
 # A transfer may take this long, and longer by its size at the slowest rate that is worth waiting for (bytes/s).
 TRANSFER_SECONDS = 120.0
 SLOWEST = 10_000
@@ -127,7 +129,8 @@ class Hub:
     def fetch(self, repo: Repo, files: Sequence[FileInfo], folder: Path, progress: Progress) -> None:
         """Download `files` into `folder`; finished files are kept, every known sha256 is checked.
 
-        Raises HubUnavailable where a download differs from its promised size or sha256, OutOfRoom on a full disk.
+        Raises HubUnavailable where a download differs from its promised size, HubRefused where it has another
+        sha256 twice, OutOfRoom on a full disk.
         """
         total = sum(file.size for file in files)
         done = 0
@@ -142,6 +145,7 @@ class Hub:
 
     def _fetch_one(self, repo: Repo, file: FileInfo, folder: Path) -> FileInfo:
         where = f"{repo.id}, {file.path}"
+        wrong: list[str] = []
 
         def download() -> None:
             hf_hub_download(
@@ -150,9 +154,19 @@ class Hub:
             )  # fmt: skip
             path = folder / file.path
             size = path.stat().st_size
-            if size != file.size or (file.sha256 and sha256_of(path) != file.sha256):
+            if size != file.size:
                 path.unlink()
-                raise HubUnavailable(f"the download has {size} bytes or another sha256 than promised", where=where)
+                raise HubUnavailable(f"the download has {size} bytes, {file.size} were promised", where=where)
+            if file.sha256 and sha256_of(path) != file.sha256:
+                path.unlink()
+                wrong.append(where)
+                if len(wrong) < WRONG_DOWNLOADS:
+                    raise HubUnavailable("the download has another sha256 than promised", where=where)
+                raise HubRefused(
+                    f"{len(wrong)} downloads had another sha256 than promised",
+                    where=where,
+                    hint="the Hub or a proxy sends another file than it says; then `hubbot retry`",
+                )
 
         self._patience.ask(where, download, seconds=_transfer_seconds(file.size))
         return file
@@ -196,7 +210,10 @@ class Hub:
         self._patience.ask(
             repo_id,
             lambda: self._api.upload_folder(
-                repo_id=repo_id, folder_path=folder, allow_patterns=list(names), commit_message=message
+                repo_id=repo_id,
+                folder_path=folder,
+                allow_patterns=[glob.escape(name) for name in names],
+                commit_message=message,
             ),
             seconds=_transfer_seconds(nbytes),
         )

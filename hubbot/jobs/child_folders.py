@@ -1,4 +1,4 @@
-"""The temporary folders of child processes: each is its parent's to remove, and the next bot's where that was killed."""
+"""The temporary folders of child processes: their parent removes them, or the next bot where that was killed."""
 
 import os
 import shutil
