@@ -2,8 +2,8 @@
 
     HubbotError
     |- WrongUsage  -> tell the caller     exit 2
-    |- TryLater    -> retry with backoff  exit 5  HubUnavailable RateLimited OutOfRoom ChildDied
-    |                                             WorkLost
+    |- TryLater    -> retry with backoff  exit 5  HubUnavailable RateLimited OutOfRoom
+    |                                             OutOfMemory ChildDied TookTooLong WorkLost
     |- NotForUs    -> skip                exit 3  NotMixtureOfExperts RepoMissing Gated LicenceForbids
     |                                             TooLarge AlreadyPublished Superseded
     |- NeedsHuman  -> park                exit 4  UnknownLayout UnknownPacking AmbiguousLayout IncompleteCover
@@ -99,11 +99,19 @@ class RateLimited(TryLater):
 
 
 class OutOfRoom(TryLater):
-    """Disk or memory did not suffice."""
+    """The disk did not suffice."""
+
+
+class OutOfMemory(OutOfRoom):
+    """Memory did not suffice for this job."""
 
 
 class ChildDied(TryLater):
     """A heavy stage's process ended without an answer (killed, out of memory, Metal abort)."""
+
+
+class TookTooLong(ChildDied):
+    """A heavy stage's process was ended because its time was up."""
 
 
 class WorkLost(TryLater):

@@ -115,6 +115,14 @@ class Released:
     """The runner gives the job back unfinished, through no fault of the job."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An outage of the world stopped the stage: the job waits at it, and no attempt is counted."""
+
+    error: HubbotError
+    pause: timedelta | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Cancelled:
     """A person asked to stop."""
@@ -137,7 +145,7 @@ class Overtaken:
     revision: str
 
 
-Outcome: TypeAlias = StageDone | Published | Refused | Released | Cancelled
+Outcome: TypeAlias = StageDone | Published | Refused | Released | Held | Cancelled
 Move: TypeAlias = Outcome | Claimed | Revived | Overtaken
 # Given the failed attempts of this stage, the present one included: the pause, or None to give up.
 RetryRule: TypeAlias = Callable[[int, TryLater], timedelta | None]
@@ -160,6 +168,8 @@ TRANSITIONS: Mapping[tuple[State, type[Move]], frozenset[State]] = MappingProxyT
         (State.RUNNING, Refused): _to(State.SKIPPED, State.PARKED, State.FAILED, State.WAITING, State.CANCELLED),
         # The runner shuts down: the job waits at its stage, no attempt is counted.
         (State.RUNNING, Released): _to(State.WAITING, State.CANCELLED),
+        # The Hub is down, the token is refused or the disk is full: the same, with the reason.
+        (State.RUNNING, Held): _to(State.WAITING, State.CANCELLED),
         # The runner has seen the request to cancel and stopped the stage.
         (State.RUNNING, Cancelled): _to(State.CANCELLED),
         # Nobody works on it: a person's cancel acts at once.
@@ -189,6 +199,10 @@ def advance(job: Job, outcome: Outcome, now: datetime, retry: RetryRule) -> Job:
             after = _refuse(job, outcome, now, retry)
         case Released():
             after = _leave(job, State.WAITING, error=job.error)
+        case Held(error=error, pause=pause):
+            after = _leave(job, State.WAITING, error=error.to_json())
+            if pause is not None and after.state is State.WAITING:
+                after = replace(after, not_before=now + pause)
         case Cancelled():
             after = _leave(job, State.CANCELLED, error=job.error)
         case _:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hubbot.cli.options import Json
-from hubbot.cli.output import data, print_json, table
+from hubbot.cli.output import data, print_json, styled, table
 
 if TYPE_CHECKING:
     from hubbot.lifecycle import Job
@@ -37,8 +37,9 @@ def jobs_command(
         chosen = records.queue.jobs(State(state) if state else None, None if everything else limit)
         listed = [job.to_json() for job in chosen]
         counts = records.queue.counts()
+        outages = [outage.to_json() for outage in records.outages.all()]
     if as_json:
-        print_json({"jobs": listed})
+        print_json({"jobs": listed, **({"outages": outages} if outages else {})})
         return
     total = counts[State(state)] if state else sum(counts.values())
     title = f"{total} jobs" if total == len(listed) else f"newest {len(listed)} of {total} jobs (see --all)"
@@ -47,6 +48,10 @@ def jobs_command(
         why = (job["error"] or {}).get("message", "")
         rows.add_row(str(job["id"]), job["repo"], job["state"], job["stage"], " ".join(job["variants"]), why)
     data.print(rows)
+    for outage in outages:
+        waits = ", ".join(outage["stages"]) or "what does not fit"
+        told = f"since {outage['since'][:19]}: {outage['error']['message']}; waiting: {waits}"
+        data.print(styled("yellow", f"outage ({outage['door']})"), told)
 
 
 def print_state(job: "Job", *, as_json: bool) -> None:

@@ -41,8 +41,7 @@ def run_command(
     for handler in logging.getLogger().handlers:
         handler.addFilter(as_text)
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    for library in ("apscheduler", "alembic"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     display = Display(talk.console)
     if not chosen.watch:
         talk.print("no watch rules are set, so nothing is watched; only the queue is worked on")

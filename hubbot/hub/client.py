@@ -12,13 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_download
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import disable_progress_bars, logging
 
 from hubbot.checkpoints import FileInfo, Repo, stated_licences
-from hubbot.errors import HubUnavailable, TokenRejected
+from hubbot.errors import HubRefused, HubUnavailable, TokenRejected
 from hubbot.files.digests import sha256_of
 from hubbot.hub.remote import RemoteFiles
 from hubbot.hub.retries import Patience
@@ -26,6 +26,7 @@ from hubbot.hub.time_limits import limit_requests
 from hubbot.progress import Progress
 
 DOWNLOADS_AT_ONCE = 4
+WRONG_DOWNLOADS = 2
 # A transfer may take this long, and longer by its size at the slowest rate that is worth waiting for (bytes/s).
 TRANSFER_SECONDS = 120.0
 SLOWEST = 10_000
@@ -94,6 +95,14 @@ class Hub:
         orgs = tuple(org["name"] for org in answer.get("orgs", []))
         return Account(name=answer["name"], orgs=orgs, role=role)
 
+    def probe(self) -> None:
+        """Ask the Hub once for something small, with the token where there is one; raises as every call does."""
+        once = replace(self._patience, attempts=1)
+        if self._api.token or get_token():
+            once.ask("HF_TOKEN", self._api.whoami)
+        else:
+            once.ask("the Hub", lambda: next(iter(self._api.list_models(limit=1)), None))
+
     def open(self, repo_id: str, revision: str | None) -> RemoteFiles:
         """Return a repo's files at `revision` (default: the newest commit), pinned to a commit sha."""
         return RemoteFiles(self._api, repo_id, revision, self._patience)
@@ -119,7 +128,8 @@ class Hub:
     def fetch(self, repo: Repo, files: Sequence[FileInfo], folder: Path, progress: Progress) -> None:
         """Download `files` into `folder`; finished files are kept, every known sha256 is checked.
 
-        Raises HubUnavailable where a download differs from its promised size or sha256, OutOfRoom on a full disk.
+        Raises HubUnavailable where a download differs from its promised size, HubRefused where it has another
+        sha256 twice, OutOfRoom on a full disk.
         """
         total = sum(file.size for file in files)
         done = 0
@@ -134,6 +144,7 @@ class Hub:
 
     def _fetch_one(self, repo: Repo, file: FileInfo, folder: Path) -> FileInfo:
         where = f"{repo.id}, {file.path}"
+        wrong: list[str] = []
 
         def download() -> None:
             hf_hub_download(
@@ -142,9 +153,19 @@ class Hub:
             )  # fmt: skip
             path = folder / file.path
             size = path.stat().st_size
-            if size != file.size or (file.sha256 and sha256_of(path) != file.sha256):
+            if size != file.size:
                 path.unlink()
-                raise HubUnavailable(f"the download has {size} bytes or another sha256 than promised", where=where)
+                raise HubUnavailable(f"the download has {size} bytes, {file.size} were promised", where=where)
+            if file.sha256 and sha256_of(path) != file.sha256:
+                path.unlink()
+                wrong.append(where)
+                if len(wrong) < WRONG_DOWNLOADS:
+                    raise HubUnavailable("the download has another sha256 than promised", where=where)
+                raise HubRefused(
+                    f"{len(wrong)} downloads had another sha256 than promised",
+                    where=where,
+                    hint="the Hub or a proxy sends another file than it says; then `hubbot retry`",
+                )
 
         self._patience.ask(where, download, seconds=_transfer_seconds(file.size))
         return file
@@ -261,8 +282,6 @@ class Hub:
 
     def require_token(self) -> None:
         """Raise TokenRejected where there is no token at all; the Hub is not asked."""
-        from huggingface_hub import get_token  # noqa: PLC0415 - reads the token file, only wanted here
-
         if not (self._api.token or get_token()):
             raise TokenRejected(
                 "there is no token",

@@ -1,17 +1,23 @@
 """Build the bot for `run` and `demo` from settings, Hub, database, pipeline, worker and schedule."""
 
 import logging
+import os
+import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 
 from hubbot.catalogue.variants.named_variants import VARIANTS
+from hubbot.deadlines import Interrupted
 from hubbot.errors import WrongUsage
 from hubbot.hub.client import Hub
+from hubbot.jobs.child_folders import sweep
 from hubbot.jobs.lock import runner_lock
+from hubbot.jobs.pauses import Pauses
 from hubbot.jobs.pipeline import OnProgress, Pipeline, recipe_key, runtime_key
 from hubbot.jobs.retry import Backoff, rule_of
 from hubbot.jobs.scheduler import Scheduler
@@ -21,6 +27,7 @@ from hubbot.lifecycle import Job, State
 from hubbot.settings import Settings
 from hubbot.store import database
 from hubbot.store.listings import Listings
+from hubbot.store.outages import Outages
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 
@@ -57,7 +64,6 @@ class Bot:
             rescue=self._rescue,
             prune=self._prune,
             woken=lambda: take_wake(self.settings),
-            clock=utc_now,
         )
 
     def run_forever(self, stop: threading.Event) -> None:
@@ -66,15 +72,24 @@ class Bot:
         Raises WrongUsage where another process runs under this runner's name.
         """
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler(stop):
-            self.queue.revive_no_runtime(runtime_key())
-            self.worker.run_forever(stop)
+            self._begin()
+            self._working(stop).run_forever(stop)
 
     def run_once(self, stop: threading.Event, patience_seconds: float) -> None:
         """Watch once, then work until nothing is due within `patience_seconds`; raises as `run_forever` does."""
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"):
-            self.queue.revive_no_runtime(runtime_key())
-            self._looking(stop).look(dry_run=False)
-            self.worker.run_until_idle(stop, patience_seconds)
+            self._begin()
+            with suppress(Interrupted):
+                self._looking(stop).look(dry_run=False)
+            self._working(stop).run_until_idle(stop, patience_seconds)
+
+    def _begin(self) -> None:
+        sweep(self.settings.data_dir)
+        self.queue.revive_no_runtime(runtime_key())
+
+    def _working(self, stop: threading.Event) -> Worker:
+        pauses = replace(self.worker.pauses, probe=self.hub.until(stop).probe)
+        return replace(self.worker, pauses=pauses)
 
     def _looking(self, stop: threading.Event) -> Watching:
         return replace(self.watching, hub=self.hub.until(stop))
@@ -94,6 +109,10 @@ class Bot:
         for job in self.queue.jobs():
             if job.state not in UNFINISHED and job.updated_at < oldest:
                 self.pipeline.workspace(job).remove()
+        sweep(self.settings.data_dir)
+        for folder in (self.settings.data_dir / "work").glob("audit-*"):
+            if folder.stat().st_mtime < oldest.timestamp():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +122,7 @@ class Records:
     queue: Queue
     results: Results
     listings: Listings
+    outages: Outages
 
 
 def enqueue(
@@ -152,14 +172,32 @@ def take_wake(settings: Settings) -> bool:
     return True
 
 
+def _make_data_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.stat().st_uid == os.getuid():
+            folder.chmod(0o700)
+    except OSError as error:
+        raise WrongUsage(
+            f"the data folder cannot be made: {error.strerror}",
+            where=str(folder),
+            hint="mend the setting data_dir",
+        ) from error
+
+
 @contextmanager
 def open_records(settings: Settings) -> Iterator[Records]:
     """Open the database, bring its tables up to date, and close it at the end; raises as store.database does."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    _make_data_folder(settings.data_dir)
     engine = database.open_engine(settings.database)
     try:
         database.upgrade(engine)
-        yield Records(queue=Queue(engine, utc_now), results=Results(engine, utc_now), listings=Listings(engine))
+        yield Records(
+            queue=Queue(engine, utc_now),
+            results=Results(engine, utc_now),
+            listings=Listings(engine),
+            outages=Outages(engine),
+        )
     finally:
         engine.dispose()
 
@@ -180,6 +218,7 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
             run_stage=pipeline.run_stage,
             emit=emit,
             retry=retry,
+            pauses=Pauses(outages=records.outages, probe=hub.probe, clock=utc_now, runner=settings.runner),
             clock=utc_now,
             runner=settings.runner,
             lease_seconds=settings.lease_seconds,

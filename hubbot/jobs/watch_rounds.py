@@ -65,7 +65,8 @@ class Watching:
         decisions = [self._decide(seen, dry_run=dry_run) for seen in by_revision.values() if self._is_new(seen)]
         if not dry_run:
             for key, watermark in watermarks.items():
-                self.results.set_watermark(key, watermark.isoformat())
+                if watermark is not None:
+                    self.results.set_watermark(key, watermark.isoformat())
         return decisions
 
     @staticmethod

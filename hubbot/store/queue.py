@@ -3,7 +3,7 @@
 hubbot.lifecycle decides the next state of a job; this only stores it. Every method is one transaction.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,10 @@ from hubbot.store.database import insertion, reading, writing
 from hubbot.store.tables import AttemptRow, JobRow
 
 Clock = Callable[[], datetime]
+
+# No pause and no lease is longer: one that ends later was written before the clock was set back.
+LONGEST_PAUSE = timedelta(hours=7)
+LONGEST_LEASE = timedelta(days=1)
 
 # What a move may change; lease_until is absent because heartbeats own it while a job runs.
 _MOVABLE = (
@@ -87,13 +91,24 @@ class Queue:
             before = job_of(row)
             _swap(session, before, overtake(before, Overtaken(revision=revision), self._clock()))
 
-    def claim(self, runner: str, lease_seconds: float, max_ram_bytes: int | None = None) -> Job | None:
-        """Lease the job of highest priority, then the oldest, that is due and fits the memory, or return None."""
+    def claim(
+        self,
+        runner: str,
+        lease_seconds: float,
+        max_ram_bytes: int | None = None,
+        *,
+        paused: Collection[Stage] = (),
+    ) -> Job | None:
+        """Lease the job of highest priority, then the oldest, that is due and fits the memory, or return None.
+
+        No job that stands at one of the `paused` stages is taken.
+        """
         now = self._clock()
-        due = sa.or_(col(JobRow.not_before).is_(None), col(JobRow.not_before) <= now)
+        waited_for = col(JobRow.not_before)
+        due = sa.or_(waited_for.is_(None), waited_for <= now, waited_for > now + LONGEST_PAUSE)
         first = (
             select(JobRow.id)
-            .where(col(JobRow.state) == State.WAITING, due, _fits(max_ram_bytes))
+            .where(col(JobRow.state) == State.WAITING, due, _fits(max_ram_bytes), _not_at(paused))
             .order_by(col(JobRow.priority).desc(), col(JobRow.created_at), col(JobRow.id))
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -143,7 +158,8 @@ class Queue:
         `by` names the calling runner. It is alive, so its own leases do not count as expired, even if the machine
         has slept through them.
         """
-        expired = sa.and_(col(JobRow.lease_until) < self._clock(), col(JobRow.runner) != by)
+        until, now = col(JobRow.lease_until), self._clock()
+        expired = sa.and_(sa.or_(until < now, until > now + LONGEST_LEASE), col(JobRow.runner) != by)
         return self._died(expired, retry, at_once=False)
 
     def cancel(self, job_id: int) -> Job:
@@ -190,10 +206,14 @@ class Queue:
             counted = dict(session.exec(query).all())
         return {state: counted.get(state, 0) for state in State}
 
-    def next_due(self, max_ram_bytes: int | None = None) -> datetime | None:
+    def next_due(self, max_ram_bytes: int | None = None, *, paused: Collection[Stage] = ()) -> datetime | None:
         """Return when the first waiting job that fits may be claimed: its creation, or the end of its pause."""
-        due = sa.func.coalesce(col(JobRow.not_before), col(JobRow.created_at))
-        query = sa.select(sa.func.min(due)).where(col(JobRow.state) == State.WAITING, _fits(max_ram_bytes))
+        waited_for = col(JobRow.not_before)
+        real = sa.case((waited_for <= self._clock() + LONGEST_PAUSE, waited_for), else_=None)
+        due = sa.func.coalesce(real, col(JobRow.created_at))
+        query = sa.select(sa.func.min(due)).where(
+            col(JobRow.state) == State.WAITING, _fits(max_ram_bytes), _not_at(paused)
+        )
         with reading(self._engine) as session:
             return session.scalar(query)
 
@@ -242,6 +262,10 @@ def _row(session: Session, job_id: int, *, lock: bool) -> JobRow:
 def _fits(max_ram_bytes: int | None) -> sa.ColumnElement[bool]:
     ram = col(JobRow.predicted_ram_bytes)
     return sa.true() if max_ram_bytes is None else sa.or_(ram.is_(None), ram <= max_ram_bytes)
+
+
+def _not_at(stages: Collection[Stage]) -> sa.ColumnElement[bool]:
+    return col(JobRow.stage).not_in(list(stages)) if stages else sa.true()
 
 
 def _swap(session: Session, before: Job, after: Job) -> bool:

@@ -76,6 +76,24 @@ class PublishedVariant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """What a runner waits for: its `door` (hub, token, disk), the stages that are not begun, and the reason."""
+
+    runner: str
+    door: str
+    stages: tuple[Stage, ...]
+    since: datetime
+    next_probe: datetime
+    probes: int
+    error: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for --json."""
+        times = {"since": self.since.isoformat(), "next_probe": self.next_probe.isoformat()}
+        return {**asdict(self), "stages": [stage.value for stage in self.stages], **times}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """What the gates said about a published repo; `verdict` is approved, refused or not-judged.
 

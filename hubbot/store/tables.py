@@ -187,3 +187,17 @@ class AuditRow(SQLModel, table=True):
     versions: dict[str, Any] = Field(sa_column=sa.Column(_json(), nullable=False))
     job_id: int | None = Field(default=None, foreign_key="jobs.id")
     audited_at: datetime = _time(null=False)
+
+
+class OutageRow(SQLModel, table=True):
+    """An outage that lasts; its row goes when it is over."""
+
+    __tablename__ = "outages"
+
+    runner: str = Field(primary_key=True)
+    door: str = Field(primary_key=True)
+    stages: list[str] = Field(sa_column=sa.Column(_json(), nullable=False))
+    since: datetime = _time(null=False)
+    next_probe: datetime = _time(null=False)
+    probes: int
+    error: dict[str, Any] = Field(sa_column=sa.Column(_json(), nullable=False))

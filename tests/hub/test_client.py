@@ -12,7 +12,7 @@ from huggingface_hub import HfApi
 
 from hubbot.checkpoints import FileInfo, Repo
 from hubbot.devhub.routes import search
-from hubbot.errors import Gated, HubUnavailable, OutOfRoom, RateLimited, RepoMissing, TokenRejected
+from hubbot.errors import Gated, HubRefused, HubUnavailable, OutOfRoom, RateLimited, RepoMissing, TokenRejected
 from tests.hub.embedded import (
     LFS_WARNING,
     ORG,
@@ -180,7 +180,7 @@ def test_a_file_whose_sha256_is_not_the_promised_one_is_refused_and_removed(
 ) -> None:
     files = site.client().open(repo, None)
     wrong = [FileInfo(path="model.safetensors", size=len(FILES["model.safetensors"]), sha256="0" * 64)]
-    with pytest.raises(HubUnavailable, match="another sha256"):
+    with pytest.raises(HubRefused, match="2 downloads had another sha256"):
         site.client().fetch(files.repo, wrong, tmp_path / "to", quiet)
     assert not (tmp_path / "to" / "model.safetensors").exists()
 
@@ -429,3 +429,14 @@ def test_a_missing_repo_is_missing_for_every_call(site: Site, tmp_path: Path) ->
         with pytest.raises(RepoMissing):
             call()
     shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("name", ["NOTICE [bold]x[", "a*", "what?.txt", "[ab].txt", "[!x]"])
+def test_a_file_name_is_a_name_and_never_a_pattern(site: Site, tmp_path: Path, name: str) -> None:
+    repo_id, folder = own(site, tmp_path)
+    (folder / name).write_bytes(b"text")
+    (folder / "ab.txt").write_bytes(b"not to be sent")
+    site.client().upload(repo_id, folder, [name], "one file")
+    tree = site.client().tree(repo_id) or {}
+    assert name in tree
+    assert "ab.txt" not in tree

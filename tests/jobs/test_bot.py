@@ -60,7 +60,7 @@ def test_a_set_stop_ends_the_run_before_any_job(site: Site, opened: Bot, tmp_pat
     stop = threading.Event()
     stop.set()
     opened.run_once(stop, 0)
-    assert [job.state for job in opened.queue.jobs()] == [State.WAITING]
+    assert opened.queue.jobs() == []
 
 
 def test_running_for_ever_ends_when_it_is_stopped(site: Site, opened: Bot, tmp_path: Path) -> None:

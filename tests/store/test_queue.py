@@ -308,3 +308,19 @@ def test_an_older_revision_does_not_take_the_place_of_a_newer_one(queue: Queue) 
     older = enqueue_at(queue, "a")
     assert {queue.job(one.id).state for one in (newest, older)} == {State.WAITING}
     assert enqueue_at(queue, "a", allow_older=True).allow_older
+
+
+@pytest.mark.parametrize("days", [-2, 2, -400, 400])
+def test_a_clock_that_jumps_holds_up_no_job_and_no_lease(queue: Queue, clock: Clock, days: int) -> None:
+    enqueue_at(queue, "a")
+    held = queue.claim("mac", 60)
+    assert held is not None
+    error = Refused(error=TryLater("later", after_seconds=3600))
+    assert queue.apply(held, advance(held, error, clock(), lambda attempts, error: timedelta(hours=1)))
+    enqueue_at(queue, "b")
+    clock.forward(days * 86400)
+    first, second = queue.claim("mac", 60), queue.claim("mac", 60)
+    assert {first and first.revision[0], second and second.revision[0]} == {"a", "b"}
+    clock.forward(-days * 86400)
+    clock.forward(3600)
+    assert len(queue.rescue(lambda attempts, error: timedelta(0), by="other")) == 2

@@ -18,6 +18,7 @@ from hubbot.lifecycle import Job, Refused, advance
 from hubbot.settings import Settings
 from hubbot.store.database import open_engine, upgrade
 from hubbot.store.listings import Listings
+from hubbot.store.outages import Outages
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 from hubbot.web.dashboard import application
@@ -86,7 +87,10 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
 def bench(engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setenv("HUBBOT_CONFIG", "")
     records = Records(
-        queue=Queue(engine, lambda: NOW), results=Results(engine, lambda: NOW), listings=Listings(engine)
+        queue=Queue(engine, lambda: NOW),
+        results=Results(engine, lambda: NOW),
+        listings=Listings(engine),
+        outages=Outages(engine),
     )
     asked: list[tuple[str, str | None, tuple[str, ...], int]] = []
 

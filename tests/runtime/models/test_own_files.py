@@ -72,7 +72,7 @@ def test_a_loader_that_ignores_the_file_stops_where_mlx_lm_has_a_class_of_that_n
 ) -> None:
     folder = workshop.copy(name, "fp32", tmp_path / "x")
     edit_json(folder / "config.json", "model_file")
-    with pytest.raises(StructureMismatch, match="parameters|weights"):
+    with pytest.raises(StructureMismatch, match=r"parameters|weights"):
         loading.load(folder)
 
 
