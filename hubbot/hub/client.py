@@ -87,7 +87,8 @@ class Hub:
     def until(self, cancelled: threading.Event) -> "Hub":
         """Return the same Hub, every call of which ends with Interrupted as soon as `cancelled` is set."""
         patience = replace(self._patience, cancelled=cancelled)
-        return Hub(endpoint=self._api.endpoint, token=self._api.token, patience=patience)
+        token = self._api.token if isinstance(self._api.token, str) else None
+        return Hub(endpoint=self._api.endpoint, token=token, patience=patience)
 
     def whoami(self) -> Account:
         """Return the token's account, or raise TokenRejected."""
