@@ -302,7 +302,7 @@ def test_a_disk_that_is_full_before_the_download_waits(
             job = run_job(opened, "fables/Fox")
         assert (job.state, job.stage) == (State.WAITING, Stage.FETCH)
         assert job.error is not None
-        assert (job.error["kind"], job.attempts) == ("OutOfRoom", 1)
+        assert (job.error["kind"], job.attempts) == ("OutOfRoom", 0)
         assert job.not_before is not None
         assert_one_clear_line(job)
         opened.queue.retry(job.id)
