@@ -12,6 +12,7 @@ from typing import Any, Literal
 from hubbot import settings
 from hubbot.errors import HubbotError, TokenRejected
 from hubbot.files.atomic_folders import free_bytes
+from hubbot.jobs.retry import MAX_ATTEMPTS
 
 PACKAGES = ("mlx", "mlx-lm", "huggingface_hub")
 LITTLE_ROOM = 20e9
@@ -45,15 +46,17 @@ def examine() -> list[Check]:
 def explain() -> dict[str, dict[str, Any]]:
     """Return every setting with its value in force (its default where the file cannot be read) and meaning."""
     try:
-        values = settings.load().model_dump(mode="json")
+        chosen = settings.load()
+        values = chosen.model_dump(mode="json")
+        values["database_url"] = "(set)" if chosen.database_url else chosen.database  # it may hold a password
     except HubbotError:
         values = {}
+    if values.get("max_attempts") is None:
+        values["max_attempts"] = MAX_ATTEMPTS
     explained = {}
     for key, field in settings.Settings.model_fields.items():
         default = field.get_default(call_default_factory=True, validated_data={})
         explained[key] = {"value": values.get(key, default), "meaning": field.description or ""}
-    if isinstance(values.get("database_url"), str):
-        explained["database_url"]["value"] = "(set)"  # it may hold a password
     return explained
 
 

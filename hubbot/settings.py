@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     """Convert families that run only with a model file of hubbot's own, which is published beside the weights."""
     stage_hours: float = Field(default=12.0, gt=0)
     """A heavy stage that takes longer is stopped and tried again."""
+    stall_minutes: float = Field(default=120.0, gt=0)
+    """A heavy stage that tells of no progress for this long is stopped and tried again."""
     corpus: Path | None = None
     """Text file on which variants are compared with the unquantized model; the default ships with hubbot."""
     behaviour_tokens: int | None = Field(default=None, ge=16)
@@ -111,6 +113,10 @@ class Settings(BaseSettings):
     """Tokens that a smoke test generates per prompt."""
     keep_days: float = Field(default=7.0, ge=0)
     """Days that the work folder of a finished job is kept."""
+    web_hosts: tuple[str, ...] = ()
+    """Names under which browsers may reach the dashboard, beside localhost; others are refused."""
+    webhook_secret: SecretStr | None = None
+    """Secret of the Hub's webhook, which makes the bot look at once; without it webhooks are off."""
 
     @field_validator("variants")
     @classmethod

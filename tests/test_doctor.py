@@ -15,6 +15,7 @@ from hubbot import doctor
 from hubbot.doctor import Check, examine, explain
 from hubbot.engine.formats import kernels
 from hubbot.hub import client
+from hubbot.jobs.retry import MAX_ATTEMPTS
 from hubbot.settings import Settings
 from tests.hub.embedded import ORG, OWNER, Site, calm, impatient, running
 
@@ -205,6 +206,18 @@ def test_every_setting_has_its_value_and_meaning_and_no_password(
     monkeypatch.setenv("HUBBOT_DATABASE_URL", "postgresql+psycopg://me:secret@db/hubbot")
     assert explain()["database_url"]["value"] == "(set)"
     json.dumps(explain())
+
+
+def test_a_setting_that_is_left_out_shows_the_number_in_force(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explained = explain()
+    assert explained["max_attempts"]["value"] == MAX_ATTEMPTS == 6
+    assert explained["database_url"]["value"] == f"sqlite:///{tmp_path / 'data' / 'hubbot.db'}"
+    configure(monkeypatch, tmp_path, "max_attempts = 2\n")
+    assert explain()["max_attempts"]["value"] == 2
+    configure(monkeypatch, tmp_path, "max_attempts = many\n")
+    assert explain()["max_attempts"]["value"] == MAX_ATTEMPTS
 
 
 def test_a_password_in_the_database_url_is_not_told_when_it_cannot_be_reached(

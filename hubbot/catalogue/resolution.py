@@ -10,40 +10,47 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubbot.catalogue import runtimes
-from hubbot.catalogue.configs import ropes
+from hubbot.catalogue.configs import ropes, unread_keys
+from hubbot.catalogue.configs.conditions import is_wide
 from hubbot.catalogue.configs.derivations import DERIVED, plain_head_dim
 from hubbot.catalogue.configs.divisions import division_problems
+from hubbot.catalogue.configs.meanings import Judged
 from hubbot.catalogue.configs.nesting import NESTED, TEXT, decoder, found_under, look_up, uniform
-from hubbot.catalogue.configs.no_effect import IDLE_WHEN, is_wide
+from hubbot.catalogue.configs.omitted_keys import default_in_the_source, why_missing
 from hubbot.catalogue.configs.ranges import value_problem
+from hubbot.catalogue.configs.source_readers import SourceReaders, readers
 from hubbot.catalogue.configs.spellings import (
     EXPERTS,
     HIDDEN,
-    INERT,
-    INERT_PATTERN,
     KEPT,
     LAYERS,
-    NEUTRAL,
     NULLABLE,
     SYNONYMS,
     TOP_K,
 )
+from hubbot.catalogue.configs.statements import PLAIN
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.runtimes import ArgField
 from hubbot.plans import Origin
+
+TIE = "tie_word_embeddings"
+# A config may hold any number of keys that nobody reads.
+MOST_LISTED = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
     """The runtime's fields with their origins, the config to write, and what stands in the way.
 
-    `problems` are sentences naming key and value; `notes` are flags without effect that are worth recording.
+    `problems` are sentences naming key and value; `notes` are flags without effect that are worth recording;
+    `read` are the keys of the config that the class is given.
     """
 
     origins: tuple[Origin, ...]
     config: Mapping[str, Any]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    read: frozenset[str] = frozenset()
 
 
 def expert_count(config: Mapping[str, Any]) -> tuple[str, int] | None:
@@ -103,17 +110,47 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
                 consumed |= keys
     problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, source))]
     problems += list(division_problems({origin.field: origin.value for origin in origins}))
+    problems += list(_of_another_decoder(config, family))
     problems += list(_beyond_limits(origins, family))
     problems += list(_alone(origins, family))
     problems += list(_rope_problems(origins, source, family, consumed))
-    unread = [f"{key} = {value!r}" for key, value in _acting(source, consumed, family)]
-    problems += [f"the config says {text}, which mlx-lm's {family.runtime} class does not read" for text in unread]
+    verdict = _unread(source, family, origins, consumed)
+    problems += verdict.problems
     return Resolution(
         origins=tuple(origins),
-        config=_written(source, family, origins, fields if inner else ()),
+        config=_written(source, family, origins, inner or fields, fields if inner else ()),
         problems=tuple(problems),
-        notes=(*_without_effect(source), *_drifting(source, family)),
+        notes=(
+            *_without_effect(source, family, verdict),
+            *_written_twice(source, family, consumed),
+            *_drifting(source, family),
+        ),
+        read=frozenset(consumed),
     )
+
+
+def _unread(
+    source: Mapping[str, Any], family: Family, origins: list[Origin], consumed: set[str]
+) -> unread_keys.Verdict:
+    judged = Judged(
+        config=source,
+        consumed=frozenset(consumed),
+        fields={origin.field: origin.value for origin in origins},
+        always={**PLAIN, **family.always},
+    )
+    return unread_keys.judge(
+        judged, lambda: _sources(family), runtime=_class(family), model_type=family.model_type
+    )
+
+
+def _sources(family: Family) -> SourceReaders | None:
+    """Return what transformers' class reads: of a wrapper, that of the text decoder inside too."""
+    inner = [one for one in (family.text_type, *family.text_types) if one is not None]
+    return readers(family.transformers_type or family.model_type, *inner[:1])
+
+
+def _class(family: Family) -> str:
+    return f"hubbot's {family.model_file}" if family.model_file else f"mlx-lm's {family.runtime} class"
 
 
 def _origin(
@@ -123,7 +160,7 @@ def _origin(
     if name in family.fixed:
         value, reason = family.fixed[name]
         return Origin(field=name, value=value, origin=reason), {name}
-    if name in {"model_type", "rope_scaling", "rope_parameters"}:
+    if name in {"model_type", "rope_scaling", "rope_parameters"} and name not in family.derived:
         return _rewritten(name, config, family)
     if name == "rope_theta" and family.keeps_rope_parameters:
         return _rope_theta(config), {name}
@@ -135,8 +172,8 @@ def _origin(
         return Origin(field=name, value=value, origin="config" if key == name else f"config: {key}"), keys
     default = _default(name, config, family)
     if default is None and (field.is_read or field.required):
-        problems.append(f"{name} is not in the config and transformers gives it no default")
-    return default, set()
+        problems.append(why_missing(name, _sources(family), family.model_type, family.default_source))
+    return default, {name} if name in config else set()
 
 
 def _default(name: str, config: Mapping[str, Any], family: Family) -> Origin | None:
@@ -148,7 +185,7 @@ def _default(name: str, config: Mapping[str, Any], family: Family) -> Origin | N
     if name in family.defaults:
         source = f"default of {family.default_source}'s {family.model_type} config"
         return Origin(field=name, value=family.defaults[name], origin=source)
-    return None
+    return default_in_the_source(name, _sources(family), family.model_type)
 
 
 _DERIVED_WIDTH = "hidden_size / num_attention_heads (transformers 5.23)"
@@ -196,6 +233,13 @@ def _model_type(config: Mapping[str, Any], family: Family) -> Origin:
     return Origin(field="model_type", value=value, origin=origin)
 
 
+def _of_another_decoder(config: Mapping[str, Any], family: Family) -> Iterator[str]:
+    inner = look_up(config, "text_config.model_type")
+    if family.text_types and inner is not None and inner not in family.text_types:
+        known = " or ".join(family.text_types)
+        yield f"the config says text_config.model_type = {inner!r}: of {family.model_type} only {known} is known"
+
+
 def _beyond_limits(origins: list[Origin], family: Family) -> Iterator[str]:
     for origin in origins:
         limit = family.limits.get(origin.field)
@@ -239,44 +283,20 @@ def _rope_problems(
         yield from ropes.problems("rope_scaling", given, reads, family.rope_kinds)
 
 
-def _acting(config: Mapping[str, Any], consumed: set[str], family: Family) -> Iterator[tuple[str, Any]]:
-    """Yield the keys that can change the function and that the runtime does not read."""
-    for key, value in config.items():
-        if value is None or key in consumed or key in INERT or key in family.inert:
-            continue
-        if INERT_PATTERN.fullmatch(key):
-            continue
-        neutral = family.neutral.get(key, NEUTRAL.get(key))
-        if neutral is not None and any(_is(value, one) for one in neutral):
-            continue
-        if neutral is None and (value is False or (value in ("", [], {}) and not isinstance(value, bool))):
-            continue  # a switch that is off, of a feature that neither side knows
-        if key == "rope_parameters" and isinstance(value, Mapping):
-            yield from _unread_rope(value, consumed)
-        elif key not in IDLE_WHEN or not IDLE_WHEN[key](value, config, consumed):
-            yield key, value
-
-
-def _is(value: Any, other: Any) -> bool:
-    """Say whether two values are the same; true is not 1, nor false 0."""
-    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
-
-
-def _unread_rope(parameters: Mapping[str, Any], consumed: set[str]) -> Iterator[tuple[str, Any]]:
-    scaled = ropes.kind_of(parameters) != "default"
-    for key, value in parameters.items():
-        name = f"rope_parameters.{key}"
-        neutral = key in {"rope_type", "type"} and not scaled
-        neutral = neutral or key in {"mrope_section", "mrope_interleaved"}  # all positions of a text are one
-        neutral = neutral or (key == "partial_rotary_factor" and value == 1.0) or isinstance(value, Mapping)
-        if not neutral and name not in consumed and not (scaled and "rope_parameters" in consumed):
-            yield name, value
-
-
-def _without_effect(config: Mapping[str, Any]) -> Iterator[str]:
+def _without_effect(config: Mapping[str, Any], family: Family, verdict: unread_keys.Verdict) -> Iterator[str]:
     window, limit = config.get("sliding_window"), config.get("max_position_embeddings")
-    if window is not None and is_wide(window, config, set()):
+    if window is not None and is_wide(window, config):
         yield f"sliding_window = {window!r} cannot act within {limit} positions and is left out"
+    if verdict.passed_over:
+        listed = [f"{key} = {repr(value)[:60]}" for key, value in verdict.passed_over.items()]
+        more = f" and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
+        told = ", ".join(listed[:MOST_LISTED])
+        yield f"without effect, as neither {_class(family)} nor transformers' reads it: {told}{more}"
+
+
+def _written_twice(config: Mapping[str, Any], family: Family, consumed: set[str]) -> Iterator[str]:
+    if config.get(TIE) is True and TIE not in consumed and "tied" not in family.always:
+        yield f"{TIE} = True: {_class(family)} has an output layer of its own, so the embedding is written twice"
 
 
 def _rope(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
@@ -295,11 +315,16 @@ def _drifting(config: Mapping[str, Any], family: Family) -> Iterator[str]:
 
 
 def _written(
-    config: Mapping[str, Any], family: Family, origins: list[Origin], outer: tuple[ArgField, ...]
+    config: Mapping[str, Any],
+    family: Family,
+    origins: list[Origin],
+    inner: tuple[ArgField, ...],
+    outer: tuple[ArgField, ...],
 ) -> dict[str, Any]:
-    """Return the config.json to write; `outer` are the class's own fields where the origins belong inside."""
+    """Return the config.json to write: fields `inner`, in a text_config where the class has `outer` ones too."""
     written = {key: config[key] for key in KEPT if config.get(key) is not None}
-    values = {origin.field: origin.value for origin in origins}
+    needless = _needless_nulls(origins, inner)
+    values = {origin.field: origin.value for origin in origins if origin.field not in needless}
     if outer:
         # What the outer class repeats of the inner config has the inner value.
         written |= {field.name: values[field.name] for field in outer if field.name in values}
@@ -311,6 +336,12 @@ def _written(
     if family.model_file:
         written["model_file"] = family.model_file
     return dict(sorted(written.items()))
+
+
+def _needless_nulls(origins: list[Origin], fields: tuple[ArgField, ...]) -> set[str]:
+    """Return the fields that are null where the class takes null anyway: other loaders trip over a written one."""
+    needless = {field.name for field in fields if field.is_null_anyway}
+    return {origin.field for origin in origins if origin.value is None} & needless
 
 
 def _first_int(config: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, int] | None:

@@ -21,14 +21,16 @@ _MODELS = "mlx_lm.models."
 class ArgField:
     """One field of a model class's ModelArgs.
 
-    `default` is the literal in the source (None where it is not a literal); `is_read` says whether the model
-    code outside ModelArgs ever reads it: a field that is declared and never read is a flag without effect.
+    `default` is the literal in the source (None where it is not a literal), `is_null_anyway` says that it is null.
+    `is_read` says whether the model code outside ModelArgs ever reads it: a field that is declared and never read
+    is a flag without effect.
     """
 
     name: str
     required: bool
     default: Any
     is_read: bool
+    is_null_anyway: bool = False
 
 
 def version() -> str | None:
@@ -118,7 +120,14 @@ def _field(node: ast.AnnAssign, read: set[str]) -> ArgField:
         except ValueError:  # field(default_factory=...) and the like
             default = None
     name = node.target.id
-    return ArgField(name=name, required=node.value is None, default=default, is_read=name in read)
+    is_null = isinstance(node.value, ast.Constant) and node.value.value is None
+    return ArgField(
+        name=name,
+        required=node.value is None,
+        default=default,
+        is_read=name in read,
+        is_null_anyway=is_null,
+    )
 
 
 def _fields_read(nodes: Any) -> set[str]:

@@ -19,8 +19,8 @@ from hubbot.conversion.workspace import Workspace
 from hubbot.errors import NeedsHuman, WorkLost, WrongUsage
 from hubbot.hub.client import Hub
 from hubbot.lifecycle import Stage
-from hubbot.pickles.pickle_files import has_pickles
 from hubbot.plans import Plan
+from hubbot.sources.pickle_files import has_pickles
 from hubbot.steps.convert import check_memory, prepare
 
 WORK = ".work"

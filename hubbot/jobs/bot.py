@@ -4,25 +4,29 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from hubbot.catalogue.variants.named_variants import VARIANTS
+from hubbot.errors import WrongUsage
 from hubbot.hub.client import Hub
 from hubbot.jobs.lock import runner_lock
-from hubbot.jobs.pipeline import OnProgress, Pipeline, runtime_key
+from hubbot.jobs.pipeline import OnProgress, Pipeline, recipe_key, runtime_key
 from hubbot.jobs.retry import Backoff, rule_of
 from hubbot.jobs.scheduler import Scheduler
 from hubbot.jobs.watch_rounds import Watching
 from hubbot.jobs.worker import Emit, Worker
-from hubbot.lifecycle import State
+from hubbot.lifecycle import Job, State
 from hubbot.settings import Settings
 from hubbot.store import database
+from hubbot.store.listings import Listings
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 
 logger = logging.getLogger(__name__)
 BEATS_PER_LEASE = 4
+WAKE_FILE = "look-now"
 UNFINISHED = frozenset({State.WAITING, State.RUNNING})
 
 
@@ -37,6 +41,7 @@ class Bot:
 
     settings: Settings
     hub: Hub
+    records: "Records"
     queue: Queue
     results: Results
     watching: Watching
@@ -44,13 +49,14 @@ class Bot:
     pipeline: Pipeline
     retry: Backoff
 
-    def scheduler(self) -> Scheduler:
-        """Return the schedule: watch, rescue, prune."""
+    def scheduler(self, stop: threading.Event) -> Scheduler:
+        """Return the schedule: watch, rescue, prune; a look at the Hub ends when `stop` is set."""
         return Scheduler(
-            watch=self._watch,
+            watch=lambda: self._watch(stop),
             watch_every=timedelta(minutes=self.settings.watch_minutes),
             rescue=self._rescue,
             prune=self._prune,
+            woken=lambda: take_wake(self.settings),
             clock=utc_now,
         )
 
@@ -59,7 +65,7 @@ class Bot:
 
         Raises WrongUsage where another process runs under this runner's name.
         """
-        with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler():
+        with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler(stop):
             self.queue.revive_no_runtime(runtime_key())
             self.worker.run_forever(stop)
 
@@ -67,14 +73,17 @@ class Bot:
         """Watch once, then work until nothing is due within `patience_seconds`; raises as `run_forever` does."""
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"):
             self.queue.revive_no_runtime(runtime_key())
-            self.watching.look(dry_run=False)
+            self._looking(stop).look(dry_run=False)
             self.worker.run_until_idle(stop, patience_seconds)
 
-    def _watch(self) -> None:
+    def _looking(self, stop: threading.Event) -> Watching:
+        return replace(self.watching, hub=self.hub.until(stop))
+
+    def _watch(self, stop: threading.Event) -> None:
         if not self.settings.watch:
             logger.info("no watch rules are set, so nothing is watched")
             return
-        self.watching.look(dry_run=False)
+        self._looking(stop).look(dry_run=False)
 
     def _rescue(self) -> None:
         for job in self.queue.rescue(self.retry, self.settings.runner):
@@ -93,6 +102,54 @@ class Records:
 
     queue: Queue
     results: Results
+    listings: Listings
+
+
+def enqueue(
+    repo: str,
+    revision: str | None,
+    variants: tuple[str, ...],
+    *,
+    settings: Settings,
+    hub: Hub,
+    queue: Queue,
+    requested_by: str,
+    priority: int = 0,
+    allow_older: bool = False,
+) -> tuple[Job, bool]:
+    """Return the one job for `repo` (or REPO@SHA) at a revision (None: the newest), and whether it is new.
+
+    Without variants those of the settings are made. `allow_older`: what was made of a newer revision is replaced,
+    too. Raises WrongUsage for a variant that does not exist or two revisions, and what Hub.open raises.
+    """
+    wanted = tuple(dict.fromkeys(variants or settings.variants))
+    unknown = [name for name in wanted if name not in VARIANTS]
+    if unknown:
+        raise WrongUsage(f"there is no variant {unknown[0]!r}", hint=f"one of: {' '.join(VARIANTS)}")
+    name, _, commit = repo.partition("@")
+    if commit and revision and commit != revision:
+        raise WrongUsage("the revision is said twice, and not the same", hint="REPO@SHA, or --revision SHA")
+    source = hub.open(name, commit or revision).repo
+    newest = not (commit or revision) or hub.head(name) == source.revision
+    return queue.enqueue(
+        source.id, source.revision, wanted, recipe_key(wanted), requested_by=requested_by, priority=priority,
+        newest=newest, allow_older=allow_older,
+    )  # fmt: skip
+
+
+def wake_watch(settings: Settings) -> None:
+    """Ask the bot of this data folder to look at the Hub now; said twice before it looks, it looks once."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    (settings.data_dir / WAKE_FILE).touch()
+
+
+def take_wake(settings: Settings) -> bool:
+    """Return whether `wake_watch` was called since the last time, and forget it."""
+    try:
+        (settings.data_dir / WAKE_FILE).unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @contextmanager
@@ -102,7 +159,7 @@ def open_records(settings: Settings) -> Iterator[Records]:
     engine = database.open_engine(settings.database)
     try:
         database.upgrade(engine)
-        yield Records(queue=Queue(engine, utc_now), results=Results(engine, utc_now))
+        yield Records(queue=Queue(engine, utc_now), results=Results(engine, utc_now), listings=Listings(engine))
     finally:
         engine.dispose()
 
@@ -133,6 +190,7 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
         yield Bot(
             settings=settings,
             hub=hub,
+            records=records,
             queue=queue,
             results=results,
             watching=watching,

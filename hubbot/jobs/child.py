@@ -21,6 +21,7 @@ from typing import IO, Any
 
 import hubbot
 from hubbot.conversion.conversion import Call
+from hubbot.deadlines import Interrupted
 from hubbot.errors import ChildDied, HubbotError, OutOfRoom, TryLater, from_json
 from hubbot.jobs.child_main import stage_function
 from hubbot.jobs.process_memory import footprint
@@ -35,10 +36,6 @@ LAST_WORDS_BYTES = 8192
 LOOK_SECONDS = 0.1
 GRACE_SECONDS = 5.0
 MAIN = "hubbot.jobs.child_main"
-
-
-class Interrupted(Exception):
-    """The stage was stopped because `cancelled` was set; this says nothing about the job."""
 
 
 def caller(settings: Settings, cancelled: threading.Event, *, here: Collection[str] = ()) -> Call:
@@ -59,6 +56,7 @@ def caller(settings: Settings, cancelled: threading.Event, *, here: Collection[s
             env=os.environ,
             hf_home=home,
             timeout_seconds=settings.smoke_seconds if stage == "smoke" else settings.stage_hours * 3600,
+            stall_seconds=settings.stall_minutes * 60,
             memory_bytes=settings.memory_bytes,
             cancelled=cancelled,
             progress=progress,
@@ -74,6 +72,7 @@ def run(
     env: Mapping[str, str],
     hf_home: Path,
     timeout_seconds: float,
+    stall_seconds: float,
     memory_bytes: int | None,
     cancelled: threading.Event,
     progress: Progress,
@@ -81,8 +80,9 @@ def run(
 ) -> dict[str, Any]:
     """Run one stage of `main_module` in a child process and return its answer.
 
-    Raises the child's own error; ChildDied if it ended without an answer or took too long; OutOfRoom above
-    `memory_bytes`; Interrupted when `cancelled` is set. No process is left behind in any case.
+    Raises the child's own error; ChildDied if it ended without an answer, took too long, or told of no progress
+    for `stall_seconds`; OutOfRoom above `memory_bytes`; Interrupted when `cancelled` is set. No process is left
+    behind in any case.
     """
     with (
         _started(main_module, stage, scrubbed(env, hf_home)) as process,
@@ -95,6 +95,8 @@ def run(
                 raise Interrupted(f"{stage} was stopped")
             if time.monotonic() > deadline:
                 raise ChildDied(f"{stage} did not finish within {timeout_seconds:.0f} seconds")
+            if time.monotonic() > conversation.last_progress + stall_seconds:
+                raise ChildDied(f"{stage} told of no progress for {stall_seconds:.0f} seconds")
             _check_memory(process.pid, memory_bytes, stage)
         if conversation.answer is None:
             raise _died(stage, _exit_code(process), conversation.last_words)
@@ -134,6 +136,7 @@ class _Conversation:
         assert process.stdout is not None
         assert process.stderr is not None
         self.answer: dict[str, Any] | None = None
+        self.last_progress = time.monotonic()
         self._process = process
         self._progress = progress
         self._stdin = process.stdin
@@ -182,6 +185,7 @@ class _Conversation:
     def _hear(self, message: dict[str, Any]) -> None:
         if "progress" in message:
             done, total, label = message["progress"]
+            self.last_progress = time.monotonic()
             self._progress(done, total, label)
         else:
             self.answer = message

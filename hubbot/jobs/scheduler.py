@@ -14,11 +14,13 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from hubbot.store.queue import Clock
 
 logger = logging.getLogger(__name__)
+WAKE_SECONDS = 2.0
 
 
 class Scheduler:
     """Calls `watch` at once and every `watch_every`, `rescue` every minute, `prune` every day.
 
+    `woken` is asked every few seconds; where it says so, the next `watch` is now.
     No two calls of the same kind overlap, and calls missed in sleep become one.
     """
 
@@ -30,7 +32,9 @@ class Scheduler:
         rescue: Callable[[], None],
         prune: Callable[[], None],
         clock: Clock,
+        woken: Callable[[], bool] | None = None,
     ) -> None:
+        self._clock = clock
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             # Without a grace time a call that the machine slept through would be dropped.
@@ -40,6 +44,8 @@ class Scheduler:
         self._add("rescue", rescue, timedelta(minutes=1), first=clock() + timedelta(minutes=1))
         # Soon after the start: a machine that is restarted every day would never come to it.
         self._add("prune", prune, timedelta(days=1), first=clock() + timedelta(minutes=10))
+        if woken is not None:
+            self._add("wake", lambda: self._wake(woken), timedelta(seconds=WAKE_SECONDS), first=clock())
 
     def start(self) -> None:
         """Start the calls, in threads of their own."""
@@ -57,6 +63,10 @@ class Scheduler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _wake(self, woken: Callable[[], bool]) -> None:
+        if woken():
+            self._scheduler.modify_job("watch", next_run_time=self._clock())
 
     def _add(self, name: str, call: Callable[[], None], every: timedelta, *, first: datetime) -> None:
         self._scheduler.add_job(

@@ -88,7 +88,12 @@ class Watching:
         if seen.refusal is None and not dry_run:
             variants = self.settings.variants
             job, _ = self.queue.enqueue(
-                repo.id, repo.revision, variants, recipe_key(variants), requested_by=f"rule {seen.rule}"
+                repo.id,
+                repo.revision,
+                variants,
+                recipe_key(variants),
+                requested_by=f"rule {seen.rule}",
+                newest=True,
             )
             job_id = job.id
         if not dry_run:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from hubbot.errors import ChildDied, WrongUsage
-from hubbot.lifecycle import Job, Refused, RetryRule, Stage, State, advance, cancel, revive
+from hubbot.lifecycle import Job, Overtaken, Refused, RetryRule, Stage, State, advance, cancel, overtake, revive
 from hubbot.store.database import insertion, reading, writing
 from hubbot.store.tables import AttemptRow, JobRow
 
@@ -42,16 +42,20 @@ class Queue:
         *,
         requested_by: str,
         priority: int = 0,
+        newest: bool = False,
+        allow_older: bool = False,
     ) -> tuple[Job, bool]:
         """Return the one job for this repo, revision and recipe key, and whether it is new.
 
-        A job that exists keeps its state and takes over a higher priority.
+        A job that exists keeps its state and takes over a higher priority, and `allow_older`. `newest` says that
+        this is the repo's newest revision: jobs that wait for the same of another one are superseded.
         """
         now = self._clock()
         values = {
             "repo": repo, "revision": revision, "recipe_key": recipe_key, "variants": list(variants),
             "stage": Stage.INSPECT, "state": State.WAITING, "priority": priority, "attempts": 0,
             "cancel_requested": False, "requested_by": requested_by, "created_at": now, "updated_at": now,
+            "allow_older": allow_older,
         }  # fmt: skip
         same = (
             col(JobRow.repo) == repo,
@@ -64,7 +68,24 @@ class Queue:
             if not created:
                 raised = sa.update(JobRow).where(*same, col(JobRow.priority) < priority)
                 session.execute(raised.values(priority=priority, updated_at=now))
-            return _job(session.exec(select(JobRow).where(*same)).one()), created
+                if allow_older:
+                    session.execute(sa.update(JobRow).where(*same).values(allow_older=True, updated_at=now))
+            if newest:
+                self._overtake(session, repo, revision, recipe_key)
+            return job_of(session.exec(select(JobRow).where(*same)).one()), created
+
+    def _overtake(self, session: Session, repo: str, revision: str, recipe_key: str) -> None:
+        waiting = (
+            select(JobRow)
+            .where(
+                col(JobRow.repo) == repo, col(JobRow.recipe_key) == recipe_key, col(JobRow.revision) != revision
+            )
+            .where(col(JobRow.state) == State.WAITING, col(JobRow.allow_older).is_(False))
+            .with_for_update()
+        )
+        for row in session.exec(waiting).all():
+            before = job_of(row)
+            _swap(session, before, overtake(before, Overtaken(revision=revision), self._clock()))
 
     def claim(self, runner: str, lease_seconds: float, max_ram_bytes: int | None = None) -> Job | None:
         """Lease the job of highest priority, then the oldest, that is due and fits the memory, or return None."""
@@ -145,7 +166,7 @@ class Queue:
             .with_for_update()
         )
         with writing(self._engine) as session:
-            jobs = [_job(row) for row in session.exec(stranded).all()]
+            jobs = [job_of(row) for row in session.exec(stranded).all()]
             revived = [(job, revive(job, now)) for job in jobs]
             return [after for before, after in revived if _swap(session, before, after)]
 
@@ -155,12 +176,12 @@ class Queue:
         if state is not None:
             query = query.where(col(JobRow.state) == state)
         with reading(self._engine) as session:
-            return [_job(row) for row in session.exec(query).all()]
+            return [job_of(row) for row in session.exec(query).all()]
 
     def job(self, job_id: int) -> Job:
         """Return one job; raises WrongUsage if there is none of this number."""
         with reading(self._engine) as session:
-            return _job(_row(session, job_id, lock=False))
+            return job_of(_row(session, job_id, lock=False))
 
     def counts(self) -> dict[State, int]:
         """Return the number of jobs by state, zeros included."""
@@ -179,11 +200,11 @@ class Queue:
     def _first(self, statement: Any) -> Job | None:
         with writing(self._engine) as session:
             row = session.execute(statement).scalars().first()
-            return None if row is None else _job(row)
+            return None if row is None else job_of(row)
 
     def _change(self, job_id: int, move: Callable[[Job], Job]) -> Job:
         with writing(self._engine) as session:
-            before = _job(_row(session, job_id, lock=True))
+            before = job_of(_row(session, job_id, lock=True))
             after = move(before)
             _swap(session, before, after)
             return after
@@ -194,7 +215,7 @@ class Queue:
         given_back = []
         with writing(self._engine) as session:
             for row in session.exec(query.with_for_update(skip_locked=True)).all():
-                before = _job(row)
+                before = job_of(row)
                 error = ChildDied(f"the runner {before.runner} ended in the middle of {before.stage}")
                 after = advance(before, Refused(error=error), now, retry)
                 if at_once:
@@ -205,7 +226,8 @@ class Queue:
         return given_back
 
 
-def _job(row: JobRow) -> Job:
+def job_of(row: JobRow) -> Job:
+    """Return the job that a row holds."""
     values = row.model_dump()
     return Job(**{**values, "variants": tuple(values["variants"])})
 

@@ -120,7 +120,7 @@ def test_old_work_folders_of_ended_jobs_are_pruned_and_no_others(opened: Bot, si
 def test_without_rules_the_schedule_watches_nothing(site: Site, tmp_path: Path) -> None:
     with bot(site.client(), settings(tmp_path / "data")) as opened:
         site.faults.clear()
-        opened._watch()
+        opened._watch(threading.Event())
     assert site.faults.count() == 0
 
 

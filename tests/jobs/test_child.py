@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 import hubbot
+from hubbot.deadlines import Interrupted
 from hubbot.errors import ChildDied, HubbotError, OutOfRoom, RateLimited, ValueMismatch, WrongUsage
 from hubbot.jobs import child
-from hubbot.jobs.child import Interrupted, run, scrubbed
+from hubbot.jobs.child import run, scrubbed
 from hubbot.progress import Progress
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,7 @@ class Runner:
 
     def __init__(self, hf_home: Path) -> None:
         self.hf_home = hf_home
+        self.stall_seconds = 60.0
         self.cancelled = threading.Event()
         self.told: list[tuple[int, int, str]] = []
         self.env = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
@@ -41,6 +43,7 @@ class Runner:
             env=self.env,
             hf_home=self.hf_home,
             timeout_seconds=seconds,
+            stall_seconds=self.stall_seconds,
             memory_bytes=memory_bytes,
             cancelled=self.cancelled,
             progress=self.progress,
@@ -236,3 +239,10 @@ def test_the_entry_answers_by_hand_too() -> None:
         process.stdin.write(b'{"a": 1}\n')
         process.stdin.flush()
         assert json.loads(process.stdout.readline()) == {"ok": {"heard": {"a": 1}}}
+
+
+def test_a_stage_that_tells_of_no_progress_is_ended_long_before_its_time_is_up(runner: Runner) -> None:
+    runner.stall_seconds = 1
+    with pytest.raises(ChildDied, match="no progress for 1 seconds"):
+        runner("sleep", {}, seconds=60)
+    assert gone_within(1, runner.told[0][0])

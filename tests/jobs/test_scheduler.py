@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hubbot.jobs.scheduler import Scheduler
+from hubbot.jobs.scheduler import WAKE_SECONDS, Scheduler
 
 
 def nothing() -> None:
@@ -73,3 +73,14 @@ def test_stopping_waits_for_the_call_under_way() -> None:
         assert begun.wait(5)
     assert ended.is_set()
     assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
+
+
+def test_a_watch_that_is_woken_comes_at_once() -> None:
+    looked, asked = threading.Semaphore(0), iter([False, True])
+    woken = lambda: next(asked, False)  # noqa: E731
+    with Scheduler(
+        watch=looked.release, watch_every=timedelta(hours=1), rescue=nothing, prune=nothing, woken=woken, clock=now
+    ):
+        assert looked.acquire(timeout=5)
+        assert looked.acquire(timeout=3 * WAKE_SECONDS)
+    assert not looked.acquire(blocking=False)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from hubbot.deadlines import Interrupted
 from hubbot.errors import HubUnavailable, NotMixtureOfExperts, TryLater
 from hubbot.jobs import worker as module
-from hubbot.jobs.child import Interrupted
 from hubbot.jobs.worker import Worker
 from hubbot.lifecycle import Cancelled, Job, Outcome, Published, Refused, Stage, StageDone, State
 from hubbot.store.queue import Queue

@@ -62,6 +62,34 @@ def every_layer(kind: Any) -> Derivation:
     return derive
 
 
+def periodic(key: str | None, *, nth: Any, others: Any, default: int | None = None) -> Derivation:
+    """Return the derivation of a list that says `nth` for every so many layers as `key` says, `others` between.
+
+    `default` is how many where the config does not say, or where there is no such key.
+    """
+
+    def derive(config: Mapping[str, Any]) -> Derived | None:
+        every, layers = config.get(key or "", default), config.get("num_hidden_layers")
+        if not isinstance(every, int) or every < 1 or not isinstance(layers, int) or layers >= MOST_LAYERS:
+            return None
+        kinds = [others if (layer + 1) % every else nth for layer in range(layers)]
+        return Derived(value=kinds, keys=(key,) if key and key in config else ())
+
+    return derive
+
+
+def after_the_first(key: str) -> Derivation:
+    """Return the derivation of a list that says false for as many layers as `key` says, and true after them."""
+
+    def derive(config: Mapping[str, Any]) -> Derived | None:
+        dense, layers = config.get(key), config.get("num_hidden_layers")
+        if not isinstance(dense, int) or not isinstance(layers, int) or layers >= MOST_LAYERS:
+            return None
+        return Derived(value=[layer >= dense for layer in range(layers)], keys=(key,))
+
+    return derive
+
+
 def repeated(key: str) -> Derivation:
     """Return the derivation of a list that holds the value of `key` for every layer."""
 
@@ -130,7 +158,11 @@ def plain_head_dim(config: Mapping[str, Any]) -> int:
 # Fields that some configs spell in another form, whatever the family.
 DERIVED: Mapping[str, Derivation] = {
     "rotary_dim": rotary_dim,
-    "is_moe_layer": listed("mlp_layer_types", {"dense": False, "sparse": True}),
+    "is_moe_layer": first(
+        listed("mlp_layer_types", {"dense": False, "sparse": True}),
+        copied("is_moe_layer"),
+        after_the_first("first_k_dense_replace"),
+    ),
     "first_k_dense_replace": dense_layers,
     "full_attention_interval": full_attention_interval,
 }

@@ -34,8 +34,9 @@ _SAYS_NOTHING = frozenset(
 def kind_of(parameters: Mapping[str, Any]) -> str:
     """Return the kind of scaling that a rope dictionary names."""
     kind = str(parameters.get("rope_type") or parameters.get("type") or "default")
-    # Sections of a rotary embedding for images: all positions of a text are one, so it is the plain kind.
-    return "default" if kind == "mrope" else kind
+    # Sections of a rotary embedding for images: all positions of a text are one, so it is the plain kind. And
+    # DeepSeek's own code names its yarn.
+    return {"mrope": "default", "deepseek_yarn": "yarn"}.get(kind, kind)
 
 
 def by_layer_type(config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]] | None:

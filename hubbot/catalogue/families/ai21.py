@@ -20,6 +20,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="feed_forward",
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED},
+        always={"renormalised": False, "recurrent": "mamba", "mamba_inner_norms": True, "sparse_step": None},
         defaults={
             **COMMON,
             "num_key_value_heads": 8,
@@ -39,14 +40,5 @@ FAMILIES: tuple[Family, ...] = (
         },
         renames=((r"\.router\.weight$", ".gate.weight"),),
         reshapes=(CONVOLUTION,),
-        neutral={"mamba_inner_layernorms": (True,)},
-        # Which kernels torch uses, and how many logits it returns.
-        inert=(
-            "use_mamba_kernels",
-            "use_mambapy",
-            "use_associative_scan",
-            "num_logits_to_keep",
-            "calc_logits_for_entire_prompt",
-        ),
     ),
 )

@@ -15,6 +15,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=True,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"qk_norm": "per_layer"},
         defaults={
             **COMMON,
             "norm_topk_prob": False,

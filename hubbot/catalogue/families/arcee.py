@@ -3,6 +3,7 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
+from hubbot.catalogue.configs.derivations import copied, first, periodic
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import ONE_GROUP, PER_EXPERT, QWEN_FUSED
 from hubbot.catalogue.families.row import Family
@@ -15,6 +16,16 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED},
+        # As transformers' config class does, where a config leaves the list out.
+        derived={
+            "layer_types": first(
+                copied("layer_types"),
+                periodic(
+                    "global_attn_every_n_layers", nth="full_attention", others="sliding_attention", default=4
+                ),
+            )
+        },
+        always={"selection": "biased", "qk_norm": "per_head", "attention_gate": "elementwise"},
         defaults={
             **COMMON,
             "score_func": "sigmoid",
@@ -33,6 +44,5 @@ FAMILIES: tuple[Family, ...] = (
         },
         limits={"n_group": ONE_GROUP},
         expert_module="experts",
-        inert=("global_attn_every_n_layers",),  # layer_types says the same layer by layer
     ),
 )

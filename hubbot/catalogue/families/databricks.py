@@ -8,8 +8,8 @@ from typing import Any
 
 from hubbot.catalogue.configs import ropes
 from hubbot.catalogue.configs.derivations import Derived
+from hubbot.catalogue.configs.keys_without_effect import group_of
 from hubbot.catalogue.configs.nesting import found_under
-from hubbot.catalogue.configs.spellings import INERT, INERT_PATTERN
 from hubbot.catalogue.families.provenances import DBRX
 from hubbot.catalogue.families.row import Family
 from hubbot.catalogue.reshapes import Config, Piece, Reshape, transposed
@@ -20,7 +20,8 @@ _FLAT_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "moe_normalize_expert_weights": (1, 1.0),
     "uniform_expert_assignment": (None, False),
 }
-_FLAT_INERT = INERT | {"attn_pdrop", "moe_jitter_eps", "moe_loss_weight", "hidden_size", "rope_theta"}
+# What stands outside as well.
+_FLAT_REPEATED = frozenset({"hidden_size", "rope_theta"})
 
 
 def _flat_attention(config: Mapping[str, Any]) -> Derived | None:
@@ -52,7 +53,7 @@ def _flat(config: Mapping[str, Any], key: str, names: tuple[str, ...]) -> dict[s
 def _is_idle(name: str, value: Any) -> bool:
     if name in _FLAT_NEUTRAL:
         return value in _FLAT_NEUTRAL[name]
-    return value is None or name in _FLAT_INERT or INERT_PATTERN.fullmatch(name) is not None
+    return value is None or name in _FLAT_REPEATED or group_of(name) is not None
 
 
 def _is_number(value: Any) -> bool:
@@ -87,11 +88,10 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="ffn",
         renormalises_one_expert=True,
         layouts={"flat": DBRX},
+        # transformers refuses a DBRX whose config ties its output layer.
+        always={"norm": "layer", "renormalised": True, "tied": False},
         defaults={},
         derived={"attn_config": _flat_attention, "ffn_config": _flat_experts},
-        # The whole of it stands in attn_config and ffn_config; the rest repeats them.
-        neutral={"tie_word_embeddings": (False,)},
-        inert=("max_seq_len", "num_key_value_heads"),
         reshapes=_EXPERTS,
     ),
 )

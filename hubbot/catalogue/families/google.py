@@ -32,6 +32,7 @@ def _of_full_layers(key: str) -> Derivation:
 
 
 _GEMMA4: dict[str, Any] = {
+    "always": {"activation": "gelu_tanh", "qk_norm": "per_head", "renormalised": True},
     "blocks": ("",),
     "runtime_block": "",
     "renormalises_one_expert": True,
@@ -64,8 +65,6 @@ _GEMMA4: dict[str, Any] = {
         ),
     },
     "keeps_rope_parameters": True,
-    # Images see both ways in "vision"; a text never does.
-    "neutral": {"hidden_activation": ("gelu_pytorch_tanh",), "use_bidirectional_attention": ("vision",)},
 }
 
 FAMILIES: tuple[Family, ...] = (

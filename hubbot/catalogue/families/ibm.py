@@ -47,6 +47,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="block_sparse_moe",
         renormalises_one_expert=True,
         layouts=_LAYOUTS,
+        always={"renormalised": True},
         defaults={
             **_DEFAULTS,
             "num_key_value_heads": 32,
@@ -62,6 +63,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="block_sparse_moe",
         renormalises_one_expert=True,
         layouts=_LAYOUTS,
+        always={"renormalised": True},
         defaults={
             **_DEFAULTS,
             "time_step_limit": _INFINITE,
@@ -90,6 +92,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="block_sparse_moe",
         renormalises_one_expert=True,
         layouts=_LAYOUTS,
+        always={"renormalised": True, "recurrent": "mamba"},
         defaults={
             **_DEFAULTS,
             "time_step_limit": _INFINITE,
@@ -108,8 +111,6 @@ FAMILIES: tuple[Family, ...] = (
                 values=(None, 1), reason="mlx-lm's class norms all groups together, transformers each by itself"
             )
         },
-        neutral={"normalization_function": ("rmsnorm",)},
-        inert=("mamba_chunk_size", "mamba_expand", "init_method"),
         renames=((r"\.router\.weight$", ".router.layer.weight"),),
         reshapes=(CONVOLUTION,),
         module_names=(("block_sparse_moe.router.layer", "block_sparse_moe.router"),),

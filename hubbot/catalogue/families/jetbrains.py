@@ -15,6 +15,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=True,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"dense_layers": "none", "qk_norm": "per_head"},
         defaults={
             **COMMON,
             "norm_topk_prob": True,
@@ -24,7 +25,6 @@ FAMILIES: tuple[Family, ...] = (
             "num_experts_per_tok": 8,
             "num_key_value_heads": 4,
         },
-        inert=("intermediate_size",),  # of dense layers, which this class has none of
         limits={
             "layer_types": Limit(
                 values=Including(kinds=frozenset({"full_attention", "sliding_attention"})),

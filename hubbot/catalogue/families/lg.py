@@ -3,6 +3,7 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
+from hubbot.catalogue.configs.derivations import copied, first, periodic
 from hubbot.catalogue.families.defaults import COMMON, GROUPED
 from hubbot.catalogue.families.provenances import MLX, PER_EXPERT, QWEN_FUSED
 from hubbot.catalogue.families.row import Family, Including, Limit
@@ -16,6 +17,14 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        # As transformers' config class does, where a config leaves the list out.
+        derived={
+            "layer_types": first(
+                copied("layer_types"),
+                periodic("sliding_window_pattern", nth="full_attention", others="sliding_attention", default=4),
+            )
+        },
+        always={"scores": "sigmoid", "selection": "biased", "qk_norm": "per_head"},
         defaults={
             **COMMON,
             **GROUPED,
@@ -31,15 +40,12 @@ FAMILIES: tuple[Family, ...] = (
         },
         reshapes=(GROUPED_BIAS,),
         renames=((r"\.mlp\.e_score_correction_bias$", ".mlp.gate.e_score_correction_bias"),),
-        neutral={"scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
         limits={
             "layer_types": Limit(
                 values=Including(kinds=frozenset({"sliding_attention"})),
                 reason="transformers has no rope in full attention, mlx-lm's class has one where nothing slides",
             )
         },
-        # layer_types and is_moe_layer say the same layer by layer, and the class reads those.
-        inert=("first_k_dense_replace", "sliding_window_pattern"),
         module_names=(("mlp.e_score_correction_bias", "mlp.gate.e_score_correction_bias"),),
     ),
 )

@@ -31,6 +31,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="feed_forward",
         renormalises_one_expert=True,
         layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
+        always={"scores": "sigmoid", "tied": True, "qk_norm": "per_head"},
         defaults={
             **COMMON,
             "norm_topk_prob": True,
@@ -45,7 +46,6 @@ FAMILIES: tuple[Family, ...] = (
             "num_key_value_heads": 8,
             "routed_scaling_factor": 1.0,
         },
-        neutral={"routed_scaling_factor": (1.0,), "tie_word_embeddings": (True,), "tie_embedding": (True,)},
         renames=(
             (r"\.w1\.weight$", ".gate_proj.weight"),
             (r"\.w2\.weight$", ".down_proj.weight"),

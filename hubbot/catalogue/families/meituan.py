@@ -15,6 +15,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=True,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"attention": "latent", "selection": "biased", "rope": "neighbours"},
         defaults={
             "attention_method": "MLA",
             "zero_expert_type": "identity",
@@ -33,7 +34,6 @@ FAMILIES: tuple[Family, ...] = (
             "routed_scaling_factor": 6.0,
             "v_head_dim": 128,
         },
-        neutral={"attention_method": ("MLA",)},
         # The class norms latents with MLX's own 1e-5 (models/longcat_flash.py).
         reshapes=(LATENT_HEADS, *latent_norms(lambda _config: 1e-5)),
     ),

@@ -10,6 +10,13 @@ from hubbot.catalogue.families.provenances import LLAMA4, MAPPED, MLX_EXPERTS
 from hubbot.catalogue.families.row import Between, Family, Limit, Recognised
 
 _LLAMA4: dict[str, Any] = {
+    "always": {
+        "scores": "sigmoid",
+        "renormalised": False,
+        "no_rope_every": 4,
+        "shared_experts": 1,
+        "sparse_step": None,
+    },
     "runtime": "llama4",
     "blocks": ("feed_forward",),
     "runtime_block": "feed_forward",
@@ -38,8 +45,6 @@ _LLAMA4: dict[str, Any] = {
             reason="mlx-lm's class normalises queries and keys with 1e-6 whatever the config says",
         )
     },
-    # The class has rope in three layers out of four and experts at every step, whatever the lists say.
-    "neutral": {"no_rope_layer_interval": (4,)},
 }
 
 FAMILIES: tuple[Family, ...] = (

@@ -15,6 +15,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="block_sparse_moe",
         renormalises_one_expert=True,
         layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
+        always={"norm": "layer", "scores": "sparsemixer", "attention_bias": True, "output_bias": True},
         defaults={
             **COMMON,
             "num_key_value_heads": 8,
@@ -24,8 +25,6 @@ FAMILIES: tuple[Family, ...] = (
             "router_jitter_noise": 0.01,
             "num_experts_per_tok": 2,
         },
-        # The class always has biases in attention and output layer; without them the cover would fail anyway.
-        neutral={"attention_bias": (True,), "lm_head_bias": (True,), "tie_word_embeddings": (False,)},
         limits={
             "num_experts_per_tok": Limit(
                 values=(2,), reason="transformers' router takes two experts whatever the config says"

@@ -3,7 +3,11 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
-from hubbot.catalogue.configs.derivations import copied
+from collections.abc import Mapping
+from typing import Any
+
+from hubbot.catalogue.configs.derivations import Derived, copied
+from hubbot.catalogue.configs.nesting import look_up
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import MAPPED, MIXTRAL_FUSED, MIXTRAL_PER_EXPERT, MLX
 from hubbot.catalogue.families.row import Family, Recognised
@@ -19,6 +23,18 @@ _JOINED_GATE_UP = Reshape(
     reason="transformers 5.23 conversion_mapping: gate_proj, up_proj -> gate_up_proj, Concatenate(dim=0)",
 )
 
+
+def _kinds_of_attention(config: Mapping[str, Any]) -> Derived | None:
+    """MiniMax-M3's layer_types, or sparse_attention_freq in its words: 1 where only chosen blocks are seen."""
+    if isinstance(config.get("layer_types"), list):
+        return Derived(value=config["layer_types"], keys=("layer_types",))
+    where = look_up(config, "sparse_attention_config.sparse_attention_freq")
+    if not isinstance(where, list) or not all(one in (0, 1) for one in where):
+        return None
+    kinds = ["minimax_m3_sparse" if sparse else "full_attention" for sparse in where]
+    return Derived(value=kinds, keys=("sparse_attention_config.sparse_attention_freq",))
+
+
 FAMILIES: tuple[Family, ...] = (
     Family(
         model_type="minimax_m2",
@@ -27,6 +43,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="block_sparse_moe",
         renormalises_one_expert=True,
         layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
+        always={"scores": "sigmoid", "selection": "biased", "renormalised": True, "qk_norm": "per_layer"},
         defaults={
             **COMMON,
             "scoring_func": "sigmoid",
@@ -39,17 +56,6 @@ FAMILIES: tuple[Family, ...] = (
             "num_key_value_heads": 8,
         },
         renames=((r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),),
-        neutral={
-            "scoring_func": ("sigmoid",),
-            "use_routing_bias": (True,),
-            "shared_intermediate_size": (0,),
-            "qk_norm_type": ("per_layer",),
-        },
-        inert=(
-            "use_mtp",
-            "num_mtp_modules",
-            "shared_moe_mode",
-        ),  # heads that are dropped, experts there are none of,
         module_names=(("block_sparse_moe", "mlp"),),
     ),
     Family(
@@ -61,6 +67,14 @@ FAMILIES: tuple[Family, ...] = (
         layouts={"per_expert_w": MIXTRAL_PER_EXPERT, "stacked_fused": MIXTRAL_FUSED, "mlx_switch": MLX},
         text_args="minimax_m3_vl.TextArgs",
         text_type="minimax_m3_vl_text",
+        always={
+            "activation": ("silu", "swigluoai"),
+            "scores": "sigmoid",
+            "selection": "biased",
+            "renormalised": True,
+            "qk_norm": "per_head",
+            "shared_experts": 1,
+        },
         defaults={
             **COMMON,
             "rms_norm_eps": 1e-6,
@@ -86,7 +100,8 @@ FAMILIES: tuple[Family, ...] = (
             "rotary_dim": 64,
         },
         # The published config nests what transformers 5 spells out.
-        derived={
+        derived={"layer_types": _kinds_of_attention}
+        | {
             field: copied(f"sparse_attention_config.{key}", field)
             for field, key in {
                 "index_n_heads": "sparse_num_index_heads",
@@ -98,7 +113,6 @@ FAMILIES: tuple[Family, ...] = (
             }.items()
         },
         fixed={"sparse_attention_config": (None, "spelled out in its parts")},
-        neutral={"hidden_act": ("silu", "swigluoai"), "scoring_func": ("sigmoid",), "use_routing_bias": (True,)},
         renames=(
             (r"^model\.language_model\.", "language_model.model."),
             (r"^lm_head\.", "language_model.lm_head."),

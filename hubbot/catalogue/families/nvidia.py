@@ -52,6 +52,14 @@ FAMILIES: tuple[Family, ...] = (
         renormalises_one_expert=False,
         layouts={"gateless": GATELESS, "stacked_gateless": GATELESS_STACKED},
         expert_names={"up": "fc1", "down": "fc2"},
+        always={
+            "activation": "relu2",
+            "rope": "none",
+            "recurrent": "mamba",
+            "scores": "sigmoid",
+            "selection": "biased",
+            "tied": False,  # transformers ties nothing here whatever the config says (_tied_weights_keys is empty)
+        },
         defaults={
             **COMMON,
             **GROUPED,
@@ -82,19 +90,6 @@ FAMILIES: tuple[Family, ...] = (
             "layers_block_type": (None, "spelled out in hybrid_override_pattern"),
             "layer_types": (None, "spelled out in hybrid_override_pattern"),
         },
-        neutral={"mlp_hidden_act": ("relu2",), "mamba_hidden_act": ("silu",), "sliding_window": ()},
-        # Scans in chunks give the same sums; this attention has no rotary embedding at all.
-        inert=(
-            "chunk_size",
-            "expand",
-            "rescale_prenorm_residual",
-            "residual_in_fp32",
-            "mamba_ssm_cache_dtype",
-            "moe_shared_expert_overlap",
-            "use_mamba_kernels",
-            "rope_theta",
-            "partial_rotary_factor",
-        ),
         renames=((r"^model\.", "backbone."),),
         reshapes=(CONVOLUTION, GROUPED_BIAS),
         module_names=(("backbone", "model"),),

@@ -3,6 +3,7 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
+from hubbot.catalogue.configs.derivations import copied, first, periodic
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import GPT_OSS, GPT_OSS_PACKED, MAPPED, MLX_EXPERTS
 from hubbot.catalogue.families.row import Family, Recognised
@@ -16,6 +17,14 @@ FAMILIES: tuple[Family, ...] = (
         renormalises_one_expert=True,
         layouts={"stacked_fused_transposed": GPT_OSS, "stacked_fused": GPT_OSS_PACKED, "mlx_experts": MLX_EXPERTS},
         expert_module="experts",
+        # As transformers' config class does, where a config leaves the list out.
+        derived={
+            "layer_types": first(
+                copied("layer_types"),
+                periodic(None, nth="full_attention", others="sliding_attention", default=2),
+            )
+        },
+        always={"attention_bias": True, "swiglu_limit": 7.0, "swiglu_alpha": 1.702, "renormalised": True},
         defaults={
             **COMMON,
             "rms_norm_eps": 1e-5,
@@ -25,15 +34,6 @@ FAMILIES: tuple[Family, ...] = (
             "num_experts_per_tok": 4,
             "num_key_value_heads": 8,
         },
-        # The class always has biases in attention, and clamps at 7 with a slope of 1.702.
-        neutral={"attention_bias": (True,), "swiglu_limit": (7.0,), "swiglu_alpha": (1.702,)},
-        inert=(
-            "initial_context_length",
-            "experts_per_token",
-            "rope_ntk_alpha",
-            "rope_ntk_beta",
-            "rope_scaling_factor",
-        ),
         # The published models say `truncate: false`, which comes to 2.2e-4 radians a token.
         rope_drift=3e-4,
         rope_is_scaled=True,

@@ -16,6 +16,13 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=True,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={
+            "scores": "sigmoid",
+            "selection": "biased",
+            "attention_gate": "per_head",
+            "qk_norm": "per_head",
+            "renormalised": True,
+        },
         defaults={
             **COMMON,
             "qkv_bias": False,
@@ -36,7 +43,6 @@ FAMILIES: tuple[Family, ...] = (
             ),
             "layer_types": first(copied("layer_types"), every_layer("full_attention")),
         },
-        inert=("num_attention_heads",),  # said layer by layer
         keeps_rope_parameters=True,
         rope_reads=("partial_rotary_factor",),
         renames=(

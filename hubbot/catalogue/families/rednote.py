@@ -16,6 +16,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED},
+        always={"scores": "sigmoid", "selection": "biased", "qk_norm": "per_head"},
         defaults={
             **COMMON,
             "norm_topk_prob": False,
@@ -31,7 +32,6 @@ FAMILIES: tuple[Family, ...] = (
         derived_head_dim=True,
         reshapes=(GROUPED_BIAS,),
         expert_module="experts",
-        neutral={"scoring_func": ("noaux_tc", "sigmoid")},  # the class always takes the sigmoid
     ),
 )
 RECOGNISED: tuple[Recognised, ...] = (

@@ -1,4 +1,4 @@
-"""Tencent: HunYuan A13B as transformers computes it, Hunyuan-Large and its kin as Tencent published them.
+"""Tencent: HunYuan A13B as transformers computes it, Hunyuan-Large and its kin as published, and Hy3.
 
 A row knows one model type; it never reads a checkpoint.
 """
@@ -8,8 +8,8 @@ from typing import Any
 
 from hubbot.catalogue.configs.derivations import Derived, copied
 from hubbot.catalogue.configs.nesting import found_under
-from hubbot.catalogue.families.defaults import COMMON
-from hubbot.catalogue.families.provenances import MAPPED, MLX, PER_EXPERT, QWEN_FUSED
+from hubbot.catalogue.families.defaults import COMMON, GROUPED
+from hubbot.catalogue.families.provenances import MAPPED, MLX, NO_GROUPS, PER_EXPERT, QWEN_FUSED
 from hubbot.catalogue.families.row import Extension, Family, Limit, Provenance, Recognised
 from hubbot.catalogue.reshapes import Config, Piece, Reshape
 from hubbot.moves import Step, take
@@ -43,21 +43,6 @@ _EXTENSION = Extension(
     reason="mlx-lm's hunyuan class does not renormalise the weights of the chosen experts, always ties the output "
     "layer to the embedding, and knows no head width but hidden_size / heads",
 )
-# What Tencent's configs hold beside the text decoder's own: ids of tokens, vision towers, training and pooling.
-_INERT = (
-    "eod_token_id", "im_start_id", "im_end_id", "im_newline_id", "image_token_id", "text_start_id", "text_end_id",
-    "video_start_id", "video_end_id", "mask_init_id", "pad_id", "num_media_embeds", "org_vocab_size", "pool_type",
-    "class_num", "dense_list", "skip_cls_token", "anyres_pooling_size", "vit_input_resolution",
-    "vit_mapping_type", "vit_norm_type", "vit_patch", "vit_path", "vit_token", "capacity_factor",
-    "moe_random_routing_dropped_token",
-)  # fmt: skip
-_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
-    "norm_type": ("rms", "hf_rms", "fused"),  # RMSNorm, whoever computes it
-    "use_rotary_pos_emb": (True,),
-    "norm_topk_prob": (True,),
-    "routed_scaling_factor": (1, 1.0, False),
-    "num_experts_per_tok": (),
-}
 # Fields of hubbot's class that a config holds only where they are not the plain case.
 _DEFAULTS: Mapping[str, Any] = {
     **COMMON,
@@ -128,6 +113,7 @@ FAMILIES: tuple[Family, ...] = (
         renormalises_one_expert=True,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         # transformers' class has no switch for these: every layer has its own keys, a QK norm and a shared MLP.
+        always={"renormalised": True},
         defaults={
             **_DEFAULTS,
             "rms_norm_eps": 1e-5,
@@ -143,8 +129,6 @@ FAMILIES: tuple[Family, ...] = (
         derived_head_dim=True,
         derived=_DERIVED,
         renames=(_ROUTER,),
-        neutral=_NEUTRAL,
-        inert=_INERT,
         limits={
             "rope_scaling": _ALPHA,
             "use_cla": Limit(values=(False,), reason="transformers computes no cross-layer attention for it"),
@@ -162,18 +146,61 @@ FAMILIES: tuple[Family, ...] = (
         renormalises_one_expert=True,
         layouts={"per_expert": _PER_EXPERT, "per_expert_up_first": _FUSED, "mlx_switch": MLX},
         # Tencent's configs say the rest themselves; what one of them leaves open is asked for, not assumed.
+        always={"renormalised": True},
         defaults=_DEFAULTS,
         default_source="Tencent",
         derived_head_dim=True,
         derived={**_DERIVED, "renormalise_top_k": _renormalised_top_k},
         renames=(_ROUTER,),
         reshapes=(_qkv("weight", -2), _qkv("bias", -1), _GATE_AND_UP),
-        neutral=_NEUTRAL,
-        inert=_INERT,
         limits={"rope_scaling": _ALPHA},
     ),
+    # Hy3: GLM-4.5's decoder under other names.
+    Family(
+        model_type="hy_v3",
+        runtime="glm4_moe",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        renormalises_one_expert=False,
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"scores": "sigmoid", "selection": "biased", "renormalised": True, "qk_norm": "per_head"},
+        defaults={
+            **COMMON,
+            **GROUPED,
+            "use_qk_norm": True,
+            "norm_topk_prob": True,
+            "routed_scaling_factor": 2.826,
+            "partial_rotary_factor": 1.0,
+            "first_k_dense_replace": 1,
+            "n_shared_experts": 1,
+            "num_experts_per_tok": 8,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 11158840.0,
+        },
+        derived={
+            "routed_scaling_factor": copied("router_scaling_factor"),
+            "norm_topk_prob": copied("route_norm"),
+            "use_qk_norm": copied("qk_norm"),
+            "moe_intermediate_size": copied("moe_intermediate_size", "expert_hidden_dim"),
+        },
+        limits={
+            "norm_topk_prob": Limit(values=(True,), reason="transformers always renormalises the chosen experts"),
+            "use_qk_norm": Limit(values=(True,), reason="transformers always normalises queries and keys"),
+            "attention_bias": Limit(values=(False,), reason="mlx-lm's glm4_moe has no bias on attention's output"),
+            "n_group": NO_GROUPS,
+        },
+        renames=(
+            (r"\.mlp\.router\.gate\.weight$", ".mlp.gate.weight"),
+            (r"\.mlp\.(?:expert_bias|e_score_correction_bias)$", ".mlp.gate.e_score_correction_bias"),
+            (r"\.mlp\.shared_mlp\.", ".mlp.shared_experts."),
+        ),
+        module_names=(
+            ("mlp.router.gate", "mlp.gate"),
+            ("mlp.expert_bias", "mlp.e_score_correction_bias"),
+            ("mlp.shared_mlp", "mlp.shared_experts"),
+        ),
+    ),
 )
-RECOGNISED: tuple[Recognised, ...] = (
-    Recognised(model_type="hy_v3", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED}),
-    Recognised(model_type="hy_v4", layouts={"stacked_fused": MAPPED}),
-)
+RECOGNISED: tuple[Recognised, ...] = (Recognised(model_type="hy_v4", layouts={"stacked_fused": MAPPED}),)

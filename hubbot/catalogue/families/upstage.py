@@ -16,6 +16,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"scores": "sigmoid", "selection": "biased"},
         defaults={
             **COMMON,
             **GROUPED,

@@ -39,6 +39,7 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="mlp",
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"scores": "sigmoid", "selection": "biased"},
         defaults={
             **COMMON,
             **GROUPED,
@@ -74,7 +75,6 @@ FAMILIES: tuple[Family, ...] = (
             "swa_head_dim": copied("swa_head_dim", "head_dim"),
             "swa_v_head_dim": copied("swa_v_head_dim", "v_head_dim"),
         },
-        neutral={"scoring_func": ("sigmoid",), "topk_method": ("noaux_tc",)},
         unread=("hybrid_layer_pattern",),
         rope_reads=("partial_rotary_factor",),
         renames=((r"\.self_attn\.sinks$", ".self_attn.attention_sink_bias"),),

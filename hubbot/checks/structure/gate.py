@@ -15,6 +15,7 @@ from hubbot.checks.structure.dtypes import check_dtypes
 from hubbot.checks.structure.recorded_files import check_code, check_files
 from hubbot.checks.structure.side_files import check_side_files, check_token_ids
 from hubbot.checks.structure.stored_tensors import check_index, check_tensors
+from hubbot.checks.structure.user_load import check_user_load
 from hubbot.checks.subject import READING_FAULTS, Outcome, Subject
 from hubbot.errors import HubbotError
 from hubbot.runtime import loading
@@ -37,6 +38,7 @@ def _findings(subject: Subject) -> Iterator[Finding]:
         yield from check_index(subject.folder, subject.stored)
         yield from check_tensors(subject.stored, subject.shapes, subject.config)
         yield from check_load(subject.folder)
+        yield from check_user_load(subject.folder)
         yield from check_dtypes(subject.expected, subject.stored, subject.config, is_own=subject.is_own)
     except READING_FAULTS as error:
         yield finding.unreadable(error, subject.folder.name)

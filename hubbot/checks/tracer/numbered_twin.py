@@ -127,11 +127,14 @@ def _kept(logical: Checkpoint, config: Mapping[str, Any], family: Family) -> Ite
     _, drops = without_drops(logical, family)
     layers = (resolution.layer_count(logical.config) or 0, resolution.layer_count(config) or 0)
     experts = tuple((resolution.expert_count(c) or ("", 0))[1] for c in (logical.config, config))
+    beyond = experts[1] + resolution.zero_experts(config)
     for name, info in logical.tensors.items():
         is_dropped = name in drops
         found = _renumbered(name, _LAYER, layers, beyond=is_dropped)
         found = found and _renumbered(found, _EXPERT, experts, beyond=is_dropped)
-        if found is not None:
+        # Of the zero experts, which are left out of a conversion, no more stay than the twin's config says.
+        numbers = _EXPERT.search(found) if found is not None and is_dropped else None
+        if found is not None and not (numbers and int(numbers[0]) >= beyond):
             yield found, info
 
 

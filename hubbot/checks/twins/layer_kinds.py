@@ -8,7 +8,9 @@ from typing import Any
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.(.+)")
 _NUMBER = re.compile(r"\.\d+\.")
 # A pattern that repeats is seen whole once, even where no tensor's name shows it (sliding windows).
-_PERIOD = re.compile(r".*(?:interval|period|pattern|_freq|every_n_layers|sparse_step)")
+_PERIOD = re.compile(r".*(?:interval|period|pattern|_freq|every_n_layers|sparse_step|group_size)")
+# Llama 4 leaves every fourth layer without rope, whether or not its list says so.
+_IMPLIED: Mapping[str, int] = {"no_rope_layers": 4}
 MOST_LAYERS = 12
 
 
@@ -19,7 +21,8 @@ def layers_to_keep(config: Mapping[str, Any], names: Iterable[str], count: int) 
         found = _LAYER.search(name)
         if found:
             parts[int(found[1])].add(_NUMBER.sub(".", f".{found[2]}"))
-    lists = [value for value in config.values() if _is_per_layer(value, count)]
+    nested = [part for value in config.values() if isinstance(value, Mapping) for part in value.values()]
+    lists = [value for value in (*config.values(), *nested) if _is_per_layer(value, count)]
     seen: set[Any] = set()
     last = 0
     for layer in range(count):
@@ -28,6 +31,7 @@ def layers_to_keep(config: Mapping[str, Any], names: Iterable[str], count: int) 
             seen.add(kind)
             last = layer
     periods = [value for key, value in config.items() if _PERIOD.fullmatch(key) and isinstance(value, int)]
+    periods += [period for key, period in _IMPLIED.items() if key in config]
     return min(count, MOST_LAYERS, max([last + 1, 2, *(p for p in periods if p <= MOST_LAYERS)]))
 
 

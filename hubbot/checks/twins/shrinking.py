@@ -5,8 +5,9 @@ It knows which config keys are sizes and how far each may shrink, and not what a
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
+from hubbot.catalogue.configs.conditions import is_wide
 from hubbot.catalogue.resolution import layer_count
 from hubbot.checks.twins.layer_kinds import layers_to_keep
 
@@ -15,13 +16,20 @@ LAYER_COUNTS = ("num_hidden_layers", "num_layers", "n_layers")
 # Lists of the numbers of layers, wherever they stand.
 LAYER_NUMBERS = ("mlp_only_layers", "kda_layers", "full_attn_layers", "no_rope_layers_at", "moe_layers")
 EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-TOP_KS = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "moe_top_k", "top_k_experts")
+TOP_KS = (
+    "num_experts_per_tok", "num_experts_per_token", "experts_per_token", "moe_topk", "moe_k", "moe_top_k",
+    "top_k_experts",
+)  # fmt: skip
+# Where they can never act they must not come to act: the context does not shrink.
+WINDOWS = ("sliding_window", "sliding_window_size", "attention_chunk_size")
+# Their layers are others than the decoder's.
+TOWERS = ("vision_config", "audio_config")
 # Where a config keeps sizes of its own inside (DBRX).
 PARTS = ("ffn_config", "attn_config")
 # No key shrinks below what makes the feature that it belongs to act within 32 tokens.
 LIMITS: Mapping[str, int] = {
     "vocab_size": 256, "vocab_size_per_layer_input": 256, "hidden_size": 128, "d_model": 128, "head_dim": 32,
-    "attention_head_dim": 32, "global_head_dim": 64, "swa_head_dim": 32, "swa_v_head_dim": 32, "v_head_dim": 64,
+    "attention_head_dim": 32, "global_head_dim": 64, "swa_head_dim": 32, "swa_v_head_dim": 64, "v_head_dim": 64,
     "q_lora_rank": 64, "kv_lora_rank": 64, "qk_rope_head_dim": 64, "qk_nope_head_dim": 64, "index_n_heads": 32,
     "index_head_dim": 128, "index_topk": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
     "linear_key_head_dim": 32, "linear_value_head_dim": 32, "linear_head_dim": 64, "linear_num_heads": 4,
@@ -50,13 +58,14 @@ def shrink(config: Mapping[str, Any], names: Iterable[str]) -> Config:
     count = layer_count(config) or max((inner[key] for key in LAYER_COUNTS if key in inner), default=0)
     if count:
         _cut(inner, count, layers_to_keep(inner, names, count))
-    sums = _latent_widths(inner)
-    _limit(inner, LIMITS)
+    sums, share = _latent_widths(inner), _rotated_share(inner)
+    idle = [key for key in WINDOWS if is_wide(inner.get(key), inner)]
+    _limit(inner, {key: limit for key, limit in LIMITS.items() if key not in idle})
     inner |= {key: sum(inner[part] for part in parts) for key, parts in sums.items()}
     _shrink_heads(inner)
     _shrink_experts(inner)
     _shrink_parts(inner)
-    _fit_rope(inner)
+    _fit_rope(inner, share)
     _fit_token_ids(inner)
     if isinstance(small.get("vision_config"), dict):
         _limit(small["vision_config"], VISION_LIMITS)
@@ -68,11 +77,12 @@ def shrink(config: Mapping[str, Any], names: Iterable[str]) -> Config:
 
 def _cut(config: Config, count: int, kept: int) -> None:
     for key, value in list(config.items()):
-        if isinstance(value, list | str) and len(value) == count and key != "model_type":
+        by_layer = isinstance(value, list) or (isinstance(value, str) and "pattern" in key)
+        if by_layer and len(value) == count:
             config[key] = value[:kept]
         elif key in LAYER_NUMBERS and isinstance(value, list):
             config[key] = [number for number in value if isinstance(number, int) and number <= kept]
-        elif isinstance(value, dict) and any(name in value for name in LAYER_NUMBERS):
+        elif isinstance(value, dict) and key not in TOWERS:
             _cut(value, count, kept)
         elif key in LAYER_COUNTS:
             config[key] = kept
@@ -87,7 +97,7 @@ def _limit(config: Config, limits: Mapping[str, int]) -> None:
 def _latent_widths(config: Config) -> dict[str, tuple[str, ...]]:
     """Return the keys that only repeat parts of a latent attention's query, with those parts."""
     found: dict[str, tuple[str, ...]] = {}
-    for parts in (("qk_rope_head_dim",), ("qk_nope_head_dim", "qk_rope_head_dim")):
+    for parts in (("qk_rope_head_dim",), ("qk_nope_head_dim",), ("qk_nope_head_dim", "qk_rope_head_dim")):
         if all(_is_number(config.get(part)) for part in parts):
             width = sum(config[part] for part in parts)
             found |= {key: parts for key in ("head_dim", "qk_head_dim") if config.get(key) == width}
@@ -96,6 +106,8 @@ def _latent_widths(config: Config) -> dict[str, tuple[str, ...]]:
 
 def _shrink_heads(config: Config) -> None:
     """Bring heads to at most four with the kind of sharing kept: none, in groups, or one for all."""
+    windowed, others = config.get("swa_num_key_value_heads"), config.get("num_key_value_heads")
+    ratio = windowed // others if isinstance(windowed, int) and isinstance(others, int) and others > 0 else 1
     for heads, shared in (
         ("num_attention_heads", "num_key_value_heads"),
         ("num_attention_heads", "num_global_key_value_heads"),
@@ -106,6 +118,10 @@ def _shrink_heads(config: Config) -> None:
         before, pairs = config[heads], config.get(shared)
         if _is_number(pairs):
             config[shared] = min(HEADS if pairs == before else 2, config[heads], config[shared])
+    if ratio > 1:  # MiMo: transformers takes the windowed layers' heads for so many times the others'
+        config["swa_num_key_value_heads"] = min(
+            config["num_key_value_heads"] * ratio, HEADS, config["swa_num_attention_heads"]
+        )
     for heads in ("num_attention_heads", "swa_num_attention_heads"):
         if _is_number(config.get(heads)):
             config[heads] = min(HEADS, config[heads])
@@ -136,19 +152,31 @@ def _shrink_parts(config: Config) -> None:
         shared = HEADS if attention["kv_n_heads"] == config["n_heads"] else 2
         config["n_heads"] = min(HEADS, config["n_heads"])
         attention["kv_n_heads"] = min(shared, attention["kv_n_heads"], config["n_heads"])
+    if isinstance(config.get("linear_attn_config"), dict):
+        _limit(config["linear_attn_config"], {"head_dim": LIMITS["head_dim"], "num_heads": HEADS})
     for part in (config[name] for name in PARTS if isinstance(config.get(name), dict)):
         _limit(part, LIMITS)
         _shrink_experts(part)
 
 
-def _fit_rope(config: Config) -> None:
-    """Cut what a rotary setting says of single frequencies to the width that is left."""
-    heads = config.get("num_attention_heads") or config["n_heads"]
-    width = config.get("head_dim") or (config.get("hidden_size") or config["d_model"]) // heads
+def _head_width(config: Config) -> int:
+    heads = int(config.get("num_attention_heads") or config["n_heads"])
+    return int(config.get("head_dim") or int(config.get("hidden_size") or config["d_model"]) // heads)
+
+
+def _rotated_share(config: Config) -> float:
+    """Return the share of a head that rotary_dim says, or 1."""
+    rotated = config.get("rotary_dim")
+    return min(1.0, rotated / _head_width(config)) if isinstance(rotated, int) else 1.0
+
+
+def _fit_rope(config: Config, share: float) -> None:
+    """Cut what a rotary setting says of single frequencies to the width that is left, rotary_dim to its share."""
+    width = _head_width(config)
     for rope in (config.get("rope_parameters"), config.get("rope_scaling")):
         if not isinstance(rope, dict):
             continue
-        factor = rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))
+        factor = float(rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0)
         pairs = int(width * factor) // 2
         if isinstance(rope.get("mrope_section"), list):
             rope["mrope_section"] = [pairs - 2 * (pairs // 4), pairs // 4, pairs // 4]
@@ -156,7 +184,7 @@ def _fit_rope(config: Config) -> None:
             if isinstance(rope.get(key), list):
                 rope[key] = rope[key][:pairs]
     if _is_number(config.get("rotary_dim")):
-        config["rotary_dim"] = min(config["rotary_dim"], width)
+        config["rotary_dim"] = min(config["rotary_dim"], int(width * share))
 
 
 def _fit_token_ids(config: Config) -> None:
@@ -165,5 +193,5 @@ def _fit_token_ids(config: Config) -> None:
             config[key] = 0
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

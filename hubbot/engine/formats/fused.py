@@ -68,7 +68,7 @@ def _round_to_brain(bits: Array, count: int) -> None:
 
 
 @_compiled
-def _ordered(bits: int) -> int:
+def _ordered(bits: Any) -> Any:
     """Return a float's bits as an integer in the floats' order, and such an integer as bits."""
     return np.int32(bits ^ np.int32(np.int32(bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
 

@@ -118,7 +118,8 @@ def e4m3(values: Floats) -> Bytes:
     high = (magnitude + (np.uint32(0x7FFFF) + odd) - np.uint32(120 << 23)) >> np.uint32(20)
     codes = np.where(magnitude < np.uint32(121 << 23), low, high)
     codes = np.where(magnitude >= np.uint32(543 << 21), np.uint32(0x7E), codes)
-    return (codes | ((bits >> np.uint32(24)) & np.uint32(0x80))).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = (codes | ((bits >> np.uint32(24)) & np.uint32(0x80))).astype(np.uint8)
+    return found
 
 
 def e2m1(values: Floats) -> Bytes:

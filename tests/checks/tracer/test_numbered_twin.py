@@ -15,7 +15,7 @@ from hubbot.checks.tracer.numbered_twin import DROPPED_AXIS, SHARD, twin_of
 from hubbot.errors import ConfigUnresolved, IncompleteCover
 from hubbot.plans import Layout
 from hubbot.steps.classify import classify
-from tests.checkpoints_on_disk import CONVERTIBLE, Workshop
+from tests.checkpoints_on_disk import CONVERTIBLE, Workshop, row_of
 
 
 def logical(checkpoint: Checkpoint) -> Checkpoint:
@@ -25,7 +25,7 @@ def logical(checkpoint: Checkpoint) -> Checkpoint:
 @pytest.mark.parametrize("name", [made.name for made in CONVERTIBLE])
 def test_a_twin_of_the_sources_own_size_has_its_very_tensors(workshop: Workshop, name: str) -> None:
     source = workshop.source(name).checkpoint
-    twin = twin_of(source, BY_MODEL_TYPE[source.model_type], small=1 << 40)
+    twin = twin_of(source, row_of(source.config, source.tensors), small=1 << 40)
     assert twin.shapes == {name: info.shape for name, info in logical(source).tensors.items()}
     assert {info.dtype for info in twin.checkpoint.tensors.values()} == {"F32"}
     assert "quantization_config" not in twin.checkpoint.config
@@ -56,7 +56,7 @@ def comparable(layout: Layout) -> Layout:
 @pytest.mark.parametrize("name", ["qwen3_moe/hub", "deepseek_v3/mtp", "glm4_moe/mtp", "mixtral/orig"])
 def test_a_twin_of_a_large_source_is_small_and_of_the_same_kind(workshop: Workshop, name: str) -> None:
     source = grown(workshop.source(name).checkpoint, 1000)
-    twin = twin_of(source, BY_MODEL_TYPE[source.model_type])
+    twin = twin_of(source, row_of(source.config, source.tensors))
     assert sum(math.prod(shape) for shape in twin.shapes.values()) < 1_500_000
     assert unnumbered(twin.shapes) == unnumbered(source.tensors)
     found, wanted = classify(replace(twin.checkpoint, repo=source.repo)), workshop.source(name).layout
@@ -67,7 +67,7 @@ def test_a_twin_of_a_large_source_is_small_and_of_the_same_kind(workshop: Worksh
 @pytest.mark.parametrize("name", ["deepseek_v3/mtp", "qwen3_vl_moe/orig", "longcat_flash/orig"])
 def test_what_is_dropped_is_in_the_twin_and_hardly_larger_than_its_name(workshop: Workshop, name: str) -> None:
     source = workshop.source(name).checkpoint
-    twin = twin_of(source, BY_MODEL_TYPE[source.model_type], small=0)
+    twin = twin_of(source, row_of(source.config, source.tensors), small=0)
     assert twin.drops
     assert unnumbered(twin.drops) == unnumbered(without_drops(source)[1])
     assert all(axis <= DROPPED_AXIS for dropped in twin.drops for axis in twin.shapes[dropped])
@@ -93,6 +93,23 @@ def test_the_stacks_that_end_with_zero_experts_are_known(workshop: Workshop) -> 
     source = workshop.source("longcat_flash/v5").checkpoint
     twin = twin_of(source, BY_MODEL_TYPE["longcat_flash"], small=0)
     assert twin.idle == {f"model.layers.{layer}.mlp.experts.gate_up_proj" for layer in (0, 1)}
+
+
+def test_zero_experts_beyond_those_of_the_twin_are_left_out(workshop: Workshop) -> None:
+    source = grown(workshop.source("longcat_flash/hub").checkpoint, 4000)
+    real, many = source.config["n_routed_experts"], 8
+    tensors = dict(source.tensors)
+    for name, info in source.tensors.items():
+        if ".experts.0." in name:
+            for number in range(real, real + many):
+                other = name.replace(".experts.0.", f".experts.{number}.")
+                tensors[other] = replace(info, name=other)
+    source = replace(source, config={**source.config, "zero_expert_num": many}, tensors=tensors)
+    twin = twin_of(source, BY_MODEL_TYPE["longcat_flash"])
+    zeros = twin.checkpoint.config["zero_expert_num"]
+    assert zeros < many
+    numbers = {int(found[1]) for name in twin.shapes if (found := re.search(r"experts\.(\d+)\.", name))}
+    assert numbers == set(range(real + zeros))
 
 
 def test_a_twin_lies_in_one_file_without_gaps(workshop: Workshop) -> None:

@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from hubbot.checks.twins.shrinking import shrink
 
 DEEPSEEK: dict[str, Any] = {
@@ -88,3 +90,33 @@ def test_sizes_that_a_config_keeps_inside_shrink_with_it() -> None:
     assert (small["d_model"], small["n_heads"], small["n_layers"]) == (128, 4, 2)
     assert small["attn_config"] == {"kv_n_heads": 2, "clip_qkv": 8, "rope_theta": 500000}
     assert small["ffn_config"] == {"ffn_hidden_size": 192, "moe_num_experts": 8, "moe_top_k": 3}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sliding_window": 4096, "max_position_embeddings": 4096},
+        {"sliding_window": 131072, "max_position_embeddings": 4096},
+        {"sliding_window": 512, "max_position_embeddings": 32768, "use_sliding_window": False},
+    ],
+)
+def test_a_window_that_cannot_act_does_not_come_to_act(changes: dict[str, Any]) -> None:
+    small = shrink({**DEEPSEEK, **changes}, NAMES)
+    assert {key: small[key] for key in changes} == changes
+
+
+def test_a_window_that_acts_shrinks_so_that_it_acts_within_the_twin() -> None:
+    small = shrink({**DEEPSEEK, "sliding_window": 4096, "max_position_embeddings": 32768}, NAMES)
+    assert small["sliding_window"] == 16
+
+
+def test_the_rotated_part_of_a_head_keeps_its_share() -> None:
+    config = {"hidden_size": 3072, "num_hidden_layers": 2, "num_attention_heads": 48, "head_dim": 128}
+    small = shrink({**config, "rotary_dim": 64, "partial_rotary_factor": 0.5}, [])
+    assert small["rotary_dim"] == small["head_dim"] // 2
+
+
+def test_keys_that_repeat_another_shrink_with_it() -> None:
+    small = shrink({**DEEPSEEK, "experts_per_token": 8, "head_dim": 128}, NAMES)
+    assert small["experts_per_token"] == small["num_experts_per_tok"]
+    assert small["head_dim"] == small["qk_nope_head_dim"]

@@ -103,7 +103,7 @@ def test_one_wrong_bit_in_one_kind_of_group_is_found_and_the_kernels_left(
     part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = replace(kernels.DEFINITIONS, reason=None)
-    planted = replace(right, **{part: one_bit_wrong_in_constant_groups(getattr(right, part))})
+    planted = replace(right, **{part: one_bit_wrong_in_constant_groups(getattr(right, part))})  # type: ignore[arg-type]
     monkeypatch.setattr(kernels, "fused", lambda: planted)
     chosen = kernels.checked("BF16")
     assert chosen.affine is affine.quantize

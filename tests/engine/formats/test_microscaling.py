@@ -24,7 +24,8 @@ E2M1_VALUES = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3
 def in_range(raw: npt.NDArray[Any], dtype: str, mode: str) -> npt.NDArray[np.bool_]:
     """Which groups [n] MLX's CPU code can encode."""
     largest = np.abs(floats.to_float32(raw, dtype)).reshape(-1, SHAPES[mode][1]).max(axis=1)
-    return (largest == 0) | ((largest > LEAST[mode]) & (largest < MOST[mode]))
+    found: npt.NDArray[np.bool_] = (largest == 0) | ((largest > LEAST[mode]) & (largest < MOST[mode]))
+    return found
 
 
 def check(values: npt.NDArray[Any], dtype: str, mode: str) -> None:

@@ -1,6 +1,8 @@
 """Reference models of Microsoft; rows.py says what a row means."""
 
-from tests.reference.rows import COMMON, DEFAULT_ROPE, LAYOUT_FORMS, Family, Model
+from dataclasses import replace
+
+from tests.reference.rows import COMMON, DEFAULT_ROPE, LAYOUT_FORMS, TIED, Family, Model
 
 FAMILIES = (
     Family(
@@ -15,6 +17,6 @@ FAMILIES = (
             "sliding_window": None,
         },
         matters={"rope_parameters": DEFAULT_ROPE},
-        models=(Model(name="base", forms=LAYOUT_FORMS),),
+        models=(Model(name="base", forms=LAYOUT_FORMS), replace(TIED, forms=("orig",))),
     ),
 )
