@@ -275,6 +275,7 @@ def test_artifacts_are_the_same_bytes_whatever_the_lanes_and_the_kernels(
     pytest.importorskip("numba", reason="numba is not installed")
     source, variants = workshop.source(name), ("bf16", "4bit", "6bit", "mxfp4", "nvfp4")
     usual = converted(source, tmp_path / "usual", *variants)
+    assert kernels.checked("BF16").reason is None
     threads = compute_threads.ComputeThreads
     monkeypatch.setattr(kernels, "FUSED_FROM", 0)
     monkeypatch.setattr(compute_threads, "ComputeThreads", lambda _: threads(lanes))

@@ -3,7 +3,6 @@
 The fused kernels are used only after a self-check on groups that quantizers stumble over.
 """
 
-import functools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +17,9 @@ Parts = dict[str, npt.NDArray[Any]]
 # Below this many bytes of source numpy is done before numba is imported.
 FUSED_FROM: Final = 192 << 20
 _lock = threading.Lock()
+# By dtype: what the self-check decided, and where it has begun.
+_known: "dict[str, Kernels]" = {}
+_begun: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,23 +36,34 @@ class Kernels:
 
 
 DEFINITIONS: Final = Kernels(
-    affine=affine.quantize, microscaling=microscaling.quantize, reason="too little to compute"
+    affine=affine.quantize, microscaling=microscaling.quantize, reason="too little to compute, or not compiled yet"
 )
 
 
 def fastest(dtype: str, *, nbytes: int) -> Kernels:
-    """Return the kernels for weights of `dtype`, of which there are `nbytes` bytes in all."""
-    return DEFINITIONS if nbytes < FUSED_FROM else checked(dtype)
+    """Return the kernels for weights of `dtype`, of which there are `nbytes` bytes in all.
+
+    The first time on a machine numba compiles for seconds; meanwhile the definitions compute.
+    """
+    if nbytes < FUSED_FROM:
+        return DEFINITIONS
+    if dtype in _known:
+        return _known[dtype]
+    if dtype not in _begun:
+        _begun.add(dtype)
+        threading.Thread(target=checked, args=(dtype,), daemon=True).start()
+    return DEFINITIONS
 
 
 def checked(dtype: str) -> Kernels:
     """Return the fused kernels where the self-check finds no wrong bit for `dtype`, else the definitions."""
-    with _lock:  # lanes begin together, and one compiles
-        return _checked(dtype)
+    with _lock:
+        if dtype not in _known:
+            _known[dtype] = _judged(dtype)
+        return _known[dtype]
 
 
-@functools.cache
-def _checked(dtype: str) -> Kernels:
+def _judged(dtype: str) -> Kernels:
     try:
         found = fused()
         fault = self_check.first_fault(found.affine, found.microscaling, dtype)

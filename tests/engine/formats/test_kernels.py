@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,11 +26,10 @@ def compiled() -> Kernels:
 
 
 @pytest.fixture
-def unknown() -> Iterator[None]:
-    """Nothing is known of the kernels of this machine, before and after."""
-    kernels._checked.cache_clear()
-    yield
-    kernels._checked.cache_clear()
+def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known yet of the kernels of this machine."""
+    monkeypatch.setattr(kernels, "_known", {})
+    monkeypatch.setattr(kernels, "_begun", set())
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -130,6 +130,23 @@ def test_without_numba_or_a_place_for_its_cache_numpy_computes(
     chosen = kernels.checked("F16")
     assert chosen.affine is affine.quantize
     assert "numba" in str(chosen.reason)
+
+
+@pytest.mark.usefixtures("unknown")
+def test_numpy_computes_until_the_kernels_are_compiled_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiling, found = threading.Event(), replace(kernels.DEFINITIONS, reason=None)
+
+    def slowly(_: str) -> Kernels:
+        assert compiling.wait(20)
+        return found
+
+    monkeypatch.setattr(kernels, "_judged", slowly)
+    assert kernels.fastest("BF16", nbytes=1 << 40) is kernels.DEFINITIONS
+    assert kernels.fastest("BF16", nbytes=1 << 40) is kernels.DEFINITIONS
+    compiling.set()
+    assert kernels.checked("BF16") is found
+    assert kernels.fastest("BF16", nbytes=1 << 40) is found
+    assert kernels.fastest("BF16", nbytes=1 << 20) is kernels.DEFINITIONS
 
 
 def test_a_small_source_is_quantized_without_importing_numba() -> None:
