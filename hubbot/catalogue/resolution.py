@@ -33,6 +33,10 @@ from hubbot.catalogue.families import Family
 from hubbot.catalogue.runtimes import ArgField
 from hubbot.plans import Origin
 
+TIE = "tie_word_embeddings"
+# A config may hold any number of keys that nobody reads.
+MOST_LISTED = 30
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
@@ -116,7 +120,11 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
         origins=tuple(origins),
         config=_written(source, family, origins, inner or fields, fields if inner else ()),
         problems=tuple(problems),
-        notes=(*_without_effect(source, verdict), *_drifting(source, family)),
+        notes=(
+            *_without_effect(source, family, verdict),
+            *_written_twice(source, family, consumed),
+            *_drifting(source, family),
+        ),
         read=frozenset(consumed),
     )
 
@@ -130,7 +138,9 @@ def _unread(
         fields={origin.field: origin.value for origin in origins},
         always={**PLAIN, **family.always},
     )
-    return unread_keys.judge(judged, _sources(family), runtime=_class(family), model_type=family.model_type)
+    return unread_keys.judge(
+        judged, lambda: _sources(family), runtime=_class(family), model_type=family.model_type
+    )
 
 
 def _sources(family: Family) -> SourceReaders | None:
@@ -273,13 +283,20 @@ def _rope_problems(
         yield from ropes.problems("rope_scaling", given, reads, family.rope_kinds)
 
 
-def _without_effect(config: Mapping[str, Any], verdict: unread_keys.Verdict) -> Iterator[str]:
+def _without_effect(config: Mapping[str, Any], family: Family, verdict: unread_keys.Verdict) -> Iterator[str]:
     window, limit = config.get("sliding_window"), config.get("max_position_embeddings")
     if window is not None and is_wide(window, config):
         yield f"sliding_window = {window!r} cannot act within {limit} positions and is left out"
     if verdict.passed_over:
-        told = ", ".join(f"{key} = {repr(value)[:60]}" for key, value in verdict.passed_over.items())
-        yield f"without effect, as neither mlx-lm's nor transformers' class reads it: {told}"
+        listed = [f"{key} = {repr(value)[:60]}" for key, value in verdict.passed_over.items()]
+        more = f" and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
+        told = ", ".join(listed[:MOST_LISTED])
+        yield f"without effect, as neither {_class(family)} nor transformers' reads it: {told}{more}"
+
+
+def _written_twice(config: Mapping[str, Any], family: Family, consumed: set[str]) -> Iterator[str]:
+    if config.get(TIE) is True and TIE not in consumed and "tied" not in family.always:
+        yield f"{TIE} = True: {_class(family)} has an output layer of its own, so the embedding is written twice"
 
 
 def _rope(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:

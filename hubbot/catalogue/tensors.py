@@ -66,11 +66,19 @@ def without_drops(checkpoint: Checkpoint, family: Family | None = None) -> tuple
 
     `family` tells what its config says where it says nothing about tied embeddings.
     """
-    told = {key: family.defaults[key] for key in ("tie_word_embeddings",) if family and key in family.defaults}
-    config = {**told, **checkpoint.config}
+    config = {**_told(family), **checkpoint.config}
     drops = {name: reason for name in checkpoint.tensors if (reason := drop_reason(name, config))}
     kept = {name: info for name, info in checkpoint.tensors.items() if name not in drops}
     return replace(checkpoint, tensors=kept), drops
+
+
+def is_tied(config: Mapping[str, Any], family: Family) -> bool:
+    """Say whether the source's output layer is its embedding, by its config or the family's default."""
+    return bool(decoder({**_told(family), **config}).get("tie_word_embeddings"))
+
+
+def _told(family: Family | None) -> dict[str, Any]:
+    return {key: family.defaults[key] for key in ("tie_word_embeddings",) if family and key in family.defaults}
 
 
 def drop_reason(name: str, config: Mapping[str, Any]) -> str | None:
@@ -84,6 +92,8 @@ def drop_reason(name: str, config: Mapping[str, Any]) -> str | None:
         return "a layer beyond num_hidden_layers: a multi-token-prediction head, which decoding does not use"
     if _is_vision_expert(name, config, text):
         return f"an expert {_SEES}"
+    if _is_norm_of_a_dense_layer(name, text):
+        return "a norm behind experts that a dense layer does not have; transformers ignores it too"
     if _is_zero_expert(name, text):
         return "a zero expert returns its input; transformers writes weights for it and never reads them"
     return None
@@ -101,6 +111,15 @@ def _is_vision_expert(name: str, config: Mapping[str, Any], text: Mapping[str, A
     widths, count = text.get("moe_intermediate_size"), _whole(text.get("moe_num_experts"))
     found = _EXPERT.search(name) if isinstance(widths, list) and len(widths) == 2 and TEXT in config else None
     return bool(found and count <= int(found[1]) < 2 * count)
+
+
+def _is_norm_of_a_dense_layer(name: str, config: Mapping[str, Any]) -> bool:
+    # A.X K1's published files hold it for every layer (transformers: axk1, _keys_to_ignore_on_load_unexpected).
+    found = _LAYER.match(name) if name.endswith(".post_mlp_layernorm.weight") else None
+    kinds = config.get("mlp_layer_types")
+    if found and isinstance(kinds, list) and int(found[1]) < len(kinds):
+        return bool(kinds[int(found[1])] == "dense")
+    return found is not None and int(found[1]) < _whole(config.get("first_k_dense_replace"))
 
 
 def _is_zero_expert(name: str, config: Mapping[str, Any]) -> bool:

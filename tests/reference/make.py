@@ -95,8 +95,9 @@ def record_model(family: Family, model: Model, arrays: Arrays) -> Record:
     refuse_ties(network, record, logits)
     if model.name == "base":
         refuse_idle_values(family, record, logits)
-        decode_ids, decode_logits = decode(network, record["ids"])
-        arrays |= {"base.decode_ids": decode_ids, "base.decode_logits": decode_logits}
+    if model.name == "base" or model.decodes:
+        fed, answered = decode(network, record["ids"])
+        arrays |= {f"{model.name}.decode_ids": fed, f"{model.name}.decode_logits": answered}
     for form in (form for form in model.forms if form not in ADDED_FORMS):
         stored = halved(network) if form == "bf16" else network
         record["forms"][form] = record_form(stored, family, model, record, form)

@@ -23,9 +23,10 @@ class Model:
     """One in-memory model: config values changed from or omitted of the base, and the forms to record.
 
     `router_bias` are mean and scale of the router's correction biases. `tolerance` is the relative error that
-    a conversion is allowed, larger only where a remark says what mlx-lm computes otherwise. `built_as`, `names`
-    and `vendor` stand in place of the family's. `layout` cuts the vendor's tensors from the parameters of a class
-    that saves them in another form.
+    a conversion is allowed, larger only where a remark says what mlx-lm computes otherwise. With `decodes` greedy
+    steps with the cache are recorded, as they are of every base model. `built_as`, `names` and `vendor` stand in
+    place of the family's. `layout` cuts the vendor's tensors from the parameters of a class that saves them in
+    another form.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Model:
     omitted: tuple[str, ...] = ()
     router_bias: tuple[float, float] = (0.0, 0.2)
     tolerance: float = 1e-4
+    decodes: bool = False
     expected: Expected = "convert"
     remarks: tuple[str, ...] = ()
 

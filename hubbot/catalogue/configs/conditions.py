@@ -121,7 +121,11 @@ def _indexes_every_layer(value: Any, judged: Judged) -> bool:
     listed = judged.config.get("indexer_types") or judged.config.get("index_topk_pattern")
     if listed is not None:
         return _is_full_everywhere(listed, judged)
-    return judged.config.get("index_topk_freq", 1) in (0, 1) if value is not None else True
+    layers, offset = (judged.config.get(key) for key in ("num_hidden_layers", "index_skip_topk_offset"))
+    every = judged.config.get("index_topk_freq", 1) in (0, 1)
+    # Layers before the offset, 2 where nothing says otherwise, choose in any case.
+    before = isinstance(layers, int) and layers <= (offset if isinstance(offset, int) else 2)
+    return value is None or every or before
 
 
 def _is_softmax_everywhere(value: Any, _judged: Judged) -> bool:
@@ -152,7 +156,8 @@ def _is_of_another_kind_of_group(value: Any, judged: Judged) -> bool:
 
 
 def _is_default_of_sampling(_value: Any, judged: Judged) -> bool:
-    return any(key in judged.consumed for key in TOP_K)
+    # DBRX says it inside its ffn_config, which the class is given whole.
+    return any(key in judged.consumed for key in (*TOP_K, "ffn_config"))
 
 
 def _has_shared_experts(_value: Any, judged: Judged) -> bool:

@@ -37,7 +37,8 @@ PLAIN: Mapping[str, Any] = {
     "mlp_bias": False,
     "output_bias": False,
     "projection_bias": False,
-    "tied": False,
+    # Of a class without a field for it: its output layer is its own, and a tied embedding is written there too.
+    "tied": (False, True),
     "rope": "halves",
     "rotated_share": 1.0,
     "no_rope_every": None,

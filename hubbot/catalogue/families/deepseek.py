@@ -15,7 +15,7 @@ from hubbot.catalogue.families.provenances import (
     QWEN_FUSED,
     UNPROVEN,
 )
-from hubbot.catalogue.families.row import Family, Limit, Recognised
+from hubbot.catalogue.families.row import Family, Limit, Recognised, TiktokenSpecials
 from hubbot.catalogue.reshapes import GROUPED_BIAS, LATENT_HEADS
 
 
@@ -94,6 +94,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         model_type="deepseek_v3",
         runtime="deepseek_v3",
+        tiktoken=TiktokenSpecials(count=258, only_by_class=True),  # Moonlight's
         blocks=("mlp",),
         runtime_block="mlp",
         renormalises_one_expert=False,

@@ -18,7 +18,7 @@ from hubbot.catalogue.families.provenances import (
     UNPROVEN,
     UNTIED,
 )
-from hubbot.catalogue.families.row import Family, Recognised
+from hubbot.catalogue.families.row import Family, Recognised, TiktokenSpecials
 from hubbot.catalogue.reshapes import (
     GROUPED_BIAS,
     JOINED_CONVOLUTIONS,
@@ -94,12 +94,22 @@ _DEEPSEEK_V3: dict[str, Any] = {
     "reshapes": (LATENT_HEADS, GROUPED_BIAS),
 }
 
+# num_reserved_special_tokens is 256, to which the code of K2, Linear and Moonlight adds 2.
+_SPECIALS = TiktokenSpecials(count=258)
+
 FAMILIES: tuple[Family, ...] = (
     # DeepSeek-V3 with other numbers; its own name would hide the tokenizer's class.
-    Family(model_type="kimi_k2", runtime="deepseek_v3", transformers_type="deepseek_v3", **_DEEPSEEK_V3),
+    Family(
+        model_type="kimi_k2",
+        runtime="deepseek_v3",
+        transformers_type="deepseek_v3",
+        tiktoken=_SPECIALS,
+        **_DEEPSEEK_V3,
+    ),
     # K2.5, K2.6 and K2.7: the same decoder in a model that also sees.
     Family(
         model_type="kimi_k25",
+        tiktoken=TiktokenSpecials(count=256, sees=True),
         runtime="kimi_k25",
         text_args="deepseek_v3.ModelArgs",
         text_type="deepseek_v3",
@@ -121,6 +131,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         model_type="kimi_linear",
+        tiktoken=_SPECIALS,
         runtime="kimi_linear",
         blocks=("block_sparse_moe", "mlp"),
         runtime_block="mlp",

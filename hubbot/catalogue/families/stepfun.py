@@ -86,7 +86,9 @@ def _sparse_layers(config: Mapping[str, Any]) -> Derived | None:
         numbers, key = [int(item) for item in items], "moe_layers_enum"
     numbers = [number for number in numbers if number < count]
     # transformers does not read this key; where it says the same it is no contradiction.
-    same = "first_k_dense_replace" if numbers == list(range(config.get("first_k_dense_replace") or 0, count)) else ""
+    same = (
+        "first_k_dense_replace" if numbers == list(range(config.get("first_k_dense_replace") or 0, count)) else ""
+    )
     text = ",".join(str(number) for number in numbers)
     return Derived(value=text, keys=tuple(one for one in (key, same) if one))
 

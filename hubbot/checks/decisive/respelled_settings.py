@@ -206,6 +206,11 @@ def _heads_under_windows(source: SourceSettings) -> Setting | None:
 def _kinds_of_layers(source: SourceSettings) -> Setting | None:
     """What layer_types says; where nothing speaks of kinds or windows, every layer has full attention."""
     said, layers = _without_heads("layer_types")(source), source.number("num_hidden_layers")
+    nested = source.config.get("sparse_attention_config")
+    where = nested.get("sparse_attention_freq") if isinstance(nested, Mapping) else None
+    if said is None and isinstance(where, list):  # MiniMax-M3: 1 where attention looks at chosen blocks alone
+        kinds = ["minimax_m3_sparse" if sparse else "full_attention" for sparse in where]
+        return Setting(value=kinds, key="sparse_attention_config.sparse_attention_freq")
     windows = ("sliding_window", "attention_chunk_size", "hybrid_override_pattern", "layers_block_type")
     is_plain = not any(source.config.get(key) or source.defaults.get(key) for key in windows)
     if said is None and layers is not None and is_plain:
@@ -227,6 +232,26 @@ def _linear_attention(source: SourceSettings) -> Setting | None:
         "short_conv_kernel_size": source.number("linear_conv_kernel_dim"),
     }
     return Setting(value=value, key="layer_types, linear_*")
+
+
+def _indexers(source: SourceSettings) -> Setting | None:
+    """Which layers of an indexed attention choose keys themselves, and which take over an earlier choice."""
+    kinds, layers = source.names("indexer_types"), source.number("num_hidden_layers")
+    if kinds is not None or layers is None:
+        return Setting(value=kinds, key="indexer_types") if kinds else None
+    letters = source.config.get("index_topk_pattern")
+    if letters is not None:
+        return Setting(
+            value=[{"F": "full", "S": "shared"}.get(one, one) for one in letters], key="index_topk_pattern"
+        )
+    step, offset = source.number("index_topk_freq") or 1, source.number("index_skip_topk_offset")
+    first = 2 if offset is None else offset
+    # The layers before the offset all choose; from there on one of every `step`.
+    choose = {layer for layer in range(layers) if layer < first} | set(range(first - 1, layers, step))
+    return Setting(
+        value=["full" if layer in choose else "shared" for layer in range(layers)],
+        key="index_topk_freq and index_skip_topk_offset",
+    )
 
 
 def _inside(key: str, names: tuple[str, ...]) -> Rule:
@@ -260,6 +285,7 @@ RULES: Mapping[str, Rule] = {
     "num_global_key_value_heads": _of_full_layers("num_key_value_heads"),
     "num_attention_heads_per_layer": _heads_of_each_layer,
     "linear_attn_config": _linear_attention,
+    "indexer_types": _indexers,
     "attn_config": _inside("attn_config", ("kv_n_heads", "clip_qkv")),
     "ffn_config": _inside("ffn_config", ("moe_num_experts", "moe_top_k", "ffn_hidden_size")),
     "renormalise_top_k": _renormalised_if_several,

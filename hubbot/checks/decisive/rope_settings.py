@@ -23,6 +23,13 @@ _READ: Mapping[str, tuple[str, ...]] = {
     "yarn": ("factor", "llama_4_scaling_beta"),
     "proportional": ("factor",),
     "dynamic": ("alpha", "factor"),
+    "longrope": (
+        "short_factor",
+        "long_factor",
+        "short_mscale",
+        "long_mscale",
+        "original_max_position_embeddings",
+    ),
 }
 
 

@@ -61,7 +61,7 @@ SAME_NAME = (
 NULL_IS_A_VALUE = frozenset(
     {
         "q_lora_rank", "n_shared_experts", "n_group", "topk_group", "sliding_window", "final_logit_softcapping",
-        "num_global_key_value_heads", "attention_value_scale", "attention_chunk_size",
+        "num_global_key_value_heads", "attention_value_scale", "attention_chunk_size", "rms_norm_eps",
     }
 )  # fmt: skip
 GROUPS: Mapping[str, tuple[str, ...]] = {

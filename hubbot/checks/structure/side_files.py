@@ -3,17 +3,18 @@
 A re-saved tokenizer loses spaces, a lost end-of-text id never stops; both load cleanly and pass every number.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hubbot import plain_json
 from hubbot.artifacts import Artifact, Finding
 from hubbot.checkpoints import Checkpoint
+from hubbot.checks.readers.tiktoken_sources import is_rewritten
 from hubbot.checks.structure import finding
-from hubbot.checks.structure.rewritten_tokenizer import WRITTEN, check_rewritten_tokenizer, is_rewritten
+from hubbot.checks.structure.rewritten_tokenizer import WRITTEN, check_rewritten_tokenizer
 from hubbot.finishing import is_side_file, stored_names
-from hubbot.licences import is_licence_file, licence_files
+from hubbot.sources.licences import is_licence_file, licence_files
 
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 GENERATION = "generation_config.json"
@@ -75,7 +76,7 @@ def _is_taken_over(source: Path, found: Path) -> bool:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        value = plain_json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

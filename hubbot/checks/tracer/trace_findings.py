@@ -74,6 +74,7 @@ def _cover(trace: TraceResult) -> Iterator[Finding]:
         yield _uncovered(trace, name, uses[span], due[span], len(wrong))
     if not len(wrong):
         dropped = f"; {len(trace.dropped)} tensors are dropped by rule" if trace.dropped else ""
+        dropped += f"; {trace.copied} also as the tied output layer" if trace.copied else ""
         dropped += "; weights of zero experts are left out" if trace.twin.idle else ""
         yield finding(
             "cover", "all source tensors", 0, 0, "pass",
@@ -106,6 +107,8 @@ def _due(trace: TraceResult) -> Indices:
         first, stop = starts[tensor : tensor + 2]
         if name in trace.dropped or name in unseen:
             due[first:stop] = 0
+        elif name == trace.copied:
+            due[first:stop] = 2
         elif zeros and name in trace.twin.idle:
             # Behind the real experts stand weights of zero experts, which compute nothing.
             due[stop - zeros * ((stop - first) // shapes[name][0]) : stop] = 0

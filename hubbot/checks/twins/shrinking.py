@@ -5,7 +5,7 @@ It knows which config keys are sizes and how far each may shrink, and not what a
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from hubbot.catalogue.configs.conditions import is_wide
 from hubbot.catalogue.resolution import layer_count
@@ -36,7 +36,8 @@ LIMITS: Mapping[str, int] = {
     "intermediate_size": 192, "intermediate_size_mlp": 192, "moe_intermediate_size": 64,
     "shared_expert_intermediate_size": 64, "shared_intermediate_size": 64, "dense_intermediate_size": 192,
     "moe_shared_expert_intermediate_size": 64, "ffn_hidden_size": 192, "expert_ffn_hidden_size": 64,
-    "hidden_size_per_layer_input": 16, "moe_latent_size": 64, "share_expert_dim": 64, "sliding_window": 16, "sliding_window_size": 16,
+    "hidden_size_per_layer_input": 16, "moe_latent_size": 64, "share_expert_dim": 64, "sliding_window": 16,
+    "sliding_window_size": 16,
     "attention_chunk_size": 16, "mamba_d_head": 32, "mamba_n_heads": 8, "mamba_d_state": 32,
     "mamba_n_groups": 2, "mamba_chunk_size": 16, "mamba_num_heads": 8, "mamba_head_dim": 32,
     "ssm_state_size": 32, "chunk_size": 16, "num_nextn_predict_layers": 0, "zero_expert_num": 3,
@@ -109,7 +110,7 @@ def _latent_widths(config: Config) -> dict[str, tuple[str, ...]]:
 def _shrink_heads(config: Config) -> None:
     """Bring heads to at most four with the kind of sharing kept: none, in groups, or one for all."""
     windowed, others = config.get("swa_num_key_value_heads"), config.get("num_key_value_heads")
-    ratio = windowed // others if _is_number(windowed) and _is_number(others) and others > 0 else 1
+    ratio = windowed // others if isinstance(windowed, int) and isinstance(others, int) and others > 0 else 1
     for heads, shared in (
         ("num_attention_heads", "num_key_value_heads"),
         ("num_attention_heads", "num_attention_groups"),
@@ -187,7 +188,7 @@ def _head_width(config: Config) -> int:
 def _rotated_share(config: Config) -> float:
     """Return the share of a head that rotary_dim says, or 1."""
     rotated = config.get("rotary_dim")
-    return min(1.0, rotated / _head_width(config)) if _is_number(rotated) else 1.0
+    return min(1.0, rotated / _head_width(config)) if isinstance(rotated, int) else 1.0
 
 
 def _fit_rope(config: Config, share: float) -> None:
@@ -213,5 +214,5 @@ def _fit_token_ids(config: Config) -> None:
             config[key] = 0
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

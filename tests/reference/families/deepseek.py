@@ -1,5 +1,6 @@
 """Reference models of DeepSeek; rows.py says what a row means."""
 
+from dataclasses import replace
 from typing import Any
 
 from tests.reference.rows import (
@@ -13,6 +14,7 @@ from tests.reference.rows import (
     SIGMOID_CHOICE,
     SIGMOID_ROUTER,
     TEXT,
+    TIED,
     Family,
     Model,
 )
@@ -165,6 +167,7 @@ FAMILIES = (
                 router_bias=NEGATIVE,
                 remarks=("group-limited routing; most biased scores are negative",),
             ),
+            replace(TIED, forms=("orig",)),
         ),
     ),
     Family(

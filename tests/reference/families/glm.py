@@ -53,7 +53,7 @@ FAMILIES = (
             Model(
                 name="groups",
                 forms=("orig",),
-                changes={"text_config": DECODER | GROUPS.changes | {"attention_bias": False}},
+                changes={"text_config": {**DECODER, **GROUPS.changes, "attention_bias": False}},
                 router_bias=NEGATIVE,
                 remarks=("group-limited routing; no bias of attention",),
             ),
@@ -86,7 +86,20 @@ FAMILIES = (
         dropped=("mlp_layer_types", "layer_types", "indexer_types"),
         keeps_rope_parameters=True,
         matters={**DECIDED, "index_topk": 64},
-        models=(Model(name="base", forms=(*LAYOUT_FORMS, "fp8")), GROUPS),
+        models=(
+            Model(name="base", forms=(*LAYOUT_FORMS, "fp8")),
+            GROUPS,
+            Model(
+                name="shared",
+                forms=("orig", "v5", "fp8"),
+                changes={
+                    "num_hidden_layers": 6,
+                    "indexer_types": ["full", "shared", "shared", "full", "shared", "full"],
+                },
+                decodes=True,
+                remarks=("shared layers attend to what the last full one chose, 16 keys of 24 and more",),
+            ),
+        ),
     ),
     Family(
         model_type="glm4_moe_lite",
