@@ -66,16 +66,22 @@ def _runtime(family: Family) -> str:
     return f"mlx-lm {runtimes.version()}: {family.runtime}{own}"
 
 
-def _recognised(entry: Recognised) -> dict[str, Any]:
-    there = runtimes.fields(entry.model_type) is not None
+def _why(entry: Recognised, *, is_refused: bool) -> str:
+    if is_refused:
+        return entry.reason or "no reference made by transformers is committed"
     missing = f"mlx-lm {runtimes.version()} has no class {entry.model_type}"
+    return f"{missing}; {entry.reason}" if entry.reason else missing
+
+
+def _recognised(entry: Recognised) -> dict[str, Any]:
+    is_refused = not entry.waits or runtimes.fields(entry.model_type) is not None
     return {
         "model_type": entry.model_type,
-        "state": REFUSED if there else NO_RUNTIME,
+        "state": REFUSED if is_refused else NO_RUNTIME,
         "runtime": None,
         "model_file": None,
         "layouts": list(entry.layouts),
         "limits": [],
-        "reason": entry.reason if there else missing,
+        "reason": _why(entry, is_refused=is_refused),
         "evidence": {key: provenance.source for key, provenance in entry.layouts.items()},
     }

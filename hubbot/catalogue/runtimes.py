@@ -65,6 +65,39 @@ def fields(runtime: str, extension: str | None = None) -> tuple[ArgField, ...] |
     return tuple(_field(node, read) for node in declared)
 
 
+def model_files() -> tuple[str, ...]:
+    """Return the names of mlx-lm's model files, sorted; none where it is not installed."""
+    base = _source("base")
+    return tuple(sorted(path.stem for path in base.parent.glob("*.py"))) if base else ()
+
+
+def neighbours(file: str) -> frozenset[str]:
+    """Return the model files of mlx-lm from which `file` takes its parts."""
+    source = _source(file)
+    tree = ast.parse(source.read_text(encoding="utf-8")) if source else None
+    beside = {
+        alias.name
+        for node in (tree.body if tree else ())
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module is None  # from . import llama
+        for alias in node.names
+    }
+    return frozenset(beside | set(_neighbours(tree) if tree else ()))
+
+
+def remapped() -> dict[str, str]:
+    """Return the model types that mlx-lm loads by another model file, with that file."""
+    base = _source("base")
+    path = base.parent.parent / "utils.py" if base else None
+    tree = ast.parse(path.read_text(encoding="utf-8")) if path and path.is_file() else None
+    tables = (
+        ast.literal_eval(node.value)
+        for node in (tree.body if tree else ())
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        if node.targets[0].id == "MODEL_REMAPPING"
+    )
+    return dict(next(tables, {}))
+
+
 def _read_by_methods(args: ast.ClassDef) -> set[str]:
     """Return the fields that methods of the arguments' own class read; __post_init__ only rewrites them."""
     methods = [node for node in args.body if isinstance(node, ast.FunctionDef) and node.name != "__post_init__"]

@@ -20,6 +20,13 @@ def layouts_command(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the tables as tests/reference/COVERAGE.md shows them.")
     ] = False,
+    missing: Annotated[
+        bool,
+        typer.Option(
+            "--missing",
+            help="Print the MoE model types that the installed transformers and mlx-lm know and hubbot does not.",
+        ),
+    ] = False,
 ) -> None:
     """Print the catalogue: how experts are stored and packed, and what the installed mlx-lm computes of it.
 
@@ -29,6 +36,9 @@ def layouts_command(
     """
     from hubbot.catalogue.coverage import coverage
 
+    if missing:
+        _print_missing(as_json=as_json)
+        return
     record = coverage()
     if as_json:
         print_json(record)
@@ -42,6 +52,17 @@ def layouts_command(
             listing.add_row(*row)
         data.print(listing)
     data.print("Any other model type, layout or packing is refused by name, with the reason.")
+
+
+def _print_missing(*, as_json: bool) -> None:
+    from hubbot.catalogue import installed_types
+
+    found = installed_types.missing()
+    if as_json:
+        print_json({package: list(types) for package, types in found.items()})
+        return
+    for package, types in found.items():
+        data.print(f"{package}: {', '.join(types) or 'none'}", markup=False)
 
 
 def as_markdown(record: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from hubbot.catalogue.experts.completeness import (
 )
 from hubbot.catalogue.experts.expert_layouts import LayoutRow
 from hubbot.catalogue.experts.orientation import Geometry, geometry_of
-from hubbot.catalogue.families import Family, Provenance, family_of
+from hubbot.catalogue.families import RECOGNISED, Family, Provenance, family_of
 from hubbot.catalogue.tensors import without_drops
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import (
@@ -140,18 +140,23 @@ def _family(checkpoint: Checkpoint, row: LayoutRow) -> Family:
     model_type = checkpoint.model_type
     family = family_of(checkpoint)
     if family is None:
-        if model_type and runtimes.fields(model_type) is None:
+        entry = next((one for one in RECOGNISED if one.model_type == model_type), None)
+        reason = f": {entry.reason}" if entry and entry.reason else ""
+        waits = entry is None or entry.waits
+        if waits and model_type and runtimes.fields(model_type) is None:
             raise NoRuntime(
                 f"layout {row.key} ({row.naming}) is known, but mlx-lm {runtimes.version()} has no class "
-                f"for model type {model_type}",
+                f"for model type {model_type}{reason}",
                 where=checkpoint.repo.id,
                 hint="tried again by itself when a new mlx-lm is installed",
             )
         raise AmbiguousLayout(
             f"layout {row.key} ({row.naming}) is known, but nothing proves its meaning for "
-            f"model type {model_type or '(none)'}",
+            f"model type {model_type or '(none)'}{reason}",
             where=checkpoint.repo.id,
-            hint="a row in catalogue/families with a committed transformers reference decides it",
+            hint="a row in catalogue/families with a committed transformers reference decides it"
+            if waits
+            else "no later mlx-lm changes that",
         )
     if runtimes.fields(family.runtime, family.model_file) is None:
         raise NoRuntime(f"mlx-lm {runtimes.version()} has no class {family.runtime}", where=checkpoint.repo.id)

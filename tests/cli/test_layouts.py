@@ -104,3 +104,13 @@ def test_a_family_without_its_class_waits_for_a_runtime(monkeypatch: pytest.Monk
     )
     first = hubbot("layouts", "--json").json["model_types"][0]
     assert (first["state"], first["runtime"]) == ("recognised, no runtime", None)
+
+
+def test_types_that_hubbot_does_not_know_are_printed_by_package(
+    monkeypatch: pytest.MonkeyPatch, hubbot: Shell
+) -> None:
+    assert hubbot("layouts", "--missing").out.splitlines() == ["transformers: none", "mlx-lm: none"]
+    named = tuple(row for row in RECOGNISED if row.model_type not in {"beam", "Klear"})
+    monkeypatch.setattr("hubbot.catalogue.installed_types.RECOGNISED", named)
+    assert hubbot("layouts", "--missing").out.splitlines() == ["transformers: beam", "mlx-lm: Klear"]
+    assert hubbot("layouts", "--missing", "--json").json == {"transformers": ["beam"], "mlx-lm": ["Klear"]}

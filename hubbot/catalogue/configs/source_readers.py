@@ -48,6 +48,23 @@ def readers(model_type: str, *inner_types: str) -> SourceReaders | None:
     return _scanned(model_type, tuple(one for one in inner_types if one in known))
 
 
+def config_classes() -> dict[str, list[ast.ClassDef]]:
+    """Return the config classes of every model type of transformers: bases, its own, and that of its text_config.
+
+    Of its own file alone; empty where transformers is not installed.
+    """
+    root, found = _root(), {}
+    for folder in sorted(set(_folders().values())) if root else ():
+        tree = _parsed(Path(str(root)) / "models" / folder / f"configuration_{folder}.py")
+        classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)} if tree else {}
+        for node in classes.values():
+            kind = _literal(node, "model_type")
+            if kind in _folders():
+                inner = [classes[name] for text in _texts(node) if (name := _class_name(text)) in classes]
+                found[str(kind)] = [*_with_bases(node, classes), *inner]
+    return found
+
+
 @cache
 def _scanned(model_type: str, inner_types: tuple[str, ...]) -> SourceReaders:
     root = _root()

@@ -8,8 +8,8 @@ from typing import Any
 
 from hubbot.catalogue.configs.derivations import Derived
 from hubbot.catalogue.families.defaults import COMMON
-from hubbot.catalogue.families.provenances import PER_EXPERT, QWEN_FUSED
-from hubbot.catalogue.families.row import Extension, Family
+from hubbot.catalogue.families.provenances import MAPPED, PART, PER_EXPERT, QWEN_FUSED
+from hubbot.catalogue.families.row import Extension, Family, Recognised
 from hubbot.catalogue.reshapes import Piece, Reshape, transposed, whole
 
 
@@ -103,4 +103,9 @@ FAMILIES: tuple[Family, ...] = (
         ),
         **_ERNIE,
     ),
+)
+RECOGNISED: tuple[Recognised, ...] = (
+    Recognised(model_type="ernie4_5_vl_moe_text", layouts={}, reason=PART, waits=False),
+    Recognised(model_type="unlimited_ocr", layouts={"per_expert": MAPPED}),
+    Recognised(model_type="unlimited_ocr_text", layouts={}, reason=PART, waits=False),
 )

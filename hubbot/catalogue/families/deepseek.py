@@ -7,14 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hubbot.catalogue.families.defaults import COMMON, GREEDY_LATENT, LATENT
-from hubbot.catalogue.families.provenances import (
-    BY_CLASS,
-    MAPPED,
-    MLX,
-    PER_EXPERT,
-    QWEN_FUSED,
-    UNPROVEN,
-)
+from hubbot.catalogue.families.provenances import BY_CLASS, MAPPED, MLX, PART, PER_EXPERT, QWEN_FUSED
 from hubbot.catalogue.families.row import Family, Limit, Recognised, TiktokenSpecials
 from hubbot.catalogue.reshapes import GROUPED_BIAS, LATENT_HEADS
 
@@ -41,7 +34,7 @@ _FIRST: dict[str, Any] = {
     "blocks": ("mlp",),
     "runtime_block": "mlp",
     "renormalises_one_expert": False,
-    "always": {"renormalised": False, "scaled": 1.0, "groups": (None, 1), "chosen_groups": (None, 1)},
+    "always": {"renormalised": False},
     "limits": {
         "rope_scaling": Limit(
             values=_Linear(), reason="mlx-lm's deepseek class computes no scaling of rope but linear by a float"
@@ -151,7 +144,10 @@ FAMILIES: tuple[Family, ...] = (
         reshapes=(LATENT_HEADS, GROUPED_BIAS),
     ),
 )
+_ENGRAM = "mlx-lm's class rejects the engram layers of the published model, and transformers has no class of it"
 RECOGNISED: tuple[Recognised, ...] = (
     Recognised(model_type="deepseek_v4", layouts={"per_expert_w": MAPPED, "stacked_fused": MAPPED}),
-    Recognised(model_type="deepseek_v41", layouts={"per_expert": BY_CLASS}, reason=UNPROVEN),
+    Recognised(model_type="deepseek_v41", layouts={"per_expert": BY_CLASS}, reason=_ENGRAM),
+    Recognised(model_type="deepseek_v41_text", layouts={}, reason=_ENGRAM, waits=False),
+    Recognised(model_type="deepseek_ocr2_text", layouts={}, reason=PART, waits=False),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from hubbot.catalogue.configs.derivations import MOST_LAYERS, Derived
 from hubbot.catalogue.families.defaults import COMMON, GROUPED, LATENT
-from hubbot.catalogue.families.provenances import MAPPED, MAPPED_GATE_FIRST, MLX, PER_EXPERT, QWEN_FUSED
+from hubbot.catalogue.families.provenances import MAPPED, MAPPED_GATE_FIRST, MLX, PART, PER_EXPERT, QWEN_FUSED
 from hubbot.catalogue.families.row import Extension, Family, Limit, Recognised, Under
 from hubbot.catalogue.reshapes import GROUPED_BIAS, LATENT_HEADS, LATENT_NORMS
 
@@ -176,4 +176,5 @@ FAMILIES: tuple[Family, ...] = (
 RECOGNISED: tuple[Recognised, ...] = (
     Recognised(model_type="glm5_next", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
     Recognised(model_type="glm5_next_text", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
+    Recognised(model_type="glm4v_moe_text", layouts={}, reason=PART, waits=False),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from hubbot.catalogue.configs.derivations import Derivation, Derived, copied, first
 from hubbot.catalogue.families.defaults import COMMON
-from hubbot.catalogue.families.provenances import MAPPED, NATIVE_FUSED
+from hubbot.catalogue.families.provenances import ENCODER, MAPPED, NATIVE_FUSED, PART
 from hubbot.catalogue.families.row import Family, Recognised
 
 
@@ -80,5 +80,11 @@ FAMILIES: tuple[Family, ...] = (
 )
 RECOGNISED: tuple[Recognised, ...] = (
     Recognised(model_type="diffusion_gemma", layouts={"stacked_fused": MAPPED}),
-    Recognised(model_type="switch_transformers", layouts={"gateless": MAPPED}, reason="an encoder-decoder"),
+    Recognised(model_type="switch_transformers", layouts={"gateless": MAPPED}, reason=ENCODER, waits=False),
+    Recognised(model_type="diffusion_gemma_text", layouts={}, reason=PART, waits=False),
+    Recognised(
+        model_type="gemma4_unified",
+        layouts={"stacked_fused": NATIVE_FUSED},
+        reason="mlx-lm loads it as gemma4; no reference made by transformers is committed",
+    ),
 )

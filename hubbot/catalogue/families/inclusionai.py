@@ -17,7 +17,7 @@ from hubbot.catalogue.configs.derivations import (
     full_attention_interval,
 )
 from hubbot.catalogue.families.defaults import COMMON
-from hubbot.catalogue.families.provenances import BAILING, BY_CLASS, MLX, PER_EXPERT, QWEN_FUSED, UNPROVEN, UNTIED
+from hubbot.catalogue.families.provenances import BAILING, BY_CLASS, MLX, PER_EXPERT, QWEN_FUSED, UNTIED
 from hubbot.catalogue.families.row import Between, Family, Limit, Recognised
 from hubbot.catalogue.reshapes import (
     CONVOLUTION,
@@ -176,5 +176,10 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 RECOGNISED: tuple[Recognised, ...] = (
-    Recognised(model_type="bailing_moe_linear", layouts={"per_expert": BY_CLASS}, reason=UNPROVEN),
+    Recognised(
+        model_type="bailing_moe_linear",
+        layouts={"per_expert": BY_CLASS},
+        reason="how the decay of its linear layers counts them is unsettled: mlx-lm's two classes and ports that "
+        "say they match the vendor's code differ, and the logits with it by a quarter",
+    ),
 )

@@ -72,7 +72,6 @@ _DEEPSEEK_V3: dict[str, Any] = {
     "blocks": ("mlp",),
     "runtime_block": "mlp",
     "renormalises_one_expert": False,
-    "layouts": {"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
     "always": {"attention": "latent", "scores": "sigmoid", "selection": "biased", "rope": "neighbours"},
     "defaults": {
         **COMMON,
@@ -102,6 +101,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         model_type="kimi_k2",
         runtime="deepseek_v3",
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         transformers_type="deepseek_v3",
         tiktoken=_SPECIALS,
         **_DEEPSEEK_V3,
@@ -111,6 +111,7 @@ FAMILIES: tuple[Family, ...] = (
         model_type="kimi_k25",
         tiktoken=TiktokenSpecials(count=256, sees=True),
         runtime="kimi_k25",
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         text_args="deepseek_v3.ModelArgs",
         text_type="deepseek_v3",
         renames=(
@@ -124,6 +125,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         model_type="kimi_vl",
         runtime="kimi_vl",
+        layouts={"per_expert": PER_EXPERT, "mlx_switch": MLX},
         text_args="kimi_vl.TextArgs",
         text_type="deepseek_v3",
         transformers_type="kimi_k25",  # the same decoder, under another tower

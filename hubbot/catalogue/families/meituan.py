@@ -3,8 +3,8 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
-from hubbot.catalogue.families.provenances import MLX, PER_EXPERT, QWEN_FUSED
-from hubbot.catalogue.families.row import Family
+from hubbot.catalogue.families.provenances import BY_CLASS, MLX, PER_EXPERT, QWEN_FUSED, UNPROVEN
+from hubbot.catalogue.families.row import Family, Recognised
 from hubbot.catalogue.reshapes import LATENT_HEADS, latent_norms
 
 FAMILIES: tuple[Family, ...] = (
@@ -37,4 +37,7 @@ FAMILIES: tuple[Family, ...] = (
         # The class norms latents with MLX's own 1e-5 (models/longcat_flash.py).
         reshapes=(LATENT_HEADS, *latent_norms(lambda _config: 1e-5)),
     ),
+)
+RECOGNISED: tuple[Recognised, ...] = (
+    Recognised(model_type="longcat_flash_ngram", layouts={"per_expert": BY_CLASS}, reason=UNPROVEN),
 )

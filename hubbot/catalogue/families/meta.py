@@ -6,7 +6,7 @@ A row knows one model type; it never reads a checkpoint.
 from typing import Any
 
 from hubbot.catalogue.families.defaults import COMMON
-from hubbot.catalogue.families.provenances import LLAMA4, MAPPED, MLX_EXPERTS
+from hubbot.catalogue.families.provenances import ENCODER, LLAMA4, MAPPED, MLX_EXPERTS, PART
 from hubbot.catalogue.families.row import Between, Family, Limit, Recognised
 
 _LLAMA4: dict[str, Any] = {
@@ -59,6 +59,11 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 RECOGNISED: tuple[Recognised, ...] = (
-    Recognised(model_type="muse_spark", layouts={"stacked_fused": MAPPED}),
-    Recognised(model_type="nllb_moe", layouts={"gateless": MAPPED}, reason="an encoder-decoder"),
+    Recognised(
+        model_type="muse_spark",
+        layouts={"stacked_fused": MAPPED},
+        reason="mlx-lm's class computes by Metal kernels alone, so that no other machine can prove it",
+    ),
+    Recognised(model_type="nllb-moe", layouts={"gateless": MAPPED}, reason=ENCODER, waits=False),
+    Recognised(model_type="muse_spark_text", layouts={}, reason=PART, waits=False),
 )

@@ -9,7 +9,7 @@ from typing import Any
 from hubbot.catalogue.configs.derivations import Derived, copied
 from hubbot.catalogue.configs.nesting import look_up
 from hubbot.catalogue.families.defaults import COMMON
-from hubbot.catalogue.families.provenances import MAPPED, MIXTRAL_FUSED, MIXTRAL_PER_EXPERT, MLX
+from hubbot.catalogue.families.provenances import MAPPED, MIXTRAL_FUSED, MIXTRAL_PER_EXPERT, MLX, PART
 from hubbot.catalogue.families.row import Family, Recognised
 from hubbot.catalogue.reshapes import Piece, Reshape
 
@@ -123,5 +123,10 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 RECOGNISED: tuple[Recognised, ...] = (
-    Recognised(model_type="minimax", layouts={"per_expert_w": MAPPED, "stacked_fused": MAPPED}),
+    Recognised(
+        model_type="minimax",
+        layouts={"per_expert_w": MAPPED, "stacked_fused": MAPPED},
+        reason="MiniMax-01 and M1 compute another function than mlx-lm's class of that name, which is M2's",
+    ),
+    Recognised(model_type="minimax_m3_vl_text", layouts={}, reason=PART, waits=False),
 )

@@ -81,4 +81,10 @@ FAMILIES: tuple[Family, ...] = (
 RECOGNISED: tuple[Recognised, ...] = (
     Recognised(model_type="mistral_large4", layouts={"per_expert_w": MAPPED, "stacked_fused": MAPPED}),
     Recognised(model_type="mistral_large4_text", layouts={"per_expert_w": MAPPED, "stacked_fused": MAPPED}),
+    Recognised(
+        model_type="llava",
+        layouts={},
+        reason="a dense decoder in a model that sees; mlx-lm loads it by the file of Mistral's",
+        waits=False,
+    ),
 )

@@ -40,5 +40,10 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 RECOGNISED: tuple[Recognised, ...] = (
-    Recognised(model_type="openai_privacy_filter", layouts={"stacked_fused_transposed": MAPPED}),
+    Recognised(
+        model_type="openai_privacy_filter",
+        layouts={"stacked_fused_transposed": MAPPED},
+        reason="it labels tokens and generates no text",
+        waits=False,
+    ),
 )

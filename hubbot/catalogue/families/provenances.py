@@ -71,4 +71,6 @@ UNTIED = Limit(values=(False,), reason="transformers keeps an output layer of it
 MAPPED = Provenance(order=None, source="transformers 5.23 conversion_mapping and experts' modules")
 MAPPED_GATE_FIRST = Provenance(order="concatenated", source=MAPPED.source)
 BY_CLASS = Provenance(order=None, source="mlx-lm 0.32.2's class")
+ENCODER = "an encoder-decoder; mlx-lm decodes by a decoder alone"
+PART = "a part of a larger model, under whose name it is published: no checkpoint of a text decoder has this type"
 UNPROVEN = "mlx-lm has a class, but transformers 5.23 builds no model of this type to prove it against"

@@ -12,6 +12,7 @@ from hubbot.catalogue.families.provenances import (
     MAPPED_GATE_FIRST,
     MLX,
     NATIVE_FUSED,
+    PART,
     PER_EXPERT,
     QWEN3_VL,
     QWEN3_VL_TRANSPOSED,
@@ -62,7 +63,6 @@ _QWEN3_OMNI: dict[str, Any] = {
     "blocks": ("mlp",),
     "runtime_block": "mlp",
     "renormalises_one_expert": True,
-    "layouts": {"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
     "always": {"qk_norm": "per_head"},
     "defaults": {
         **COMMON,
@@ -148,8 +148,17 @@ FAMILIES: tuple[Family, ...] = (
         ),
     ),
     # Qwen3-Omni, of which the thinker writes; it may also stand alone.
-    Family(model_type="qwen3_omni_moe", transformers_type="qwen3_omni_moe_thinker", **_QWEN3_OMNI),
-    Family(model_type="qwen3_omni_moe_thinker", **_QWEN3_OMNI),
+    Family(
+        model_type="qwen3_omni_moe",
+        layouts={"per_expert": PER_EXPERT, "mlx_switch": MLX},
+        transformers_type="qwen3_omni_moe_thinker",
+        **_QWEN3_OMNI,
+    ),
+    Family(
+        model_type="qwen3_omni_moe_thinker",
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        **_QWEN3_OMNI,
+    ),
     Family(
         model_type="qwen3_next",
         runtime="qwen3_next",
@@ -178,5 +187,10 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 RECOGNISED: tuple[Recognised, ...] = (
+    Recognised(model_type="qwen4_exp", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
     Recognised(model_type="qwen4_exp_text", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
+    Recognised(model_type="qwen3_vl_moe_text", layouts={}, reason=PART, waits=False),
+    Recognised(model_type="qwen3_omni_moe_text", layouts={}, reason=PART, waits=False),
+    Recognised(model_type="qwen3_omni_moe_talker_text", layouts={}, reason=PART, waits=False),
+    Recognised(model_type="qwen3_5", layouts={}, reason="a dense model; its file in mlx-lm serves the MoE, too"),
 )

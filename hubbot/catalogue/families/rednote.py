@@ -4,7 +4,7 @@ A row knows one model type; it never reads a checkpoint.
 """
 
 from hubbot.catalogue.families.defaults import COMMON
-from hubbot.catalogue.families.provenances import MAPPED, PER_EXPERT, QWEN_FUSED
+from hubbot.catalogue.families.provenances import MAPPED, PART, PER_EXPERT, QWEN_FUSED
 from hubbot.catalogue.families.row import Family, Recognised
 from hubbot.catalogue.reshapes import GROUPED_BIAS
 
@@ -35,5 +35,9 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 RECOGNISED: tuple[Recognised, ...] = (
-    Recognised(model_type="dots3_note_vision_encoder", layouts={"per_expert_fc": MAPPED}),
+    Recognised(
+        model_type="dots3_note_vision_encoder", layouts={"per_expert_fc": MAPPED}, reason=PART, waits=False
+    ),
+    Recognised(model_type="dots3_note", layouts={"stacked_fused": MAPPED}),
+    Recognised(model_type="dots3_note_text", layouts={}, reason=PART, waits=False),
 )

@@ -131,12 +131,14 @@ class Recognised:
 
     `layouts` are rows of the layout catalogue with what is known of them, empty where no row reads its experts;
     an order of gate and up that stands there is proven by the source cited. `reason` says what is in the way
-    where mlx-lm has a class for it; any other waits for one.
+    beside a class of that name in mlx-lm; where it says nothing, a reference is. `waits` is False where no class
+    would help: such a type is refused for good.
     """
 
     model_type: str
     layouts: Mapping[str, "Provenance"]
-    reason: str = "no reference made by transformers is committed"
+    reason: str = ""
+    waits: bool = True
 
     @property
     def naming(self) -> "Naming | None":

@@ -9,7 +9,7 @@ from typing import Any
 from hubbot.catalogue.configs.derivations import Derived, copied
 from hubbot.catalogue.configs.nesting import found_under
 from hubbot.catalogue.families.defaults import COMMON, GROUPED
-from hubbot.catalogue.families.provenances import MAPPED, MLX, NO_GROUPS, PER_EXPERT, QWEN_FUSED
+from hubbot.catalogue.families.provenances import MAPPED, MLX, NO_GROUPS, PART, PER_EXPERT, QWEN_FUSED
 from hubbot.catalogue.families.row import Extension, Family, Limit, Provenance, Recognised
 from hubbot.catalogue.reshapes import Config, Piece, Reshape
 from hubbot.moves import Step, take
@@ -203,4 +203,8 @@ FAMILIES: tuple[Family, ...] = (
         ),
     ),
 )
-RECOGNISED: tuple[Recognised, ...] = (Recognised(model_type="hy_v4", layouts={"stacked_fused": MAPPED}),)
+RECOGNISED: tuple[Recognised, ...] = (
+    Recognised(model_type="hy_v4", layouts={"stacked_fused": MAPPED}),
+    Recognised(model_type="hy_v4_vl", layouts={"stacked_fused": MAPPED}),
+    Recognised(model_type="hy_v4_vl_text", layouts={}, reason=PART, waits=False),
+)

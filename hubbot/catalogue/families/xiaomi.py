@@ -10,7 +10,7 @@ from hubbot.catalogue.configs import ropes
 from hubbot.catalogue.configs.derivations import Derived, copied, first, listed, theta
 from hubbot.catalogue.families.defaults import COMMON, GROUPED
 from hubbot.catalogue.families.provenances import MLX, PER_EXPERT, QWEN_FUSED
-from hubbot.catalogue.families.row import Family
+from hubbot.catalogue.families.row import Family, Recognised
 from hubbot.catalogue.reshapes import GROUPED_BIAS
 
 
@@ -81,4 +81,7 @@ FAMILIES: tuple[Family, ...] = (
         reshapes=(GROUPED_BIAS,),
         module_names=(("self_attn.attention_sink_bias", "self_attn.sinks"),),
     ),
+)
+RECOGNISED: tuple[Recognised, ...] = (
+    Recognised(model_type="mimo_v2", layouts={}, reason="transformers has no class of it, either"),
 )

@@ -11,10 +11,10 @@ from typing import Final
 # First match wins; names are those of mlx-lm's modules.
 _RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("expert", re.compile(r"\.(?:switch_mlp|switch_glu|experts|experts\.\d+)\.\w+\.(?:weight|bias)$")),
-    ("router", re.compile(r"\.(?:gate|gate\.proj)\.(?:weight|bias)$|\.router\.(?:\w+\.)?\w+$")),
-    ("router", re.compile(r"\.(?:e_score_correction_bias|expert_bias)$")),
+    ("router", re.compile(r"\.(?:gate|gate\.proj|gate\.gate_proj)\.(?:weight|bias)$|\.router\.(?:\w+\.)?\w+$")),
+    ("router", re.compile(r"\.(?:e_score_correction_bias|expert_bias|router_bias)$")),
     ("shared_expert_gate", re.compile(r"\.shared_expert_gate\.\w+$")),
-    ("shared_expert", re.compile(r"\.(?:shared_experts?|shared_mlp)\.\w+\.\w+$")),
+    ("shared_expert", re.compile(r"\.(?:shared_experts?|share_expert|shared_mlp)\.\w+\.\w+$")),
     ("norm", re.compile(r"(?:^|[._])(?:\w*norm\w*)(?:\.\d+)?\.(?:weight|bias)$")),
     ("state", re.compile(r"\.(?:A_log|D|dt_bias)$")),
     ("sinks", re.compile(r"\.(?:sinks|attention_sink_bias)$")),

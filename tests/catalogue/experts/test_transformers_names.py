@@ -72,4 +72,4 @@ def test_a_naming_follows_from_the_layouts_of_a_row(
 
 
 def test_a_recognised_type_without_a_proven_order_is_not_known() -> None:
-    assert naming_of("hy_v3") is None
+    assert naming_of("hy_v4") is None

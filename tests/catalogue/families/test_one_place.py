@@ -16,7 +16,7 @@ ROWS = PACKAGE / "catalogue" / "families"
 EXEMPT = (PACKAGE / "runtime" / "models", PACKAGE / "devhub")
 MODEL_TYPES = {*BY_MODEL_TYPE, *(entry.model_type for entry in RECOGNISED)}
 # In a row these name classes of mlx-lm or of transformers.
-CLASSES = {"runtime", "runtime_type", "text_args", "text_type", "transformers_type"}
+CLASSES = {"runtime", "runtime_type", "text_args", "text_type", "text_types", "transformers_type"}
 
 
 def trees() -> Iterator[tuple[Path, ast.Module]]:
@@ -36,15 +36,15 @@ def rows(tree: ast.Module) -> Iterator[ast.keyword]:
             yield from (keyword for keyword in node.keywords if keyword.arg == "model_type")
 
 
-def classes(tree: ast.Module) -> Iterator[ast.expr]:
+def classes(tree: ast.Module) -> Iterator[ast.AST]:
     """The values that name classes, as arguments of a row or in a dictionary that rows share."""
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword) and node.arg in CLASSES:
-            yield node.value
+            yield from ast.walk(node.value)
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and key.value in CLASSES:
-                    yield value
+                    yield from ast.walk(value)
 
 
 def test_every_row_spells_its_model_type_once_and_is_found() -> None:
