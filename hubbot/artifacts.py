@@ -80,6 +80,18 @@ class Report:
         return "not-run"
 
     @property
+    def tier(self) -> str | None:
+        """Return good, marginal or refused by divergence from the unquantized model, None where not measured."""
+        judged = (f for f in self.findings if f.gate == "behaviour" and f.check == "tier")
+        finding = next(judged, None)
+        return finding.reason.partition(":")[0] if finding and finding.status in {"pass", "fail"} else None
+
+    @property
+    def kl_mean(self) -> float | None:
+        """Return the mean KL divergence from the unquantized model in nats, None where not measured."""
+        return self.measurements["divergence"]["kl_mean"]["value"] if self.tier else None
+
+    @property
     def failures(self) -> tuple[Finding, ...]:
         """Return the findings that stand against publication."""
         return tuple(finding for finding in self.findings if finding.status == "fail")
@@ -105,8 +117,8 @@ class Report:
     def _objection(self) -> Disproved:
         if not self.failures:
             reasons = [f.reason for f in self.findings if f.gate in self.missing and f.status == "not-run"]
-            told = f": {reasons[0]}" if reasons else ""
-            return StructureMismatch(f"no gate failed, but {' and '.join(self.missing)} did not pass{told}")
+            told = f"{reasons[0]}: " if reasons else ""
+            return StructureMismatch(f"{told}no gate failed, but {' and '.join(self.missing)} did not pass")
         worst = self.failures[0]
         kind = ValueMismatch if worst.gate == "values" else StructureMismatch
         more = f", and {len(self.failures) - 1} more findings" if len(self.failures) > 1 else ""

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from hubbot.front_matter import licences
-
 # Bits per element of every dtype that the safetensors format names
 # (huggingface/safetensors, safetensors/src/tensor.rs, enum Dtype).
 DTYPE_BITS: Mapping[str, int] = MappingProxyType(
@@ -27,6 +25,13 @@ FLOAT_DTYPES = frozenset({"F16", "BF16", "F32"})
 def stored_bytes(dtype: str, shape: tuple[int, ...]) -> int:
     """Return the bytes that a tensor of `dtype` and `shape` takes on disk."""
     return math.prod(shape) * DTYPE_BITS[dtype] // 8
+
+
+def stated_licences(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the licences that a card's metadata state, in their order: as a rule one, where it is silent none."""
+    value = metadata.get("license")
+    stated = value if isinstance(value, list) else [value]
+    return tuple(dict.fromkeys(item.strip() for item in stated if isinstance(item, str) and item.strip()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +123,7 @@ class Checkpoint:
     @property
     def licences(self) -> tuple[str, ...]:
         """Return the licence identifiers of the card, as written there: as a rule one, where it is silent none."""
-        return licences(self.card)
+        return stated_licences(self.card)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that `from_json` takes back."""

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from hubbot import settings
 from hubbot.errors import HubbotError, TokenRejected
 from hubbot.files.atomic_folders import free_bytes
+from hubbot.jobs.retry import MAX_ATTEMPTS
 
 PACKAGES = ("mlx", "mlx-lm", "huggingface_hub")
 LITTLE_ROOM = 20e9
@@ -33,7 +34,7 @@ class Check:
 
 def examine() -> list[Check]:
     """Return every check; those that need readable settings are left out where the settings are not."""
-    checks = [_settings_file(), *_packages()]
+    checks = [_settings_file(), *_packages(), *_kernels()]
     try:
         chosen = settings.load()
     except HubbotError:
@@ -45,15 +46,17 @@ def examine() -> list[Check]:
 def explain() -> dict[str, dict[str, Any]]:
     """Return every setting with its value in force (its default where the file cannot be read) and meaning."""
     try:
-        values = settings.load().model_dump(mode="json")
+        chosen = settings.load()
+        values = chosen.model_dump(mode="json")
+        values["database_url"] = "(set)" if chosen.database_url else chosen.database  # it may hold a password
     except HubbotError:
         values = {}
+    if values.get("max_attempts") is None:
+        values["max_attempts"] = MAX_ATTEMPTS
     explained = {}
     for key, field in settings.Settings.model_fields.items():
         default = field.get_default(call_default_factory=True, validated_data={})
         explained[key] = {"value": values.get(key, default), "meaning": field.description or ""}
-    if isinstance(values.get("database_url"), str):
-        explained["database_url"]["value"] = "(set)"  # it may hold a password
     return explained
 
 
@@ -78,6 +81,22 @@ def _packages() -> Iterator[Check]:
             yield Check(name=package, status="ok", message=version(package))
         except PackageNotFoundError:
             yield Check(name=package, status="fail", message="not installed", hint="install hubbot anew")
+
+
+def _kernels() -> Iterator[Check]:
+    from hubbot.engine.formats.kernels import checked  # noqa: PLC0415 - numba compiles, the first time for seconds
+
+    reasons = {dtype: checked(dtype).reason for dtype in ("BF16", "F16", "F32")}
+    for reason in dict.fromkeys(reasons.values()):
+        dtypes = ", ".join(dtype for dtype, own in reasons.items() if own == reason)
+        if reason is None:
+            message = "compiled; the self-check finds the bits of the definitions"
+            yield Check(name=f"quantizer {dtypes}", status="ok", message=message)
+        else:
+            yield Check(
+                name=f"quantizer {dtypes}", status="warn", message=f"numpy, several times slower: {reason}",
+                hint="the bits are the same; install numba for this machine, or report the self-check's words",
+            )  # fmt: skip
 
 
 def _room(chosen: settings.Settings) -> Check:

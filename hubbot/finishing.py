@@ -17,9 +17,9 @@ from hubbot.catalogue import extensions, tokenizers
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.errors import CorruptConfig
 from hubbot.folders import file_info
-from hubbot.licences import licence_files
 from hubbot.marks import MARK, mark
 from hubbot.plans import Plan, PlannedVariant
+from hubbot.sources.licences import licence_files
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"

@@ -62,6 +62,8 @@ class Move:
     stack, else one step along the first axis of the source; `groups` first splits that axis into so many
     units. Of the units those of `units` [first, stop) are used, `view` is applied to each, and together they
     are the parameter, reshaped to `shape` (logical, before quantization) without changing their order.
+    `is_copy` marks the one exception from "each source element once": a tied embedding that is written a second
+    time, as the output layer of a class that keeps one of its own.
     """
 
     output: str
@@ -73,6 +75,7 @@ class Move:
     groups: int | None = None
     units: tuple[int, int] | None = None
     view: tuple[Step, ...] = ()
+    is_copy: bool = False
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Move":

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -122,6 +122,10 @@ class Settings(BaseSettings):
     """Tokens that a smoke test generates per prompt."""
     keep_days: float = Field(default=7.0, ge=0, le=36500)
     """Days that the work folder of a finished job is kept."""
+    web_hosts: tuple[str, ...] = ()
+    """Names under which browsers may reach the dashboard, beside localhost; others are refused."""
+    webhook_secret: SecretStr | None = None
+    """Secret of the Hub's webhook, which makes the bot look at once; without it webhooks are off."""
 
     @field_validator("variants")
     @classmethod

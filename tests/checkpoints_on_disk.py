@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mlx_lm.utils import load_model
 from numpy.typing import NDArray
 
 from hubbot.artifacts import Report
-from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.families import BY_MODEL_TYPE, Family, family_for
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.referee import judge
 from hubbot.checks.tracer.gate import Tracer
@@ -36,10 +36,18 @@ from tests.reference.checkpoints import Case, Floats, case, cases, write
 # An artifact's own model file must not be compiled into the folder that other tests judge.
 sys.dont_write_bytecode = True
 
+
+def row_of(config: Mapping[str, Any], names: Collection[str] = ()) -> Family:
+    """The family row that holds for a config and the names of its tensors."""
+    family = family_for(config, names)
+    assert family is not None
+    return family
+
+
 CONVERTED = tuple(BY_MODEL_TYPE)
 CONVERTIBLE = tuple(made for made in cases() if made.model_type in CONVERTED and made.expected == "convert")
 # Of these the artifact runs on mlx-lm's own class, of the others on a model file of hubbot's own.
-STOCK_CONVERTIBLE = tuple(made for made in CONVERTIBLE if BY_MODEL_TYPE[made.model_type].extension is None)
+STOCK_CONVERTIBLE = tuple(made for made in CONVERTIBLE if row_of(made.config).extension is None)
 REFUSED = tuple(made for made in cases() if made not in CONVERTIBLE)
 # numpy types that carry the bits of a safetensors dtype.
 BITS: Mapping[str, str] = {"F32": "<u4", "F16": "<u2", "BF16": "<u2", "U32": "<u4", "U8": "u1", "I64": "<u8"}
@@ -239,8 +247,9 @@ def from_mlx(array: mx.array) -> tuple[str, NDArray[Any]]:
 
 
 def mx_quantize(array: mx.array, **settings: Any) -> list[mx.array]:
-    """Weight, scales and (affine only) biases; mlx's own stubs promise always three."""
-    made: Any = mx.quantize(array, **settings)
+    """Weight, scales and (affine only) biases of MLX's CPU kernels; mlx's own stubs promise always three."""
+    with mx.stream(mx.cpu):
+        made: Any = mx.quantize(array, **settings)
     return list(made)
 
 

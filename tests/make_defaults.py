@@ -9,9 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.families import BY_MODEL_TYPE, Family
 from hubbot.checks import decisive
 from hubbot.checks.decisive.source_settings import DEFAULTS, GROUPS, NULL_IS_A_VALUE, OUTER
 
@@ -20,11 +21,11 @@ PATH = Path(str(files(decisive) / DEFAULTS))
 
 def defaults_of(model_type: str) -> dict[str, Any] | None:
     """The decisive keys' defaults in the config class of a model type, or None where transformers has none."""
-    name = BY_MODEL_TYPE[model_type].transformers_type or model_type
+    family = BY_MODEL_TYPE[model_type]
+    name = family.transformers_type or model_type
     if name not in CONFIG_MAPPING:
         return None
-    outer = CONFIG_MAPPING[name]
-    text = outer.sub_configs.get("text_config", outer)
+    outer, text = CONFIG_MAPPING[name], text_class(family)
     made = {
         key: value
         for key in sorted(GROUPS)
@@ -34,6 +35,14 @@ def defaults_of(model_type: str) -> dict[str, Any] | None:
     }
     rope = getattr(text(), "rope_parameters", None)
     return {**made, **({"rope_parameters": rope} if rope else {})}
+
+
+def text_class(family: Family) -> Any:
+    """The config class of a model type's text decoder: its own, or that of the text_config inside it."""
+    outer = CONFIG_MAPPING[family.transformers_type or family.model_type]
+    inner = outer.sub_configs.get("text_config", outer)
+    # A wrapper around any decoder: the row says which.
+    return CONFIG_MAPPING[family.text_type] if inner is AutoConfig else inner
 
 
 def _is_plain(value: Any) -> bool:

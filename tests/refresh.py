@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Collection, Iterator
 
+from hubbot.catalogue.variants.named_variants import VARIANTS
 from tests import make_defaults
 from tests.reference import coverage, matrix, table
 from tests.reference.checkpoints import Case, cases
@@ -44,7 +45,8 @@ def stale() -> Iterator[str]:
     names = [made.name for made in cases()]
     if [row.case for row in rows] != names:
         yield f"{table.TABLE.name} does not have every case once"
-    if list(matrix.read(matrix.MATRIX.read_text("utf-8"))) != names:
+    judged = matrix.read(matrix.MATRIX.read_text("utf-8"))
+    if list(judged) != names or any(set(found) != set(VARIANTS) for found in judged.values()):
         yield f"{matrix.MATRIX.name} does not have every case once in every variant"
     if not sabotage.is_complete(sabotage.README.read_text("utf-8")):
         yield "tests/sabotage/README.md does not have every sabotage once"
@@ -72,14 +74,18 @@ def refresh_table(again: Collection[str]) -> None:
 
 
 def refresh_matrix(again: Collection[str]) -> None:
-    """Write MATRIX.md, with the rows that it has but for the model types `again`."""
+    """Write MATRIX.md, with the verdicts that it has but for the model types `again`."""
     text = matrix.MATRIX.read_text("utf-8")
-    kept = {name: found for name, found in matrix.read(text).items() if name.partition("/")[0] not in again}
-    missing = [made.name for made in _missing(kept)]
-    origin = _origin(text, is_kept=len(missing) < len(cases()), is_measured=bool(missing))
-    for name, found in matrix.judgements(missing):
-        print(f"{name:44} {' '.join(found)}", flush=True)
-        kept[name] = found
+    read = matrix.read(text)
+    kept = {made.name: dict(read.get(made.name, {})) for made in cases() if made.model_type not in again}
+    wanted = {
+        made.name: tuple(one for one in VARIANTS if one not in kept.setdefault(made.name, {})) for made in cases()
+    }
+    wanted = {name: variants for name, variants in wanted.items() if variants}
+    origin = _origin(text, is_kept=any(kept.values()), is_measured=bool(wanted))
+    for name, found in matrix.judgements(wanted):
+        print(f"{name:44} {' '.join(found.values())}", flush=True)
+        kept[name] |= found
     matrix.MATRIX.write_text(matrix.as_matrix(kept, origin), encoding="utf-8")
 
 

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -35,8 +36,21 @@ def test_sizes_and_shards_come_from_the_tensors() -> None:
     assert (CHECKPOINT.tensors["x"].elements, CHECKPOINT.tensors["y"].elements) == (6, 1)
 
 
-@pytest.mark.parametrize(("card", "stated"), [({"license": "mit"}, ("mit",)), ({}, ()), ({"license": ""}, ())])
-def test_licences_are_the_cards_words_or_none(card: dict[str, str], stated: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("card", "stated"),
+    [
+        ({}, ()),
+        ({"license": "mit"}, ("mit",)),
+        ({"license": " mit "}, ("mit",)),
+        ({"license": ["apache-2.0", "mit"]}, ("apache-2.0", "mit")),
+        ({"license": ["mit", "mit", ""]}, ("mit",)),
+        ({"license": None}, ()),
+        ({"license": {"name": "mit"}}, ()),
+        ({"license": 5}, ()),
+        ({"license": []}, ()),
+    ],
+)
+def test_a_card_states_one_licence_several_or_none(card: dict[str, Any], stated: tuple[str, ...]) -> None:
     assert Checkpoint.from_json(CHECKPOINT.to_json() | {"card": card}).licences == stated
 
 

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections import namedtuple
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 
 from hubbot import doctor
 from hubbot.doctor import Check, examine, explain
+from hubbot.engine.formats import kernels
 from hubbot.hub import client
+from hubbot.jobs.retry import MAX_ATTEMPTS
 from hubbot.settings import Settings
 from tests.hub.embedded import ORG, OWNER, Site, calm, impatient, running
 
@@ -149,6 +152,16 @@ def test_a_data_folder_that_cannot_be_made_fails_and_the_rest_is_examined(
     assert checks["hub"].status == "ok"
 
 
+def test_kernels_that_the_self_check_leaves_are_a_warning_that_says_why(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = replace(kernels.DEFINITIONS, reason="self-check: mxfp4, BF16, zeros")
+    monkeypatch.setattr(kernels, "checked", lambda _: left)
+    check = found()["quantizer BF16, F16, F32"]
+    assert check.status == "warn"
+    assert "self-check: mxfp4, BF16, zeros" in check.message
+
+
 def test_a_missing_package_fails(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def version(name: str) -> str:
         if name == "mlx-lm":
@@ -193,6 +206,18 @@ def test_every_setting_has_its_value_and_meaning_and_no_password(
     monkeypatch.setenv("HUBBOT_DATABASE_URL", "postgresql+psycopg://me:secret@db/hubbot")
     assert explain()["database_url"]["value"] == "(set)"
     json.dumps(explain())
+
+
+def test_a_setting_that_is_left_out_shows_the_number_in_force(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explained = explain()
+    assert explained["max_attempts"]["value"] == MAX_ATTEMPTS == 6
+    assert explained["database_url"]["value"] == f"sqlite:///{tmp_path / 'data' / 'hubbot.db'}"
+    configure(monkeypatch, tmp_path, "max_attempts = 2\n")
+    assert explain()["max_attempts"]["value"] == 2
+    configure(monkeypatch, tmp_path, "max_attempts = many\n")
+    assert explain()["max_attempts"]["value"] == MAX_ATTEMPTS
 
 
 def test_a_password_in_the_database_url_is_not_told_when_it_cannot_be_reached(

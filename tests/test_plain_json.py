@@ -7,7 +7,7 @@ import pytest
 from hubbot.checkpoints import FileInfo, Repo
 from hubbot.errors import CorruptConfig
 from hubbot.plain_json import MAX_DEPTH, loads
-from hubbot.weight_files import json_object
+from hubbot.sources.weight_files import json_object
 
 
 class OneFile:

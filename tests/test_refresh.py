@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from hubbot.catalogue.variants.named_variants import VARIANTS
 from tests import refresh
 from tests.reference import coverage, matrix, table
 from tests.reference.checkpoints import cases
@@ -15,6 +16,13 @@ def test_a_missing_case_makes_all_tables_stale_that_count_it(monkeypatch: pytest
     one_more = (*cases(), replace(cases()[0], model_type="pretend"))
     monkeypatch.setattr(refresh, "cases", lambda: one_more)
     assert [told.split()[0] for told in refresh.stale()] == ["TABLE.md", "MATRIX.md"]
+
+
+def test_a_new_variant_makes_the_matrix_stale_and_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = matrix.read(matrix.MATRIX.read_text("utf-8"))
+    monkeypatch.setattr(refresh, "VARIANTS", {**VARIANTS, "1bit": None})
+    assert [told.split()[0] for told in refresh.stale()] == ["MATRIX.md"]
+    assert all(found["4bit"] in {"a", "r"} for found in judged.values())
 
 
 def test_a_table_is_read_as_it_was_written() -> None:

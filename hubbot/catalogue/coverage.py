@@ -52,7 +52,10 @@ def _family(family: Family) -> dict[str, Any]:
         "runtime": _runtime(family) if there else None,
         "model_file": family.model_file,
         "layouts": list(family.layouts),
-        "limits": [f"{field}: {limit.reason}" for field, limit in family.limits.items()],
+        "limits": [
+            *(f"{field}: {limit.reason}" for field, limit in family.limits.items()),
+            *(f"{one.where}: {_runtime(one.row)}" for one in family.under),
+        ],
         "reason": family.extension.reason if family.extension else None,
         "evidence": {key: provenance.source for key, provenance in family.layouts.items()},
     }

@@ -33,6 +33,10 @@ from hubbot.catalogue.families import Family
 from hubbot.catalogue.runtimes import ArgField
 from hubbot.plans import Origin
 
+TIE = "tie_word_embeddings"
+# A config may hold any number of keys that nobody reads.
+MOST_LISTED = 30
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
@@ -106,6 +110,7 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
                 consumed |= keys
     problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, source))]
     problems += list(division_problems({origin.field: origin.value for origin in origins}))
+    problems += list(_of_another_decoder(config, family))
     problems += list(_beyond_limits(origins, family))
     problems += list(_alone(origins, family))
     problems += list(_rope_problems(origins, source, family, consumed))
@@ -115,7 +120,11 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
         origins=tuple(origins),
         config=_written(source, family, origins, inner or fields, fields if inner else ()),
         problems=tuple(problems),
-        notes=(*_without_effect(source, verdict), *_drifting(source, family)),
+        notes=(
+            *_without_effect(source, family, verdict),
+            *_written_twice(source, family, consumed),
+            *_drifting(source, family),
+        ),
         read=frozenset(consumed),
     )
 
@@ -130,15 +139,14 @@ def _unread(
         always={**PLAIN, **family.always},
     )
     return unread_keys.judge(
-        judged, _sources(source, family), runtime=_class(family), model_type=family.model_type
+        judged, lambda: _sources(family), runtime=_class(family), model_type=family.model_type
     )
 
 
-def _sources(config: Mapping[str, Any], family: Family) -> SourceReaders | None:
+def _sources(family: Family) -> SourceReaders | None:
     """Return what transformers' class reads: of a wrapper, that of the text decoder inside too."""
-    inner = look_up(config, "text_config.model_type")
-    types = (inner,) if isinstance(inner, str) else ()
-    return readers(family.transformers_type or family.model_type, *types)
+    inner = [one for one in (family.text_type, *family.text_types) if one is not None]
+    return readers(family.transformers_type or family.model_type, *inner[:1])
 
 
 def _class(family: Family) -> str:
@@ -152,7 +160,7 @@ def _origin(
     if name in family.fixed:
         value, reason = family.fixed[name]
         return Origin(field=name, value=value, origin=reason), {name}
-    if name in {"model_type", "rope_scaling", "rope_parameters"}:
+    if name in {"model_type", "rope_scaling", "rope_parameters"} and name not in family.derived:
         return _rewritten(name, config, family)
     if name == "rope_theta" and family.keeps_rope_parameters:
         return _rope_theta(config), {name}
@@ -164,7 +172,7 @@ def _origin(
         return Origin(field=name, value=value, origin="config" if key == name else f"config: {key}"), keys
     default = _default(name, config, family)
     if default is None and (field.is_read or field.required):
-        problems.append(why_missing(name, _sources(config, family), family.model_type, family.default_source))
+        problems.append(why_missing(name, _sources(family), family.model_type, family.default_source))
     return default, {name} if name in config else set()
 
 
@@ -177,7 +185,7 @@ def _default(name: str, config: Mapping[str, Any], family: Family) -> Origin | N
     if name in family.defaults:
         source = f"default of {family.default_source}'s {family.model_type} config"
         return Origin(field=name, value=family.defaults[name], origin=source)
-    return default_in_the_source(name, _sources(config, family), family.model_type)
+    return default_in_the_source(name, _sources(family), family.model_type)
 
 
 _DERIVED_WIDTH = "hidden_size / num_attention_heads (transformers 5.23)"
@@ -225,6 +233,13 @@ def _model_type(config: Mapping[str, Any], family: Family) -> Origin:
     return Origin(field="model_type", value=value, origin=origin)
 
 
+def _of_another_decoder(config: Mapping[str, Any], family: Family) -> Iterator[str]:
+    inner = look_up(config, "text_config.model_type")
+    if family.text_types and inner is not None and inner not in family.text_types:
+        known = " or ".join(family.text_types)
+        yield f"the config says text_config.model_type = {inner!r}: of {family.model_type} only {known} is known"
+
+
 def _beyond_limits(origins: list[Origin], family: Family) -> Iterator[str]:
     for origin in origins:
         limit = family.limits.get(origin.field)
@@ -268,13 +283,20 @@ def _rope_problems(
         yield from ropes.problems("rope_scaling", given, reads, family.rope_kinds)
 
 
-def _without_effect(config: Mapping[str, Any], verdict: unread_keys.Verdict) -> Iterator[str]:
+def _without_effect(config: Mapping[str, Any], family: Family, verdict: unread_keys.Verdict) -> Iterator[str]:
     window, limit = config.get("sliding_window"), config.get("max_position_embeddings")
     if window is not None and is_wide(window, config):
         yield f"sliding_window = {window!r} cannot act within {limit} positions and is left out"
     if verdict.passed_over:
-        told = ", ".join(f"{key} = {repr(value)[:60]}" for key, value in verdict.passed_over.items())
-        yield f"without effect, as neither mlx-lm's nor transformers' class reads it: {told}"
+        listed = [f"{key} = {repr(value)[:60]}" for key, value in verdict.passed_over.items()]
+        more = f" and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
+        told = ", ".join(listed[:MOST_LISTED])
+        yield f"without effect, as neither {_class(family)} nor transformers' reads it: {told}{more}"
+
+
+def _written_twice(config: Mapping[str, Any], family: Family, consumed: set[str]) -> Iterator[str]:
+    if config.get(TIE) is True and TIE not in consumed and "tied" not in family.always:
+        yield f"{TIE} = True: {_class(family)} has an output layer of its own, so the embedding is written twice"
 
 
 def _rope(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:

@@ -10,9 +10,11 @@ from typing import Any
 
 from hubbot.catalogue.configs.nesting import TEXT, decoder
 from hubbot.catalogue.families import Family
+from hubbot.catalogue.reshapes import reshaped
 from hubbot.checkpoints import Checkpoint
 
 TOWER = "a part of the vision or audio tower; mlx-lm runs the text decoder alone"
+_SEES = "for tokens of images alone; mlx-lm runs the text decoder alone"
 TIED = "tie_word_embeddings is true: the output layer is the embedding, as in transformers"
 # (whole-name pattern, config key that must hold or None, reason)
 _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
@@ -33,15 +35,26 @@ _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
     ),
     (
         re.compile(
-            r"(?:model\.)?(?:visual|vision_(?:tower|model|embedder)|audio_tower|embed_(?:vision|audio)"
-            r"|multi_modal_projector|patch_merge_mlp)\..+"
+            r"(?:thinker\.)?(?:model\.)?(?:visual|vision_(?:tower|model|embedder)|audio_tower|embed_(?:vision|audio)"
+            r"|multi_modal_projector|mm_projector|vit_large_projector|patch_merge_mlp|projector"
+            r"|sam_model|qwen2_model|resampler_model)\..+"
+            r"|model\.(?:view_sep[ae]rator|image_newline)"
         ),
         "text_config",
         TOWER,
     ),
+    (
+        re.compile(r"(?:talker|code2wav)\..+"),
+        "text_config",
+        "a part that speaks what the text decoder says; mlx-lm runs the text decoder alone",
+    ),
+    (re.compile(r".*\.mlp\.gate\.weight_1"), "text_config", f"a router {_SEES}"),
 )
 # What every name that a row of _DROPS matches contains.
-_MAYBE = re.compile(r"rotary_emb|mtp|lm_head|visual|vision|audio|multi_modal|patch_merge")
+_MAYBE = re.compile(
+    r"rotary_emb|mtp|lm_head|visual|vision|audio|projector|patch_merge|sam_model|qwen2_model|resampler_model"
+    r"|view_sep|image_newline|talker|code2wav|weight_1"
+)
 _LAYER = re.compile(r"(?:[\w-]+\.)*?layers\.(\d{1,6})\.")
 # The projections of a dense layer, which every class calls mlp.
 _DENSE = re.compile(r"\.layers\.\d+\.mlp\.(?:gate|up|down|gate_up)_proj\.\w+$")
@@ -53,11 +66,19 @@ def without_drops(checkpoint: Checkpoint, family: Family | None = None) -> tuple
 
     `family` tells what its config says where it says nothing about tied embeddings.
     """
-    told = {key: family.defaults[key] for key in ("tie_word_embeddings",) if family and key in family.defaults}
-    config = {**told, **checkpoint.config}
+    config = {**_told(family), **checkpoint.config}
     drops = {name: reason for name in checkpoint.tensors if (reason := drop_reason(name, config))}
     kept = {name: info for name, info in checkpoint.tensors.items() if name not in drops}
     return replace(checkpoint, tensors=kept), drops
+
+
+def is_tied(config: Mapping[str, Any], family: Family) -> bool:
+    """Say whether the source's output layer is its embedding, by its config or the family's default."""
+    return bool(decoder({**_told(family), **config}).get("tie_word_embeddings"))
+
+
+def _told(family: Family | None) -> dict[str, Any]:
+    return {key: family.defaults[key] for key in ("tie_word_embeddings",) if family and key in family.defaults}
 
 
 def drop_reason(name: str, config: Mapping[str, Any]) -> str | None:
@@ -69,6 +90,10 @@ def drop_reason(name: str, config: Mapping[str, Any]) -> str | None:
             return reason
     if _is_head_layer(name, text):
         return "a layer beyond num_hidden_layers: a multi-token-prediction head, which decoding does not use"
+    if _is_vision_expert(name, config, text):
+        return f"an expert {_SEES}"
+    if _is_norm_of_a_dense_layer(name, text):
+        return "a norm behind experts that a dense layer does not have; transformers ignores it too"
     if _is_zero_expert(name, text):
         return "a zero expert returns its input; transformers writes weights for it and never reads them"
     return None
@@ -79,6 +104,22 @@ def _is_head_layer(name: str, config: Mapping[str, Any]) -> bool:
     # Of a hundred thousand names each is asked: the config first, then the name.
     found = _LAYER.match(name) if heads and layers else None
     return bool(found and layers <= int(found[1]) < layers + heads)
+
+
+def _is_vision_expert(name: str, config: Mapping[str, Any], text: Mapping[str, Any]) -> bool:
+    # ERNIE 4.5 VL: the experts for text come first, then as many of another width for images.
+    widths, count = text.get("moe_intermediate_size"), _whole(text.get("moe_num_experts"))
+    found = _EXPERT.search(name) if isinstance(widths, list) and len(widths) == 2 and TEXT in config else None
+    return bool(found and count <= int(found[1]) < 2 * count)
+
+
+def _is_norm_of_a_dense_layer(name: str, config: Mapping[str, Any]) -> bool:
+    # A.X K1's published files hold it for every layer (transformers: axk1, _keys_to_ignore_on_load_unexpected).
+    found = _LAYER.match(name) if name.endswith(".post_mlp_layernorm.weight") else None
+    kinds = config.get("mlp_layer_types")
+    if found and isinstance(kinds, list) and int(found[1]) < len(kinds):
+        return bool(kinds[int(found[1])] == "dense")
+    return found is not None and int(found[1]) < _whole(config.get("first_k_dense_replace"))
 
 
 def _is_zero_expert(name: str, config: Mapping[str, Any]) -> bool:
@@ -98,6 +139,12 @@ def runtime_name(name: str, family: Family) -> str:
         if block and block != family.runtime_block and not _DENSE.search(name):
             name = re.sub(rf"(\.layers\.\d+\.){block}\.", rf"\g<1>{family.runtime_block}.", name)
     return name
+
+
+def share(name: str, family: Family, config: Mapping[str, Any]) -> int:
+    """Return of how many equal parts of a source tensor only the first is taken over: 1 where it is the whole."""
+    rows = [row for row in family.reshapes if row.shares > 1]
+    return reshaped(runtime_name(name, family), rows, config)[0].shares if rows else 1
 
 
 def renamed(name: str, family: Family) -> str:

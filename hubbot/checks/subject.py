@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Artifact, Finding
-from hubbot.catalogue.families import BY_MODEL_TYPE, Family
+from hubbot.catalogue.families import Family, family_of
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.behaviour.budget import Examination
 from hubbot.checks.readers.artifact_parameters import StoredParameters, read_config, shapes_of
@@ -71,7 +71,10 @@ class Subject:
     @property
     def family(self) -> Family:
         """Return the family row of the source; KeyError where the catalogue has none."""
-        return BY_MODEL_TYPE[self.checkpoint.model_type]
+        family = family_of(self.checkpoint)
+        if family is None:
+            raise KeyError(self.checkpoint.model_type)
+        return family
 
     @cached_property
     def digests(self) -> dict[str, str]:

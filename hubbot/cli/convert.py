@@ -105,6 +105,7 @@ def _conversion_record(plan: "Plan", finished: "Finished", *, seconds: float) ->
         ],
         "dropped": [asdict(drop) for drop in plan.drops],
         "seconds": round(seconds, 2),
+        "stage_seconds": dict(finished.seconds),
         "peak_memory_bytes": peak_resident_bytes(),
     }
     if finished.reports:

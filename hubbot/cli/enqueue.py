@@ -30,32 +30,20 @@ def enqueue_command(
     Example: hubbot enqueue Qwen/Qwen3-30B-A3B --variant 4bit --priority 10
     """
     from hubbot import settings
-    from hubbot.catalogue.variants.named_variants import VARIANTS
-    from hubbot.errors import WrongUsage
     from hubbot.hub.client import default_hub
-    from hubbot.jobs.bot import open_records
-    from hubbot.jobs.pipeline import recipe_key
+    from hubbot.jobs.bot import enqueue, open_records
 
     chosen = settings.load()
-    variants = tuple(dict.fromkeys(variant or chosen.variants))
-    unknown = [name for name in variants if name not in VARIANTS]
-    if unknown:
-        raise WrongUsage(f"there is no variant {unknown[0]!r}", hint=f"one of: {' '.join(VARIANTS)}")
-    hub = default_hub()
-    repo, _, commit = repo.partition("@")
-    if commit and revision and commit != revision:
-        raise WrongUsage("the revision is said twice, and not the same", hint="REPO@SHA, or --revision SHA")
-    files = hub.open(repo, commit or revision)
-    newest = not (commit or revision) or hub.head(repo) == files.repo.revision
     with open_records(chosen) as records:
-        job, created = records.queue.enqueue(
-            files.repo.id,
-            files.repo.revision,
-            variants,
-            recipe_key(variants),
+        job, created = enqueue(
+            repo,
+            revision,
+            tuple(variant or ()),
+            settings=chosen,
+            hub=default_hub(),
+            queue=records.queue,
             requested_by="enqueue",
             priority=priority,
-            newest=newest,
             allow_older=allow_older,
         )
     if as_json:

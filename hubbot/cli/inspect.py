@@ -1,11 +1,13 @@
 """The command that says what a checkpoint is: `hubbot inspect`."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hubbot.cli.options import Json, Revision, Source
 from hubbot.cli.output import data, print_json, styled
+from hubbot.errors import WrongUsage
 from hubbot.files.sizes import readable
 
 
@@ -28,8 +30,14 @@ def inspect_command(
 ) -> None:
     """Say what is in a checkpoint and whether convert would take it, with evidence; reads config and headers only.
 
+    Of one weight file (.safetensors, .bin) it lists names, dtypes and shapes.
+
     Example: hubbot inspect Qwen/Qwen3-30B-A3B --strict
     """
+    path = Path(source).expanduser()
+    if path.is_file():
+        _list_tensors(path, revision, as_json=as_json)
+        return
     from hubbot import settings
     from hubbot.cli.arguments import open_source
     from hubbot.conversion.verdict import verdict_of
@@ -49,7 +57,28 @@ def inspect_command(
         raise typer.Exit(verdict.exit_code)
 
 
+def _list_tensors(path: Path, revision: str | None, *, as_json: bool) -> None:
+    from hubbot.steps.inspect import tensors_of_file
+
+    if revision:
+        raise WrongUsage("--revision goes with a repo id, not with a file", where=str(path))
+    tensors = tensors_of_file(path)
+    elements, nbytes = sum(tensor.elements for tensor in tensors), sum(tensor.nbytes for tensor in tensors)
+    if as_json:
+        listed = [
+            {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape), "bytes": tensor.nbytes}
+            for tensor in tensors
+        ]
+        print_json({"file": str(path), "tensors": listed, "elements": elements, "bytes": nbytes})
+        return
+    for tensor in tensors:
+        data.print(f"{tensor.name}  {tensor.dtype} {list(tensor.shape)}")
+    data.print(styled("dim", f"{len(tensors)} tensors, {elements} elements, {readable(nbytes)}"))
+
+
 def _print_verdict(record: dict[str, Any]) -> None:
+    from hubbot.catalogue.packings import UNPACKED
+
     good = record["verdict"] == "convertible"
     colour = "green" if good else "yellow"
     data.print(styled("bold", record["repo"]), f"at {record['revision']}")
@@ -64,6 +93,9 @@ def _print_verdict(record: dict[str, Any]) -> None:
             f"{record['num_experts']} experts, {record['experts_per_token']} per token, "
             f"in {record['moe_layers']} of {record['layers']} layers"
         )
+    packing = (record["layout"] or {}).get("packing")
+    if packing not in {None, UNPACKED}:
+        data.print(f"its weights are packed: {packing}")
     for line in record["evidence"]:
         data.print(f"  - {line}")
     if record["hint"]:

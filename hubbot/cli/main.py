@@ -15,6 +15,7 @@ from hubbot import __version__
 from hubbot.cli import (
     audit,
     cancel,
+    catalog,
     convert,
     demo,
     devhub,
@@ -27,6 +28,7 @@ from hubbot.cli import (
     relayout,
     retry,
     run,
+    serve,
     show,
     smoke,
     verify,
@@ -62,8 +64,8 @@ def _options(
 for command in (
     *(inspect, convert, verify, smoke, relayout, layouts),
     *(enqueue, jobs, show, retry, cancel),
-    *(watch, run),
-    *(published, audit),
+    *(watch, run, serve),
+    *(published, catalog, audit),
     *(doctor, demo, devhub),
 ):
     command.register(app)

@@ -1,12 +1,15 @@
 """The command that watches and works on the queue: `hubbot run`."""
 
 import logging
+from contextlib import nullcontext
+from typing import Annotated
 
 import typer
 
 from hubbot.cli.interrupts import stopping
 from hubbot.cli.options import Json, Once
 from hubbot.cli.output import data, print_json, talk
+from hubbot.cli.serve import Host, Port, dashboard
 
 PATIENCE_SECONDS = 0.0
 
@@ -16,7 +19,13 @@ def register(app: typer.Typer) -> None:
     app.command("run", rich_help_panel="Running")(run_command)
 
 
-def run_command(once: Once = False, as_json: Json = False) -> None:
+def run_command(
+    once: Once = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve the dashboard beside it.")] = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    as_json: Json = False,
+) -> None:
     """Watch by the clock and work on the queue until Ctrl-C; with --once until nothing is left to do.
 
     Example: hubbot run
@@ -39,6 +48,7 @@ def run_command(once: Once = False, as_json: Json = False) -> None:
     with (
         open_bot(chosen, hub=default_hub(), emit=display.emit, on_progress=display.on_progress) as bot,
         stopping() as stop,
+        dashboard(chosen, bot.records, host, port) if serve else nullcontext(),
         display.live(),
     ):
         if once:

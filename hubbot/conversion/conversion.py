@@ -12,10 +12,10 @@ from typing import Any, Protocol, TypeAlias
 from hubbot.checkpoints import Checkpoint, RepoFiles
 from hubbot.conversion.workspace import Workspace
 from hubbot.hub.client import Hub
-from hubbot.pickles.pickle_files import has_pickles
 from hubbot.plans import Plan
 from hubbot.progress import Progress
 from hubbot.settings import Settings
+from hubbot.sources.pickle_files import has_pickles
 
 # Runs a function of child_stages or window_stages by its name, here or in a child process, and returns its answer.
 Call: TypeAlias = Callable[[str, Mapping[str, Any], Progress], dict[str, Any]]

@@ -11,7 +11,7 @@ from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.conversion.conversion import Conversion
 from hubbot.conversion.workspace import Workspace
 from hubbot.errors import WorkLost
-from hubbot.pickles.pickle_files import has_pickles, is_pickled
+from hubbot.sources.pickle_files import has_pickles, is_pickled
 from hubbot.steps import fetch
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hubbot.catalogue import packings, resolution, runtimes
 from hubbot.catalogue.checkpoint_summary import portrait
-from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.families import family_of
 from hubbot.checkpoints import Checkpoint, RepoFiles
 from hubbot.errors import (
     AmbiguousLayout,
@@ -100,6 +100,7 @@ def _without_checkpoint(files: RepoFiles, error: HubbotError) -> dict[str, Any]:
         "verdict": VERDICTS[type(error)], "layout": None, "num_experts": None, "experts_per_token": None,
         "moe_layers": None, "layers": None, "shared_experts": None, "mtp": None, "vision": None, "tied": None,
         "parameters": None, "runtime": None, "evidence": [str(error)], "hint": error.hint,
+        "names": error.names,
         "requests": files.requests, "bytes_read": files.bytes_read,
     }  # fmt: skip
 
@@ -139,6 +140,7 @@ def _record(
             *([str(error)] if error else []),
         ],
         "hint": error.hint if error else None,
+        "names": error.names if error else {},
         "requests": files.requests,
         "bytes_read": files.bytes_read,
     }
@@ -166,7 +168,7 @@ def _looked_at(checkpoint: Checkpoint) -> str:
 
 
 def _runtime(checkpoint: Checkpoint) -> str | None:
-    family = BY_MODEL_TYPE.get(checkpoint.model_type)
+    family = family_of(checkpoint)
     name, own = (family.runtime, family.model_file) if family else (checkpoint.model_type, None)
     model = f"{name} with hubbot's {own}" if own else name
     return f"mlx-lm {runtimes.version()}: {model}" if name and runtimes.fields(name, own) else None

@@ -133,6 +133,18 @@ def visit_to_write(request: Request) -> Visit:
     return found
 
 
+def visit_to_transfer(request: Request) -> Visit:
+    """Find a repo that the visitor may upload bytes for; raises also a 401 or 403 WireError.
+
+    Owners may, and everybody who might propose: a commit decides later what becomes of the bytes.
+    """
+    found = visit_to_open(request)
+    found.author()
+    if found.repo.private and not may_write(found.account, found.repo):
+        raise forbidden("You don't have the rights to upload here")
+    return found
+
+
 def _send_after_moved(request: Request, hub: Hub, account: Account | None, old: Address) -> None:
     target = hub.repos.moved_to(old)
     repo = None if target is None else hub.repos.find(target)

@@ -61,6 +61,13 @@ def sha256_name(oid: object) -> str:
     return oid
 
 
+def xet_hash_name(text: object) -> str:
+    """Check the hash of a xorb, a chunk or a file; raises a 400 WireError."""
+    if not isinstance(text, str) or _SHA256.fullmatch(text) is None:
+        raise bad_request("A xet hash is 64 lower-case hex digits")
+    return text
+
+
 def is_large(path: str, size: int) -> bool:
     """Say whether a file is kept as an LFS object; empty files never are."""
     return size > 0 and (path.lower().endswith(LFS_SUFFIXES) or size >= LFS_FROM_BYTES)

@@ -38,12 +38,13 @@ from hubbot.devhub.routes import (
     search,
     trees,
     webhooks,
+    xet,
 )
 from hubbot.devhub.wire_errors import Moved, WireError, answer_http_error, answer_moved, answer_wire_error
 
 # Pages come last: `/{namespace}/{name}` would swallow shorter addresses.
 _MODULES = (
-    *(identity, search, repos, info, trees, history, refs, preupload, commit, lfs, files),
+    *(identity, search, repos, info, trees, history, refs, preupload, commit, lfs, xet, files),
     *(gates, likes, collections, webhooks, discussions, pages),
 )
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, Iterable, Iterator
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import IO
 
+from hubbot.devhub.incoming import Incoming
 from hubbot.devhub.stored_objects import Entry, git_oid, lfs_pointer
 from hubbot.devhub.wire_errors import WireError
 
@@ -27,10 +25,8 @@ class Blobs:
     def __init__(self, root: Path) -> None:
         self._git = root / "git"
         self._lfs = root / "lfs"
-        self._incoming = root / "incoming"
-        # What a killed process was receiving is worth nothing: no name, no checked content.
-        shutil.rmtree(self._incoming, ignore_errors=True)
-        for folder in (self._git, self._lfs, self._incoming):
+        self._incoming = Incoming(root / "incoming")
+        for folder in (self._git, self._lfs):
             folder.mkdir(parents=True, exist_ok=True)
 
     def path_of(self, entry: Entry) -> Path:
@@ -43,7 +39,7 @@ class Blobs:
         """Keep a small file and return its entry."""
         entry = Entry(size=len(content), oid=git_oid(content))
         if not self.path_of(entry).exists():
-            with self._aside() as aside:
+            with self._incoming.aside() as aside:
                 aside.write(content)
             self._keep(Path(aside.name), entry)
         return entry
@@ -52,7 +48,7 @@ class Blobs:
         """Keep a large file from its chunks and return its entry."""
         digest = hashlib.sha256()
         size = 0
-        with self._aside() as aside:
+        with self._incoming.aside() as aside:
             for chunk in chunks:
                 digest.update(chunk)
                 size += len(chunk)
@@ -75,7 +71,7 @@ class Blobs:
     async def receive(self, stream: AsyncIterable[bytes], *, sha256: str, size: int) -> Entry:
         """Keep an upload whose content is promised; raises a 400 WireError if it is something else."""
         digest = hashlib.sha256()
-        path = await self._write_bounded(stream, size, digest)
+        path = await self._incoming.write(stream, limit=size, digest=digest)
         if path.stat().st_size != size or digest.hexdigest() != sha256:
             path.unlink()
             raise WireError(400, "The uploaded bytes do not have the announced size and sha256")
@@ -86,15 +82,15 @@ class Blobs:
     async def receive_part(self, stream: AsyncIterable[bytes], *, sha256: str, part: int, limit: int) -> str:
         """Keep one part of a multipart upload and return its ETag (the part's sha256)."""
         digest = hashlib.sha256()
-        path = await self._write_bounded(stream, limit, digest)
-        folder = self._incoming / sha256
+        path = await self._incoming.write(stream, limit=limit, digest=digest)
+        folder = self._incoming.folder / sha256
         folder.mkdir(exist_ok=True)
         path.replace(folder / str(part))
         return digest.hexdigest()
 
     def join_parts(self, sha256: str, size: int, parts: int) -> Entry:
         """Make the object out of its parts; raises a 400 WireError if they do not add up to it."""
-        folder = self._incoming / sha256
+        folder = self._incoming.folder / sha256
         files = [folder / str(number) for number in range(1, parts + 1)]
         if not all(file.exists() for file in files):
             raise WireError(400, "Parts are missing")
@@ -103,16 +99,6 @@ class Blobs:
         if (entry.sha256, entry.size) != (sha256, size):
             raise WireError(400, "The parts do not add up to the announced size and sha256")
         return entry
-
-    async def _write_bounded(self, stream: AsyncIterable[bytes], limit: int, digest: hashlib._Hash) -> Path:
-        with self._aside() as aside, _discarded_on_error(Path(aside.name)):
-            async for chunk in _at_most(limit, stream):
-                digest.update(chunk)
-                aside.write(chunk)
-        return Path(aside.name)
-
-    def _aside(self) -> IO[bytes]:
-        return NamedTemporaryFile(dir=self._incoming, delete=False)
 
     def _keep(self, path: Path, entry: Entry) -> None:
         final = self.path_of(entry)
@@ -131,24 +117,6 @@ def read_chunks(paths: Iterable[Path]) -> Iterator[bytes]:
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
-
-
-@contextmanager
-def _discarded_on_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        path.unlink()
-        raise
-
-
-async def _at_most(limit: int, stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    passed = 0
-    async for chunk in stream:
-        passed += len(chunk)
-        if passed > limit:
-            raise WireError(413, "More bytes than announced")
-        yield chunk
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -21,6 +21,7 @@ from hubbot.devhub.signed_urls import Signer
 from hubbot.devhub.stored_objects import MAIN, Address, Commit, Entry, Repo, new_commit, short_id, wire_time
 from hubbot.devhub.stored_repos import Repos
 from hubbot.devhub.wire_errors import WireError, repo_not_found
+from hubbot.devhub.xet_store import XetStore
 
 _ATTRIBUTES = b"".join(
     b"*%s filter=lfs diff=lfs merge=lfs -text\n" % suffix for suffix in (b".safetensors", b".bin", b".gguf")
@@ -39,6 +40,7 @@ class Hub:
         self.lock = RLock()
         self.repos = Repos(root / "repos")
         self.blobs = Blobs(root / "blobs")
+        self.xet = XetStore(root / "xet", self.blobs)
         self.collections = JsonStore(root / "collections")
         self.webhooks = JsonStore(root / "webhooks")
         self.signer = Signer(root / "upload.key", now=now)

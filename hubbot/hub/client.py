@@ -4,7 +4,6 @@ Every call is retried where that is safe. Every method may raise the errors that
 client's: HubUnavailable, RateLimited, Gated, RepoMissing, TokenRejected, HubRefused.
 """
 
-import glob
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,15 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from huggingface_hub import CommitOperationDelete, HfApi, get_token, hf_hub_download
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import disable_progress_bars, logging
 
-from hubbot.checkpoints import FileInfo, Repo
+from hubbot.checkpoints import FileInfo, Repo, stated_licences
 from hubbot.errors import HubRefused, HubUnavailable, TokenRejected
 from hubbot.files.digests import sha256_of
-from hubbot.front_matter import licences
 from hubbot.hub.remote import RemoteFiles
 from hubbot.hub.retries import Patience
 from hubbot.hub.time_limits import limit_requests
@@ -77,6 +75,7 @@ class Hub:
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         limit_requests()
         self._api = HfApi(endpoint=endpoint, token=token, library_name="hubbot")
+        self._token = token
         self._patience = patience
 
     @property
@@ -87,8 +86,7 @@ class Hub:
     def until(self, cancelled: threading.Event) -> "Hub":
         """Return the same Hub, every call of which ends with Interrupted as soon as `cancelled` is set."""
         patience = replace(self._patience, cancelled=cancelled)
-        token = self._api.token if isinstance(self._api.token, str) else None
-        return Hub(endpoint=self._api.endpoint, token=token, patience=patience)
+        return Hub(endpoint=self._api.endpoint, token=self._token, patience=patience)
 
     def whoami(self) -> Account:
         """Return the token's account, or raise TokenRejected."""
@@ -206,18 +204,19 @@ class Hub:
         return bool(self._patience.ask(repo_id, lambda: self._api.model_info(repo_id)).private)
 
     def upload(self, repo_id: str, folder: Path, names: Sequence[str], message: str) -> None:
-        """Upload `names` of `folder`; files that the repo already holds are not sent again."""
-        nbytes = sum((folder / name).stat().st_size for name in names)
-        self._patience.ask(
-            repo_id,
-            lambda: self._api.upload_folder(
-                repo_id=repo_id,
-                folder_path=folder,
-                allow_patterns=[glob.escape(name) for name in names],
-                commit_message=message,
-            ),
-            seconds=_transfer_seconds(nbytes),
-        )
+        """Upload those of `names` that `folder` has, in one commit; what the repo already holds is not sent again.
+
+        The client's upload_folder would make several commits under xet, and double one whose answer is lost.
+        """
+
+        def send() -> None:
+            # Made anew for each attempt: the client notes in them what it has sent.
+            present = [name for name in names if (folder / name).is_file()]
+            files = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in present]
+            self._api.create_commit(repo_id, files, commit_message=message)
+
+        nbytes = sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
+        self._patience.ask(repo_id, send, seconds=_transfer_seconds(nbytes))
 
     def delete_files(self, repo_id: str, names: Sequence[str], message: str) -> None:
         """Delete files of a repo in one commit."""
@@ -302,7 +301,7 @@ def _transfer_seconds(nbytes: int) -> float:
 
 def _listed(info: Any) -> Listed:
     card = info.card_data
-    stated = licences(card.to_dict()) if card is not None else ()
+    stated = stated_licences(card.to_dict()) if card is not None else ()
     tagged = tuple(tag.removeprefix("license:") for tag in info.tags or [] if tag.startswith("license:"))
     config = info.config or {}
     return Listed(

@@ -11,26 +11,29 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
+from hubbot.catalogue.variants.named_variants import VARIANTS
 from hubbot.deadlines import Interrupted
 from hubbot.errors import WrongUsage
 from hubbot.hub.client import Hub
 from hubbot.jobs.child_folders import sweep
 from hubbot.jobs.lock import runner_lock
 from hubbot.jobs.pauses import Pauses
-from hubbot.jobs.pipeline import OnProgress, Pipeline, runtime_key
+from hubbot.jobs.pipeline import OnProgress, Pipeline, recipe_key, runtime_key
 from hubbot.jobs.retry import Backoff, rule_of
 from hubbot.jobs.scheduler import Scheduler
 from hubbot.jobs.watch_rounds import Watching
 from hubbot.jobs.worker import Emit, Worker
-from hubbot.lifecycle import State
+from hubbot.lifecycle import Job, State
 from hubbot.settings import Settings
 from hubbot.store import database
+from hubbot.store.listings import Listings
 from hubbot.store.outages import Outages
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 
 logger = logging.getLogger(__name__)
 BEATS_PER_LEASE = 4
+WAKE_FILE = "look-now"
 UNFINISHED = frozenset({State.WAITING, State.RUNNING})
 
 
@@ -45,6 +48,7 @@ class Bot:
 
     settings: Settings
     hub: Hub
+    records: "Records"
     queue: Queue
     results: Results
     watching: Watching
@@ -59,6 +63,7 @@ class Bot:
             watch_every=timedelta(minutes=self.settings.watch_minutes),
             rescue=self._rescue,
             prune=self._prune,
+            woken=lambda: take_wake(self.settings),
         )
 
     def run_forever(self, stop: threading.Event) -> None:
@@ -116,7 +121,55 @@ class Records:
 
     queue: Queue
     results: Results
+    listings: Listings
     outages: Outages
+
+
+def enqueue(
+    repo: str,
+    revision: str | None,
+    variants: tuple[str, ...],
+    *,
+    settings: Settings,
+    hub: Hub,
+    queue: Queue,
+    requested_by: str,
+    priority: int = 0,
+    allow_older: bool = False,
+) -> tuple[Job, bool]:
+    """Return the one job for `repo` (or REPO@SHA) at a revision (None: the newest), and whether it is new.
+
+    Without variants those of the settings are made. `allow_older`: what was made of a newer revision is replaced,
+    too. Raises WrongUsage for a variant that does not exist or two revisions, and what Hub.open raises.
+    """
+    wanted = tuple(dict.fromkeys(variants or settings.variants))
+    unknown = [name for name in wanted if name not in VARIANTS]
+    if unknown:
+        raise WrongUsage(f"there is no variant {unknown[0]!r}", hint=f"one of: {' '.join(VARIANTS)}")
+    name, _, commit = repo.partition("@")
+    if commit and revision and commit != revision:
+        raise WrongUsage("the revision is said twice, and not the same", hint="REPO@SHA, or --revision SHA")
+    source = hub.open(name, commit or revision).repo
+    newest = not (commit or revision) or hub.head(name) == source.revision
+    return queue.enqueue(
+        source.id, source.revision, wanted, recipe_key(wanted), requested_by=requested_by, priority=priority,
+        newest=newest, allow_older=allow_older,
+    )  # fmt: skip
+
+
+def wake_watch(settings: Settings) -> None:
+    """Ask the bot of this data folder to look at the Hub now; said twice before it looks, it looks once."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    (settings.data_dir / WAKE_FILE).touch()
+
+
+def take_wake(settings: Settings) -> bool:
+    """Return whether `wake_watch` was called since the last time, and forget it."""
+    try:
+        (settings.data_dir / WAKE_FILE).unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _make_data_folder(folder: Path) -> None:
@@ -139,7 +192,12 @@ def open_records(settings: Settings) -> Iterator[Records]:
     engine = database.open_engine(settings.database)
     try:
         database.upgrade(engine)
-        yield Records(outages=Outages(engine), queue=Queue(engine, utc_now), results=Results(engine, utc_now))
+        yield Records(
+            queue=Queue(engine, utc_now),
+            results=Results(engine, utc_now),
+            listings=Listings(engine),
+            outages=Outages(engine),
+        )
     finally:
         engine.dispose()
 
@@ -171,6 +229,7 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
         yield Bot(
             settings=settings,
             hub=hub,
+            records=records,
             queue=queue,
             results=results,
             watching=watching,

@@ -25,9 +25,9 @@ from hubbot.errors import AlreadyPublished, HubbotError, LicenceForbids, TooLarg
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
 from hubbot.lifecycle import Job, Outcome, Published, Refused, Stage, StageDone
-from hubbot.pickles.pickle_files import has_pickles
 from hubbot.progress import Progress
 from hubbot.settings import Settings
+from hubbot.sources.pickle_files import has_pickles
 from hubbot.steps import publish
 from hubbot.store.results import Results
 
@@ -225,7 +225,10 @@ class Pipeline:
                 "gates": report.gates,
                 "url": published.url,
                 "versions": dict(self._planned_versions(job)),
+                "tier": report.tier,
             },
+            model_type=checkpoint.model_type,
+            kl_mean=report.kl_mean,
         )
 
     def _target(self, job: Job, variant: str) -> str:

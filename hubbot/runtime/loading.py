@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 import platform
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from importlib.metadata import version
@@ -18,11 +19,12 @@ import mlx_lm
 import numpy as np
 import numpy.typing as npt
 from mlx.utils import tree_flatten
+from mlx_lm.models.switch_layers import SwitchLinear
 from mlx_lm.utils import MODEL_ARCHITECTURE_REMAPPING, MODEL_REMAPPING, load_model, load_tokenizer
 
 import hubbot
 from hubbot.catalogue import extensions
-from hubbot.errors import ConfigUnresolved, NoRuntime, StructureMismatch
+from hubbot.errors import ConfigUnresolved, NoRuntime, StructureMismatch, some_of
 from hubbot.files.digests import sha256_of
 
 
@@ -142,9 +144,26 @@ def load(folder: Path) -> Any:
     try:
         model, _ = _stock_load(folder)
     except (ValueError, KeyError, RuntimeError, FileNotFoundError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        raise StructureMismatch(f"stock mlx_lm.load refuses it: {reason}", where=str(folder)) from error
+        reason, names = refusal(error)
+        raise StructureMismatch(
+            f"stock mlx_lm.load refuses it: {reason}", where=str(folder), names={"parameters": names}
+        ) from error
     return model
+
+
+def refusal(error: Exception) -> tuple[str, list[str]]:
+    """Return what a loader's error says in one line, and all parameters that it lists.
+
+    A strict load names what is missing or unknown in lines of their own below "Missing 6 parameters:".
+    """
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if not lines:
+        return type(error).__name__, []
+    head = f"it looks for {lines[0][:280]} in vain" if isinstance(error, KeyError) else lines[0][:300]
+    if not head.endswith(":"):
+        return head, []
+    names = [line.rstrip(",.") for line in lines[1:]]
+    return f"{head} {some_of([name[:200] for name in names])}", names
 
 
 def load_and_resanitize(folder: Path) -> list[str]:
@@ -173,10 +192,10 @@ def load_to_speak(folder: Path) -> Loaded:
     """Return model and tokenizer ready to generate.
 
     A CPU's gather_mm computes only float32, so there a model with unquantized 16-bit experts is upcast in
-    memory; `upcast` records it, the stored bytes stay as they are.
+    memory, whatever else of it is quantized; `upcast` records it, the stored bytes stay as they are.
     """
     model, config = _stock_load(folder)
-    upcast = mx.default_device() == mx.cpu and not config.get("quantization")
+    upcast = mx.default_device() == mx.cpu and (not config.get("quantization") or _has_16_bit_experts(model))
     if upcast:
         model.set_dtype(mx.float32)
     mx.eval(model.parameters())
@@ -184,19 +203,25 @@ def load_to_speak(folder: Path) -> Loaded:
     return Loaded(model=model, tokenizer=tokenizer, config=config, upcast=upcast)
 
 
+def _has_16_bit_experts(model: Any) -> bool:
+    switches = (module for module in model.modules() if isinstance(module, SwitchLinear))
+    return any(switch.weight.dtype != mx.float32 for switch in switches)
+
+
 def load_as_a_user(folder: Path) -> None:
     """Load model (lazily) and tokenizer as `mlx_lm.load(folder)` does, or raise StructureMismatch saying why not.
 
     Of a folder with hubbot's own model file the installed copy of that file is run, never the folder's.
     """
+    # Unless told not to, transformers asks on the terminal whether it may run a repo's code.
+    alone = {"trust_remote_code": False}
     try:
-        # Unless told not to, transformers asks on the terminal whether it may run a repo's code.
-        alone = {"trust_remote_code": False}
-        if own_file(folder) is None:
-            mlx_lm.load(str(folder), tokenizer_config=alone, lazy=True)
-        else:
-            _, config = _stock_load(folder)
-            load_tokenizer(folder, alone, eos_token_ids=config.get("eos_token_id"))
+        with warnings.catch_warnings(action="ignore"):  # a warning keeps no user from loading
+            if own_file(folder) is None:
+                mlx_lm.load(str(folder), tokenizer_config=alone, lazy=True)
+            else:
+                _, config = _stock_load(folder)
+                load_tokenizer(folder, alone, eos_token_ids=config.get("eos_token_id"))
     except Exception as error:  # a repo's files can break loaders in any way
         raise StructureMismatch(f"mlx_lm.load refuses it: {_told(error)}", where=str(folder)) from error
 
@@ -212,7 +237,8 @@ def load_transformers_config(folder: Path) -> str | None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if config.get("model_type") not in CONFIG_MAPPING:
             return None
-        return type(AutoConfig.from_pretrained(folder, trust_remote_code=False)).__name__
+        with warnings.catch_warnings(action="ignore"):
+            return type(AutoConfig.from_pretrained(folder, trust_remote_code=False)).__name__
     except Exception as error:  # strict validators raise what they like
         raise StructureMismatch(f"AutoConfig refuses it: {_told(error)}", where=str(folder)) from error
 

@@ -16,7 +16,7 @@ import yaml
 
 from hubbot.artifacts import GATES, Artifact, Report
 from hubbot.catalogue import extensions
-from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.families import family_of
 from hubbot.catalogue.tensors import TOWER
 from hubbot.checkpoints import Checkpoint
 from hubbot.files.sizes import readable
@@ -182,7 +182,7 @@ def _packing(plan: Plan, planned: PlannedVariant) -> str | None:
 
 def _extension(checkpoint: Checkpoint, plan: Plan) -> dict[str, Any] | None:
     """Return the model file of hubbot's own that loading runs, and why; None where stock mlx-lm suffices."""
-    name, family = plan.config.get("model_file"), BY_MODEL_TYPE.get(checkpoint.model_type)
+    name, family = plan.config.get("model_file"), family_of(checkpoint)
     if name is None or family is None or family.extension is None:
         return None
     lines = extensions.content(name).count(b"\n")

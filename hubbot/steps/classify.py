@@ -4,7 +4,7 @@ Orientation is decided once per model from gate_up and down together; the order 
 catalogue's provenance for the model type, never from shapes. It never guesses.
 """
 
-from hubbot.catalogue import leftovers, packings, resolution, runtimes
+from hubbot.catalogue import packings, resolution, runtimes
 from hubbot.catalogue.experts import expert_layouts
 from hubbot.catalogue.experts.completeness import (
     Experts,
@@ -15,7 +15,7 @@ from hubbot.catalogue.experts.completeness import (
 )
 from hubbot.catalogue.experts.expert_layouts import LayoutRow
 from hubbot.catalogue.experts.orientation import Geometry, geometry_of
-from hubbot.catalogue.families import BY_MODEL_TYPE, Family, Provenance
+from hubbot.catalogue.families import Family, Provenance, family_of
 from hubbot.catalogue.tensors import without_drops
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import (
@@ -28,6 +28,7 @@ from hubbot.errors import (
     UnknownPacking,
 )
 from hubbot.plans import Layout
+from hubbot.sources import leftovers
 
 _ORDERS = {
     "concatenated": "concatenated, gate first",
@@ -125,7 +126,7 @@ def _experts(checkpoint: Checkpoint) -> Experts:
 
 def refuse_extension(checkpoint: Checkpoint) -> None:
     """Raise NoRuntime where only a model file of hubbot's own runs `checkpoint`; for users who want none."""
-    family = BY_MODEL_TYPE.get(checkpoint.model_type)
+    family = family_of(checkpoint)
     if family is not None and family.extension is not None:
         raise NoRuntime(
             f"{checkpoint.model_type} runs only with hubbot's own model file {family.extension.file}: "
@@ -137,7 +138,7 @@ def refuse_extension(checkpoint: Checkpoint) -> None:
 
 def _family(checkpoint: Checkpoint, row: LayoutRow) -> Family:
     model_type = checkpoint.model_type
-    family = BY_MODEL_TYPE.get(model_type)
+    family = family_of(checkpoint)
     if family is None:
         if model_type and runtimes.fields(model_type) is None:
             raise NoRuntime(

@@ -30,9 +30,9 @@ from hubbot.files.atomic_folders import (
 )
 from hubbot.finishing import INDEX, is_side_file, write_json
 from hubbot.folders import file_info
-from hubbot.licences import licence_files
 from hubbot.marks import FORMAT, MARK, fingerprint, read_mark, same_origin, source_of
 from hubbot.progress import Progress
+from hubbot.sources.licences import licence_files
 
 SIDE_ENDINGS = (".json", ".jinja", ".txt", ".md", ".model", ".tiktoken")
 

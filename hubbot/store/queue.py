@@ -76,7 +76,7 @@ class Queue:
                     session.execute(sa.update(JobRow).where(*same).values(allow_older=True, updated_at=now))
             if newest:
                 self._overtake(session, repo, revision, recipe_key)
-            return _job(session.exec(select(JobRow).where(*same)).one()), created
+            return job_of(session.exec(select(JobRow).where(*same)).one()), created
 
     def _overtake(self, session: Session, repo: str, revision: str, recipe_key: str) -> None:
         waiting = (
@@ -88,7 +88,7 @@ class Queue:
             .with_for_update()
         )
         for row in session.exec(waiting).all():
-            before = _job(row)
+            before = job_of(row)
             _swap(session, before, overtake(before, Overtaken(revision=revision), self._clock()))
 
     def claim(
@@ -182,7 +182,7 @@ class Queue:
             .with_for_update()
         )
         with writing(self._engine) as session:
-            jobs = [_job(row) for row in session.exec(stranded).all()]
+            jobs = [job_of(row) for row in session.exec(stranded).all()]
             revived = [(job, revive(job, now)) for job in jobs]
             return [after for before, after in revived if _swap(session, before, after)]
 
@@ -192,12 +192,12 @@ class Queue:
         if state is not None:
             query = query.where(col(JobRow.state) == state)
         with reading(self._engine) as session:
-            return [_job(row) for row in session.exec(query).all()]
+            return [job_of(row) for row in session.exec(query).all()]
 
     def job(self, job_id: int) -> Job:
         """Return one job; raises WrongUsage if there is none of this number."""
         with reading(self._engine) as session:
-            return _job(_row(session, job_id, lock=False))
+            return job_of(_row(session, job_id, lock=False))
 
     def counts(self) -> dict[State, int]:
         """Return the number of jobs by state, zeros included."""
@@ -220,11 +220,11 @@ class Queue:
     def _first(self, statement: Any) -> Job | None:
         with writing(self._engine) as session:
             row = session.execute(statement).scalars().first()
-            return None if row is None else _job(row)
+            return None if row is None else job_of(row)
 
     def _change(self, job_id: int, move: Callable[[Job], Job]) -> Job:
         with writing(self._engine) as session:
-            before = _job(_row(session, job_id, lock=True))
+            before = job_of(_row(session, job_id, lock=True))
             after = move(before)
             _swap(session, before, after)
             return after
@@ -235,7 +235,7 @@ class Queue:
         given_back = []
         with writing(self._engine) as session:
             for row in session.exec(query.with_for_update(skip_locked=True)).all():
-                before = _job(row)
+                before = job_of(row)
                 error = ChildDied(f"the runner {before.runner} ended in the middle of {before.stage}")
                 after = advance(before, Refused(error=error), now, retry)
                 if at_once:
@@ -246,7 +246,8 @@ class Queue:
         return given_back
 
 
-def _job(row: JobRow) -> Job:
+def job_of(row: JobRow) -> Job:
+    """Return the job that a row holds."""
     values = row.model_dump()
     return Job(**{**values, "variants": tuple(values["variants"])})
 

@@ -48,7 +48,10 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedVariant:
-    """A variant of a source on the Hub; `report` is what was measured about it."""
+    """A variant of a source on the Hub; `report` is what was measured about it.
+
+    `kl_mean` is the mean KL divergence from the unquantized model in nats, None where it was not measured.
+    """
 
     source_repo: str
     source_revision: str
@@ -59,6 +62,8 @@ class PublishedVariant:
     bits_per_weight: float
     bytes: int
     report: dict[str, Any]
+    model_type: str | None = None
+    kl_mean: float | None = None
 
     @property
     def made_with(self) -> dict[str, str]:

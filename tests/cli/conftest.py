@@ -87,7 +87,9 @@ def site(session_site: Site, machine: Path, monkeypatch: pytest.MonkeyPatch) -> 
     # What HF_ENDPOINT would do, had it been set before the client was imported.
     monkeypatch.setattr(client, "default_hub", lambda: session_site.client(None))
     monkeypatch.setenv("HF_TOKEN", OWNER)
+    before = session_site.repos
     yield session_site
+    session_site.keep_only(before)
     session_site.faults.clear()
 
 

@@ -161,7 +161,20 @@ def test_help_imports_nothing_heavy() -> None:
     assert not loaded & heavy
 
 
-def test_a_folder_is_inspected_without_mlx_torch_the_hubs_client_or_the_database(fox: Path) -> None:
+def test_a_folder_that_can_be_converted_is_planned_and_so_imports_mlx_but_never_torch_or_the_database(
+    fox: Path,
+) -> None:
+    loaded = loaded_by("inspect", str(fox), "--json")
+    assert "mlx_lm" in loaded
+    assert not loaded & {"torch", "sqlalchemy", "starlette"}
+
+
+@pytest.mark.parametrize("model_type", ["nobodys_moe", "llama"])
+def test_a_folder_that_is_refused_by_its_headers_is_inspected_without_anything_heavy(
+    model_type: str, fox: Path
+) -> None:
+    config = json.loads((fox / "config.json").read_text()) | {"model_type": model_type}
+    (fox / "config.json").write_text(json.dumps(config))
     heavy = {"huggingface_hub", "sqlalchemy", "starlette", "mlx", "mlx_lm", "transformers", "torch", "numpy"}
     assert not loaded_by("inspect", str(fox), "--json") & heavy
 

@@ -13,7 +13,7 @@ from tests.checkpoints_on_disk import Stored, edit_json, read_folder, safetensor
 from tests.cli.conftest import Shell
 from tests.cli.test_refusals import REFUSALS, Refusal, rewritten
 from tests.reference.checkpoints import case, write
-from tests.test_weight_files import ONE, POINTER, adapter, fsdp, gguf, megatron, scaled, shard, zero3
+from tests.sources.test_weight_files import ONE, POINTER, adapter, fsdp, gguf, megatron, scaled, shard, zero3
 
 LAYER = "model.layers.1"
 QWEN, DEEPSEEK = "qwen3_moe/hub", "deepseek_v3/hub"

@@ -1,15 +1,11 @@
 """watch: what it looks at, what it enqueues once, what it leaves alone."""
 
 from pathlib import Path
-from typing import Any
+
+import pytest
 
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site
-
-
-def exhibited(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the decisions on the demo's repos; other tests put more on the same Hub."""
-    return [item for item in record["decisions"] if not item["repo"].startswith("fables/repo-")]
 
 
 def test_without_rules_watch_lists_nothing_and_says_so(hubbot: Shell, site: Site) -> None:
@@ -24,7 +20,7 @@ def test_watch_enqueues_what_is_wanted_once(hubbot: Shell, site: Site, rules: Pa
     ended = hubbot("watch", "--once", "--json")
     assert ended.code == 0
     assert ended.json["rules"] == 1
-    verdicts = {decision["repo"]: decision["verdict"] for decision in exhibited(ended.json)}
+    verdicts = {decision["repo"]: decision["verdict"] for decision in ended.json["decisions"]}
     assert verdicts.pop("fables/Owl-8x-Mixtral") == "on the deny list"
     assert set(verdicts.values()) == {"enqueued"}
     assert len(verdicts) == 5
@@ -39,7 +35,18 @@ def test_watch_enqueues_what_is_wanted_once(hubbot: Shell, site: Site, rules: Pa
 def test_a_dry_run_shows_the_same_and_changes_nothing(hubbot: Shell, site: Site, rules: Path) -> None:
     for _ in range(2):
         ended = hubbot("watch", "--dry-run", "--json")
-        assert len(exhibited(ended.json)) == 6
+        assert len(ended.json["decisions"]) == 6
         assert {decision["job_id"] for decision in ended.json["decisions"]} == {None}
     assert "fables/Owl-8x-Mixtral" in hubbot("watch", "--dry-run").out
     assert hubbot("jobs", "--json").json == {"jobs": []}
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_a_test_finds_the_demos_repos_alone_whatever_ran_before(
+    turn: int, hubbot: Shell, site: Site, rules: Path, fox: Path
+) -> None:
+    assert len(site.repos) == 6
+    site.embedded.seed(f"fables/Left-behind-{turn}", fox)
+    looked_at = {found["repo"] for found in hubbot("watch", "--dry-run", "--json").json["decisions"]}
+    assert f"fables/Left-behind-{turn}" in looked_at
+    assert len(looked_at) == 7

@@ -20,7 +20,7 @@ import numpy as np
 
 from hubbot.catalogue import resolution, runtimes
 from hubbot.catalogue.configs.source_readers import readers
-from hubbot.catalogue.families import BY_MODEL_TYPE, Family
+from hubbot.catalogue.families import Family, family_for
 from tests.configs.small import small
 from tests.configs.twins import DATA
 
@@ -65,7 +65,7 @@ def add(file: Path, *, repo: str, source: str, certainty: str) -> None:
 
 def commit(name: str, config: dict[str, Any], origin: Mapping[str, str]) -> None:
     """Write a small config with what is to become of it, and the reference where one can be made."""
-    family = BY_MODEL_TYPE.get(str(config.get("model_type", "")))
+    family = family_for(config, ())
     content: dict[str, Any] = {**origin, "config": config, "told": []}
     DATA.mkdir(exist_ok=True)
     if family is None:
@@ -96,7 +96,7 @@ def reference(config: Mapping[str, Any], family: Family, name: str) -> tuple[dic
         import torch  # noqa: PLC0415 - the tests never need it
     except ImportError:
         sys.exit("torch and transformers are needed to make a reference: pip install -e '.[references]'")
-    from tests.reference import make  # noqa: PLC0415 - imports torch
+    from tests.reference import checkpoints, make  # noqa: PLC0415 - imports torch
     from tests.reference.rows import Model  # noqa: PLC0415
 
     torch.set_num_threads(1)
@@ -111,7 +111,7 @@ def reference(config: Mapping[str, Any], family: Family, name: str) -> tuple[dic
             "parameters": parameters, "layouts": {},
         }  # fmt: skip
         record["layouts"]["orig"] = make.trace(network, record, original=True)
-        make.fill(network, make.checkpoints.parameter_values(record))
+        make.fill(network, checkpoints.parameter_values(record))
         logits = make.answer(network, record["ids"])
         try:
             make.refuse_ties(network, record, logits)

@@ -229,7 +229,12 @@ SIBLINGS: tuple[Sibling, ...] = (
         expected="refuse",
         changes={"sparse_attention_config": {"sparse_score_type": "mean"}},
     ),
-    Sibling(name="glm-5-sharing-indexers", of="zai-org__glm-5", expected="refuse", changes={"index_topk_freq": 4}),
+    Sibling(
+        name="glm-5-sharing-indexers",
+        of="zai-org__glm-5",
+        changes={"index_topk_freq": 4, "index_skip_topk_offset": 1},
+    ),
+    Sibling(name="glm-5-too-short-to-share", of="zai-org__glm-5", changes={"index_topk_freq": 4}),
 )
 
 

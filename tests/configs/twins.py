@@ -74,11 +74,8 @@ def write(twin: Twin, folder: Path) -> Path:
     """Write config.json and, as the reference was saved, the weights; one expert tensor where there is none."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(twin.config, indent=2, sort_keys=True))
-    stored = (
-        _placeholders(twin.config)
-        if twin.record is None
-        else checkpoints.stored_tensors(_with_form(twin.record), FORM)
-    )
+    record = twin.record
+    stored = _placeholders(twin.config) if record is None else checkpoints.stored_tensors(_with_form(record), FORM)
     (folder / "model.safetensors").write_bytes(checkpoints.safetensors_bytes(stored))
     return folder
 

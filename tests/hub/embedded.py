@@ -59,6 +59,18 @@ class Site:
         self.embedded.seed(repo_id, home, **settings)  # type: ignore[arg-type]
         return repo_id
 
+    @property
+    def repos(self) -> set[str]:
+        """Every model repo that is there now."""
+        return {repo.address.id for repo in self.embedded._hub.repos.every("models")}
+
+    def keep_only(self, repos: set[str]) -> None:
+        """Delete every other repo, as if it had never been there."""
+        with self.embedded._hub.lock:
+            for repo in [*self.embedded._hub.repos.every("models")]:
+                if repo.address.id not in repos:
+                    self.embedded._hub.repos.remove(repo.address)
+
 
 def fresh(namespace: str) -> str:
     return f"{namespace}/repo-{next(_NUMBERS)}"
@@ -78,13 +90,17 @@ def running(folder: Path) -> Iterator[Site]:
         yield Site(embedded=embedded, faults=faults)
 
 
+def upload_over_lfs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the client send large files as it does where xet is switched off."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+
+
 def calm(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[float]:
-    """Let the real client upload over LFS, retry without sleeping, and find no token of this machine.
+    """Let the real client, with xet as by default, retry without sleeping and find no token of this machine.
 
     Returns the list that its pauses go to.
     """
     sleeps: list[float] = []
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "no-token"))
     monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(home / "no-tokens"))
     for module in (_http, file_download):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hubbot.jobs.scheduler import Scheduler
+from hubbot.jobs.scheduler import WAKE_SECONDS, Scheduler
 
 
 def nothing() -> None:
@@ -80,3 +80,14 @@ def test_a_clock_that_jumps_moves_no_call(days: int, monkeypatch: pytest.MonkeyP
     with Scheduler(watch=watch, watch_every=timedelta(seconds=0.05), rescue=nothing, prune=nothing):
         assert fourth.wait(5)
     assert len(calls) < 50
+
+
+def test_a_watch_that_is_woken_comes_at_once() -> None:
+    looked, asked = threading.Semaphore(0), iter([False, True])
+    with Scheduler(
+        watch=looked.release, watch_every=timedelta(hours=1), rescue=nothing, prune=nothing,
+        woken=lambda: next(asked, False),
+    ):  # fmt: skip
+        assert looked.acquire(timeout=5)
+        assert looked.acquire(timeout=3 * WAKE_SECONDS)
+    assert not looked.acquire(blocking=False)

@@ -152,7 +152,7 @@ def _plain_tensors(record: Mapping[str, Any], form: str) -> dict[str, Floats]:
     parameters = parameter_values(record)
     result: dict[str, Floats] = {}
     for name, view in record["layouts"][description["layout"]].items():
-        result[name] = _cut(parameters[view["from"]], view) if view else parameters[name]
+        result[name] = _cut(parameters, name, view)
     for name, shape in description.get("extra", {}).items():
         result[name] = draw(record["seed"], name, shape, 0.0, 0.1)
     return result
@@ -231,13 +231,27 @@ def put(parameters: dict[str, Floats], name: str, view: Mapping[str, Any], value
     if not view:
         parameters[name] = value
         return
+    if "parts" in view:
+        low = 0
+        for part in view["parts"]:
+            put(parameters, name, part, value[low : low + part["shape"][0]])
+            low += part["shape"][0]
+        return
+    if "shape" not in view:
+        parameters[view["from"]] = value
+        return
     flat = parameters[view["from"]].reshape(-1)[view["offset"] :]
     steps = [4 * step for step in view["strides"]]
     np.lib.stride_tricks.as_strided(flat, view["shape"], steps)[...] = value
 
 
-def _cut(parameter: Floats, view: Mapping[str, Any]) -> Floats:
-    flat = np.ascontiguousarray(parameter).reshape(-1)[view["offset"] :]
+def _cut(parameters: Mapping[str, Floats], name: str, view: Mapping[str, Any]) -> Floats:
+    if "parts" in view:
+        return np.concatenate([_cut(parameters, name, part) for part in view["parts"]])
+    whole = parameters[view.get("from", name)]
+    if "shape" not in view:  # the whole parameter, perhaps under another name
+        return whole
+    flat = np.ascontiguousarray(whole).reshape(-1)[view["offset"] :]
     steps = [4 * step for step in view["strides"]]  # recorded in elements
     return np.ascontiguousarray(np.lib.stride_tricks.as_strided(flat, view["shape"], steps))
 

@@ -6,6 +6,7 @@ It records nothing unless checkpoints.py regenerates every file that transformer
 """
 
 import copy
+import dataclasses
 import hashlib
 import json
 import math
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from transformers import AutoConfig
 
@@ -35,10 +37,11 @@ STEPS = 6
 
 Arrays = dict[str, np.ndarray]
 
-ROUTER = re.compile(r"(mlp\.gate|router|router\.layer)\.weight$")
+ROUTER = re.compile(r"(mlp\.gate|text_moe\.gate|router|router\.layer)\.weight$")
 EMBEDDING = re.compile(r"embed_tokens|embeddings|\bwte\b")
 NORM = re.compile(r"norm(_?\d|_f|\.\d)?\.weight$")
-KEPT_FLOAT32 = "e_score_correction_bias"  # published bf16 checkpoints store it in float32
+# Published bf16 checkpoints store these in float32.
+KEPT_FLOAT32 = ("e_score_correction_bias", "expert_bias", "router_bias")
 
 
 def main() -> None:
@@ -68,6 +71,7 @@ def record_family(family: Family) -> None:
 
 def record_model(family: Family, model: Model, arrays: Arrays) -> Record:
     """Build the model, take its logits, save it with transformers in every form, and describe the files."""
+    family = of_model(family, model)
     network = build(family, model.changes, model.omitted)
     record: Record = {
         "model_type": family.model_type,
@@ -81,10 +85,9 @@ def record_model(family: Family, model: Model, arrays: Arrays) -> Record:
         "layouts": {},
         "forms": {},
     }
-    layouts = {"orig": True, "v5": False}
     wanted = {layout_of(form) for form in model.forms}
-    for layout in (name for name in layouts if name in wanted):
-        record["layouts"][layout] = trace(network, record, original=layouts[layout])
+    for layout in (name for name in ("orig", "v5", "saved") if name in wanted):
+        record["layouts"][layout] = views_of(network, family, model, record, layout)
     if TRANSPOSED in wanted:
         record["layouts"][TRANSPOSED] = transposed(record["layouts"]["orig"], record["parameters"])
     fill(network, checkpoints.parameter_values(record))
@@ -92,8 +95,9 @@ def record_model(family: Family, model: Model, arrays: Arrays) -> Record:
     refuse_ties(network, record, logits)
     if model.name == "base":
         refuse_idle_values(family, record, logits)
-        decode_ids, decode_logits = decode(network, record["ids"])
-        arrays |= {"base.decode_ids": decode_ids, "base.decode_logits": decode_logits}
+    if model.name == "base" or model.decodes:
+        fed, answered = decode(network, record["ids"])
+        arrays |= {f"{model.name}.decode_ids": fed, f"{model.name}.decode_logits": answered}
     for form in (form for form in model.forms if form not in ADDED_FORMS):
         stored = halved(network) if form == "bf16" else network
         record["forms"][form] = record_form(stored, family, model, record, form)
@@ -106,11 +110,38 @@ def record_model(family: Family, model: Model, arrays: Arrays) -> Record:
     return record
 
 
+def of_model(family: Family, model: Model) -> Family:
+    """The family's row with what one model says in place of it."""
+    said = {"built_as": model.built_as, "names": model.names, "vendor": model.vendor}
+    return dataclasses.replace(family, **{key: value for key, value in said.items() if value is not None})
+
+
 def layout_of(form: str) -> str:
     """Only v5 stores the experts as transformers 5 holds them; transposed is what exporters wrote before."""
     if form in PACKINGS:
         return PACKINGS[form].layout
-    return form if form in {"v5", TRANSPOSED} else "orig"
+    return form if form in {"v5", "saved", TRANSPOSED} else "orig"
+
+
+def views_of(network: Any, family: Family, model: Model, record: Record, layout: str) -> Record:
+    """How the tensors of a layout are cut from the parameters."""
+    if layout != "orig":
+        return trace(network, record, original=layout == "saved")
+    if model.layout is not None:
+        return model.layout({name: spec["shape"] for name, spec in record["parameters"].items()})
+    return named(trace(network, record, original=True), family)
+
+
+def named(views: Record, family: Family) -> Record:
+    """The views under the names of the Hub, without those that the Hub's checkpoints do not have."""
+    made: Record = {}
+    for name, view in views.items():
+        hub = name
+        for pattern, replacement in family.names:
+            hub = re.sub(pattern, replacement, hub)
+        if hub:
+            made[hub] = view if view or hub == name else {"from": name}
+    return dict(sorted(made.items()))
 
 
 def build(family: Family, changes: Mapping[str, Any], omitted: Collection[str]) -> Any:
@@ -192,10 +223,33 @@ def trace(network: Any, record: Record, *, original: bool) -> Record:
     for name, value in sorted(saved.items()):
         start = int(starts[np.searchsorted(starts, value.min(), side="right") - 1])
         parameter = first[start]
-        view = strided_view(name, value.astype(np.int64) - start)
         whole = name == parameter and np.array_equal(value, numbers[name])
-        views[name] = {} if whole else {"from": parameter, **view}
+        views[name] = {} if whole else view_of(name, value.astype(np.int64), first)
     return views
+
+
+def view_of(name: str, value: NDArray[np.int64], first: Mapping[int, str]) -> Record:
+    """One parameter's view, or those of several that lie one below the other."""
+    starts = np.array(list(first))
+    rows = value.reshape(value.shape[0], -1)[:, 0]
+    homes = np.searchsorted(starts, rows, side="right") - 1
+    parts = []
+    for low, high in runs(rows, homes):
+        start = int(starts[homes[low]])
+        parts.append({"from": first[start], **strided_view(name, value[low:high] - start)})
+    if len(parts) == 1:
+        return parts[0]
+    return {"shape": list(value.shape), "parts": parts}
+
+
+def runs(rows: NDArray[np.int64], homes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """The stretches of rows that lie in one parameter, each as far from the last as that from the one before."""
+    low = 0
+    for high in range(1, len(rows) + 1):
+        ends = high == len(rows) or homes[high] != homes[low]
+        if ends or (high > low + 1 and rows[high] - rows[high - 1] != rows[low + 1] - rows[low]):
+            yield low, high
+            low = high
 
 
 def strided_view(name: str, numbers: np.ndarray) -> Record:
@@ -275,7 +329,9 @@ def record_form(network: Any, family: Family, model: Model, record: Record, form
         config = json.loads((Path(name) / "config.json").read_text())
         if form == "hub":
             config = hub_dialect(network, family, config)
-        if form == "hub" or family.built_as:
+        if family.vendor is not None:
+            config = family.vendor(config)
+        if form == "hub" or family.built_as or family.vendor:
             config["model_type"] = family.model_type
             (Path(name) / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
         saved = {path.name: path.read_bytes() for path in sorted(Path(name).iterdir())}
@@ -296,7 +352,7 @@ def record_form(network: Any, family: Family, model: Model, record: Record, form
         refuse_whole_layers(shards)
         for shard, names in shards.items():
             description["files"][shard]["tensors"] = names
-    if form == TRANSPOSED:
+    if form == TRANSPOSED or ((family.names or model.layout) and layout_of(form) == "orig"):
         saved |= {WEIGHTS: checkpoints.render(record | {"forms": {form: description}}, form)[WEIGHTS]}
     compare(record | {"forms": {form: description}}, form, saved)
     return description

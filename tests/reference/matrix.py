@@ -3,7 +3,7 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,14 +17,15 @@ from tests.reference.table import Origin
 MATRIX = Path(__file__).parent / "MATRIX.md"
 APPROVED, NOT_MADE, DISPROVED = "a", "r", "X"
 
-Judgements = Mapping[str, Sequence[str]]
+# Case, variant, verdict.
+Judgements = Mapping[str, Mapping[str, str]]
 
 
-def judgements(names: Collection[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield case and verdicts by variant; prints nothing, takes some seconds a case."""
+def judgements(wanted: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield each case with the verdicts of the variants wanted of it; a second or so a variant."""
     # New programs, for MLX's threads and locks do not survive a fork.
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_judgements, names)
+        yield from pool.map(_judgements, wanted, wanted.values())
 
 
 def as_matrix(found: Judgements, origin: Origin) -> str:
@@ -36,23 +37,25 @@ def as_matrix(found: Judgements, origin: Origin) -> str:
         "",
         f"| case | {' | '.join(VARIANTS)} |",
         f"|---|{'---|' * len(VARIANTS)}",
-        *(f"| {made.name} | {' | '.join(found[made.name])} |" for made in cases()),
+        *(f"| {made.name} | {' | '.join(found[made.name][one] for one in VARIANTS)} |" for made in cases()),
     ]
     return "\n".join(lines) + "\n"
 
 
 def read(text: str) -> Judgements:
-    """Return the verdicts of MATRIX.md by case; nothing where its variants are not those of today."""
-    if f"| case | {' | '.join(VARIANTS)} |" not in text:
-        return {}
+    """Return the verdicts of MATRIX.md by case and variant, of the variants that there are today."""
+    columns = re.findall(r"^\| case \| (.*) \|$", text, re.MULTILINE)[0].split(" | ")
     lines = re.findall(r"^\| ([a-z0-9_]+/[a-z0-9_/]+) \| (.*) \|$", text, re.MULTILINE)
-    return {name: cells.split(" | ") for name, cells in lines}
+    return {
+        name: {one: cell for one, cell in zip(columns, cells.split(" | "), strict=True) if one in VARIANTS}
+        for name, cells in lines
+    }
 
 
-def _judgements(name: str) -> tuple[str, list[str]]:
+def _judgements(name: str, variants: Sequence[str]) -> tuple[str, dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="hubbot-matrix-") as folder:
         source = write(case(name), Path(folder) / "source")
-        return name, [_judgement(source, Path(folder) / "out", variant) for variant in VARIANTS]
+        return name, {variant: _judgement(source, Path(folder) / "out", variant) for variant in variants}
 
 
 def _judgement(source: Path, out: Path, variant: str) -> str:

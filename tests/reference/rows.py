@@ -4,11 +4,15 @@ It never imports torch. Values avoid every class default under which a fault wou
 multipliers, scaling).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Expected = Literal["convert", "refuse"]
+# config.json as transformers writes it -> the vendor's.
+Vendor = Callable[[dict[str, Any]], dict[str, Any]]
+# The shape of every parameter -> the view that each tensor on disk is (checkpoints.py).
+Layout = Callable[[Mapping[str, list[int]]], dict[str, Any]]
 
 LAYOUT_FORMS = ("orig", "v5", "hub")
 ALL_FORMS = ("orig", "v5", "hub", "bf16", "sharded")
@@ -19,15 +23,23 @@ class Model:
     """One in-memory model: config values changed from or omitted of the base, and the forms to record.
 
     `router_bias` are mean and scale of the router's correction biases. `tolerance` is the relative error that
-    a conversion is allowed, larger only where a remark says what mlx-lm computes otherwise.
+    a conversion is allowed, larger only where a remark says what mlx-lm computes otherwise. With `decodes` greedy
+    steps with the cache are recorded, as they are of every base model. `built_as`, `names` and `vendor` stand in
+    place of the family's. `layout` cuts the vendor's tensors from the parameters of a class that saves them in
+    another form.
     """
 
     name: str
+    built_as: str | None = None
+    names: tuple[tuple[str, str], ...] | None = None
+    vendor: Vendor | None = None
+    layout: Layout | None = None
     forms: tuple[str, ...]
     changes: Mapping[str, Any] = field(default_factory=dict)
     omitted: tuple[str, ...] = ()
     router_bias: tuple[float, float] = (0.0, 0.2)
     tolerance: float = 1e-4
+    decodes: bool = False
     expected: Expected = "convert"
     remarks: tuple[str, ...] = ()
 
@@ -42,6 +54,10 @@ class Family:
     what transformers 5 does not read in the old config. `matters`: changing any one of these values must
     change the logits. `built_as` is the model type of the class that transformers builds, where it knows no
     such model type.
+
+    `names` are (pattern, replacement) for what the Hub calls tensors that transformers saves under other names;
+    an empty name leaves the tensor out. The form `saved` keeps those of transformers. `vendor` makes of what
+    transformers writes the config.json of the vendor's own code, where no class of transformers reads that.
     """
 
     model_type: str
@@ -55,6 +71,8 @@ class Family:
     dropped: tuple[str, ...] = ()
     replaced: Mapping[str, Any] = field(default_factory=dict)
     keeps_rope_parameters: bool = False
+    names: tuple[tuple[str, str], ...] = ()
+    vendor: Vendor | None = None
     unread: tuple[str, ...] = ()
     rope_kind: str = "rope_type"
     expected: Expected = "convert"

@@ -13,9 +13,10 @@ from typing import Any, cast
 from hubbot.artifacts import Finding
 from hubbot.catalogue import resolution, runtimes
 from hubbot.catalogue.configs.spellings import SYNONYMS
-from hubbot.catalogue.families import BY_MODEL_TYPE, Family
+from hubbot.catalogue.families import Family
 from hubbot.checks.structure.configuration import effective_fields
 from hubbot.checks.structure.decisive_settings import CHECK, check_decisive_settings
+from tests.checkpoints_on_disk import row_of
 from tests.sabotage.on_resolution import FAULTS, Fault
 
 PATH = Path(__file__).parent / "RESOLUTION.md"
@@ -33,7 +34,7 @@ without torch. This file is written by `python -m tests.refresh`; a test holds i
 def resolved(fault: Fault, *, is_planted: bool = True) -> tuple[dict[str, Any], Family]:
     """The config that the resolution writes for the source, with the fault or without it."""
     config = fault.config
-    family = BY_MODEL_TYPE[config["model_type"]]
+    family = row_of(config)
     faulty = replace(family, defaults={**family.defaults, **fault.defaults}) if is_planted else family
     fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from hubbot.errors import ConfigUnresolved, HubbotError, IncompleteCover, NeedsHuman
-from tests.catalogue.test_tiktokens import CODE, TOKENS, by_hand
-from tests.catalogue.tiktoken_vocabularies import vocabulary
+from tests.catalogue.tokenizers.test_hunyuan_tokenizer import CODE, TOKENS, by_hand
+from tests.catalogue.tokenizers.tiktoken_vocabularies import vocabulary
 from tests.checkpoints_on_disk import (
     Stored,
     answer,
@@ -73,8 +73,7 @@ def test_a_bias_that_the_config_does_not_speak_of_is_refused_by_name(
     with pytest.raises(HubbotError) as caught:
         planned(look(folder), "fp32")
     assert caught.value.exit_code == 4
-    words = str(caught.value)
-    assert tensor in words or "experts are missing: layer 1" in words
+    assert tensor in str(caught.value)
 
 
 def test_a_bias_that_the_config_promises_and_nobody_stored_is_refused_by_name(tmp_path: Path) -> None:

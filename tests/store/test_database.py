@@ -8,9 +8,9 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import alembic.command
 import pytest
 import sqlalchemy as sa
-from alembic import command
 
 from hubbot.errors import OutOfRoom, TryLater, WrongUsage
 from hubbot.store import database, tables
@@ -181,7 +181,7 @@ def test_a_copy_is_kept_before_the_tables_are_changed_and_only_then(tmp_path: Pa
     url = f"sqlite:///{tmp_path}/hubbot.db"
     engine = open_engine(url)
     with database._bare_connection(engine) as connection:
-        command.upgrade(database._alembic(connection), "0002")
+        alembic.command.upgrade(database._alembic(connection), "0002")
         connection.exec_driver_sql(
             "INSERT INTO jobs (repo, revision, recipe_key, variants, stage, state, priority, attempts, "
             "cancel_requested, requested_by, created_at, updated_at) VALUES ('a/b', 'c', '4bit', '[\"4bit\"]', "

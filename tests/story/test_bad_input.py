@@ -17,8 +17,8 @@ from hubbot.errors import HubUnavailable, RepoMissing, kinds
 from hubbot.lifecycle import Job, Stage, State
 from hubbot.pickles import door
 from tests.hub.embedded import LFS_WARNING, ORG, STRANGER, Site
+from tests.sources.test_weight_files import POINTER
 from tests.story.bots import Stages, bot, on_the_hub, run_job, run_revision, settings
-from tests.test_weight_files import POINTER
 
 pytestmark = [pytest.mark.filterwarnings(LFS_WARNING), pytest.mark.usefixtures("stages")]
 WEIGHTS = "model.safetensors"
@@ -184,7 +184,7 @@ def test_only_headers_are_read_of_what_is_refused(
     with bot(site.client(), settings(tmp_path / "data")) as opened:
         site.faults.clear()
         run_job(opened, "fables/Hare")
-    assert site.faults.bytes_sent("GET", WEIGHTS) <= 128 << 10
+    assert site.faults.bytes_sent("GET", f"{WEIGHTS}|/xet/") <= 128 << 10
 
 
 def test_a_repo_that_does_not_exist_is_skipped(site: Site, tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def test_a_hub_that_goes_down_before_a_file_is_asked_for_waits(site: Site, fox: 
 def test_a_hub_that_goes_down_while_the_weights_go_up_waits(site: Site, fox: Path, tmp_path: Path) -> None:
     site.embedded.seed("fables/Fox", fox)
     with bot(site.client(), settings(tmp_path / "data")) as opened:
-        site.faults.fail("PUT", "^/lfs/", times=999)
+        site.faults.fail("POST", "/v1/xorbs/", times=999)
         assert run_job(opened, "fables/Fox").state is State.WAITING
 
 

@@ -48,6 +48,9 @@ ACTING: Mapping[str, Neutral] = {
         reason="no layer is dense by its number",
         source="transformers: qwen3_moe/modeling_qwen3_moe.py",
     ),
+    "norm_softmax": _OFF,
+    "norm_head": _OFF,
+    "multi_gate": _OFF,
     "num_reward_heads": Neutral(
         values=(0,), reason="no head but the output layer", source="MiniMax-M3's config.json"
     ),

@@ -86,9 +86,22 @@ def _is_width_of_a_head(value: Any, judged: Judged) -> bool:
     # Of a latent attention the class reads the parts that a head is made of; transformers sets the key itself.
     nope, rope = config.get("qk_nope_head_dim"), config.get("qk_rope_head_dim")
     if isinstance(nope, int) and isinstance(rope, int):
-        return value in {rope, nope, nope + rope}
+        rank = config.get("kv_lora_rank")
+        # vLLM's width of what its latent attention keeps.
+        kept = {rank + rope} if isinstance(rank, int) else set()
+        return value in {rope, nope, nope + rope} | kept
     heads, hidden = config.get("num_attention_heads"), config.get("hidden_size", config.get("d_model"))
     return isinstance(value, int) and isinstance(heads, int) and value * heads == hidden
+
+
+def _is_width_that_scales(value: Any, judged: Judged) -> bool:
+    return bool(value == judged.fields.get("head_dim", judged.config.get("head_dim")))
+
+
+def _is_width_of_an_expert(value: Any, judged: Judged) -> bool:
+    if judged.always.get("shared_experts") == value:
+        return True
+    return bool(value == judged.config.get("moe_intermediate_size"))
 
 
 def _is_count_of_latent_heads(value: Any, judged: Judged) -> bool:
@@ -108,7 +121,11 @@ def _indexes_every_layer(value: Any, judged: Judged) -> bool:
     listed = judged.config.get("indexer_types") or judged.config.get("index_topk_pattern")
     if listed is not None:
         return _is_full_everywhere(listed, judged)
-    return judged.config.get("index_topk_freq", 1) in (0, 1) if value is not None else True
+    layers, offset = (judged.config.get(key) for key in ("num_hidden_layers", "index_skip_topk_offset"))
+    every = judged.config.get("index_topk_freq", 1) in (0, 1)
+    # Layers before the offset, 2 where nothing says otherwise, choose in any case.
+    before = isinstance(layers, int) and layers <= (offset if isinstance(offset, int) else 2)
+    return value is None or every or before
 
 
 def _is_softmax_everywhere(value: Any, _judged: Judged) -> bool:
@@ -139,7 +156,8 @@ def _is_of_another_kind_of_group(value: Any, judged: Judged) -> bool:
 
 
 def _is_default_of_sampling(_value: Any, judged: Judged) -> bool:
-    return any(key in judged.consumed for key in TOP_K)
+    # DBRX says it inside its ffn_config, which the class is given whole.
+    return any(key in judged.consumed for key in (*TOP_K, "ffn_config"))
 
 
 def _has_shared_experts(_value: Any, judged: Judged) -> bool:
@@ -182,6 +200,13 @@ CONDITIONS: Mapping[str, Condition] = {
     "index_skip_topk_offset": _row(_indexes_every_layer, "an indexer in every layer", "transformers: glm_moe_dsa"),
     "head_dim": _row(_is_width_of_a_head, "the width that the class takes anyway", "transformers 5"),
     "qk_head_dim": _row(_is_width_of_a_head, "the width that the class takes anyway", "transformers 5"),
+    "q_head_dim": _row(_is_width_of_a_head, "the width that the class takes anyway", "transformers: sarvam_mla"),
+    "moe_shared_expert_intermediate_size": _row(
+        _is_width_of_an_expert, "a shared expert is as wide as a routed one", "transformers: sarvam_moe"
+    ),
+    "query_pre_attn_scalar": _row(
+        _is_width_that_scales, "attention is scaled by the width of a head", "transformers: step3p7"
+    ),
     "gating_types": _row(
         _is_gated_by_head, "one gate a head in every layer", "poolside/Laguna-XS.2's config.json"
     ),

@@ -72,6 +72,7 @@ GROUPS: Mapping[str, WithoutEffect] = {
                 "use_mambapy", "use_associative_scan", "moe_shared_expert_overlap", "residual_in_fp32",
                 "mamba_ssm_dtype", "mamba_ssm_cache_dtype", "use_flash_attn", "use_flash_attention",
                 "moe_grouped_gemm", "use_fused_rms_norm", "use_fused_rope",
+                "enable_moe_fp32_combine", "enable_lm_head_fp32", "enable_attention_fp32_softmax",
             }
         ),
     ),
@@ -84,7 +85,9 @@ GROUPS: Mapping[str, WithoutEffect] = {
         keys=frozenset(
             {
                 "merged_hidden_size", "process_image_mode", "anyres_pooling_size", "anyres_vit_two_views",
-                "num_media_embeds", "skip_cls_token",
+                "num_media_embeds", "skip_cls_token", "position_id_per_seconds",
+                "enable_audio_output", "spatial_merge_size", "temporal_merge_size",
+                "projection_hidden_size", "projection_layer_norm_eps",
             }
         ),
         pattern=r"(?:image|img|video|vision|visual|audio|vit|projector|multimodal_projector|bo[aiv]|eo[aiv])_\w*",

@@ -13,7 +13,8 @@ _COUNTS = frozenset(
         "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_experts_per_tok",
         "moe_intermediate_size", "decoder_sparse_step", "max_position_embeddings", "rotary_dim", "n_group",
         "topk_group", "moe_topk", "moe_k", "cla_share_factor", "moe_layer_interval", "attn_layer_period",
-        "expert_layer_period", "mamba_d_conv", "mamba_d_state", "mamba_expand",
+        "expert_layer_period", "mamba_d_conv", "mamba_d_state", "mamba_expand", "moe_top_k",
+        "num_attention_groups",
     }
 )  # fmt: skip
 # These may be zero: a model without dense layers or without shared experts.
@@ -22,17 +23,24 @@ _WIDTHS = frozenset(
         "intermediate_size", "shared_expert_intermediate_size", "shared_intermediate_size", "n_shared_experts",
         "num_shared_experts", "first_k_dense_replace", "num_dense_layers", "num_shared_expert",
         "moe_num_shared_experts", "moe_layer_num_skipped", "moe_layer_start_index", "attn_layer_offset",
-        "expert_layer_offset",
+        "expert_layer_offset", "share_expert_dim", "moe_shared_expert_intermediate_size",
     }
 )  # fmt: skip
 _FACTORS = frozenset(
-    {"rope_theta", "rms_norm_eps", "partial_rotary_factor", "routed_scaling_factor", "route_scale", "moe_norm_min"}
-)
+    {
+        "rope_theta", "rms_norm_eps", "partial_rotary_factor", "routed_scaling_factor", "route_scale",
+        "moe_norm_min", "moe_router_scaling_factor",
+    }
+)  # fmt: skip
+# Some classes take one value a layer.
+_FACTORS_BY_LAYER = frozenset({"rope_theta", "partial_rotary_factors", "swiglu_limits", "swiglu_limits_shared"})
 _SWITCHES = frozenset(
     {
         "norm_topk_prob", "tie_word_embeddings", "attention_bias", "mlp_bias", "use_qk_norm", "rope_traditional",
         "route_norm", "mup_enabled", "use_bias", "use_cla", "use_mixed_mlp_moe", "renormalise_top_k",
-        "mamba_conv_bias", "mamba_proj_bias",
+        "mamba_conv_bias", "mamba_proj_bias", "use_qkv_bias", "norm_head", "moe_router_enable_expert_bias",
+        "moe_router_enable_shared_expert", "moe_router_enable_routed_scaling", "use_head_wise_attn_gate",
+        "norm_expert_weight",
     }
 )  # fmt: skip
 LARGEST_COUNT = 100_000_000
@@ -54,9 +62,18 @@ def value_problem(field: str, value: Any, config: Mapping[str, Any]) -> str | No
         ),
         0,
     )
-    if field in {"num_experts_per_tok", "moe_topk", "moe_k"} and isinstance(experts, int) and value > experts > 0:
+    if (
+        field in {"num_experts_per_tok", "moe_topk", "moe_k", "moe_top_k"}
+        and isinstance(experts, int)
+        and value > experts > 0
+    ):
         return f"the config says {field} = {value}, but there are {experts} experts"
     return None
+
+
+def _is_positive(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value > 0
 
 
 def _wanted(field: str, value: Any) -> str | None:
@@ -65,9 +82,11 @@ def _wanted(field: str, value: Any) -> str | None:
         return "whole number from 1 up to what a model can have"
     if field in _WIDTHS and not (whole and 0 <= value <= LARGEST_COUNT):
         return "whole number"
-    if field in _FACTORS and not (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    ):
+    if field in _FACTORS_BY_LAYER and isinstance(value, list):
+        # A limit of 0 or null is none.
+        fine = all((one in (None, 0) and "limits" in field) or _is_positive(one) for one in value)
+        return None if fine else "list of positive numbers"
+    if field in _FACTORS | _FACTORS_BY_LAYER and not _is_positive(value):
         return "positive number"
     if field in _SWITCHES and not isinstance(value, bool):
         return "true or false"

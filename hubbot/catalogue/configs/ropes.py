@@ -10,20 +10,33 @@ from typing import Any
 
 from hubbot.catalogue.configs.nesting import look_up
 
-# Kind of scaling -> the keys that mlx-lm 0.32.2 reads (models/rope_utils.py, initialize_rope). "dynamic" and
-# "longrope" are missing with intent: no committed reference proves them.
+# Kind of scaling -> the keys that mlx-lm 0.32.2 reads (models/rope_utils.py, initialize_rope). "dynamic" is
+# missing with intent: no committed reference proves it.
 READ: Mapping[str, frozenset[str]] = {
     "default": frozenset(),
     "linear": frozenset({"factor"}),
     "llama3": frozenset({"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}),
     "yarn": frozenset({"factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "mscale"}),
     "proportional": frozenset({"partial_rotary_factor", "factor"}),
+    "longrope": frozenset(
+        {
+            "short_factor",
+            "long_factor",
+            "short_mscale",
+            "long_mscale",
+            "original_max_position_embeddings",
+            "factor",
+        }
+    ),
 }
+# What a class computes whose family's row does not say otherwise; longrope is hubbot's own phimoe's alone.
+USUAL = frozenset(READ) - {"longrope"}
 # What transformers asks for, and mlx-lm would fill in by defaults of its own.
 REQUIRED: Mapping[str, frozenset[str]] = {
     "linear": frozenset({"factor"}),
     "llama3": READ["llama3"],
     "yarn": frozenset({"factor", "original_max_position_embeddings"}),
+    "longrope": frozenset({"short_mscale", "long_mscale", "original_max_position_embeddings"}),
 }
 # Keys that say which kind it is, or the context, or how positions of images interleave.
 _SAYS_NOTHING = frozenset(
@@ -34,8 +47,9 @@ _SAYS_NOTHING = frozenset(
 def kind_of(parameters: Mapping[str, Any]) -> str:
     """Return the kind of scaling that a rope dictionary names."""
     kind = str(parameters.get("rope_type") or parameters.get("type") or "default")
-    # Sections of a rotary embedding for images: all positions of a text are one, so it is the plain kind.
-    return "default" if kind == "mrope" else kind
+    # Sections of a rotary embedding for images: all positions of a text are one, so it is the plain kind. And
+    # DeepSeek's own code names its yarn.
+    return {"mrope": "default", "deepseek_yarn": "yarn"}.get(kind, kind)
 
 
 def by_layer_type(config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]] | None:

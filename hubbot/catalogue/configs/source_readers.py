@@ -23,13 +23,15 @@ _TEXT = "text_config"
 class SourceReaders:
     """What one class of transformers reads of its config: `names` are all keys that its code could ask for.
 
-    `defaults` are the literals that its config class gives to keys a config.json leaves out, `derived` the keys
-    that the config class works out of others where they are left out. `version` is that of transformers.
+    `defaults` are the literals that its config class gives to keys a config.json leaves out, `asked` those that
+    its code takes where it asks for a key that is not there, `derived` the keys that the config class works out of
+    others where they are left out. `version` is that of transformers.
     """
 
     version: str
     names: frozenset[str]
     defaults: Mapping[str, Any]
+    asked: Mapping[str, Any]
     derived: frozenset[str]
 
 
@@ -57,11 +59,13 @@ def _scanned(model_type: str, inner_types: tuple[str, ...]) -> SourceReaders:
     inside = _type_inside(classes, model_type)
     if not inner_types and inside in _folders():
         return _scanned(model_type, (str(inside),))
+    asked = (found for tree in trees.values() for found in _asked_defaults(tree))
     decoder = _decoder_classes(classes, {model_type, *inner_types})
     return SourceReaders(
         version=distribution(PACKAGE).version,
         names=_shared_names(root) | {name for tree in trees.values() for name in _names(tree)},
         defaults={key: value for one in decoder for key, value in _defaults(one)},
+        asked=dict(asked),
         derived=frozenset(name for one in decoder for name in _assigned(one)),
     )
 
@@ -137,6 +141,17 @@ def _names(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.FunctionDef):
             # __post_init__(self, sparse_attention_config=None, **kwargs) reads a key by its parameter.
             yield from (arg.arg for arg in (*node.args.args, *node.args.kwonlyargs))
+
+
+def _asked_defaults(tree: ast.Module) -> Iterator[tuple[str, Any]]:
+    """Yield what code takes where a key is not there: getattr(config, "key", 1), kwargs.pop("key", 1)."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or len(node.args) < 2:
+            continue
+        asks = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        key = node.args[-2]
+        if asks in {"getattr", "get", "pop"} and isinstance(key, ast.Constant) and isinstance(key.value, str):
+            yield key.value, _value(node.args[-1])
 
 
 def _decoder_classes(classes: Mapping[str, ast.ClassDef], model_types: set[str]) -> list[ast.ClassDef]:

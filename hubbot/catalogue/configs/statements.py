@@ -37,7 +37,8 @@ PLAIN: Mapping[str, Any] = {
     "mlp_bias": False,
     "output_bias": False,
     "projection_bias": False,
-    "tied": False,
+    # Of a class without a field for it: its output layer is its own, and a tied embedding is written there too.
+    "tied": (False, True),
     "rope": "halves",
     "rotated_share": 1.0,
     "no_rope_every": None,
@@ -77,8 +78,8 @@ STATEMENTS: Mapping[str, States] = {
     "swiglu_alpha": States(statement="swiglu_alpha"),
     **dict.fromkeys(("norm_type", "normalization_function", "normalization", "norm_func"), _NORM),
     "mamba_inner_layernorms": _switch("mamba_inner_norms"),
-    "use_qk_norm": _switch("qk_norm", _NORMED, "none"),
-    "qk_layernorm": _switch("qk_norm", _NORMED, "none"),
+    "use_rmsnorm": States(statement="norm", words=((True, ("rms",)),)),
+    **dict.fromkeys(("use_qk_norm", "qk_norm", "qk_layernorm"), _switch("qk_norm", _NORMED, "none")),
     "qk_norm_type": _words("qk_norm", per_head="per_head", per_layer="per_layer"),
     "attention_method": _words("attention", MLA="latent"),
     "use_mla": _switch("attention", "latent", "plain"),
@@ -104,6 +105,7 @@ STATEMENTS: Mapping[str, States] = {
         statement="selection",
         words=(("noaux_tc", ("biased",)), ("greedy", ("plain",)), ("group_limited_greedy", ("grouped",))),
     ),
+    "moe_router_use_sigmoid": _switch("scores", "sigmoid", "softmax"),
     "moe_gate": _words("gate", topk="topk"),
     **dict.fromkeys(
         ("use_routing_bias", "use_expert_bias", "moe_router_enable_expert_bias", "moe_use_aux_free"),
@@ -115,7 +117,8 @@ STATEMENTS: Mapping[str, States] = {
     ),
     **dict.fromkeys(
         (
-            "routed_scaling_factor", "route_scale", "moe_routed_scaling_factor", "moe_router_topk_scaling_factor",
+            "routed_scaling_factor", "router_scaling_factor", "moe_router_scaling_factor", "route_scale",
+            "moe_routed_scaling_factor", "moe_router_topk_scaling_factor",
         ),
         _SCALED,
     ),
@@ -125,7 +128,7 @@ STATEMENTS: Mapping[str, States] = {
     **dict.fromkeys(
         (
             "n_shared_experts", "num_shared_experts", "num_shared_expert", "moe_num_shared_experts",
-            "shared_expert_intermediate_size", "shared_intermediate_size", "moe_shared_expert_intermediate_size",
+            "shared_expert_intermediate_size", "shared_intermediate_size",
         ),
         _NUMBER_OF_SHARED,
     ),

@@ -3,7 +3,7 @@
 The table is asked first; for a key that it does not know, the source of transformers' own class decides.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,10 @@ from hubbot.catalogue.configs.meanings import Judged, Meaning, is_same
 from hubbot.catalogue.configs.source_readers import SourceReaders
 from hubbot.catalogue.configs.statements import STATEMENTS
 
+Sources = Callable[[], SourceReaders | None]
 # Longer values are cut in a sentence.
 SHOWN = 300
+LONGEST_KEY = 80
 # For a statement, null is the same as one of these.
 _NOTHING = (None, False, 0, 1, 1.0, "none")
 
@@ -29,30 +31,30 @@ class Verdict:
     passed_over: Mapping[str, Any]
 
 
-def judge(judged: Judged, sources: SourceReaders | None, *, runtime: str, model_type: str) -> Verdict:
+def judge(judged: Judged, sources: Sources, *, runtime: str, model_type: str) -> Verdict:
     """Return what the keys of `judged.config` mean that are not among those consumed.
 
-    `runtime` is what a sentence calls the class, `sources` what transformers' class reads, or None where
-    transformers has none for `model_type`.
+    `runtime` is what a sentence calls the class. `sources` tells what transformers' class reads, or None where
+    transformers has none for `model_type`; it is asked only where the table leaves a question.
     """
     problems, passed_over = [], {}
     for key, value in _leaves(judged):
         if group_of(key) is not None:
             continue
         row = meaning_of(key)
-        said = f"the config says {key} = {_shown(value)}, which {runtime} does not read"
+        said = f"the config says {_named(key)} = {_shown(value)}, which {runtime} does not read"
         if row is not None:
             if not _is_neutral(row, key, value, judged, sources):
                 problems.append(said)
         elif value is None:
-            if _null_acts(key, sources):
+            if _null_acts(key, sources()):
                 problems.append(said)
-        elif sources is None:
-            problems.append(f"{said}; {_teach(key, model_type)}")
-        elif key.partition(".")[0] not in sources.names:
-            passed_over[key] = value
-        elif not _is_default(key, value, sources):
-            problems.append(f"{said}, and transformers {sources.version}'s {model_type} class does")
+        elif (read := sources()) is None:
+            problems.append(f"{said}; {_teach(_named(key), model_type)}")
+        elif key.partition(".")[0] not in read.names:
+            passed_over[_named(key)] = value
+        elif not _is_default(key, value, read):
+            problems.append(f"{said}, and transformers {read.version}'s {model_type} class does")
     return Verdict(problems=tuple(problems), passed_over=passed_over)
 
 
@@ -71,13 +73,17 @@ def _teach(key: str, model_type: str) -> str:
     )
 
 
-def _is_neutral(row: Meaning, key: str, value: Any, judged: Judged, sources: SourceReaders | None) -> bool:
+def _is_neutral(row: Meaning, key: str, value: Any, judged: Judged, sources: Sources) -> bool:
     if value is not None:
         return row.is_neutral(value, judged)
     stated = STATEMENTS.get(key)
-    if stated is None or not _null_acts(key, sources):
+    if stated is None:
         return True
-    return any(is_same(judged.always.get(stated.statement), nothing) for nothing in _NOTHING)
+    always = judged.always.get(stated.statement)
+    done = always if isinstance(always, tuple) else (always,)
+    if any(is_same(one, nothing) for one in done for nothing in _NOTHING):
+        return True
+    return not _null_acts(key, sources())
 
 
 def _null_acts(key: str, sources: SourceReaders | None) -> bool:
@@ -87,7 +93,8 @@ def _null_acts(key: str, sources: SourceReaders | None) -> bool:
 
 def _is_default(key: str, value: Any, sources: SourceReaders) -> bool:
     # Under its defaults the family's committed reference was computed, and mlx-lm's class agreed.
-    return key in sources.defaults and is_same(value, sources.defaults[key])
+    known = {**sources.asked, **sources.defaults}
+    return key in known and is_same(value, known[key])
 
 
 def _leaves(judged: Judged) -> Iterator[tuple[str, Any]]:
@@ -119,6 +126,11 @@ def _unread_rope(parameters: Mapping[str, Any], judged: Judged) -> Iterator[tupl
         neutral = neutral or (key == "partial_rotary_factor" and value == 1.0) or isinstance(value, Mapping)
         if not neutral and name not in judged.consumed and not (scaled and "rope_parameters" in judged.consumed):
             yield name, value
+
+
+def _named(key: str) -> str:
+    """Return a key of somebody else's file as a sentence may hold it."""
+    return key if key.isprintable() and len(key) <= LONGEST_KEY else repr(key)[:LONGEST_KEY]
 
 
 def _shown(value: Any) -> str:

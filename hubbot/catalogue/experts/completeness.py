@@ -4,7 +4,7 @@ Pure checks on names and counts, for convert and relayout alike; what is missing
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -105,6 +105,7 @@ def expert_count(checkpoint: Checkpoint, experts: Experts) -> int:
             raise IncompleteCover(
                 f"layer {tensor.layer} has an expert {tensor.expert}, the config says {key} = {count}",
                 where=tensor.name,
+                hint="the config's count is wrong, or pruning kept the old numbers: renumber experts from 0",
             )
     return count
 
@@ -123,16 +124,19 @@ class _Gap:
 def check_complete(experts: Experts, count: int) -> None:
     """Raise IncompleteCover, naming layer and expert, unless every layer has every projection of every expert.
 
-    Where one expert has a bias, every expert has to have it.
+    Where half of the experts have a bias, every expert has to have it; where fewer have it, the first of theirs is
+    named as the odd one.
     """
-    biases = {tensor.projection for tensor in experts.tensors if tensor.is_bias}
+    by_layer: dict[str, list[ExpertTensor]] = defaultdict(list)
+    for tensor in experts.tensors:
+        by_layer[tensor.prefix].append(tensor)
+    total = sum(1 if layer[0].expert is None else count for layer in by_layer.values())
+    held = Counter(tensor.projection for tensor in experts.tensors if tensor.is_bias)
+    biases = {projection for projection, number in held.items() if 2 * number >= total}
     needed = {
         **{(projection, False): projection for projection in experts.row.parts},
         **{(projection, True): f"{projection} bias" for projection in experts.row.biases if projection in biases},
     }
-    by_layer: dict[str, list[ExpertTensor]] = defaultdict(list)
-    for tensor in experts.tensors:
-        by_layer[tensor.prefix].append(tensor)
     missing = 0
     shown: list[_Gap] = []
     for layer in by_layer.values():
@@ -146,6 +150,21 @@ def check_complete(experts: Experts, count: int) -> None:
             shown += islice(_gaps(layer[0], present, needed, expected), MISSING_SHOWN - len(shown))
     if missing:
         _refuse(experts, shown, missing, f"{count} experts in each of {len(by_layer)} layers")
+    stray = next(
+        (tensor for tensor in experts.tensors if tensor.is_bias and tensor.projection not in biases), None
+    )
+    if stray is not None:
+        _refuse_stray(stray, held[stray.projection], total)
+
+
+def _refuse_stray(stray: ExpertTensor, number: int, total: int) -> None:
+    expert = "" if stray.expert is None else f", expert {stray.expert}"
+    where = "stacks of experts" if stray.expert is None else "experts"
+    raise IncompleteCover(
+        f"layer {stray.layer}{expert} has a bias of {stray.projection}, which {number} of {total} {where} have",
+        where=stray.name,
+        hint="a tensor that does not belong here, or the other experts' biases are missing",
+    )
 
 
 def _gaps(
@@ -173,7 +192,7 @@ def _refuse(experts: Experts, shown: Sequence[_Gap], missing: int, expected: str
     )
 
 
-_LAYER = re.compile(r"(?:^|\.)(?:layers|transformer\.blocks)\.([0-9]{1,6})\.")
+_LAYER = re.compile(r"(?:^|\.)(?:layers|transformer\.blocks|language_model\.model\.blocks)\.([0-9]{1,6})\.")
 
 
 def check_layers(checkpoint: Checkpoint, layers: int) -> None:

@@ -181,6 +181,14 @@ ROWS: tuple[LayoutRow, ...] = (
         target="experts.gate_proj, up_proj [E, I, H] and down_proj [E, H, I], as VeOmni trains them",
     ),
     LayoutRow(
+        key="stacked_in_moe",
+        naming="stacked gate_proj/up_proj/down_proj directly in moe",
+        stacking="stacked",
+        parts={"gate": "moe.gate_proj.weight", "up": "moe.up_proj.weight", "down": "moe.down_proj.weight"},
+        example="model.layers.3.moe.gate_proj.weight",
+        source="stepfun-ai/Step-3.5-Flash; transformers conversion_mapping",
+    ),
+    LayoutRow(
         key="granite_fused",
         naming="stacked fused input_linear/output_linear",
         stacking="stacked",
@@ -273,7 +281,8 @@ def target_named(word: str) -> str | None:
 
 
 BLOCKS = ("mlp", "block_sparse_moe", "feed_forward", "mixer", "moe", "ffn")
-_LIST = r"(?:layers|(?<=transformer\.)blocks)"
+# DBRX's layers, and Kimi's as transformers saves them.
+_LIST = r"(?:layers|(?:(?<=transformer\.)|(?<=language_model\.model\.))blocks)"
 # Gemma 4 holds its experts beside the dense MLP, directly in the layer.
 _HEAD = rf"(?P<prefix>(?:[\w-]+\.)*{_LIST}\.(?P<layer>\d{{1,6}}))\.(?:(?P<block>{'|'.join(BLOCKS)})\.)?"
 

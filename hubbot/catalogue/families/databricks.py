@@ -88,7 +88,8 @@ FAMILIES: tuple[Family, ...] = (
         runtime_block="ffn",
         renormalises_one_expert=True,
         layouts={"flat": DBRX},
-        always={"norm": "layer", "renormalised": True},
+        # transformers refuses a DBRX whose config ties its output layer.
+        always={"norm": "layer", "renormalised": True, "tied": False},
         defaults={},
         derived={"attn_config": _flat_attention, "ffn_config": _flat_experts},
         reshapes=_EXPERTS,

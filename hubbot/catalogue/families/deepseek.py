@@ -1,22 +1,72 @@
-"""DeepSeek: V2, V3 and V3.2, whose attention compresses keys and values into a latent (MLA).
+"""DeepSeek: the first MoE, then V2, V3 and V3.2, whose attention compresses keys and values into a latent (MLA).
 
 A row knows one model type; it never reads a checkpoint.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 from hubbot.catalogue.families.defaults import COMMON, GREEDY_LATENT, LATENT
 from hubbot.catalogue.families.provenances import (
     BY_CLASS,
     MAPPED,
-    MAPPED_GATE_FIRST,
     MLX,
     PER_EXPERT,
     QWEN_FUSED,
     UNPROVEN,
 )
-from hubbot.catalogue.families.row import Family, Recognised
+from hubbot.catalogue.families.row import Family, Limit, Recognised, TiktokenSpecials
 from hubbot.catalogue.reshapes import GROUPED_BIAS, LATENT_HEADS
 
+
+class _Linear:
+    """The rope_scaling values that DeepSeek's first class computes: none, or "linear" by a float."""
+
+    def __contains__(self, value: object) -> bool:
+        if value is None:
+            return True
+        return (
+            isinstance(value, Mapping) and value.get("type") == "linear" and isinstance(value.get("factor"), float)
+        )
+
+
+_FIRST_DEFAULTS: Mapping[str, Any] = {
+    **COMMON,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10000.0,
+    "moe_layer_freq": 1,
+}
+_FIRST: dict[str, Any] = {
+    "runtime": "deepseek",
+    "blocks": ("mlp",),
+    "runtime_block": "mlp",
+    "renormalises_one_expert": False,
+    "always": {"renormalised": False, "scaled": 1.0, "groups": (None, 1), "chosen_groups": (None, 1)},
+    "limits": {
+        "rope_scaling": Limit(
+            values=_Linear(), reason="mlx-lm's deepseek class computes no scaling of rope but linear by a float"
+        ),
+    },
+}
+
 FAMILIES: tuple[Family, ...] = (
+    Family(
+        model_type="deepseek",
+        layouts={"per_expert": PER_EXPERT, "mlx_switch": MLX},
+        transformers_type="deepseek_ocr2_text",
+        default_source="DeepSeek",
+        defaults={**_FIRST_DEFAULTS, "first_k_dense_replace": 0, "n_shared_experts": None},
+        **_FIRST,
+    ),
+    # The text of DeepSeek-OCR-2, as transformers has it.
+    Family(
+        model_type="deepseek_ocr2",
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        text_types=("deepseek_ocr2_text",),
+        defaults={**_FIRST_DEFAULTS, "n_shared_experts": 2},
+        renames=((r"^model\.language_model\.", "model."),),
+        **_FIRST,
+    ),
     Family(
         model_type="deepseek_v2",
         runtime="deepseek_v2",
@@ -44,6 +94,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         model_type="deepseek_v3",
         runtime="deepseek_v3",
+        tiktoken=TiktokenSpecials(count=258, only_by_class=True),  # Moonlight's
         blocks=("mlp",),
         runtime_block="mlp",
         renormalises_one_expert=False,
@@ -101,8 +152,6 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 RECOGNISED: tuple[Recognised, ...] = (
-    Recognised(model_type="deepseek", layouts={"per_expert": BY_CLASS}, reason=UNPROVEN),
-    Recognised(model_type="deepseek_ocr2", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
     Recognised(model_type="deepseek_v4", layouts={"per_expert_w": MAPPED, "stacked_fused": MAPPED}),
     Recognised(model_type="deepseek_v41", layouts={"per_expert": BY_CLASS}, reason=UNPROVEN),
 )

@@ -1,16 +1,27 @@
-"""inclusionAI (Ant Group): Ling and Ring, called Bailing.
+"""inclusionAI (Ant Group): Ling and Ring of three generations, called Bailing.
 
 A row knows one model type; it never reads a checkpoint.
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
-from hubbot.catalogue.configs.derivations import copied, dense_layers, first, full_attention_interval
+from hubbot.catalogue.configs.derivations import (
+    Derivation,
+    Derived,
+    copied,
+    dense_layers,
+    first,
+    full_attention_interval,
+)
 from hubbot.catalogue.families.defaults import COMMON
-from hubbot.catalogue.families.provenances import BY_CLASS, MLX, PER_EXPERT, QWEN_FUSED, UNPROVEN, UNTIED
-from hubbot.catalogue.families.row import Family, Recognised
+from hubbot.catalogue.families.provenances import BAILING, BY_CLASS, MLX, PER_EXPERT, QWEN_FUSED, UNPROVEN, UNTIED
+from hubbot.catalogue.families.row import Family, Limit, Recognised
 from hubbot.catalogue.reshapes import (
     CONVOLUTION,
+    GROUPED_BIAS,
     JOINED_CONVOLUTIONS,
     LATENT_HEADS,
     LATENT_NORMS,
@@ -37,7 +48,65 @@ _DENSE = Reshape(
     reason="mlx-lm's BailingMLA calls it dense (models/bailing_moe_v3.py)",
 )
 
+
+def _of_the_first(field: str, value: Any) -> Derivation:
+    """Return the derivation of a key that the code of the first generation does not have, but computes so."""
+
+    def derive(config: Mapping[str, Any]) -> Derived | None:
+        is_first = config.get("architectures") == ["BailingMoeForCausalLM"]
+        return Derived(value=value, keys=("architectures",)) if is_first else None
+
+    return first(copied(field), derive)
+
+
+# Ling and Ring 1.x route by a softmax over all experts, 2.0 by grouped and biased sigmoids, under one model type:
+# what the one leaves out is no default of the other.
+_FIRST_GENERATION: Mapping[str, Any] = {
+    "score_function": "softmax",
+    "n_group": 1,
+    "topk_group": 1,
+    "moe_router_enable_expert_bias": False,
+    "routed_scaling_factor": 1.0,
+    "use_qk_norm": False,
+    "partial_rotary_factor": 1.0,
+}
+# As reshapes.GROUPED_BIAS.
+_GROUPED_EXPERT_BIAS = replace(GROUPED_BIAS, pattern=r"(.*\.gate\.expert_bias)")
+
 FAMILIES: tuple[Family, ...] = (
+    Family(
+        model_type="bailing_moe",
+        runtime="bailing_moe",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        renormalises_one_expert=False,
+        layouts={"per_expert": BAILING, "mlx_switch": MLX},
+        default_source="inclusionAI",
+        defaults={
+            "tie_word_embeddings": False,
+            "rope_scaling": None,
+            "use_bias": False,
+            "use_qkv_bias": False,
+            "norm_head": False,
+            "rotary_dim": None,
+            "moe_router_enable_routed_scaling": True,
+            "moe_router_enable_shared_expert": True,
+            "moe_shared_expert_intermediate_size": None,
+        },
+        derived={field: _of_the_first(field, value) for field, value in _FIRST_GENERATION.items()},
+        limits={
+            "use_bias": Limit(values=(False,), reason="mlx-lm's class loads no biases of experts"),
+            "norm_head": Limit(
+                values=(False,), reason="mlx-lm's class would normalise the output layer at every load"
+            ),
+            "moe_router_enable_routed_scaling": Limit(
+                values=(True,), reason="mlx-lm's class scales by routed_scaling_factor all the same"
+            ),
+            "score_function": Limit(values=("softmax", "sigmoid"), reason="mlx-lm's class knows no other scores"),
+        },
+        renames=((r"\.mlp\.gate\.weight$", ".mlp.gate.gate_proj.weight"),),
+        reshapes=(_GROUPED_EXPERT_BIAS,),
+    ),
     Family(
         model_type="bailing_hybrid",
         runtime="bailing_moe_v3",
@@ -104,6 +173,5 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 RECOGNISED: tuple[Recognised, ...] = (
-    Recognised(model_type="bailing_moe", layouts={"per_expert": BY_CLASS}, reason=UNPROVEN),
     Recognised(model_type="bailing_moe_linear", layouts={"per_expert": BY_CLASS}, reason=UNPROVEN),
 )

@@ -1,4 +1,4 @@
-"""Kimi (Moonshot AI): K2 on the class of DeepSeek-V3, and Kimi-Linear.
+"""Kimi (Moonshot AI): K2 on the class of DeepSeek-V3, alone and in models that see, and Kimi-Linear.
 
 A row knows one model type; it never reads a checkpoint.
 """
@@ -10,8 +10,6 @@ from hubbot.catalogue.configs.derivations import Derived
 from hubbot.catalogue.families.defaults import COMMON, LATENT
 from hubbot.catalogue.families.provenances import (
     BY_CLASS,
-    MAPPED,
-    MAPPED_GATE_FIRST,
     MIXTRAL_FUSED,
     MIXTRAL_PER_EXPERT,
     MLX,
@@ -20,7 +18,7 @@ from hubbot.catalogue.families.provenances import (
     UNPROVEN,
     UNTIED,
 )
-from hubbot.catalogue.families.row import Family, Recognised
+from hubbot.catalogue.families.row import Family, Recognised, TiktokenSpecials
 from hubbot.catalogue.reshapes import (
     GROUPED_BIAS,
     JOINED_CONVOLUTIONS,
@@ -70,38 +68,70 @@ _CONVOLUTIONS = (
     ),
 )
 
+_DEEPSEEK_V3: dict[str, Any] = {
+    "blocks": ("mlp",),
+    "runtime_block": "mlp",
+    "renormalises_one_expert": False,
+    "layouts": {"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+    "always": {"attention": "latent", "scores": "sigmoid", "selection": "biased", "rope": "neighbours"},
+    "defaults": {
+        **COMMON,
+        **LATENT,
+        "n_group": 8,
+        "topk_group": 4,
+        "rms_norm_eps": 1e-6,
+        "first_k_dense_replace": 3,
+        "kv_lora_rank": 512,
+        "n_shared_experts": 1,
+        "num_experts_per_tok": 8,
+        "num_key_value_heads": 128,
+        "q_lora_rank": 1536,
+        "qk_nope_head_dim": 128,
+        "qk_rope_head_dim": 64,
+        "routed_scaling_factor": 2.5,
+        "v_head_dim": 128,
+    },
+    "reshapes": (LATENT_HEADS, GROUPED_BIAS),
+}
+
+# num_reserved_special_tokens is 256, to which the code of K2, Linear and Moonlight adds 2.
+_SPECIALS = TiktokenSpecials(count=258)
+
 FAMILIES: tuple[Family, ...] = (
     # DeepSeek-V3 with other numbers; its own name would hide the tokenizer's class.
     Family(
         model_type="kimi_k2",
         runtime="deepseek_v3",
-        blocks=("mlp",),
-        runtime_block="mlp",
-        renormalises_one_expert=False,
-        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
-        always={"attention": "latent", "scores": "sigmoid", "selection": "biased", "rope": "neighbours"},
-        defaults={
-            **COMMON,
-            **LATENT,
-            "n_group": 8,
-            "topk_group": 4,
-            "rms_norm_eps": 1e-6,
-            "first_k_dense_replace": 3,
-            "kv_lora_rank": 512,
-            "n_shared_experts": 1,
-            "num_experts_per_tok": 8,
-            "num_key_value_heads": 128,
-            "q_lora_rank": 1536,
-            "qk_nope_head_dim": 128,
-            "qk_rope_head_dim": 64,
-            "routed_scaling_factor": 2.5,
-            "v_head_dim": 128,
-        },
-        reshapes=(LATENT_HEADS, GROUPED_BIAS),
         transformers_type="deepseek_v3",
+        tiktoken=_SPECIALS,
+        **_DEEPSEEK_V3,
+    ),
+    # K2.5, K2.6 and K2.7: the same decoder in a model that also sees.
+    Family(
+        model_type="kimi_k25",
+        tiktoken=TiktokenSpecials(count=256, sees=True),
+        runtime="kimi_k25",
+        text_args="deepseek_v3.ModelArgs",
+        text_type="deepseek_v3",
+        renames=(
+            # As transformers saves it: its rename of the tower's layers to blocks takes the text's along.
+            (r"^(language_model\.model)\.blocks\.", r"\1.layers."),
+            (r"^model\.language_model\.", "language_model.model."),
+            (r"^lm_head\.", "language_model.lm_head."),
+        ),
+        **_DEEPSEEK_V3,
+    ),
+    Family(
+        model_type="kimi_vl",
+        runtime="kimi_vl",
+        text_args="kimi_vl.TextArgs",
+        text_type="deepseek_v3",
+        transformers_type="kimi_k25",  # the same decoder, under another tower
+        **_DEEPSEEK_V3,
     ),
     Family(
         model_type="kimi_linear",
+        tiktoken=_SPECIALS,
         runtime="kimi_linear",
         blocks=("block_sparse_moe", "mlp"),
         runtime_block="mlp",
@@ -143,6 +173,5 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 RECOGNISED: tuple[Recognised, ...] = (
-    Recognised(model_type="kimi_k25", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
     Recognised(model_type="kimi_k3", layouts={"per_expert": BY_CLASS}, reason=UNPROVEN),
 )

@@ -3,7 +3,11 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
-from hubbot.catalogue.configs.derivations import copied
+from collections.abc import Mapping
+from typing import Any
+
+from hubbot.catalogue.configs.derivations import Derived, copied
+from hubbot.catalogue.configs.nesting import look_up
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import MAPPED, MIXTRAL_FUSED, MIXTRAL_PER_EXPERT, MLX
 from hubbot.catalogue.families.row import Family, Recognised
@@ -18,6 +22,18 @@ _JOINED_GATE_UP = Reshape(
     ),
     reason="transformers 5.23 conversion_mapping: gate_proj, up_proj -> gate_up_proj, Concatenate(dim=0)",
 )
+
+
+def _kinds_of_attention(config: Mapping[str, Any]) -> Derived | None:
+    """MiniMax-M3's layer_types, or sparse_attention_freq in its words: 1 where only chosen blocks are seen."""
+    if isinstance(config.get("layer_types"), list):
+        return Derived(value=config["layer_types"], keys=("layer_types",))
+    where = look_up(config, "sparse_attention_config.sparse_attention_freq")
+    if not isinstance(where, list) or not all(one in (0, 1) for one in where):
+        return None
+    kinds = ["minimax_m3_sparse" if sparse else "full_attention" for sparse in where]
+    return Derived(value=kinds, keys=("sparse_attention_config.sparse_attention_freq",))
+
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -84,7 +100,8 @@ FAMILIES: tuple[Family, ...] = (
             "rotary_dim": 64,
         },
         # The published config nests what transformers 5 spells out.
-        derived={
+        derived={"layer_types": _kinds_of_attention}
+        | {
             field: copied(f"sparse_attention_config.{key}", field)
             for field, key in {
                 "index_n_heads": "sparse_num_index_heads",

@@ -58,6 +58,7 @@ FAMILIES: tuple[Family, ...] = (
             "recurrent": "mamba",
             "scores": "sigmoid",
             "selection": "biased",
+            "tied": False,  # transformers ties nothing here whatever the config says (_tied_weights_keys is empty)
         },
         defaults={
             **COMMON,

@@ -10,6 +10,10 @@ QWEN_FUSED = Provenance(
     source="transformers 5.23 conversion_mapping: gate_proj, up_proj -> MergeModulelist, Concatenate(dim=1)",
 )
 PER_EXPERT = Provenance(order=None, source="transformers 5.23 conversion_mapping, one tensor per projection")
+BAILING = Provenance(
+    order=None,
+    source="transformers 5.24 conversion_mapping of sarvam_moe, whose names are Bailing's: a tensor a projection",
+)
 MLX = Provenance(order=None, source="mlx-lm's own SwitchGLU parameters")
 
 MIXTRAL_PER_EXPERT = Provenance(
@@ -60,6 +64,7 @@ ONE_GROUP = Limit(
     values=(None, 1),
     reason="mlx-lm masks the experts of excluded groups with 0 where transformers uses minus infinity",
 )
+NO_GROUPS = Limit(values=(None, 1), reason="transformers' class chooses among all experts")
 UNTIED = Limit(values=(False,), reason="transformers keeps an output layer of its own for this family")
 
 # Of model types that are recognised and not converted.

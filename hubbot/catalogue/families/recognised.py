@@ -9,8 +9,6 @@ from hubbot.catalogue.families.row import Recognised
 RECOGNISED: tuple[Recognised, ...] = (
     # Aleph Alpha
     Recognised(model_type="kolibri1", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED}),
-    # Cohere
-    Recognised(model_type="cohere2_moe", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
     # JetMoE
     Recognised(model_type="jetmoe", layouts={}, reason="parallel experts of attention and MLP; no row reads them"),
     # Kuaishou
@@ -27,12 +25,6 @@ RECOGNISED: tuple[Recognised, ...] = (
         layouts={},
         reason="experts are stacked as fc1 and fc2, transposed, which no row reads",
     ),
-    # SK Telecom
-    Recognised(model_type="axk1", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
-    Recognised(model_type="axk2", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
-    # StepFun
-    Recognised(model_type="step3p5", layouts={"per_expert": BY_CLASS}, reason=UNPROVEN),
-    Recognised(model_type="step3p7", layouts={}, reason="experts are stacked under moe., which no row reads"),
     # Thinking Machines
     Recognised(model_type="inkling2_text", layouts={"w13": MAPPED}),
     Recognised(model_type="inkling_mm_model", layouts={"w13": MAPPED}),

@@ -3,7 +3,7 @@
 It knows no family; the rows stand in the modules beside this one.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ class Family:
       renormalisation of its config switched on where it has one; False where it leaves the weight as it is. A
       test runs the class and measures it.
     - `limits` are fields that the class reads but computes otherwise beyond certain values.
+    - `under` are rows that hold instead for some checkpoints of the type: an extension only where it is needed.
 
     The tensors:
     - `layouts` maps a row of the layout catalogue to the order of gate and up in it and the evidence for that;
@@ -44,11 +45,15 @@ class Family:
     - `derived` are fields worked out of other keys and never taken over as they stand; `fixed` are those with
       one value, and the reason; `derived_head_dim` says that a missing head_dim is hidden_size / heads.
     - `text_args` is the class ("module.Class") of the text decoder's fields where the model keeps them in
-      text_config, `text_type` the model type written there. `writes` are keys written beside the fields.
+      text_config, `text_type` the model type written there; `text_types` are those that a source's text_config
+      may say, any where it is empty. `writes` are keys written beside the fields.
     - `keeps_rope_parameters`: the class reads that dictionary itself, and in it the keys `rope_reads` beside
       those of mlx-lm's rope. `rope_kinds` are the kinds of scaling it computes, `unscaled_rope` is what stands for
       no scaling. `rope_is_scaled`: transformers scales it where a config says nothing. `rope_drift` is how many
       radians a token may be rotated otherwise than by the source's yarn where that does not truncate its ramp.
+
+    The tokenizer:
+    - `tiktoken` is what the published code makes of a tiktoken.model, for repos that keep no code beside it.
 
     In transformers:
     - `transformers_type` is the model type of the config class where transformers has none of this name.
@@ -74,6 +79,8 @@ class Family:
     default_source: str = "transformers 5.23"
     text_args: str | None = None
     text_type: str | None = None
+    text_types: tuple[str, ...] = ()
+    tiktoken: "TiktokenSpecials | None" = None
     derived: Mapping[str, Derivation] = field(default_factory=dict)
     fixed: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     keeps_rope_parameters: bool = False
@@ -81,11 +88,12 @@ class Family:
     unscaled_rope: Mapping[str, Any] | None = None
     rope_drift: float = 0.0
     rope_is_scaled: bool = False
-    rope_kinds: Container[str] = field(default_factory=lambda: ropes.READ)
+    rope_kinds: Container[str] = field(default_factory=lambda: ropes.USUAL)
     unread: tuple[str, ...] = ()
     writes: Mapping[str, Any] = field(default_factory=dict)
     runtime_type: str | None = None
     transformers_type: str | None = None
+    under: tuple["Under", ...] = ()
     module_names: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -102,6 +110,19 @@ class Family:
     def naming(self) -> "Naming":
         """Return how the Hub and transformers name and order the experts."""
         return _naming(self.layouts, self.module_names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TiktokenSpecials:
+    """The special tokens behind a tiktoken vocabulary: `count` ids; `sees`: images and thoughts have some.
+
+    `only_by_class`: other tokenizers are published under the same model type, so that tokenizer_config.json has to
+    name the class.
+    """
+
+    count: int
+    sees: bool = False
+    only_by_class: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +178,18 @@ def _naming(layouts: Mapping[str, "Provenance"], pairs: tuple[tuple[str, str], .
         pairs=pairs,
         is_gated=not layouts.keys() & {"gateless", "stacked_gateless"},
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Under:
+    """The row that holds instead for some checkpoints of a model type.
+
+    `when` picks them by config and names of tensors, `where` says it in words.
+    """
+
+    where: str
+    when: Callable[[Mapping[str, Any], Collection[str]], bool]
+    row: Family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

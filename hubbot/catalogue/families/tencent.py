@@ -1,4 +1,4 @@
-"""Tencent: HunYuan A13B as transformers computes it, Hunyuan-Large and its kin as Tencent published them.
+"""Tencent: HunYuan A13B as transformers computes it, Hunyuan-Large and its kin as published, and Hy3.
 
 A row knows one model type; it never reads a checkpoint.
 """
@@ -8,8 +8,8 @@ from typing import Any
 
 from hubbot.catalogue.configs.derivations import Derived, copied
 from hubbot.catalogue.configs.nesting import found_under
-from hubbot.catalogue.families.defaults import COMMON
-from hubbot.catalogue.families.provenances import MAPPED, MLX, PER_EXPERT, QWEN_FUSED
+from hubbot.catalogue.families.defaults import COMMON, GROUPED
+from hubbot.catalogue.families.provenances import MAPPED, MLX, NO_GROUPS, PER_EXPERT, QWEN_FUSED
 from hubbot.catalogue.families.row import Extension, Family, Limit, Provenance, Recognised
 from hubbot.catalogue.reshapes import Config, Piece, Reshape
 from hubbot.moves import Step, take
@@ -155,8 +155,52 @@ FAMILIES: tuple[Family, ...] = (
         reshapes=(_qkv("weight", -2), _qkv("bias", -1), _GATE_AND_UP),
         limits={"rope_scaling": _ALPHA},
     ),
+    # Hy3: GLM-4.5's decoder under other names.
+    Family(
+        model_type="hy_v3",
+        runtime="glm4_moe",
+        blocks=("mlp",),
+        runtime_block="mlp",
+        renormalises_one_expert=False,
+        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        always={"scores": "sigmoid", "selection": "biased", "renormalised": True, "qk_norm": "per_head"},
+        defaults={
+            **COMMON,
+            **GROUPED,
+            "use_qk_norm": True,
+            "norm_topk_prob": True,
+            "routed_scaling_factor": 2.826,
+            "partial_rotary_factor": 1.0,
+            "first_k_dense_replace": 1,
+            "n_shared_experts": 1,
+            "num_experts_per_tok": 8,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 11158840.0,
+        },
+        derived={
+            "routed_scaling_factor": copied("router_scaling_factor"),
+            "norm_topk_prob": copied("route_norm"),
+            "use_qk_norm": copied("qk_norm"),
+            "moe_intermediate_size": copied("moe_intermediate_size", "expert_hidden_dim"),
+        },
+        limits={
+            "norm_topk_prob": Limit(values=(True,), reason="transformers always renormalises the chosen experts"),
+            "use_qk_norm": Limit(values=(True,), reason="transformers always normalises queries and keys"),
+            "attention_bias": Limit(values=(False,), reason="mlx-lm's glm4_moe has no bias on attention's output"),
+            "n_group": NO_GROUPS,
+        },
+        renames=(
+            (r"\.mlp\.router\.gate\.weight$", ".mlp.gate.weight"),
+            (r"\.mlp\.(?:expert_bias|e_score_correction_bias)$", ".mlp.gate.e_score_correction_bias"),
+            (r"\.mlp\.shared_mlp\.", ".mlp.shared_experts."),
+        ),
+        module_names=(
+            ("mlp.router.gate", "mlp.gate"),
+            ("mlp.expert_bias", "mlp.e_score_correction_bias"),
+            ("mlp.shared_mlp", "mlp.shared_experts"),
+        ),
+    ),
 )
-RECOGNISED: tuple[Recognised, ...] = (
-    Recognised(model_type="hy_v3", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED}),
-    Recognised(model_type="hy_v4", layouts={"stacked_fused": MAPPED}),
-)
+RECOGNISED: tuple[Recognised, ...] = (Recognised(model_type="hy_v4", layouts={"stacked_fused": MAPPED}),)

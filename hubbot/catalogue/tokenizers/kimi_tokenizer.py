@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from hubbot.catalogue.families import BY_MODEL_TYPE, FAMILIES
+from hubbot.catalogue.families.row import TiktokenSpecials
 from hubbot.catalogue.tokenizers.code_literals import constants, defaults, functions, parsed, unknown
 from hubbot.catalogue.tokenizers.tiktokens import HINT, Reading, Special, general_config
 from hubbot.errors import NeedsHuman
@@ -31,13 +33,8 @@ PATTERN = "|".join(
         r"\s+",
     )
 )
-# model_type -> how many special tokens the published code has, for repos that keep no code beside the vocabulary:
-# num_reserved_special_tokens is 256, to which the code of K2, Linear and Moonlight adds 2.
-RESERVED: Mapping[str, int] = {"kimi_k2": 258, "kimi_linear": 258, "deepseek_v3": 258, "kimi_k25": 256}
-# Moonlight's type is DeepSeek-V3's: only the class that tokenizer_config.json names tells whose tokenizer it is.
-_SHARED = frozenset({"deepseek_v3"})
 # Special tokens by their place behind the vocabulary, for repos whose tokenizer_config.json does not list them:
-# those that K2, Linear and Moonlight share, and what K2.5 has besides.
+# those that all share, and those of models that see.
 _PLACES: Mapping[int, str] = {
     0: "[BOS]", 1: "[EOS]", 2: "<|im_end|>", 3: "<|im_user|>", 4: "<|im_assistant|>", 6: "<|start_header_id|>",
     7: "<|end_header_id|>", 9: "[EOT]", 10: "<|im_system|>", 17: "<|im_middle|>", 254: "[UNK]", 255: "[PAD]",
@@ -46,7 +43,7 @@ _TOOLS: Mapping[int, str] = {
     11: "<|tool_calls_section_begin|>", 12: "<|tool_calls_section_end|>", 13: "<|tool_call_begin|>",
     14: "<|tool_call_argument_begin|>", 15: "<|tool_call_end|>",
 }  # fmt: skip
-_OF_K25: Mapping[int, str] = {
+_OF_SEEING: Mapping[int, str] = {
     18: "<|media_begin|>", 19: "<|media_content|>", 20: "<|media_end|>", 21: "<|media_pad|>", 22: "<think>",
     23: "</think>",
 }  # fmt: skip
@@ -101,13 +98,20 @@ def read(
 def _of_type(config: Mapping[str, Any], model_type: str) -> int:
     """Return the number of special tokens of a repo without code; NeedsHuman for a type that no row knows."""
     is_named = config.get("tokenizer_class") == CLASS
-    if model_type in RESERVED and (is_named or model_type not in _SHARED):
-        return RESERVED[model_type]
+    row = _row(model_type)
+    if row is not None and (is_named or not row.only_by_class):
+        return row.count
+    known = ", ".join(family.model_type for family in FAMILIES if family.tiktoken)
     raise NeedsHuman(
         f"{VOCABULARY} stands without its code, and how model type {model_type or '(none)'} cuts text is unknown",
         where=VOCABULARY,
-        hint=f"the code beside it, or a tokenizer.json; without code it is known for {', '.join(RESERVED)}",
+        hint=f"the code beside it, or a tokenizer.json; without code it is known for {known}",
     )
+
+
+def _row(model_type: str) -> TiktokenSpecials | None:
+    family = BY_MODEL_TYPE.get(model_type)
+    return family.tiktoken if family else None
 
 
 def _class(tree: ast.Module, file: str) -> ast.ClassDef:
@@ -157,15 +161,17 @@ def _reserved(known: ast.ClassDef, file: str, model_type: str) -> int:
             if match and match[1] == first:
                 return number + int(match[2] or 0)
     used = any(isinstance(n, ast.Attribute) and n.attr == "num_reserved_special_tokens" for n in ast.walk(known))
-    if model_type in RESERVED and not used:
-        return RESERVED[model_type]
+    row = _row(model_type)
+    if row is not None and not used:
+        return row.count
     raise unknown(file, "does not say how many ids are special")
 
 
 def _specials(config: Mapping[str, Any], model_type: str, count: int, reserved: int) -> tuple[Special, ...]:
     told = config.get("added_tokens_decoder")
     if not isinstance(told, Mapping) or not told:
-        named = {**_PLACES, **_TOOLS, **(_OF_K25 if model_type == "kimi_k25" else {})}
+        row = _row(model_type)
+        named = {**_PLACES, **_TOOLS, **(_OF_SEEING if row is not None and row.sees else {})}
         # Those that a reader wants to see: calls of tools and thoughts.
         shown = {*_TOOLS, 22, 23}
         places = {

@@ -41,9 +41,15 @@ _SIX = _tiers((0.015, 0.15, 0.06), (0.08, 0.80, 0.15))
 _FIVE = _tiers((0.03, 0.30, 0.08), (0.15, 1.50, 0.20))
 _FOUR = _tiers((0.10, 1.00, 0.15), (0.50, 4.00, 0.35))
 _THREE = _tiers((0.30, 3.00, 0.25), (1.00, 8.00, 0.50))
+# Provisional: no real model was measured at two bits. Mean and flips are those of llama.cpp's sweep of Llama 3 8B
+# (tools/perplexity/README.md): good up to q2_K without an importance matrix (0.445, 29 % flipped), published up to
+# iq1_M (1.39); the tails are ten and seven times the means, as above.
+_TWO = _tiers((0.45, 4.50, 0.30), (1.40, 10.00, 0.60))
 # Routed experts alone are narrow there: a quarter of the uniform variants' divergence was measured.
 _EXPERTS_FOUR = _tiers((0.05, 0.50, 0.10), (0.30, 3.00, 0.28))
 _EXPERTS_THREE = _tiers((0.20, 2.00, 0.20), (0.70, 6.00, 0.42))
+# Provisional too: with only the experts at two bits, q2_K with an importance matrix (0.33) and iq2_XXS (0.81).
+_EXPERTS_TWO = _tiers((0.34, 3.40, 0.26), (0.82, 7.00, 0.46))
 
 BY_VARIANT: Mapping[str, Tiers] = {
     "fp32": _ROUNDED,
@@ -57,11 +63,13 @@ BY_VARIANT: Mapping[str, Tiers] = {
     "mxfp4": _FOUR,
     "nvfp4": _FOUR,
     "3bit": _THREE,
+    "2bit": _TWO,
     "moe-4bit": _EXPERTS_FOUR,
     "moe-mxfp4": _EXPERTS_FOUR,
     "moe-3bit": _EXPERTS_THREE,
+    "moe-2bit": _EXPERTS_TWO,
 }
-BY_BITS: Mapping[int, Tiers] = {16: _ROUNDED, 8: _FIVE, 6: _SIX, 5: _FIVE, 4: _FOUR, 3: _THREE, 2: _THREE}
+BY_BITS: Mapping[int, Tiers] = {16: _ROUNDED, 8: _FIVE, 6: _SIX, 5: _FIVE, 4: _FOUR, 3: _THREE, 2: _TWO}
 
 
 def tiers_of(variant: str, narrowest_bits: int) -> Tiers:

@@ -37,6 +37,17 @@ def _width_of_a_head(source: SourceSettings) -> Setting | None:
     return found
 
 
+def _sparse_layer(which: int) -> Rule:
+    """The number of the first (0) or last (-1) layer with experts."""
+
+    def rule(source: SourceSettings) -> Setting | None:
+        kinds = source.names("mlp_layer_types") or []
+        numbers = [number for number, kind in enumerate(kinds) if kind == "sparse"]
+        return Setting(value=numbers[which], key="mlp_layer_types") if numbers else None
+
+    return rule
+
+
 def _dense_at_the_start(source: SourceSettings) -> Setting | None:
     kinds = source.names("mlp_layer_types")
     if kinds is None:
@@ -153,9 +164,53 @@ def _heads_of_each_layer(source: SourceSettings) -> Setting | None:
     return Setting(value=[heads] * layers, key="num_attention_heads")
 
 
+def _without_heads(key: str) -> Rule:
+    """A list by layer, without what it holds for the heads beyond the decoder."""
+
+    def rule(source: SourceSettings) -> Setting | None:
+        said, layers = source.said(key), source.number("num_hidden_layers")
+        heads = source.number("num_nextn_predict_layers")
+        if said is None or layers is None or not heads or not isinstance(said.value, list):
+            return said
+        return Setting(value=said.value[:layers], key=said.key) if len(said.value) == layers + heads else said
+
+    return rule
+
+
+def _numbers_of_sparse_layers(source: SourceSettings) -> Setting | None:
+    """StepFun's comma-separated numbers; transformers takes the layers from the fourth where nothing is said."""
+    kinds, said = source.names("mlp_layer_types"), source.said("moe_layers_enum")
+    layers = source.number("num_hidden_layers") or 0
+    if kinds is not None:
+        numbers, key = [n for n, kind in enumerate(kinds) if kind == "sparse"], "mlp_layer_types"
+    elif said is None:
+        numbers, key = list(range(3, layers)), "transformers' step3p7 code"
+    else:
+        items = said.value.split(",") if isinstance(said.value, str) else said.value
+        numbers, key = [int(item) for item in items if str(item).strip().isdecimal()], said.key
+    return Setting(value=",".join(str(number) for number in numbers if number < layers), key=key)
+
+
+def _heads_under_windows(source: SourceSettings) -> Setting | None:
+    """How many heads StepFun's layers with a window have; transformers gives them the others' keys."""
+    old, heads = source.config.get("attention_other_setting"), source.number("num_sliding_attention_heads")
+    groups = source.said("num_key_value_heads", "num_attention_groups")
+    if isinstance(old, Mapping):
+        heads = old.get("num_attention_heads")
+    if heads is None or groups is None:
+        return None
+    value = {"num_attention_heads": heads, "num_attention_groups": groups.value}
+    return Setting(value=value, key="the heads of layers with a window")
+
+
 def _kinds_of_layers(source: SourceSettings) -> Setting | None:
     """What layer_types says; where nothing speaks of kinds or windows, every layer has full attention."""
-    said, layers = source.said("layer_types"), source.number("num_hidden_layers")
+    said, layers = _without_heads("layer_types")(source), source.number("num_hidden_layers")
+    nested = source.config.get("sparse_attention_config")
+    where = nested.get("sparse_attention_freq") if isinstance(nested, Mapping) else None
+    if said is None and isinstance(where, list):  # MiniMax-M3: 1 where attention looks at chosen blocks alone
+        kinds = ["minimax_m3_sparse" if sparse else "full_attention" for sparse in where]
+        return Setting(value=kinds, key="sparse_attention_config.sparse_attention_freq")
     windows = ("sliding_window", "attention_chunk_size", "hybrid_override_pattern", "layers_block_type")
     is_plain = not any(source.config.get(key) or source.defaults.get(key) for key in windows)
     if said is None and layers is not None and is_plain:
@@ -177,6 +232,26 @@ def _linear_attention(source: SourceSettings) -> Setting | None:
         "short_conv_kernel_size": source.number("linear_conv_kernel_dim"),
     }
     return Setting(value=value, key="layer_types, linear_*")
+
+
+def _indexers(source: SourceSettings) -> Setting | None:
+    """Which layers of an indexed attention choose keys themselves, and which take over an earlier choice."""
+    kinds, layers = source.names("indexer_types"), source.number("num_hidden_layers")
+    if kinds is not None or layers is None:
+        return Setting(value=kinds, key="indexer_types") if kinds else None
+    letters = source.config.get("index_topk_pattern")
+    if letters is not None:
+        return Setting(
+            value=[{"F": "full", "S": "shared"}.get(one, one) for one in letters], key="index_topk_pattern"
+        )
+    step, offset = source.number("index_topk_freq") or 1, source.number("index_skip_topk_offset")
+    first = 2 if offset is None else offset
+    # The layers before the offset all choose; from there on one of every `step`.
+    choose = {layer for layer in range(layers) if layer < first} | set(range(first - 1, layers, step))
+    return Setting(
+        value=["full" if layer in choose else "shared" for layer in range(layers)],
+        key="index_topk_freq and index_skip_topk_offset",
+    )
 
 
 def _inside(key: str, names: tuple[str, ...]) -> Rule:
@@ -210,11 +285,18 @@ RULES: Mapping[str, Rule] = {
     "num_global_key_value_heads": _of_full_layers("num_key_value_heads"),
     "num_attention_heads_per_layer": _heads_of_each_layer,
     "linear_attn_config": _linear_attention,
+    "indexer_types": _indexers,
     "attn_config": _inside("attn_config", ("kv_n_heads", "clip_qkv")),
     "ffn_config": _inside("ffn_config", ("moe_num_experts", "moe_top_k", "ffn_hidden_size")),
     "renormalise_top_k": _renormalised_if_several,
     "num_hidden_layers": _number_of_layers,
     "layer_types": _kinds_of_layers,
+    "moe_layer_start_index": _sparse_layer(0),
+    "moe_layer_end_index": _sparse_layer(-1),
+    "moe_layers_enum": _numbers_of_sparse_layers,
+    "attention_other_setting": _heads_under_windows,
+    "swiglu_limits": _without_heads("swiglu_limits"),
+    "swiglu_limits_shared": _without_heads("swiglu_limits_shared"),
     "moe_layer_freq": _sparse_or_not(yes=1, no=0),
     "hybrid_layer_pattern": _renamed("layer_types", {"full_attention": 0, "sliding_attention": 1}),
     "swa_num_attention_heads": _same_as("swa_num_attention_heads", "num_attention_heads"),

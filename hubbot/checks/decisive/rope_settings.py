@@ -5,13 +5,15 @@ rope_scaling. It shares nothing with catalogue/configs/ropes.py, which the conve
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from hubbot.checks.decisive.source_settings import SourceSettings
 
 FULL, SLIDING = "full_attention", "sliding_attention"
+# Where each layer has a base and a share of its own: the kinds of layers whose rope is scaled (StepFun).
+SCALED_TYPES = "yarn_only_types"
 # What is left out of a scaling, in transformers (modeling_rope_utils) and in mlx-lm (models/rope_utils.py).
 _BETAS: Mapping[str, float] = {"beta_fast": 32.0, "beta_slow": 1.0}
 _MLX_CONTEXT: Mapping[str, int] = {"yarn": 4096, "llama3": 8192}
@@ -21,6 +23,13 @@ _READ: Mapping[str, tuple[str, ...]] = {
     "yarn": ("factor", "llama_4_scaling_beta"),
     "proportional": ("factor",),
     "dynamic": ("alpha", "factor"),
+    "longrope": (
+        "short_factor",
+        "long_factor",
+        "short_mscale",
+        "long_mscale",
+        "original_max_position_embeddings",
+    ),
 }
 
 
@@ -43,6 +52,8 @@ def source_ropes(source: SourceSettings) -> dict[str, Rope]:
     default = source.defaults.get("rope_parameters") or {}
     if _is_by_layer(kept):
         return {kind: _said(source, part, default) for kind, part in kept.items() if isinstance(part, Mapping)}
+    if SCALED_TYPES in source.always:
+        return _said_by_layer(source, config)
     if "swa_rope_theta" in config:  # transformers 4 had one key for each kind of layer
         old = {FULL: "rope_theta", SLIDING: "swa_rope_theta"}
         share = config.get("partial_rotary_factor", 1.0)
@@ -73,6 +84,8 @@ def runtime_ropes(fields: Mapping[str, Any]) -> dict[str, Rope]:
             )
             for kind, part in parts
         }  # fmt: skip
+    if "partial_rotary_factors" in fields:
+        return _by_kind(fields, fields.get(SCALED_TYPES), _computed)
     scaling, share = fields.get("rope_scaling"), fields.get("partial_rotary_factor")
     width, rotated = fields.get("head_dim"), fields.get("rotary_dim")
     if share is None and isinstance(rotated, int) and isinstance(width, int) and width:
@@ -106,6 +119,48 @@ def differences(source: SourceSettings, fields: Mapping[str, Any]) -> Iterator[t
             yield f"partial rotary{where}", share, rope.share, "partial_rotary_factor"
 
 
+def _said_by_layer(source: SourceSettings, config: Mapping[str, Any]) -> dict[str, Rope]:
+    """Return the ropes of a config whose rope_theta and partial_rotary_factors may be lists by layer."""
+    count = source.number("num_hidden_layers") or 0
+    fields = {
+        **config,
+        "layer_types": (source.names("layer_types") or [FULL] * count)[:count],
+        "rope_theta": config.get("rope_theta", 10000.0),
+    }
+    context = config.get("max_position_embeddings")
+
+    def scaled(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+        return _said(source, {**raw, "rope_theta": 1}, {}).scaling if raw else _scaling(raw, context)
+
+    return _by_kind(fields, source.always[SCALED_TYPES], scaled)
+
+
+def _by_kind(
+    fields: Mapping[str, Any], scaled_types: Any, scaling: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> dict[str, Rope]:
+    """Return the ropes by kind of layer; a base or a share is a list where layers of one kind differ in it."""
+    kinds = fields.get("layer_types") or []
+    shares = fields.get("partial_rotary_factors")
+    made = {}
+    for kind in dict.fromkeys(kinds):
+        layers = [number for number, one in enumerate(kinds) if one == kind]
+        is_scaled = not scaled_types or kind in scaled_types
+        made[kind] = Rope(
+            base=_common(fields["rope_theta"], layers),
+            scaling=scaling((fields.get("rope_scaling") or {}) if is_scaled else {}),
+            share=_common(shares, layers) if shares else 1.0,
+            key="rope_theta, partial_rotary_factors",
+        )
+    return made
+
+
+def _common(value: Any, layers: list[int]) -> Any:
+    if not isinstance(value, list):
+        return value
+    found = [value[layer] for layer in layers if layer < len(value)]
+    return found[0] if found and all(one == found[0] for one in found) else found
+
+
 def _is_by_layer(kept: Any) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(kept, Mapping) and any(isinstance(part, Mapping) for part in kept.values())
 
@@ -114,8 +169,8 @@ def _kind(raw: Mapping[str, Any]) -> str:
     kind = str(raw.get("type") or raw.get("rope_type") or "default")
     factor = raw.get("factor")
     # Sections for images: a text has one position. And a scaling by 1 scales nothing.
-    is_none = kind == "mrope" or (kind in {"yarn", "linear"} and factor == 1)
-    return "default" if is_none else kind
+    is_none = kind == "mrope" or (kind in {"yarn", "linear", "deepseek_yarn"} and factor == 1)
+    return "default" if is_none else kind.removeprefix("deepseek_")
 
 
 def _said(source: SourceSettings, raw: Mapping[str, Any], default: Mapping[str, Any]) -> Rope:

@@ -23,17 +23,22 @@ SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("num_attention_heads", "n_heads"),
     ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
     ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "top_k_experts", "moe_k", "moe_top_k"),
-    ("norm_topk_prob", "moe_renormalize"),
+    ("norm_topk_prob", "moe_renormalize", "route_norm"),
+    ("routed_scaling_factor", "router_scaling_factor"),
+    ("num_key_value_heads", "num_attention_groups"),
+    ("share_expert_dim", "share_expert_dims"),
     ("n_group", "num_expert_group"),
     ("n_shared_experts", "num_shared_experts", "num_shared_expert", "moe_num_shared_experts"),
-    ("scoring_func", "score_func", "moe_router_score_func", "moe_router_activation_func"),
+    ("scoring_func", "score_func", "moe_router_score_func", "moe_router_activation_func", "score_function"),
     ("rms_norm_eps", "layernorm_epsilon"),
     ("layer_norm_epsilon", "norm_eps"),
 )
 # Settings that a class reads under the very name that the config has.
 SAME_NAME = (
-    "num_key_value_heads", "head_dim", "v_head_dim", "kv_lora_rank", "q_lora_rank", "qk_nope_head_dim",
-    "qk_rope_head_dim", "topk_group", "topk_method", "routed_scaling_factor", "route_scale", "route_norm",
+    "head_dim", "v_head_dim", "kv_lora_rank", "q_lora_rank", "qk_nope_head_dim",
+    "qk_rope_head_dim", "topk_group", "topk_method", "route_scale", "use_qkv_bias",
+    "moe_router_scaling_factor", "swiglu_limits", "swiglu_limits_shared", "norm_expert_weight", "norm_head",
+    "use_head_wise_attn_gate", "moe_router_enable_expert_bias",
     "moe_routed_scaling_factor", "moe_router_logit_softcapping", "moe_norm_min", "zero_expert_num",
     "shared_expert_intermediate_size", "first_k_dense_replace", "num_dense_layers", "decoder_sparse_step",
     "mlp_only_layers", "moe_layer_freq", "moe_layer_interval", "moe_layer_start_index", "moe_layer_end_index",
@@ -55,7 +60,7 @@ SAME_NAME = (
 NULL_IS_A_VALUE = frozenset(
     {
         "q_lora_rank", "n_shared_experts", "n_group", "topk_group", "sliding_window", "final_logit_softcapping",
-        "num_global_key_value_heads", "attention_value_scale", "attention_chunk_size",
+        "num_global_key_value_heads", "attention_value_scale", "attention_chunk_size", "rms_norm_eps",
     }
 )  # fmt: skip
 GROUPS: Mapping[str, tuple[str, ...]] = {

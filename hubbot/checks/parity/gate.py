@@ -18,7 +18,7 @@ import numpy as np
 from hubbot.artifacts import Finding
 from hubbot.catalogue import resolution, runtimes
 from hubbot.catalogue.experts import expert_layouts
-from hubbot.catalogue.families import BY_MODEL_TYPE, Family
+from hubbot.catalogue.families import Family
 from hubbot.catalogue.tensors import without_drops
 from hubbot.checkpoints import Checkpoint, Repo
 from hubbot.checks.parity import finding
@@ -66,13 +66,13 @@ def _findings(subject: Subject) -> Iterator[Finding]:
     if find_spec("torch") is None:
         yield finding.not_run(MISSING)
         return
-    unread = [key for key in BY_MODEL_TYPE[checkpoint.model_type].unread if key in checkpoint.config]
+    unread = [key for key in subject.family.unread if key in checkpoint.config]
     if unread:
         told = f"transformers does not read {unread[0]}: a twin of this config would be another model"
         yield finding.not_run(told, subject="twin")
         return
     try:
-        pair = pair_of(checkpoint, subject.config)
+        pair = pair_of(checkpoint, subject.family, subject.config)
         compared = list(_compare(pair))
     except Exception as error:  # noqa: BLE001 - a class of transformers can fail in any way on a small config
         told = f"{type(error).__name__}: {str(error).strip()[:200]}"
@@ -81,9 +81,8 @@ def _findings(subject: Subject) -> Iterator[Finding]:
     yield from _judge(compared)
 
 
-def pair_of(checkpoint: Checkpoint, config: Mapping[str, Any]) -> Pair:
+def pair_of(checkpoint: Checkpoint, family: Family, config: Mapping[str, Any]) -> Pair:
     """Return both configs of the twin: an artifact's own values stay, but for those that shrinking changes."""
-    family = BY_MODEL_TYPE[checkpoint.model_type]
     source = dict(checkpoint.config)
     if sum(math.prod(tensor.shape) for tensor in checkpoint.tensors.values()) > SMALL:
         source = shrink(source, without_drops(checkpoint, family)[0].tensors)

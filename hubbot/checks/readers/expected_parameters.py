@@ -3,7 +3,7 @@
 It knows nothing of plans or moves: from the same rows it works out its own way from parameter to source.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.reshapes import Reshaped, reshaped
 from hubbot.catalogue.tensors import runtime_name, without_drops
+from hubbot.catalogue.variants.roles import role_of
 from hubbot.checkpoints import Checkpoint
+from hubbot.checks.decisive.source_settings import SourceSettings
 from hubbot.checks.readers import reshape_rows
 from hubbot.checks.readers.source_tensors import SourceTensors
 from hubbot.checks.readers.tensor_files import Floats
@@ -67,6 +69,30 @@ class Expectations:
             if (found := expert_layouts.read_name(name)) is None or found.is_flat
             for made in reshaped(runtime_name(name, family), family.reshapes, config)
         }
+        self._embedding = self._tied_embedding(checkpoint.config)
+
+    def _tied_embedding(self, config: Mapping[str, Any]) -> tuple[str, Reshaped] | None:
+        """Return the embedding's source where the source's config says that the output layer is the same."""
+        settings = SourceSettings(config)
+        told = settings.said("tie_word_embeddings") or settings.default("tie_word_embeddings")
+        found = [made for parameter, made in self._plain.items() if role_of(parameter) == "embedding"]
+        return found[0] if told is not None and told.value is True and len(found) == 1 else None
+
+    def _source(self, parameter: str) -> tuple[str, Reshaped] | None:
+        """Return what makes a plain parameter: its own tensor, or of a tied output layer the embedding's."""
+        found = self._plain.get(parameter)
+        return self._embedding if found is None and role_of(parameter) == "lm_head" else found
+
+    def _made(self, parameter: str) -> tuple[str, Reshaped]:
+        found = self._source(parameter)
+        if found is None:
+            raise KeyError(parameter)
+        return found
+
+    def copied(self, parameters: Collection[str]) -> str | None:
+        """Return the embedding's tensor where one of `parameters` is a tied output layer that the class keeps."""
+        heads = [name for name in parameters if role_of(name) == "lm_head" and name not in self._plain]
+        return self._embedding[0] if heads and self._embedding else None
 
     def place(self, parameter: str) -> ExpertPlace | None:
         """Return which experts a parameter holds, or None where it holds none."""
@@ -74,7 +100,7 @@ class Expectations:
 
     def source_name(self, parameter: str) -> str | None:
         """Return the source tensor of a parameter that holds no experts, or None where there is none."""
-        found = self._plain.get(parameter)
+        found = self._source(parameter)
         return found[0] if found else None
 
     def source_dtype(self, parameter: str) -> str | None:
@@ -89,7 +115,7 @@ class Expectations:
 
     def fold(self, parameter: str) -> str | None:
         """Return why a parameter's values are not the source's own, or None where they are."""
-        found = self._plain.get(parameter)
+        found = self._source(parameter)
         folded = found is not None and any(step.is_arithmetic for step in found[1].view)
         return found[1].reason if found and folded else None
 
@@ -102,14 +128,14 @@ class Expectations:
 
     def rows(self, parameter: str, start: int, stop: int) -> Floats:
         """Return rows [start, stop) of a plain parameter's first axis, float32 [stop - start, ...]."""
-        name, made = self._plain[parameter]
+        name, made = self._made(parameter)
         if made.groups is None and not made.view and not made.merge and made.part is None:
             return self._sources.floats(name, start, stop)
         return reshape_rows.rows(self._sources, name, made, start, stop)
 
     def length(self, parameter: str) -> int | None:
         """Return how many rows the source has for a plain parameter, or None where they are made of others."""
-        name, made = self._plain[parameter]
+        name, made = self._made(parameter)
         if made.groups is not None or made.view or made.merge or made.part is not None:
             return None
         return next(iter(self._sources.shape(name)), 1)

@@ -62,6 +62,8 @@ def _without_a_field(settings: SourceSettings, fields: Mapping[str, Any]) -> Ite
             continue
         if said.value is False and not isinstance(plain, bool | None):
             continue  # Tencent's configs say false where a number is left out
+        if name == "tie_word_embeddings" and name not in settings.by_class:
+            continue  # an output layer of the class's own: the values gate compares it with the embedding
         computed = settings.by_class.get(name, plain)
         if not _is_same(name, computed, said.value, fields):
             yield name, computed, said.value, said.key
@@ -99,6 +101,8 @@ def _is_the_quotient(found: Any, expected: Any, fields: Mapping[str, Any]) -> bo
 
 
 def _are_the_same_kinds(found: Any, expected: Any, _fields: Mapping[str, Any]) -> bool:
+    if found is None:  # the class then takes attention for full in every layer
+        return set(expected or ()) <= {"full_attention"}
     if not isinstance(found, list) or not isinstance(expected, list):
         return False
     return [KINDS.get(kind, kind) for kind in found] == [KINDS.get(kind, kind) for kind in expected]
@@ -114,6 +118,13 @@ def _are_the_same_layers(found: Any, expected: Any, fields: Mapping[str, Any]) -
     return expected == [int(layer >= dense and layer % found == 0) for layer in range(len(expected))]
 
 
+def _are_the_same_limits(found: Any, expected: Any, _fields: Mapping[str, Any]) -> bool:
+    """Say whether two lists of limits by layer are the same: 0 and null are none."""
+    if not isinstance(found, list) or not isinstance(expected, list):
+        return not found and not expected
+    return [limit or None for limit in found] == [limit or None for limit in expected]
+
+
 # Settings whose values may be spelled in two ways that mean the same.
 SPECIAL: Mapping[str, Callable[[Any, Any, Mapping[str, Any]], bool]] = {
     "n_group": _is_one_group,
@@ -121,5 +132,7 @@ SPECIAL: Mapping[str, Callable[[Any, Any, Mapping[str, Any]], bool]] = {
     "topk_group": _is_one_group,
     "head_dim": _is_the_quotient,
     "layer_types": _are_the_same_kinds,
+    "swiglu_limits": _are_the_same_limits,
+    "swiglu_limits_shared": _are_the_same_limits,
     "moe_layer_freq": _are_the_same_layers,
 }

@@ -10,10 +10,11 @@ from typing import Any
 from hubbot import plain_json
 from hubbot.artifacts import Artifact, Finding
 from hubbot.checkpoints import Checkpoint
+from hubbot.checks.readers.tiktoken_sources import is_rewritten
 from hubbot.checks.structure import finding
-from hubbot.checks.structure.rewritten_tokenizer import WRITTEN, check_rewritten_tokenizer, is_rewritten
+from hubbot.checks.structure.rewritten_tokenizer import WRITTEN, check_rewritten_tokenizer
 from hubbot.finishing import is_side_file, stored_names
-from hubbot.licences import is_licence_file, licence_files
+from hubbot.sources.licences import is_licence_file, licence_files
 
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 GENERATION = "generation_config.json"

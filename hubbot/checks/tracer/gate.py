@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hubbot.artifacts import Finding
-from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.families import BY_MODEL_TYPE, family_of
 from hubbot.checkpoints import Checkpoint, Repo
 from hubbot.checks.subject import Outcome, Subject
 from hubbot.checks.tracer import GATE, finding
@@ -66,7 +66,7 @@ class Tracer:
 
     def _traced(self, checkpoint: Checkpoint) -> _Traced:
         if checkpoint.repo not in self._known:
-            family = BY_MODEL_TYPE[checkpoint.model_type]
+            family = family_of(checkpoint) or BY_MODEL_TYPE[checkpoint.model_type]
             trace = follow(twin_of(checkpoint, family), family, self.execute)
             self._known[checkpoint.repo] = _Traced(
                 findings=tuple(judge_trace(trace)),

@@ -38,7 +38,8 @@ class TraceResult:
     that hold experts, `folds` those with other numbers than the source's, and why. `computed` are those whose
     numbers are no source element's although they are as expected, with the source tensor that they are made of.
     `missing` are parameters that nothing was made for, `unknown` stored tensors that are none, `rounded` those not
-    stored in float32. `layout` is what the converter took the twin for.
+    stored in float32. `layout` is what the converter took the twin for. `copied` is the embedding's tensor where a
+    tied output layer holds it a second time, None where none does.
     """
 
     twin: Twin
@@ -55,6 +56,7 @@ class TraceResult:
     unknown: tuple[str, ...]
     rounded: tuple[str, ...]
     layout: Mapping[str, Any]
+    copied: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,7 @@ def _located(twin: Twin, numbering: Numbering, first: _Pass, second: _Pass) -> T
         unknown=tuple(stored.unclaimed),
         rounded=tuple(name for name, info in stored.files.tensors.items() if info.dtype != "F32"),
         layout=(read_mark(first.artifact) or {}).get("layout") or {},
+        copied=rows.copied(tuple(shapes)),
     )
 
 

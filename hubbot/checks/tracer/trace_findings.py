@@ -7,6 +7,8 @@ import numpy as np
 from hubbot.artifacts import Finding
 from hubbot.catalogue import resolution
 from hubbot.catalogue.experts import expert_layouts
+from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.tensors import share
 from hubbot.checks.tracer import finding
 from hubbot.checks.tracer.describe import fold
 from hubbot.checks.tracer.element_ids import NOWHERE, Indices, Traced
@@ -72,6 +74,7 @@ def _cover(trace: TraceResult) -> Iterator[Finding]:
         yield _uncovered(trace, name, uses[span], due[span], len(wrong))
     if not len(wrong):
         dropped = f"; {len(trace.dropped)} tensors are dropped by rule" if trace.dropped else ""
+        dropped += f"; {trace.copied} also as the tied output layer" if trace.copied else ""
         dropped += "; weights of zero experts are left out" if trace.twin.idle else ""
         yield finding(
             "cover", "all source tensors", 0, 0, "pass",
@@ -96,15 +99,22 @@ def _due(trace: TraceResult) -> Indices:
     """Return how often each source element ought to be used."""
     due = np.ones(trace.numbering.total, np.int64)
     zeros = resolution.zero_experts(trace.twin.checkpoint.config)
+    config = trace.twin.checkpoint.config
+    family = BY_MODEL_TYPE[trace.twin.checkpoint.model_type]
     unseen = set(trace.computed.values())
     starts, shapes = trace.numbering.starts, trace.numbering.shapes
     for tensor, name in enumerate(trace.numbering.names):
         first, stop = starts[tensor : tensor + 2]
         if name in trace.dropped or name in unseen:
             due[first:stop] = 0
+        elif name == trace.copied:
+            due[first:stop] = 2
         elif zeros and name in trace.twin.idle:
             # Behind the real experts stand weights of zero experts, which compute nothing.
             due[stop - zeros * ((stop - first) // shapes[name][0]) : stop] = 0
+        else:
+            # Behind what is for text may stand as much for images.
+            due[first + (stop - first) // share(name, family, config) : stop] = 0
     return due
 
 

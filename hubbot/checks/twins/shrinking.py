@@ -5,7 +5,7 @@ It knows which config keys are sizes and how far each may shrink, and not what a
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from hubbot.catalogue.configs.conditions import is_wide
 from hubbot.catalogue.resolution import layer_count
@@ -107,7 +107,7 @@ def _latent_widths(config: Config) -> dict[str, tuple[str, ...]]:
 def _shrink_heads(config: Config) -> None:
     """Bring heads to at most four with the kind of sharing kept: none, in groups, or one for all."""
     windowed, others = config.get("swa_num_key_value_heads"), config.get("num_key_value_heads")
-    ratio = windowed // others if _is_number(windowed) and _is_number(others) and others > 0 else 1
+    ratio = windowed // others if isinstance(windowed, int) and isinstance(others, int) and others > 0 else 1
     for heads, shared in (
         ("num_attention_heads", "num_key_value_heads"),
         ("num_attention_heads", "num_global_key_value_heads"),
@@ -167,7 +167,7 @@ def _head_width(config: Config) -> int:
 def _rotated_share(config: Config) -> float:
     """Return the share of a head that rotary_dim says, or 1."""
     rotated = config.get("rotary_dim")
-    return min(1.0, rotated / _head_width(config)) if _is_number(rotated) else 1.0
+    return min(1.0, rotated / _head_width(config)) if isinstance(rotated, int) else 1.0
 
 
 def _fit_rope(config: Config, share: float) -> None:
@@ -193,5 +193,5 @@ def _fit_token_ids(config: Config) -> None:
             config[key] = 0
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

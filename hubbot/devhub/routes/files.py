@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, Response
 
 from hubbot.devhub.access import Visit, visit_to_open
 from hubbot.devhub.raw_path_routes import Route
-from hubbot.devhub.stored_objects import Entry
+from hubbot.devhub.stored_objects import Commit, Entry
 from hubbot.devhub.wire_errors import entry_not_found
 
 # What the Hub counts as a download of a model: requests for its config.
@@ -42,15 +42,21 @@ async def resolve(request: Request) -> Response:
         # Nobody's upload may run in the browser of somebody else.
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
         "X-Content-Type-Options": "nosniff",
-        **_linked(entry),
+        **_linked(found, commit, entry),
     }
     return _File(found.hub.blobs.path_of(entry), headers=headers, media_type=_media_type(path))
 
 
-def _linked(entry: Entry) -> dict[str, str]:
+def _linked(found: Visit, commit: Commit, entry: Entry) -> dict[str, str]:
     if entry.sha256 is None:
         return {}
-    return {"X-Linked-Etag": f'"{entry.sha256}"', "X-Linked-Size": str(entry.size)}
+    token = f"{found.hub.base_url}/api/{found.address.kind}/{found.address.id}/xet-read-token/{commit.sha}"
+    return {
+        "X-Linked-Etag": f'"{entry.sha256}"',
+        "X-Linked-Size": str(entry.size),
+        "X-Xet-Hash": found.hub.xet.hash_of(entry.sha256),
+        "Link": f'<{token}>; rel="xet-auth"',
+    }
 
 
 def _media_type(path: str) -> str:

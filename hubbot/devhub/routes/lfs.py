@@ -8,13 +8,12 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from hubbot.devhub.access import Visit, hub_of, visit_to_open
-from hubbot.devhub.accounts import may_write
+from hubbot.devhub.access import Visit, hub_of, visit_to_transfer
 from hubbot.devhub.allowed_names import sha256_name
 from hubbot.devhub.bodies import read_object
 from hubbot.devhub.hubs import Hub
 from hubbot.devhub.raw_path_routes import Route
-from hubbot.devhub.wire_errors import WireError, bad_request, forbidden, not_found
+from hubbot.devhub.wire_errors import WireError, bad_request, not_found
 
 _TYPE = "application/vnd.git-lfs+json"
 _PART = 16 * 1024 * 1024
@@ -25,7 +24,7 @@ _MOST_OBJECTS = 1000
 async def batch(request: Request) -> JSONResponse:
     """POST /{id}.git/info/lfs/objects/batch. Raises a 400 WireError."""
     body = await read_object(request)
-    found = _visit_to_transfer(request)
+    found = visit_to_transfer(request)
     objects = body.get("objects")
     if not isinstance(objects, list) or len(objects) > _MOST_OBJECTS:
         raise bad_request("objects must be an array of at most 1000")
@@ -71,20 +70,11 @@ async def complete(request: Request) -> JSONResponse:
 async def verify(request: Request) -> JSONResponse:
     """POST the oid and size of an upload to learn whether it arrived. Raises a 404 WireError."""
     body = await read_object(request)
-    found = _visit_to_transfer(request)
+    found = visit_to_transfer(request)
     entry = found.hub.blobs.find_large(sha256_name(body.get("oid")))
     if entry is None or entry.size != body.get("size"):
         raise not_found("The object is not here, or has another size")
     return JSONResponse({})
-
-
-def _visit_to_transfer(request: Request) -> Visit:
-    """Allow owners, and everybody who might propose: a commit decides later what becomes of the bytes."""
-    found = visit_to_open(request)
-    found.author()
-    if found.repo.private and not may_write(found.account, found.repo):
-        raise forbidden("You don't have the rights to upload here")
-    return found
 
 
 def _upload(found: Visit, item: Any, *, multipart: bool) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 
 from hubbot.devhub.access import Visit, visit
 from hubbot.devhub.bodies import read_form
+from hubbot.devhub.hubs import Hub
 from hubbot.devhub.paging import page_of, switched_on
 from hubbot.devhub.raw_path_routes import REPO_API, Route
 from hubbot.devhub.stored_objects import Commit, Entry
@@ -33,7 +34,7 @@ async def list_tree(request: Request) -> JSONResponse:
     inside = _inside(commit.tree, folder)
     if folder and not inside:
         raise entry_not_found(folder, commit.sha)
-    items = _listing(commit.tree, folder, recursive=switched_on(request, "recursive"))
+    items = _listing(found.hub, commit.tree, folder, recursive=switched_on(request, "recursive"))
     if expand:
         _add_details(items, found, commit)
     most = _EXPANDED_PAGE if expand else _PAGE
@@ -48,7 +49,7 @@ async def paths_info(request: Request) -> JSONResponse:
     items = []
     for path in (path.strip("/") for path in form.get("paths", [])):
         if path in commit.tree:
-            items.append(_file(path, commit.tree[path]))
+            items.append(_file(found.hub, path, commit.tree[path]))
         elif _inside(commit.tree, path):
             items.append(_folder(path, commit.tree))
     if form.get("expand", [""])[0].lower() in {"true", "1"}:
@@ -62,7 +63,7 @@ def _inside(tree: Mapping[str, Entry], folder: str) -> dict[str, Entry]:
     return {path: entry for path, entry in tree.items() if path.startswith(prefix)}
 
 
-def _listing(tree: Mapping[str, Entry], folder: str, *, recursive: bool) -> list[dict[str, Any]]:
+def _listing(hub: Hub, tree: Mapping[str, Entry], folder: str, *, recursive: bool) -> list[dict[str, Any]]:
     prefix = len(folder) + 1 if folder else 0
     files, folders = [], dict[str, None]()
     for path, entry in _inside(tree, folder).items():
@@ -70,14 +71,15 @@ def _listing(tree: Mapping[str, Entry], folder: str, *, recursive: bool) -> list
         depths = range(1, len(parts)) if recursive else range(1, min(2, len(parts)))
         folders.update(dict.fromkeys(path[:prefix] + "/".join(parts[:depth]) for depth in depths))
         if recursive or len(parts) == 1:
-            files.append(_file(path, entry))
+            files.append(_file(hub, path, entry))
     return [_folder(path, tree) for path in sorted(folders)] + sorted(files, key=lambda file: file["path"])
 
 
-def _file(path: str, entry: Entry) -> dict[str, Any]:
+def _file(hub: Hub, path: str, entry: Entry) -> dict[str, Any]:
     listed: dict[str, Any] = {"type": "file", "oid": entry.oid, "size": entry.size, "path": path}
     if entry.sha256 is not None:
         listed["lfs"] = {"oid": entry.sha256, "size": entry.size, "pointerSize": entry.pointer_size}
+        listed["xetHash"] = hub.xet.hash_of(entry.sha256)
     return listed
 
 

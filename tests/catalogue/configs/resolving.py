@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from hubbot.catalogue import resolution, runtimes
-from hubbot.catalogue.families import BY_MODEL_TYPE, Family
+from hubbot.catalogue.families import Family
 from hubbot.catalogue.resolution import Resolution
+from tests.checkpoints_on_disk import row_of
 from tests.reference.checkpoints import cases
 
 
 def resolve(config: Mapping[str, Any]) -> Resolution:
-    family = BY_MODEL_TYPE[str(config["model_type"])]
+    family = row_of(config)
     fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None
     return resolution.resolve(config, family, fields)

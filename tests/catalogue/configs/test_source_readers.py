@@ -91,3 +91,10 @@ def test_one_family_is_scanned_in_a_fraction_of_a_second_and_then_known() -> Non
     start = time.perf_counter()
     readers("olmoe")
     assert time.perf_counter() - start < 0.05
+
+
+def test_what_code_takes_for_a_key_that_it_asks_for_in_vain_is_no_default_of_the_config_class() -> None:
+    found = readers("kimi_linear")
+    assert found is not None
+    assert found.asked["linear_attn_config"] == {}
+    assert "linear_attn_config" not in found.defaults

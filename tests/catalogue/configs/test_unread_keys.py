@@ -53,6 +53,17 @@ def test_null_is_refused_where_transformers_would_compute_by_another_value(name:
     assert any(f"{key} = None" in problem for problem in problems)
 
 
+def test_keys_of_somebody_elses_file_are_bounded_and_printable() -> None:
+    many = {f"nobody_reads_{number}": number for number in range(5000)} | {"\x1b[2J" + "y" * 5000: 1}
+    resolved = resolve(case("qwen3_moe/hub").config | many)
+    assert resolved.problems == ()
+    assert all(len(note) < 5000 and note.isprintable() for note in resolved.notes)
+    assert any("and 4971 more" in note for note in resolved.notes)
+    (problem,) = resolve(case("hunyuan/orig").config | {"\x1b[2J" + "y" * 5000: 1}).problems
+    assert problem.isprintable()
+    assert len(problem) < 500
+
+
 def test_a_long_value_is_cut_in_the_sentence() -> None:
     (problem,) = resolve(case("qwen3_moe/hub").config | {"clip_qkv": "x" * 5000}).problems
     assert len(problem) < 500

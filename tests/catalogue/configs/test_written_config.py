@@ -10,9 +10,8 @@ from transformers import AutoConfig
 
 from hubbot.catalogue import runtimes
 from hubbot.catalogue.configs.source_readers import readers
-from hubbot.catalogue.families import BY_MODEL_TYPE
 from tests.catalogue.configs.resolving import resolve
-from tests.checkpoints_on_disk import CONVERTIBLE
+from tests.checkpoints_on_disk import CONVERTIBLE, row_of
 from tests.reference.checkpoints import Case
 
 every_case = pytest.mark.parametrize("made", CONVERTIBLE, ids=lambda made: made.name)
@@ -33,7 +32,7 @@ def test_autoconfig_of_the_installed_transformers_accepts_the_written_config(mad
 def test_null_is_written_only_where_the_class_takes_something_else_for_a_missing_key(
     made: Case,
 ) -> None:
-    family = BY_MODEL_TYPE[made.model_type]
+    family = row_of(made.config)
     inner = runtimes.fields(family.text_args) if family.text_args else None
     fields = {field.name: field for field in inner or runtimes.fields(family.runtime, family.model_file) or ()}
     for name in nulls(resolve(made.config).config):

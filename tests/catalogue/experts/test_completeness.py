@@ -66,6 +66,49 @@ def test_a_bias_that_one_expert_lacks_is_told() -> None:
     assert caught.value.where == "model.layers.1.mlp.experts.2.up_proj.bias"
 
 
+def biased(*experts_of_layers: tuple[int, int], part: str = "up") -> dict[str, tuple[int, ...]]:
+    width = 8 if part == "down" else 4
+    names = (f"model.layers.{layer}.mlp.experts.{expert}.{part}_proj.bias" for layer, expert in experts_of_layers)
+    return separate(8, 4) | dict.fromkeys(names, (width,))
+
+
+@pytest.mark.parametrize(("layer", "expert", "part"), [(0, 0, "gate"), (1, 2, "up"), (1, 0, "down")])
+def test_a_lone_bias_is_named_and_not_the_biases_that_nobody_has(layer: int, expert: int, part: str) -> None:
+    with pytest.raises(
+        IncompleteCover, match=f"layer {layer}, expert {expert} has a bias of {part}, which 1 of 6 experts have"
+    ) as caught:
+        check_complete(experts(checkpoint(biased((layer, expert), part=part))), 3)
+    assert caught.value.where == f"model.layers.{layer}.mlp.experts.{expert}.{part}_proj.bias"
+
+
+def test_the_few_tell_what_is_odd() -> None:
+    with pytest.raises(IncompleteCover, match="has a bias of up, which 2 of 6 experts have"):
+        check_complete(experts(checkpoint(biased((0, 1), (1, 1)))), 3)
+    with pytest.raises(IncompleteCover, match="layer 0, expert 0 lacks up bias; layer 1, expert 2 lacks up bias"):
+        check_complete(experts(checkpoint(biased((0, 1), (0, 2), (1, 0), (1, 1)))), 3)
+    with pytest.raises(IncompleteCover, match="layer 1, expert 0 lacks up bias; layer 1, expert 1 lacks up bias"):
+        check_complete(experts(checkpoint(biased((0, 0), (0, 1), (0, 2)))), 3)
+
+
+def test_a_stray_bias_does_not_hide_a_missing_weight() -> None:
+    shapes = biased((0, 1))
+    del shapes["model.layers.1.mlp.experts.2.down_proj.weight"]
+    with pytest.raises(IncompleteCover, match="layer 1, expert 2 lacks down"):
+        check_complete(experts(checkpoint(shapes)), 3)
+
+
+def test_a_stray_bias_of_one_stack_is_named() -> None:
+    stacks = {
+        f"model.layers.{layer}.mlp.experts.{name}": shape
+        for layer in range(3)
+        for name, shape in {"gate_up_proj": (3, 8, 8), "down_proj": (3, 8, 4)}.items()
+    }
+    bias = "model.layers.2.mlp.experts.down_proj_bias"
+    with pytest.raises(IncompleteCover, match="layer 2 has a bias of down, which 1 of 3 stacks") as caught:
+        check_complete(experts(checkpoint(stacks | {bias: (3, 8)})), 3)
+    assert caught.value.where == bias
+
+
 def test_two_stacks_of_layers_are_each_complete_for_themselves() -> None:
     tower = {name.replace("model.", "model.vision_tower."): shape for name, shape in separate(8, 4).items()}
     del tower["model.vision_tower.layers.0.mlp.experts.1.down_proj.weight"]

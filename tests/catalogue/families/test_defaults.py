@@ -6,15 +6,16 @@ from importlib.metadata import version
 from typing import Any
 
 import pytest
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from hubbot.catalogue.configs.spellings import SYNONYMS
 from hubbot.catalogue.families import BY_MODEL_TYPE, FAMILIES, Family
+from tests.make_defaults import text_class
 
 # A class attribute that stands for the same as the row's value, or that the class does not go by.
 OTHERWISE: Mapping[tuple[str, str], str] = {
     ("deepseek_v2", "n_group"): "None is one group",
     ("deepseek_v2", "topk_group"): "None is one group",
+    ("ernie4_5_vl_moe", "moe_intermediate_size"): "None is [1536, 512], of which the first is for text",
     ("gpt_oss", "attention_bias"): "the class always has biases and reads no such field",
     ("granitemoehybrid", "position_embedding_type"): "None is no rope",
     ("granitemoe", "num_key_value_heads"): "None is as many as attention heads: 32 in the published models",
@@ -33,8 +34,7 @@ MISSING = object()
 
 def declared(family: Family, field: str) -> list[Any]:
     """The defaults of transformers' config class under every spelling of `field`; none where it declares none."""
-    known: Any = CONFIG_MAPPING[family.transformers_type or family.model_type]
-    known = known.sub_configs.get("text_config", known)
+    known = text_class(family)
     keys = [known.attribute_map.get(key, key) for key in SYNONYMS.get(field, (field,))]
     found = [getattr(known, key, MISSING) for key in keys]
     if field == "rope_theta" and set(found) == {MISSING}:

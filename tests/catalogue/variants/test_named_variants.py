@@ -8,7 +8,7 @@ from hubbot.catalogue.variants.named_variants import DEFAULT_VARIANTS, VARIANTS,
 from hubbot.plans import Encoding
 
 DESIGNED = (
-    "fp32 fp16 bf16 8bit 6bit 5bit 4bit 3bit mxfp4 mxfp8 nvfp4 moe-3bit moe-4bit moe-mxfp4".split()  # noqa: SIM905
+    "fp32 fp16 bf16 8bit 6bit 5bit 4bit 3bit 2bit mxfp4 mxfp8 nvfp4 moe-2bit moe-3bit moe-4bit moe-mxfp4".split()  # noqa: SIM905
 )
 QUANTIZED = [name for name, variant in VARIANTS.items() if variant.is_quantized]
 ROLES = (
@@ -66,9 +66,11 @@ def test_a_float32_router_stays_float32_in_plain_variants_and_everything_else_do
         ("8bit", ("affine", 8, 64), ("affine", 8, 64)),
         ("4bit", ("affine", 4, 64), ("affine", 4, 64)),
         ("3bit", ("affine", 3, 64), ("affine", 3, 64)),
+        ("2bit", ("affine", 2, 64), ("affine", 2, 64)),
         ("mxfp4", ("mxfp4", 4, 32), ("mxfp4", 4, 32)),
         ("mxfp8", ("mxfp8", 8, 32), ("mxfp8", 8, 32)),
         ("nvfp4", ("nvfp4", 4, 16), ("affine", 8, 64)),
+        ("moe-2bit", ("affine", 2, 64), ("affine", 8, 64)),
         ("moe-3bit", ("affine", 3, 64), ("affine", 8, 64)),
         ("moe-4bit", ("affine", 4, 64), ("affine", 8, 64)),
         ("moe-mxfp4", ("mxfp4", 4, 32), ("affine", 8, 64)),

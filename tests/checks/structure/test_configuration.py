@@ -3,14 +3,13 @@ from typing import Any
 
 import pytest
 
-from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checks.structure.configuration import check_configuration
-from tests.checkpoints_on_disk import CONVERTIBLE, Workshop
+from tests.checkpoints_on_disk import CONVERTIBLE, Workshop, row_of
 from tests.reference.checkpoints import Case, case
 
 
 def failing(source: dict[str, Any], artifact: dict[str, Any], *, is_own: bool = True) -> set[str]:
-    findings = check_configuration(source, artifact, BY_MODEL_TYPE[source["model_type"]], is_own=is_own)
+    findings = check_configuration(source, artifact, row_of(source), is_own=is_own)
     return {finding.subject.removeprefix("config.json, ") for finding in findings if finding.status == "fail"}
 
 

@@ -13,7 +13,7 @@ from hubbot.checks.decisive.respelled_settings import RULES, decisive
 from hubbot.checks.decisive.source_settings import GROUPS, SourceSettings
 from hubbot.checks.structure.configuration import effective_fields
 from hubbot.checks.structure.decisive_settings import check_decisive_settings
-from tests.checkpoints_on_disk import CONVERTIBLE
+from tests.checkpoints_on_disk import CONVERTIBLE, row_of
 from tests.checks.stock import stock_convert, stock_source
 from tests.reference.checkpoints import Case, case
 
@@ -26,8 +26,12 @@ UNTOLD: Mapping[str, set[str]] = {
 }
 
 
+# Configs of published models, made small.
+REAL = Path(__file__).parents[2] / "configs" / "data"
+
+
 def judged(source: dict[str, Any], artifact: dict[str, Any]) -> list[Finding]:
-    fields = effective_fields(artifact, BY_MODEL_TYPE[source["model_type"]])
+    fields = effective_fields(artifact, row_of(source))
     return list(check_decisive_settings(source, fields))
 
 
@@ -40,7 +44,7 @@ def refused(source: dict[str, Any], artifact: dict[str, Any]) -> set[str]:
 
 
 def resolved(config: dict[str, Any]) -> dict[str, Any]:
-    family = BY_MODEL_TYPE[config["model_type"]]
+    family = row_of(config)
     fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None
     return dict(resolution.resolve(config, family, fields).config)
@@ -56,7 +60,7 @@ def test_what_is_resolved_for_a_reference_is_what_the_referee_derives_itself(mad
 @pytest.mark.parametrize("made", CONVERTIBLE, ids=lambda made: made.name)
 def test_no_decisive_field_of_a_class_is_left_unjudged(made: Case) -> None:
     source = SourceSettings(made.config)
-    fields = effective_fields(resolved(made.config), BY_MODEL_TYPE[made.model_type])
+    fields = effective_fields(resolved(made.config), row_of(made.config))
     left = {name for name in {*GROUPS, *RULES} & set(fields) if decisive(source, name) is None}
     assert left <= UNTOLD.get(made.model_type, set())
 
@@ -95,6 +99,21 @@ def test_what_the_class_neither_reads_nor_computes_is_refused(name: str) -> None
 def test_a_key_that_is_left_out_is_what_transformers_takes_for_it(key: str) -> None:
     config = {name: value for name, value in case("qwen3_moe/hub").config.items() if name != key}
     assert refused(config, resolved(config)) == set()
+
+
+@pytest.mark.parametrize("path", sorted(REAL.glob("*.json")), ids=lambda path: path.stem)
+def test_what_is_resolved_for_a_config_of_the_hub_is_what_the_referee_derives_itself(path: Path) -> None:
+    held = json.loads(path.read_text(encoding="utf-8"))
+    config = held.get("config", held)
+    family = BY_MODEL_TYPE.get(str(config.get("model_type")))
+    if family is None:
+        pytest.skip("hubbot converts no model of this type")
+    fields = runtimes.fields(family.runtime, family.model_file)
+    assert fields is not None
+    found = resolution.resolve(config, family, fields)
+    if found.problems:
+        pytest.skip(f"refused before anything is made: {found.problems[0][:80]}")
+    assert refused(config, dict(found.config)) == set()
 
 
 def test_false_in_place_of_a_number_says_nothing() -> None:

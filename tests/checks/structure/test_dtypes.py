@@ -4,11 +4,10 @@ import mlx.core as mx
 import pytest
 
 from hubbot.artifacts import Finding
-from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checks.readers.artifact_parameters import StoredParameters
 from hubbot.checks.readers.expected_parameters import Expectations
 from hubbot.checks.structure.dtypes import check_dtypes
-from tests.checkpoints_on_disk import Workshop, floats, from_mlx, read_folder, rewrite
+from tests.checkpoints_on_disk import Workshop, floats, from_mlx, read_folder, rewrite, row_of
 from tests.sabotage.bench import read_config
 
 SOURCE = "deepseek_v3/hub"
@@ -19,7 +18,7 @@ NORM = "model.norm.weight"
 
 def finding(workshop: Workshop, folder: Path, *, is_own: bool) -> Finding:
     source = workshop.source(SOURCE)
-    family = BY_MODEL_TYPE[source.checkpoint.model_type]
+    family = row_of(source.checkpoint.config, source.checkpoint.tensors)
     shapes = {name: bits.shape for name, (_, bits) in read_folder(folder).items()}
     expected = Expectations(source.folder, source.checkpoint, family, source.checkpoint.config)
     config = read_config(folder)

@@ -15,7 +15,7 @@ from hubbot.checks.tracer.numbered_twin import DROPPED_AXIS, SHARD, twin_of
 from hubbot.errors import ConfigUnresolved, IncompleteCover
 from hubbot.plans import Layout
 from hubbot.steps.classify import classify
-from tests.checkpoints_on_disk import CONVERTIBLE, Workshop
+from tests.checkpoints_on_disk import CONVERTIBLE, Workshop, row_of
 
 
 def logical(checkpoint: Checkpoint) -> Checkpoint:
@@ -25,7 +25,7 @@ def logical(checkpoint: Checkpoint) -> Checkpoint:
 @pytest.mark.parametrize("name", [made.name for made in CONVERTIBLE])
 def test_a_twin_of_the_sources_own_size_has_its_very_tensors(workshop: Workshop, name: str) -> None:
     source = workshop.source(name).checkpoint
-    twin = twin_of(source, BY_MODEL_TYPE[source.model_type], small=1 << 40)
+    twin = twin_of(source, row_of(source.config, source.tensors), small=1 << 40)
     assert twin.shapes == {name: info.shape for name, info in logical(source).tensors.items()}
     assert {info.dtype for info in twin.checkpoint.tensors.values()} == {"F32"}
     assert "quantization_config" not in twin.checkpoint.config
@@ -56,7 +56,7 @@ def comparable(layout: Layout) -> Layout:
 @pytest.mark.parametrize("name", ["qwen3_moe/hub", "deepseek_v3/mtp", "glm4_moe/mtp", "mixtral/orig"])
 def test_a_twin_of_a_large_source_is_small_and_of_the_same_kind(workshop: Workshop, name: str) -> None:
     source = grown(workshop.source(name).checkpoint, 1000)
-    twin = twin_of(source, BY_MODEL_TYPE[source.model_type])
+    twin = twin_of(source, row_of(source.config, source.tensors))
     assert sum(math.prod(shape) for shape in twin.shapes.values()) < 1_500_000
     assert unnumbered(twin.shapes) == unnumbered(source.tensors)
     found, wanted = classify(replace(twin.checkpoint, repo=source.repo)), workshop.source(name).layout
@@ -67,7 +67,7 @@ def test_a_twin_of_a_large_source_is_small_and_of_the_same_kind(workshop: Worksh
 @pytest.mark.parametrize("name", ["deepseek_v3/mtp", "qwen3_vl_moe/orig", "longcat_flash/orig"])
 def test_what_is_dropped_is_in_the_twin_and_hardly_larger_than_its_name(workshop: Workshop, name: str) -> None:
     source = workshop.source(name).checkpoint
-    twin = twin_of(source, BY_MODEL_TYPE[source.model_type], small=0)
+    twin = twin_of(source, row_of(source.config, source.tensors), small=0)
     assert twin.drops
     assert unnumbered(twin.drops) == unnumbered(without_drops(source)[1])
     assert all(axis <= DROPPED_AXIS for dropped in twin.drops for axis in twin.shapes[dropped])

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Finding
-from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checks.subject import Outcome
 from hubbot.checks.tracer.gate import Tracer
 from hubbot.checks.tracer.numbered_twin import twin_of
 from hubbot.checks.tracer.trace import Executor, TraceResult, follow
 from hubbot.conversion.convert_twin import convert_twin
 from hubbot.runtime import loading
-from tests.checkpoints_on_disk import Source, Stored, Workshop, read_folder, rewrite
+from tests.checkpoints_on_disk import Source, Stored, Workshop, read_folder, rewrite, row_of
 
 Alter = Callable[[Stored], None]
 
@@ -30,7 +29,7 @@ def checked(source: Source, execute: Executor = convert_twin) -> Outcome:
 def traced(workshop: Workshop, name: str, *, small: int = 0) -> TraceResult:
     """The reference called `name` traced through the converter, as a twin of its own size or a smaller one."""
     checkpoint = workshop.source(name).checkpoint
-    family = BY_MODEL_TYPE[checkpoint.model_type]
+    family = row_of(checkpoint.config, checkpoint.tensors)
     return follow(twin_of(checkpoint, family, small=small), family, convert_twin)
 
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from hubbot.artifacts import Finding
-from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checks.readers.expected_parameters import Expectations, ExpertPlace
 from hubbot.checks.values.alternatives import alternatives, objection_to
-from tests.checkpoints_on_disk import Workshop, edit_json, read_folder, rewrite
+from tests.checkpoints_on_disk import Workshop, edit_json, read_folder, rewrite, row_of
 from tests.reference.checkpoints import case, tensors
 
 ROWS = np.arange(5)
@@ -18,7 +17,7 @@ STEM = "model.layers.1.mlp.switch_mlp"
 
 def expectations(name: str, workshop: Workshop) -> Expectations:
     source = workshop.source(name)
-    family = BY_MODEL_TYPE[source.checkpoint.model_type]
+    family = row_of(source.checkpoint.config, source.checkpoint.tensors)
     return Expectations(Path(source.folder), source.checkpoint, family, source.checkpoint.config)
 
 

@@ -1,5 +1,8 @@
 """Reference models of DeepSeek; rows.py says what a row means."""
 
+from dataclasses import replace
+from typing import Any
+
 from tests.reference.rows import (
     COMMON,
     DECIDED,
@@ -10,11 +13,116 @@ from tests.reference.rows import (
     NEGATIVE,
     SIGMOID_CHOICE,
     SIGMOID_ROUTER,
+    TEXT,
+    TIED,
     Family,
     Model,
 )
 
+# The text of DeepSeek-OCR-2 is DeepSeek's first MoE.
+FIRST: dict[str, Any] = TEXT | {
+    "num_hidden_layers": 3,
+    "intermediate_size": 320,
+    "moe_intermediate_size": 64,
+    "n_routed_experts": 8,
+    "n_shared_experts": 2,
+    "num_experts_per_tok": 3,
+    "num_key_value_heads": 4,
+    "topk_method": "greedy",
+    "routed_scaling_factor": 1.0,
+    "mlp_layer_types": ["dense", "sparse", "sparse"],
+}
+EYES: dict[str, Any] = {
+    "sam_config": {
+        "hidden_size": 16,
+        "output_channels": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 64,
+        "patch_size": 16,
+        "window_size": 2,
+        "global_attn_indexes": [0],
+        "mlp_dim": 16,
+        "downsample_channels": [8, 16],
+    },
+    "encoder_config": {
+        "vocab_size": 8,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+    },
+}
+SEEING: dict[str, Any] = {"text_config": FIRST, "vision_config": EYES, "tie_word_embeddings": False}
+
+
+def of_16b(config: dict[str, Any]) -> dict[str, Any]:
+    """The config.json of DeepSeek-MoE-16B, of the vendor's code for transformers 4."""
+    text = dict(config["text_config"])
+    rope = dict(text.pop("rope_parameters"))
+    scaling = {"type": rope["rope_type"], "factor": rope.get("factor")}
+    gone = ("mlp_layer_types", "topk_method", "routed_scaling_factor", "head_dim", "dtype", "mlp_bias")
+    return {key: value for key, value in text.items() if key not in gone} | {
+        "architectures": ["DeepseekForCausalLM"],
+        "auto_map": {"AutoModelForCausalLM": "modeling_deepseek.DeepseekForCausalLM"},
+        "aux_loss_alpha": 0.001,
+        "first_k_dense_replace": text["mlp_layer_types"].index("sparse"),
+        "moe_layer_freq": 1,
+        "norm_topk_prob": False,
+        "rope_scaling": scaling if scaling["factor"] else None,
+        "rope_theta": rope["rope_theta"],
+        "scoring_func": "softmax",
+        "seq_aux": True,
+        "torch_dtype": "bfloat16",
+    }
+
+
 FAMILIES = (
+    Family(
+        model_type="deepseek",
+        built_as="deepseek_ocr2",
+        auto_class="AutoModelForImageTextToText",
+        config=SEEING,
+        names=((r"^(?!model\.(?:embed_tokens|layers|norm)\.|lm_head\.).*", ""),),
+        vendor=of_16b,
+        matters={"text_config": FIRST | {"rope_parameters": DEFAULT_ROPE, "num_experts_per_tok": 2}},
+        remarks=("DeepSeek-MoE-16B, whose class is that of DeepSeek-OCR-2's text",),
+        models=(
+            Model(name="base", forms=("orig", "bf16")),
+            Model(
+                name="grouped_heads",
+                forms=("orig",),
+                changes={
+                    "text_config": FIRST
+                    | {
+                        "num_key_value_heads": 2,
+                        "attention_bias": True,
+                        "rope_parameters": {"rope_type": "linear", "rope_theta": 51234.0, "factor": 4.0},
+                    }
+                },
+                remarks=("fewer key heads, biases, linear scaling of rope",),
+            ),
+        ),
+    ),
+    Family(
+        model_type="deepseek_ocr2",
+        auto_class="AutoModelForImageTextToText",
+        config=SEEING,
+        matters={"text_config": FIRST | {"rope_parameters": DEFAULT_ROPE, "num_experts_per_tok": 2}},
+        models=(
+            Model(name="base", forms=("orig", "v5", "bf16")),
+            Model(
+                name="grouped",
+                forms=("orig",),
+                changes={
+                    "text_config": FIRST | {"topk_method": "group_limited_greedy", "n_group": 4, "topk_group": 2}
+                },
+                expected="refuse",
+                remarks=("mlx-lm's deepseek class chooses among all experts",),
+            ),
+        ),
+    ),
     Family(
         model_type="deepseek_v3",
         config=COMMON
@@ -59,6 +167,7 @@ FAMILIES = (
                 router_bias=NEGATIVE,
                 remarks=("group-limited routing; most biased scores are negative",),
             ),
+            replace(TIED, forms=("orig",)),
         ),
     ),
     Family(

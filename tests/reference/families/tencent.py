@@ -42,4 +42,42 @@ FAMILIES = (
             ),
         ),
     ),
+    Family(
+        model_type="hy_v3",
+        config=COMMON
+        | {
+            "num_hidden_layers": 3,
+            "head_dim": 32,
+            "intermediate_size": 320,
+            "moe_intermediate_size": 64,
+            "num_experts": 8,
+            "num_experts_per_tok": 3,
+            "num_shared_experts": 1,
+            "router_scaling_factor": 1.75,
+        },
+        # As Tencent's own config has them.
+        added={
+            "expert_hidden_dim": 64,
+            "first_k_dense_replace": 1,
+            "qk_norm": True,
+            "route_norm": True,
+            "moe_router_use_sigmoid": True,
+            "moe_router_enable_expert_bias": True,
+            "enable_lm_head_fp32": True,
+            "enable_attention_fp32_softmax": False,
+            "num_nextn_predict_layers": 1,
+        },
+        dropped=("mlp_layer_types",),
+        matters={"rope_parameters": DEFAULT_ROPE, "router_scaling_factor": 1.0, "num_experts_per_tok": 2},
+        remarks=("the decoder of GLM-4.5 under other names",),
+        models=(
+            Model(name="base", forms=("orig", "v5", "hub", "bf16", "fp8", "mtp")),
+            Model(
+                name="two_shared",
+                forms=("orig", "v5"),
+                changes={"num_shared_experts": 2, "mlp_layer_types": ["dense", "dense", "sparse"], "head_dim": 64},
+                remarks=("two shared experts, two dense layers, heads wider than hidden size / heads",),
+            ),
+        ),
+    ),
 )

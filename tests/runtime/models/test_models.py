@@ -27,6 +27,7 @@ CASES: Mapping[str, tuple[str, dict[str, Any], dict[str, str]]] = {
         {"head_dim": 32, "rope_theta": 51234.0},
         {r"\.moe_statics\.e_score_correction_bias": ".expert_bias"},
     ),
+    "cohere2_moe": ("cohere2_moe", {}, {}),
     "hunyuan_v1_moe": ("hunyuan", HUNYUAN, {r"\.gate\.wg\.": ".gate."}),
 }
 
@@ -71,7 +72,7 @@ def test_an_extension_computes_what_transformers_computes_with_and_without_cache
         assert relative(np.stack(steps), made.decode_logits) < 1e-5
 
 
-@pytest.mark.parametrize("family", CASES)
+@pytest.mark.parametrize("family", [family for family in CASES if runtimes.fields(CASES[family][0]) is not None])
 def test_mlx_lms_own_class_would_refuse_the_names_of_an_extension(family: str) -> None:
     made = case(f"{family}/orig")
     file, values, _ = CASES[family]
@@ -95,6 +96,51 @@ def test_the_fields_read_from_the_source_are_those_of_the_class_and_all_are_read
     assert [field.name for field in read] == [field.name for field in real]
     assert all(field.required for field in read)
     assert [field.name for field in read if not field.is_read] == []
+
+
+@pytest.mark.parametrize(
+    ("offset", "tokens", "long"), [(0, 64, False), (0, 65, True), (63, 1, False), (64, 1, True)]
+)
+def test_phimoe_rotates_by_the_factors_that_belong_to_the_length_of_the_context(
+    offset: int, tokens: int, long: bool
+) -> None:
+    config = case("phimoe/longrope/hub").config
+    module, scaling = classes("phimoe"), config["rope_scaling"]
+    args = module.ModelArgs.from_dict({**config, "original_max_position_embeddings": 64})
+    x = np.random.default_rng(7).standard_normal((1, 2, tokens, 32)).astype(np.float32)
+    with mx.stream(mx.cpu):
+        found = np.array(module.Rotary(args)(mx.array(x), offset))
+    # LongRoPE's definition (arXiv:2402.13753, equation 3), with each set's own factor on the vectors.
+    factors = np.array(scaling["long_factor" if long else "short_factor"])
+    angles = np.outer(np.arange(offset, offset + tokens), 1 / (factors * 51234.0 ** (np.arange(0, 32, 2) / 32)))
+    turned = (x[..., :16] + 1j * x[..., 16:]) * np.exp(1j * angles)
+    expected = np.concatenate([turned.real, turned.imag], axis=-1)
+    expected = expected * scaling["long_mscale" if long else "short_mscale"]
+    assert np.abs(found - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "values", "told"),
+    [
+        ("phimoe", "phimoe/longrope/hub", {"rope_scaling": {"type": "yarn", "factor": 2.0}}, "longrope"),
+        ("cohere2_moe", "cohere2_moe/orig", {"expert_selection_fn": "tanh"}, "expert_selection_fn"),
+        ("cohere2_moe", "cohere2_moe/orig", {"layer_types": ["chunked_attention"] * 5}, "layer_types"),
+        (
+            "glm_moe_dsa",
+            "glm_moe_dsa/shared/orig",
+            {"indexer_types": ["shared"] * 6},
+            "the first layer must be full",
+        ),
+        ("glm_moe_dsa", "glm_moe_dsa/shared/orig", {"indexer_types": ["full"]}, "for each layer"),
+    ],
+)
+def test_an_extension_refuses_what_it_does_not_compute(
+    file: str, name: str, values: dict[str, Any], told: str
+) -> None:
+    module = classes(file)
+    needed = {field.name: None for field in dataclasses.fields(module.ModelArgs)}
+    with pytest.raises(ValueError, match=told):
+        module.ModelArgs.from_dict({**needed, **case(name).config, **values})
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,15 @@ from tests.reference.checkpoints import case
 __all__ = ["workshop"]
 
 OWLS = Path(__file__).parents[3] / "hubbot" / "devhub" / "demo_models" / "owl"
-FAMILIES = {"jamba/orig": "jamba.py", "ernie4_5_moe/v5": "ernie4_5_moe.py", "hunyuan/fused/orig": "hunyuan.py"}
+FAMILIES = {
+    "jamba/orig": "jamba.py",
+    "ernie4_5_moe/v5": "ernie4_5_moe.py",
+    "hunyuan/fused/orig": "hunyuan.py",
+    "cohere2_moe/sigmoid/v5": "cohere2_moe.py",
+    "axk1/groups/orig": "axk1.py",
+    "glm_moe_dsa/shared/orig": "glm_moe_dsa.py",
+    "phimoe/longrope/orig": "phimoe.py",
+}
 
 
 def with_tokenizer(folder: Path) -> Path:
@@ -56,6 +64,23 @@ def test_stock_mlx_lm_asks_for_trust_and_then_computes_the_same(
     with mx.stream(mx.cpu):
         model, *_ = mlx_lm.load(str(folder), trust_remote_code=True)
     assert relative(answer(model, case(name).ids), case(name).logits) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["glm_moe_dsa/shared/orig", "phimoe/longrope/orig", "phimoe/window/orig"])
+def test_a_loader_that_ignores_the_file_stops_where_mlx_lm_has_a_class_of_that_name(
+    name: str, workshop: Workshop, tmp_path: Path
+) -> None:
+    folder = workshop.copy(name, "fp32", tmp_path / "x")
+    edit_json(folder / "config.json", "model_file")
+    with pytest.raises(StructureMismatch, match=r"parameters|weights"):
+        loading.load(folder)
+
+
+@pytest.mark.parametrize("name", ["glm_moe_dsa/orig", "phimoe/orig"])
+def test_an_extension_that_is_not_needed_is_not_published(name: str, workshop: Workshop) -> None:
+    folder = workshop.artifact(name, "bf16")
+    assert not list(folder.glob("*.py"))
+    assert "model_file" not in json.loads((folder / "config.json").read_text())
 
 
 def test_it_is_loaded_to_speak_and_keeps_what_its_config_says(workshop: Workshop, tmp_path: Path) -> None:
