@@ -19,6 +19,7 @@ def test_the_extensions_are_the_files_of_the_folder_of_models() -> None:
         "hunyuan.py",
         "jamba.py",
         "phimoe.py",
+        "solar_open.py",
     )
 
 
