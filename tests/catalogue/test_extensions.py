@@ -64,7 +64,7 @@ def test_there_is_no_content_beyond_the_names() -> None:
 
 
 # Strict: once such a file explains its fields and data flow, these tests demand that it leaves this list.
-UNEXPLAINED = ("axk1.py", "cohere2_moe.py", "glm_moe_dsa.py")
+UNEXPLAINED = ("axk1.py", "cohere2_moe.py", "glm_moe_dsa.py", "phimoe.py", "solar_open.py")
 EXPLAINED = [
     pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=f"{name} does not explain its fields yet"))
     if name in UNEXPLAINED

@@ -148,7 +148,11 @@ FAMILIES: tuple[Family, ...] = (
         ),
     ),
     # Qwen3-Omni, of which the thinker writes; it may also stand alone.
-    Family(model_type="qwen3_omni_moe", transformers_type="qwen3_omni_moe_thinker", **_QWEN3_OMNI),
+    Family(
+        model_type="qwen3_omni_moe",
+        transformers_type="qwen3_omni_moe_thinker",
+        **{**_QWEN3_OMNI, "layouts": {"per_expert": PER_EXPERT, "mlx_switch": MLX}},
+    ),
     Family(model_type="qwen3_omni_moe_thinker", **_QWEN3_OMNI),
     Family(
         model_type="qwen3_next",

@@ -40,7 +40,7 @@ def answers(model: Any) -> tuple[Floats, Floats]:
     values: dict[str, mx.array] = {}
     for name, array in tree_flatten(model.parameters()):
         drawn = mx.array(generator.normal(0, 0.3, array.shape).astype(np.float32))
-        if name.endswith(("correction_bias", "expert_bias")):
+        if name.endswith(("correction_bias", "expert_bias", "router_bias")):
             drawn = mx.zeros(array.shape)
         elif role_of(name) == "norm":
             drawn = mx.ones(array.shape)

@@ -16,7 +16,7 @@ ROWS = PACKAGE / "catalogue" / "families"
 EXEMPT = (PACKAGE / "runtime" / "models", PACKAGE / "devhub")
 MODEL_TYPES = {*BY_MODEL_TYPE, *(entry.model_type for entry in RECOGNISED)}
 # In a row these name classes of mlx-lm or of transformers.
-CLASSES = {"runtime", "runtime_type", "text_args", "text_type", "transformers_type"}
+CLASSES = {"runtime", "runtime_type", "text_args", "text_type", "text_types", "transformers_type"}
 
 
 def trees() -> Iterator[tuple[Path, ast.Module]]:
@@ -40,7 +40,7 @@ def classes(tree: ast.Module) -> Iterator[ast.expr]:
     """The values that name classes, as arguments of a row or in a dictionary that rows share."""
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword) and node.arg in CLASSES:
-            yield node.value
+            yield from node.value.elts if isinstance(node.value, ast.Tuple) else (node.value,)
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and key.value in CLASSES:
