@@ -11,6 +11,22 @@ fail() {
     exit 1
 }
 
+# Never deletes what is no Python environment, nor a file in one that is not part of it.
+clear_environment() {
+    if [ ! -e "$ENVIRONMENT" ] && [ ! -L "$ENVIRONMENT" ]; then return 0; fi
+    if [ -d "$ENVIRONMENT" ] && [ -z "$(ls -A "$ENVIRONMENT")" ]; then return 0; fi
+    if ! [ -d "$ENVIRONMENT" ] || [ -L "$ENVIRONMENT" ] || ! [ -f "$ENVIRONMENT/pyvenv.cfg" ]; then
+        fail "$ENVIRONMENT holds something that is no Python environment, and is not touched; set HUBBOT_ENVIRONMENT to another place"
+    fi
+    for part in "$ENVIRONMENT"/* "$ENVIRONMENT"/.[!.]*; do
+        case ${part##*/} in
+        bin | include | lib | lib64 | share | pyvenv.cfg | .hubbot* | .gitignore | CACHEDIR.TAG | .lock | '*' | '.[!.]*') ;;
+        *) fail "$part is not of the Python environment around it, and nothing is touched; move it, or set HUBBOT_ENVIRONMENT to another place" ;;
+        esac
+    done
+    rm -rf "$ENVIRONMENT"
+}
+
 is_new_enough() {
     "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
@@ -28,7 +44,7 @@ find_python() {
 make_environment() {
     if found=$(find_python); then
         "$found" -m venv "$ENVIRONMENT" >/dev/null 2>&1 && return 0
-        rm -rf "$ENVIRONMENT"
+        clear_environment
         command -v uv >/dev/null 2>&1 || fail "$found has no venv module; install it (Debian: apt install python3-venv) or install uv"
     fi
     if command -v uv >/dev/null 2>&1; then
@@ -51,7 +67,7 @@ install_hubbot() {
 }
 
 if ! [ -x "$PYTHON" ] || ! is_new_enough "$PYTHON"; then
-    rm -rf "$ENVIRONMENT"
+    clear_environment
     make_environment
 fi
 install_hubbot

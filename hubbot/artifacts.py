@@ -80,6 +80,18 @@ class Report:
         return "not-run"
 
     @property
+    def tier(self) -> str | None:
+        """Return good, marginal or refused by divergence from the unquantized model, None where not measured."""
+        judged = (f for f in self.findings if f.gate == "behaviour" and f.check == "tier")
+        finding = next(judged, None)
+        return finding.reason.partition(":")[0] if finding and finding.status in {"pass", "fail"} else None
+
+    @property
+    def kl_mean(self) -> float | None:
+        """Return the mean KL divergence from the unquantized model in nats, None where not measured."""
+        return self.measurements["divergence"]["kl_mean"]["value"] if self.tier else None
+
+    @property
     def failures(self) -> tuple[Finding, ...]:
         """Return the findings that stand against publication."""
         return tuple(finding for finding in self.findings if finding.status == "fail")

@@ -82,8 +82,6 @@ def isolate(folder: Path, url: str) -> None:
         "HF_HOME": str(folder / "hf-home"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-        # The embedded Hub takes uploads over LFS; it does not speak xet yet.
-        "HF_HUB_DISABLE_XET": "1",
         CONFIG_VARIABLE: str(folder / FILE_NAME),
     }
 

@@ -34,7 +34,7 @@ class Check:
 
 def examine() -> list[Check]:
     """Return every check; those that need readable settings are left out where the settings are not."""
-    checks = [_settings_file(), *_packages()]
+    checks = [_settings_file(), *_packages(), *_kernels()]
     try:
         chosen = settings.load()
     except HubbotError:
@@ -81,6 +81,22 @@ def _packages() -> Iterator[Check]:
             yield Check(name=package, status="ok", message=version(package))
         except PackageNotFoundError:
             yield Check(name=package, status="fail", message="not installed", hint="install hubbot anew")
+
+
+def _kernels() -> Iterator[Check]:
+    from hubbot.engine.formats.kernels import checked  # noqa: PLC0415 - numba compiles, the first time for seconds
+
+    reasons = {dtype: checked(dtype).reason for dtype in ("BF16", "F16", "F32")}
+    for reason in dict.fromkeys(reasons.values()):
+        dtypes = ", ".join(dtype for dtype, own in reasons.items() if own == reason)
+        if reason is None:
+            message = "compiled; the self-check finds the bits of the definitions"
+            yield Check(name=f"quantizer {dtypes}", status="ok", message=message)
+        else:
+            yield Check(
+                name=f"quantizer {dtypes}", status="warn", message=f"numpy, several times slower: {reason}",
+                hint="the bits are the same; install numba for this machine, or report the self-check's words",
+            )  # fmt: skip
 
 
 def _room(chosen: settings.Settings) -> Check:

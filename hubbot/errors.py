@@ -2,10 +2,10 @@
 
     HubbotError
     |- WrongUsage  -> tell the caller     exit 2
-    |- TryLater    -> retry with backoff  exit 5  HubUnavailable RateLimited OutOfRoom ChildDied
-    |                                             WorkLost
+    |- TryLater    -> retry with backoff  exit 5  HubUnavailable RateLimited OutOfRoom
+    |                                             OutOfMemory ChildDied TookTooLong WorkLost
     |- NotForUs    -> skip                exit 3  NotMixtureOfExperts RepoMissing Gated LicenceForbids
-    |                                             TooLarge AlreadyPublished
+    |                                             TooLarge AlreadyPublished Superseded
     |- NeedsHuman  -> park                exit 4  UnknownLayout UnknownPacking AmbiguousLayout IncompleteCover
     |                                             ConfigUnresolved RecipeIneffective NoRuntime TokenRejected
     |                                             HubRefused NotOurs
@@ -14,35 +14,55 @@
 It never decides when to retry; that is jobs/retry.py.
 """
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+NAMES_SHOWN = 6
 
 
 class HubbotError(Exception):
-    """One clear line: what happened, where, and what the person can do."""
+    """One clear line: what happened, where, and what the person can do.
+
+    The line shows a few names; `names` has all of them, in lists by a word for what they have in common.
+    """
 
     exit_code: ClassVar[int] = 1
     state: ClassVar[str] = "failed"
 
-    def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        names: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.where = where
         self.hint = hint
+        self.names = {word: list(listed) for word, listed in (names or {}).items() if listed}
 
     def __str__(self) -> str:
         where = f" ({self.where})" if self.where else ""
         return f"{self.message}{where}"
 
-    def to_json(self) -> dict[str, str | None]:
-        """Return the error as the `error` object of a failing --json command."""
-        return {
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as the `error` object of a failing --json command; `names` only where there are any."""
+        record = {
             "kind": type(self).__name__,
             "state": self.state,
             "message": self.message,
             "where": self.where,
             "hint": self.hint,
         }
+        return {**record, "names": self.names} if self.names else record
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Return the first names in quotes, with how many more there are."""
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(repr(name) for name in names[:NAMES_SHOWN]) + more
 
 
 class WrongUsage(HubbotError):
@@ -63,9 +83,10 @@ class TryLater(HubbotError):
         *,
         where: str | None = None,
         hint: str | None = None,
+        names: Mapping[str, Sequence[str]] | None = None,
         after_seconds: float | None = None,
     ) -> None:
-        super().__init__(message, where=where, hint=hint)
+        super().__init__(message, where=where, hint=hint, names=names)
         self.after_seconds = after_seconds
 
 
@@ -78,11 +99,19 @@ class RateLimited(TryLater):
 
 
 class OutOfRoom(TryLater):
-    """Disk or memory did not suffice."""
+    """The disk did not suffice."""
+
+
+class OutOfMemory(OutOfRoom):
+    """Memory did not suffice for this job."""
 
 
 class ChildDied(TryLater):
     """A heavy stage's process ended without an answer (killed, out of memory, Metal abort)."""
+
+
+class TookTooLong(ChildDied):
+    """A heavy stage's process was ended because its time was up."""
 
 
 class WorkLost(TryLater):
@@ -118,6 +147,10 @@ class TooLarge(NotForUs):
 
 class AlreadyPublished(NotForUs):
     """The same source and recipe are published already."""
+
+
+class Superseded(NotForUs):
+    """A newer commit of the source is published, or waits in its place."""
 
 
 class NeedsHuman(HubbotError):
@@ -204,8 +237,13 @@ def kinds() -> Iterator[type[HubbotError]]:
         queue.extend(kind.__subclasses__())
 
 
-def from_json(record: dict[str, str | None]) -> HubbotError:
+def from_json(record: Mapping[str, Any]) -> HubbotError:
     """Rebuild an error that crossed a process boundary; an unknown kind becomes a plain HubbotError."""
     by_name = {kind.__name__: kind for kind in kinds()}
     kind = by_name.get(record.get("kind") or "", HubbotError)
-    return kind(record.get("message") or "no message", where=record.get("where"), hint=record.get("hint"))
+    return kind(
+        record.get("message") or "no message",
+        where=record.get("where"),
+        hint=record.get("hint"),
+        names=record.get("names"),
+    )

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hubbot import plain_json
 from hubbot.artifacts import Artifact
 from hubbot.catalogue import extensions, tokenizers
 from hubbot.checkpoints import Checkpoint, FileInfo
+from hubbot.errors import CorruptConfig
 from hubbot.folders import file_info
 from hubbot.marks import MARK, mark
 from hubbot.plans import Plan, PlannedVariant
@@ -77,8 +79,8 @@ def _reader(source: Path) -> tokenizers.Read:
 def _config(source: Path) -> dict[str, Any]:
     path = source / CONFIG
     try:
-        told = json.loads(path.read_bytes()) if path.is_file() else {}
-    except (ValueError, RecursionError):
+        told = plain_json.loads(path.read_bytes()) if path.is_file() else {}
+    except ValueError:
         told = {}
     return told if isinstance(told, dict) else {}
 
@@ -124,9 +126,10 @@ def _copy_side_file(source: Path, target: Path) -> None:
     """Copy byte for byte, except an `auto_map`, which would make a loader run code of another repo."""
     if source.name == "tokenizer_config.json":
         try:
-            config = json.loads(source.read_bytes())
-        except ValueError:
-            config = None
+            config = plain_json.loads(source.read_bytes())
+        except ValueError as error:
+            # A loader that reads more than hubbot does would find an `auto_map` in it.
+            raise CorruptConfig(f"the file is not valid JSON: {error}", where=source.name) from error
         if isinstance(config, dict) and "auto_map" in config:
             write_json(target, {key: value for key, value in config.items() if key != "auto_map"})
             return

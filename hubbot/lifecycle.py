@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, TypeAlias, assert_never
 
-from hubbot.errors import HubbotError, TryLater, WrongUsage
+from hubbot.errors import HubbotError, Superseded, TryLater, WrongUsage
 
 
 class State(StrEnum):
@@ -54,7 +54,8 @@ class Job:
 
     `attempts` counts the failed attempts of the present stage; `not_before` ends a pause; `lease`,
     `lease_until` and `runner` are set while it runs; `error` is the last error's `to_json`; the predictions
-    are bytes; `runtime` names the runtime versions it was parked with.
+    are bytes; `runtime` names the runtime versions it was parked with; `allow_older` lets it replace a newer
+    revision, because a person said so.
     """
 
     id: int
@@ -78,6 +79,7 @@ class Job:
     predicted_ram_bytes: int | None
     predicted_disk_bytes: int | None
     runtime: str | None
+    allow_older: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for --json: ISO 8601 times; the lease stays inside, for it is a key."""
@@ -113,6 +115,14 @@ class Released:
     """The runner gives the job back unfinished, through no fault of the job."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """An outage of the world stopped the stage: the job waits at it, and no attempt is counted."""
+
+    error: HubbotError
+    pause: timedelta | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Cancelled:
     """A person asked to stop."""
@@ -128,8 +138,15 @@ class Revived:
     """A person, or a new runtime, gives the job another chance."""
 
 
-Outcome: TypeAlias = StageDone | Published | Refused | Released | Cancelled
-Move: TypeAlias = Outcome | Claimed | Revived
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overtaken:
+    """A newer revision of the same repo waits for the same variants."""
+
+    revision: str
+
+
+Outcome: TypeAlias = StageDone | Published | Refused | Released | Held | Cancelled
+Move: TypeAlias = Outcome | Claimed | Revived | Overtaken
 # Given the failed attempts of this stage, the present one included: the pause, or None to give up.
 RetryRule: TypeAlias = Callable[[int, TryLater], timedelta | None]
 
@@ -151,10 +168,14 @@ TRANSITIONS: Mapping[tuple[State, type[Move]], frozenset[State]] = MappingProxyT
         (State.RUNNING, Refused): _to(State.SKIPPED, State.PARKED, State.FAILED, State.WAITING, State.CANCELLED),
         # The runner shuts down: the job waits at its stage, no attempt is counted.
         (State.RUNNING, Released): _to(State.WAITING, State.CANCELLED),
+        # The Hub is down, the token is refused or the disk is full: the same, with the reason.
+        (State.RUNNING, Held): _to(State.WAITING, State.CANCELLED),
         # The runner has seen the request to cancel and stopped the stage.
         (State.RUNNING, Cancelled): _to(State.CANCELLED),
         # Nobody works on it: a person's cancel acts at once.
         (State.WAITING, Cancelled): _to(State.CANCELLED),
+        # A newer revision takes the place of the one that waits.
+        (State.WAITING, Overtaken): _to(State.SKIPPED),
         (State.PARKED, Cancelled): _to(State.CANCELLED),
         # A person retries it, or a new runtime may know it. In its pause, the pause ends.
         (State.WAITING, Revived): _to(State.WAITING),
@@ -178,6 +199,10 @@ def advance(job: Job, outcome: Outcome, now: datetime, retry: RetryRule) -> Job:
             after = _refuse(job, outcome, now, retry)
         case Released():
             after = _leave(job, State.WAITING, error=job.error)
+        case Held(error=error, pause=pause):
+            after = _leave(job, State.WAITING, error=error.to_json())
+            if pause is not None and after.state is State.WAITING:
+                after = replace(after, not_before=now + pause)
         case Cancelled():
             after = _leave(job, State.CANCELLED, error=job.error)
         case _:
@@ -192,6 +217,13 @@ def cancel(job: Job, now: datetime) -> Job:
     if job.state is State.RUNNING:
         return replace(job, cancel_requested=True, updated_at=now)
     return replace(_leave(job, State.CANCELLED, error=job.error), not_before=None, updated_at=now)
+
+
+def overtake(job: Job, newer: Overtaken, now: datetime) -> Job:
+    """Return the waiting job skipped for a newer revision; raises WrongUsage where it does not wait."""
+    _check(job, Overtaken)
+    error = Superseded(f"a newer revision, {newer.revision[:12]}, takes its place", where=job.repo)
+    return replace(_leave(job, State.SKIPPED, error=error.to_json()), updated_at=now)
 
 
 def revive(job: Job, now: datetime) -> Job:

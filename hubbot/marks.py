@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hubbot import plain_json
 from hubbot.checkpoints import FileInfo, Repo
 from hubbot.plans import Plan, PlannedVariant, in_words
 
@@ -64,8 +65,8 @@ def read_mark(folder: Path) -> Mapping[str, Any] | None:
 def parse_mark(data: bytes) -> Mapping[str, Any] | None:
     """Return the mark that `data` holds, in this version's format; None where it is not hubbot's."""
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
+        found = plain_json.loads(data)
+    except ValueError:
         return None
     return _in_this_format(found) if isinstance(found, dict) and _is_mark(found) else None
 

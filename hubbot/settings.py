@@ -4,12 +4,14 @@ The Hub's own settings (HF_TOKEN, HF_ENDPOINT, HF_HOME) are read by its client, 
 """
 
 import os
+import re
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from string import Formatter
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,6 +24,12 @@ from hubbot.errors import WrongUsage
 
 CONFIG_VARIABLE = "HUBBOT_CONFIG"
 FILE_NAME = "hubbot.toml"
+# No number of hours, gigabytes or days that anybody means is larger.
+LARGEST = 1e7
+
+
+def _host_name() -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:100].lstrip(".-") or "hubbot"
 
 
 def data_folder(system: str, home: Path) -> Path:
@@ -81,14 +89,15 @@ class Settings(BaseSettings):
     """Rules of what to watch; without any, nothing is watched."""
     watch_minutes: float = Field(default=30.0, gt=0)
     """Minutes between two looks at the Hub."""
-    runner: str = Field(default_factory=socket.gethostname)
+    runner: str = Field(default_factory=_host_name)
     """Names this machine in the queue."""
     lease_seconds: float = Field(default=120.0, gt=0)
     """A job whose runner gives no sign of life for this long goes back to the queue."""
     max_attempts: int | None = Field(default=None, ge=1)
     """Attempts at one stage before a job parks; 6 by default."""
     memory_gigabytes: float | None = Field(default=None, gt=0)
-    """Memory that a job may need; larger jobs wait for another runner. The default is no limit."""
+    """Memory that a job may need; larger jobs wait for another runner. By default any job is taken,
+    and a stage that holds more than nine tenths of the machine's memory is ended."""
     conversion_megabytes: float = Field(default=80.0, gt=0)
     """Memory that a conversion works in, beyond the runtime's own 300 MB, whatever the number of variants."""
     shard_gigabytes: float = Field(default=5.0, gt=0)
@@ -99,6 +108,8 @@ class Settings(BaseSettings):
     """Convert families that run only with a model file of hubbot's own, which is published beside the weights."""
     stage_hours: float = Field(default=12.0, gt=0)
     """A heavy stage that takes longer is stopped and tried again."""
+    stall_minutes: float = Field(default=120.0, gt=0)
+    """A heavy stage that tells of no progress for this long is stopped and tried again."""
     corpus: Path | None = None
     """Text file on which variants are compared with the unquantized model; the default ships with hubbot."""
     behaviour_tokens: int | None = Field(default=None, ge=16)
@@ -109,8 +120,12 @@ class Settings(BaseSettings):
     """Time limit of one smoke test."""
     smoke_tokens: int = Field(default=64, ge=1)
     """Tokens that a smoke test generates per prompt."""
-    keep_days: float = Field(default=7.0, ge=0)
+    keep_days: float = Field(default=7.0, ge=0, le=36500)
     """Days that the work folder of a finished job is kept."""
+    web_hosts: tuple[str, ...] = ()
+    """Names under which browsers may reach the dashboard, beside localhost; others are refused."""
+    webhook_secret: SecretStr | None = None
+    """Secret of the Hub's webhook, which makes the bot look at once; without it webhooks are off."""
 
     @field_validator("variants")
     @classmethod
@@ -123,9 +138,34 @@ class Settings(BaseSettings):
     @field_validator("repo_name")
     @classmethod
     def _names_both(cls, pattern: str) -> str:
-        if "{name}" not in pattern or "{variant}" not in pattern:
-            raise ValueError("repo_name must contain {name} and {variant}")
+        try:
+            fields = [field for _, field, _, _ in Formatter().parse(pattern) if field is not None]
+        except ValueError as error:
+            raise ValueError(f"repo_name is no pattern: {error}") from error
+        if sorted(fields) != ["name", "variant"] or "{name}" not in pattern or "{variant}" not in pattern:
+            raise ValueError("repo_name must contain {name} and {variant}, once each, and no other braces")
+        if not re.fullmatch(r"[A-Za-z0-9._-]*", pattern.replace("{name}", "").replace("{variant}", "")):
+            raise ValueError("repo_name may hold letters, digits, and . _ - beside {name} and {variant}")
         return pattern
+
+    @field_validator("runner")
+    @classmethod
+    def _is_a_name(cls, runner: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", runner):
+            raise ValueError(f"{runner!r} is no name: letters, digits, and . _ - are allowed")
+        return runner
+
+    @field_validator("data_dir", "corpus")
+    @classmethod
+    def _at_home(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser()
+
+    @model_validator(mode="after")
+    def _is_finite(self) -> Self:
+        for name, value in self:
+            if isinstance(value, float) and not value <= LARGEST:
+                raise ValueError(f"{name} is {value}, which is more than {LARGEST:.0f}")
+        return self
 
     @property
     def database(self) -> str:
@@ -146,6 +186,12 @@ class Settings(BaseSettings):
     def memory_bytes(self) -> int | None:
         """Return the memory limit of a job in bytes."""
         return None if self.memory_gigabytes is None else int(self.memory_gigabytes * 1e9)
+
+    @property
+    def child_bytes(self) -> int:
+        """Return the memory that a heavy stage may hold, in bytes: by default nine tenths of the machine's."""
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return self.memory_bytes or machine * 9 // 10
 
     @property
     def examination(self) -> dict[str, Any]:

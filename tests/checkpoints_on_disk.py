@@ -247,8 +247,9 @@ def from_mlx(array: mx.array) -> tuple[str, NDArray[Any]]:
 
 
 def mx_quantize(array: mx.array, **settings: Any) -> list[mx.array]:
-    """Weight, scales and (affine only) biases; mlx's own stubs promise always three."""
-    made: Any = mx.quantize(array, **settings)
+    """Weight, scales and (affine only) biases of MLX's CPU kernels; mlx's own stubs promise always three."""
+    with mx.stream(mx.cpu):
+        made: Any = mx.quantize(array, **settings)
     return list(made)
 
 

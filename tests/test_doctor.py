@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections import namedtuple
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from hubbot import doctor
 from hubbot.doctor import Check, examine, explain
+from hubbot.engine.formats import kernels
 from hubbot.hub import client
 from hubbot.jobs.retry import MAX_ATTEMPTS
 from hubbot.settings import Settings
@@ -148,6 +150,16 @@ def test_a_data_folder_that_cannot_be_made_fails_and_the_rest_is_examined(
     checks = found()
     assert (checks["data folder"].status, checks["database"].status) == ("fail", "fail")
     assert checks["hub"].status == "ok"
+
+
+def test_kernels_that_the_self_check_leaves_are_a_warning_that_says_why(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = replace(kernels.DEFINITIONS, reason="self-check: mxfp4, BF16, zeros")
+    monkeypatch.setattr(kernels, "checked", lambda _: left)
+    check = found()["quantizer BF16, F16, F32"]
+    assert check.status == "warn"
+    assert "self-check: mxfp4, BF16, zeros" in check.message
 
 
 def test_a_missing_package_fails(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,10 @@
 import inspect
+import json
 
 import pytest
 
 from hubbot import errors
-from hubbot.errors import HubbotError, from_json, kinds
+from hubbot.errors import HubbotError, from_json, kinds, some_of
 
 # As the design's section 6 lists them: exit code and state by what is to be done, and who is below whom.
 TREE = {
@@ -48,6 +49,20 @@ def test_every_kind_crosses_a_process_boundary_and_back(kind: type[HubbotError])
     assert type(again) is kind
     assert again.to_json() == error.to_json()
     assert set(error.to_json()) == {"kind", "state", "message", "where", "hint"}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_all_names_of_an_error_cross_a_process_boundary_and_back(kind: type[HubbotError]) -> None:
+    names = {"missing": [f"layers.{layer}.w" for layer in range(40)]}
+    again = from_json(json.loads(json.dumps(kind("40 are missing", names=names).to_json())))
+    assert again.names == names
+    assert kind("none", names={"missing": []}).names == {}
+
+
+def test_a_line_shows_a_few_names_and_counts_the_others() -> None:
+    assert some_of(["a"]) == "'a'"
+    assert some_of([*"abcdef"]) == "'a', 'b', 'c', 'd', 'e', 'f'"
+    assert some_of([*"abcdefgh"]) == "'a', 'b', 'c', 'd', 'e', 'f' and 2 more"
 
 
 def test_every_kind_is_in_the_modules_docstring() -> None:

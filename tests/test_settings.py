@@ -87,3 +87,24 @@ def test_derived_sizes_and_the_database(tmp_path: Path) -> None:
 
 def test_every_setting_explains_itself() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("repo_name", "{name}{variant}{evil}"), ("repo_name", "{name.__class__}{name}{variant}"),
+        ("repo_name", "{name}{variant}{"), ("repo_name", "../{name}{variant}"),
+        ("repo_name", "{name}{variant}{name}"),
+        ("keep_days", 1e300), ("keep_days", float("inf")), ("keep_days", float("nan")),
+        ("stage_hours", float("inf")),
+        ("lease_seconds", 1e30), ("runner", "../../x"), ("runner", ""), ("runner", ".hidden"), ("runner", "a\nb"),
+    ],
+)  # fmt: skip
+def test_nonsense_is_refused_by_the_name_of_the_setting(key: str, value: object) -> None:
+    with pytest.raises(WrongUsage, match=key):
+        load(**{key: value})
+
+
+def test_a_tilde_is_the_home_folder() -> None:
+    chosen = load(data_dir="~/foo", corpus="~/text")
+    assert (chosen.data_dir, chosen.corpus) == (Path.home() / "foo", Path.home() / "text")

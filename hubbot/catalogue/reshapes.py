@@ -54,7 +54,8 @@ class Reshape:
 
     `reason` cites the source; `where` may leave out some of the names, by what the config says of their layer.
     With `each` the pieces are made once for each of so many equal parts of the source's first axis; "{e}" in
-    their names is the part's number, and each part is one unit.
+    their names is the part's number, and each part is one unit. `shares` is the number of equal parts of which the
+    pieces take one; the others belong to what mlx-lm does not run.
     """
 
     pattern: str
@@ -63,6 +64,7 @@ class Reshape:
     when: Callable[[Config], bool] = _always
     where: Callable[[re.Match[str], Config], bool] = _everywhere
     each: Callable[[Config], int] | None = None
+    shares: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ class Reshaped:
     merge: bool
     reason: str
     part: tuple[int, int] | None = None
+    shares: int = 1
 
 
 def reshaped(name: str, rows: Sequence[Reshape], config: Config) -> tuple[Reshaped, ...]:
@@ -100,6 +103,7 @@ def _made(found: re.Match[str], row: Reshape, config: Config) -> Iterator[Reshap
                 merge=piece.merge,
                 reason=row.reason,
                 part=piece.part,
+                shares=row.shares,
             )
         for number in range(parts or 0):
             output, part = name.replace("{e}", str(number)), (number, parts or 0)

@@ -139,15 +139,14 @@ def _unread(
         always={**PLAIN, **family.always},
     )
     return unread_keys.judge(
-        judged, lambda: _sources(source, family), runtime=_class(family), model_type=family.model_type
+        judged, lambda: _sources(family), runtime=_class(family), model_type=family.model_type
     )
 
 
-def _sources(config: Mapping[str, Any], family: Family) -> SourceReaders | None:
+def _sources(family: Family) -> SourceReaders | None:
     """Return what transformers' class reads: of a wrapper, that of the text decoder inside too."""
-    inner = look_up(config, "text_config.model_type")
-    types = (inner,) if isinstance(inner, str) else ()
-    return readers(family.transformers_type or family.model_type, *types)
+    inner = [one for one in (family.text_type, *family.text_types) if one is not None]
+    return readers(family.transformers_type or family.model_type, *inner[:1])
 
 
 def _class(family: Family) -> str:
@@ -173,7 +172,7 @@ def _origin(
         return Origin(field=name, value=value, origin="config" if key == name else f"config: {key}"), keys
     default = _default(name, config, family)
     if default is None and (field.is_read or field.required):
-        problems.append(why_missing(name, _sources(config, family), family.model_type, family.default_source))
+        problems.append(why_missing(name, _sources(family), family.model_type, family.default_source))
     return default, {name} if name in config else set()
 
 
@@ -186,7 +185,7 @@ def _default(name: str, config: Mapping[str, Any], family: Family) -> Origin | N
     if name in family.defaults:
         source = f"default of {family.default_source}'s {family.model_type} config"
         return Origin(field=name, value=family.defaults[name], origin=source)
-    return default_in_the_source(name, _sources(config, family), family.model_type)
+    return default_in_the_source(name, _sources(family), family.model_type)
 
 
 _DERIVED_WIDTH = "hidden_size / num_attention_heads (transformers 5.23)"

@@ -10,9 +10,11 @@ from typing import Any
 
 from hubbot.catalogue.configs.nesting import TEXT, decoder
 from hubbot.catalogue.families import Family
+from hubbot.catalogue.reshapes import reshaped
 from hubbot.checkpoints import Checkpoint
 
 TOWER = "a part of the vision or audio tower; mlx-lm runs the text decoder alone"
+_SEES = "for tokens of images alone; mlx-lm runs the text decoder alone"
 TIED = "tie_word_embeddings is true: the output layer is the embedding, as in transformers"
 # (whole-name pattern, config key that must hold or None, reason)
 _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
@@ -33,17 +35,25 @@ _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
     ),
     (
         re.compile(
-            r"(?:model\.)?(?:visual|vision_(?:tower|model|embedder)|audio_tower|embed_(?:vision|audio)"
-            r"|multi_modal_projector|mm_projector|vit_large_projector|patch_merge_mlp|projector|sam_model|qwen2_model)\..+"
+            r"(?:thinker\.)?(?:model\.)?(?:visual|vision_(?:tower|model|embedder)|audio_tower|embed_(?:vision|audio)"
+            r"|multi_modal_projector|mm_projector|vit_large_projector|patch_merge_mlp|projector"
+            r"|sam_model|qwen2_model|resampler_model)\..+"
             r"|model\.(?:view_sep[ae]rator|image_newline)"
         ),
         "text_config",
         TOWER,
     ),
+    (
+        re.compile(r"(?:talker|code2wav)\..+"),
+        "text_config",
+        "a part that speaks what the text decoder says; mlx-lm runs the text decoder alone",
+    ),
+    (re.compile(r".*\.mlp\.gate\.weight_1"), "text_config", f"a router {_SEES}"),
 )
 # What every name that a row of _DROPS matches contains.
 _MAYBE = re.compile(
-    r"rotary_emb|mtp|lm_head|visual|vision|audio|projector|patch_merge|sam_model|qwen2_model|view_sep|image_newline"
+    r"rotary_emb|mtp|lm_head|visual|vision|audio|projector|patch_merge|sam_model|qwen2_model|resampler_model"
+    r"|view_sep|image_newline|talker|code2wav|weight_1"
 )
 _LAYER = re.compile(r"(?:[\w-]+\.)*?layers\.(\d{1,6})\.")
 # The projections of a dense layer, which every class calls mlp.
@@ -80,6 +90,8 @@ def drop_reason(name: str, config: Mapping[str, Any]) -> str | None:
             return reason
     if _is_head_layer(name, text):
         return "a layer beyond num_hidden_layers: a multi-token-prediction head, which decoding does not use"
+    if _is_vision_expert(name, config, text):
+        return f"an expert {_SEES}"
     if _is_norm_of_a_dense_layer(name, text):
         return "a norm behind experts that a dense layer does not have; transformers ignores it too"
     if _is_zero_expert(name, text):
@@ -92,6 +104,13 @@ def _is_head_layer(name: str, config: Mapping[str, Any]) -> bool:
     # Of a hundred thousand names each is asked: the config first, then the name.
     found = _LAYER.match(name) if heads and layers else None
     return bool(found and layers <= int(found[1]) < layers + heads)
+
+
+def _is_vision_expert(name: str, config: Mapping[str, Any], text: Mapping[str, Any]) -> bool:
+    # ERNIE 4.5 VL: the experts for text come first, then as many of another width for images.
+    widths, count = text.get("moe_intermediate_size"), _whole(text.get("moe_num_experts"))
+    found = _EXPERT.search(name) if isinstance(widths, list) and len(widths) == 2 and TEXT in config else None
+    return bool(found and count <= int(found[1]) < 2 * count)
 
 
 def _is_norm_of_a_dense_layer(name: str, config: Mapping[str, Any]) -> bool:
@@ -120,6 +139,12 @@ def runtime_name(name: str, family: Family) -> str:
         if block and block != family.runtime_block and not _DENSE.search(name):
             name = re.sub(rf"(\.layers\.\d+\.){block}\.", rf"\g<1>{family.runtime_block}.", name)
     return name
+
+
+def share(name: str, family: Family, config: Mapping[str, Any]) -> int:
+    """Return of how many equal parts of a source tensor only the first is taken over: 1 where it is the whole."""
+    rows = [row for row in family.reshapes if row.shares > 1]
+    return reshaped(runtime_name(name, family), rows, config)[0].shares if rows else 1
 
 
 def renamed(name: str, family: Family) -> str:

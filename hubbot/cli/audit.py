@@ -6,7 +6,7 @@ import typer
 
 from hubbot.cli.bars import bar
 from hubbot.cli.options import DryRun, Json
-from hubbot.cli.output import data, print_json, table, talk
+from hubbot.cli.output import data, print_json, styled, table, talk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,7 @@ def _print_audited(audited: "Sequence[Audited]") -> None:
     for item in sorted(audited, key=lambda item: item.verdict == "approved"):
         colour = COLOURS.get(item.verdict, "yellow")
         repair = f"job {item.job_id}" if item.job_id else ""
-        rows.add_row(item.repo, f"[{colour}]{item.verdict}[/{colour}]", item.reason, repair)
+        rows.add_row(item.repo, styled(colour, item.verdict), item.reason, repair)
     data.print(rows)
     if any(item.job_id for item in audited):
         talk.print("the repairs are in the queue; `hubbot run` works on them")

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as LiveBar
 
 from hubbot.cli.output import talk
+from hubbot.printable import printable
 from hubbot.progress import Progress
 
 LINE_SECONDS = 10.0
@@ -16,21 +17,21 @@ LINE_SECONDS = 10.0
 @contextmanager
 def bar(title: str) -> Iterator[Progress]:
     """Yield the progress callback of the work called `title`."""
-    if not talk.is_terminal:
+    if not talk.console.is_terminal:
         yield _lines(title)
         return
     columns = (
-        TextColumn("[bold]{task.description}"),
+        TextColumn("{task.description}", style="bold", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[label]}"),
+        TextColumn("{task.fields[label]}", style="dim", markup=False),
     )
-    with LiveBar(*columns, console=talk, transient=True) as live:
-        task = live.add_task(title, total=None, label="")
+    with LiveBar(*columns, console=talk.console, transient=True) as live:
+        task = live.add_task(printable(title), total=None, label="")
 
         def progress(done: int, total: int, label: str) -> None:
-            live.update(task, completed=done, total=total, label=label[-48:])
+            live.update(task, completed=done, total=total, label=printable(label)[-48:])
 
         yield progress
 

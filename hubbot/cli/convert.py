@@ -105,6 +105,7 @@ def _conversion_record(plan: "Plan", finished: "Finished", *, seconds: float) ->
         ],
         "dropped": [asdict(drop) for drop in plan.drops],
         "seconds": round(seconds, 2),
+        "stage_seconds": dict(finished.seconds),
         "peak_memory_bytes": peak_resident_bytes(),
     }
     if finished.reports:
@@ -146,11 +147,11 @@ def _print_conversion(record: dict[str, Any], plan: "Plan") -> None:
         rows.add_row(item["name"], f"{item['bits_per_weight']:.2f}", readable(item["bytes"]), item["path"])
     data.print(rows)
     for drop in record["dropped"]:
-        data.print(f"left out {drop['name']}: {drop['reason']}", markup=False)
+        data.print(f"left out {drop['name']}: {drop['reason']}")
     for name, verdict in record.get("verified", {}).items():
         data.print(f"{name}: {verdict}")
     for variant in plan.variants:
         for reason, count in Counter(drop.reason for drop in variant.unquantized).items():
-            talk.print(f"{variant.name}: {count} tensors stay unquantized: {reason}", markup=False)
+            talk.print(f"{variant.name}: {count} tensors stay unquantized: {reason}")
     if "verified" not in record:
         talk.print("not verified; `hubbot verify SOURCE FOLDER` or --verify runs the referee")

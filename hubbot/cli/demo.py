@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from hubbot.cli.options import Json
-from hubbot.cli.output import data, print_json, table, talk
+from hubbot.cli.output import data, print_json, styled, table, talk
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +39,7 @@ def demo_command(
         from hubbot.cli.display import Display
 
         talk.print(f"embedded Hub: {hub.url} with {len(repos)} repos; everything is under {home}", soft_wrap=True)
-        ended = demo.run(home, repos, Display(talk), stop)
+        ended = demo.run(home, repos, Display(talk.console), stop)
         if as_json:
             print_json(ended.record)
         else:
@@ -51,7 +51,7 @@ def demo_command(
         talk.print("interrupted; the same command goes on where it stopped")
         raise typer.Exit(130)
     if not ended.as_expected:
-        talk.print("[red]the demo did not come to its expected end[/red]")
+        talk.print(styled("red", "the demo did not come to its expected end"))
         raise typer.Exit(1)
 
 
@@ -63,10 +63,10 @@ def _print_record(record: dict[str, Any], url: str, home: Path, *, serve: bool) 
     for source, names in variants.items():
         pattern = next(item["repo"] for item in record["published"] if item["source"] == source)
         shown = pattern.removesuffix(names[0]) + "{" + ",".join(names) + "}"
-        rows.add_row(source, "[green]published[/green]", shown)
+        rows.add_row(source, styled("green", "published"), shown)
     for outcome in ("skipped", "parked"):
         for item in record[outcome]:
-            rows.add_row(item["repo"], f"[yellow]{outcome}[/yellow]", item["reason"])
+            rows.add_row(item["repo"], styled("yellow", outcome), item["reason"])
     data.print(rows)
     counts = record["counts"]
     data.print(

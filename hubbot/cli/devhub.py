@@ -31,7 +31,7 @@ def devhub_command(
     home = folder.expanduser().resolve()
     try:
         with stopping() as stop, EmbeddedHub(home, accounts=accounts(), port=port) as hub:
-            environment = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
+            environment = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN}
             if as_json:
                 print_json({"url": hub.url, "dir": str(home), "environment": environment})
             else:

@@ -1,10 +1,9 @@
 """The command that checks this machine and explains the settings: `hubbot doctor`."""
 
 import typer
-from rich.markup import escape
 
 from hubbot.cli.options import Json
-from hubbot.cli.output import data, print_json, table
+from hubbot.cli.output import data, print_json, styled, table
 
 
 def register(app: typer.Typer) -> None:
@@ -12,7 +11,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor", rich_help_panel="Running")(doctor_command)
 
 
-_MARKS = {"ok": "[green]ok[/green]", "warn": "[yellow]warn[/yellow]", "fail": "[red]fail[/red]"}
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 def doctor_command(as_json: Json = False) -> None:
@@ -29,11 +28,11 @@ def doctor_command(as_json: Json = False) -> None:
     else:
         rows = table("This machine", "", "what", "found", "to do")
         for check in checks:
-            rows.add_row(_MARKS[check.status], check.name, escape(check.message), escape(check.hint or ""))
+            rows.add_row(styled(_STYLES[check.status], check.status), check.name, check.message, check.hint or "")
         data.print(rows)
         rows = table("Settings", "key", "value", "what it is")
         for key, entry in settings.items():
-            rows.add_row(key, escape(str(entry["value"])), escape(entry["meaning"]))
+            rows.add_row(key, str(entry["value"]), entry["meaning"])
         data.print(rows)
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(1)

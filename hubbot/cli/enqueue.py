@@ -20,33 +20,31 @@ def enqueue_command(
         list[str] | None, typer.Option("--variant", "-v", help="Variant to make; repeat for several.")
     ] = None,
     priority: Annotated[int, typer.Option("--priority", help="Higher goes first.")] = 0,
+    allow_older: Annotated[
+        bool, typer.Option("--allow-older", help="Replace what was made of a newer revision, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Put a repo into the queue; the same repo, revision and variants are one job, however often it is said.
+    """Put a repo, or REPO@SHA, into the queue; the same repo, revision and variants are one job.
 
     Example: hubbot enqueue Qwen/Qwen3-30B-A3B --variant 4bit --priority 10
     """
     from hubbot import settings
-    from hubbot.catalogue.variants.named_variants import VARIANTS
-    from hubbot.errors import WrongUsage
     from hubbot.hub.client import default_hub
-    from hubbot.jobs.bot import open_records
-    from hubbot.jobs.pipeline import recipe_key
+    from hubbot.jobs.bot import enqueue, open_records
 
     chosen = settings.load()
-    variants = tuple(dict.fromkeys(variant or chosen.variants))
-    unknown = [name for name in variants if name not in VARIANTS]
-    if unknown:
-        raise WrongUsage(f"there is no variant {unknown[0]!r}", hint=f"one of: {' '.join(VARIANTS)}")
-    files = default_hub().open(repo, revision)
     with open_records(chosen) as records:
-        job, created = records.queue.enqueue(
-            files.repo.id,
-            files.repo.revision,
-            variants,
-            recipe_key(variants),
+        job, created = enqueue(
+            repo,
+            revision,
+            tuple(variant or ()),
+            settings=chosen,
+            hub=default_hub(),
+            queue=records.queue,
             requested_by="enqueue",
             priority=priority,
+            allow_older=allow_older,
         )
     if as_json:
         print_json({**job.to_json(), "created": created})

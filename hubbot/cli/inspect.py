@@ -1,12 +1,13 @@
 """The command that says what a checkpoint is: `hubbot inspect`."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from hubbot.cli.options import Json, Revision, Source
-from hubbot.cli.output import data, print_json
+from hubbot.cli.output import data, print_json, styled
+from hubbot.errors import WrongUsage
 from hubbot.files.sizes import readable
 
 
@@ -29,8 +30,14 @@ def inspect_command(
 ) -> None:
     """Say what is in a checkpoint and whether convert would take it, with evidence; reads config and headers only.
 
+    Of one weight file (.safetensors, .bin) it lists names, dtypes and shapes.
+
     Example: hubbot inspect Qwen/Qwen3-30B-A3B --strict
     """
+    path = Path(source).expanduser()
+    if path.is_file():
+        _list_tensors(path, revision, as_json=as_json)
+        return
     from hubbot import settings
     from hubbot.cli.arguments import open_source
     from hubbot.conversion.verdict import verdict_of
@@ -50,25 +57,47 @@ def inspect_command(
         raise typer.Exit(verdict.exit_code)
 
 
+def _list_tensors(path: Path, revision: str | None, *, as_json: bool) -> None:
+    from hubbot.steps.inspect import tensors_of_file
+
+    if revision:
+        raise WrongUsage("--revision goes with a repo id, not with a file", where=str(path))
+    tensors = tensors_of_file(path)
+    elements, nbytes = sum(tensor.elements for tensor in tensors), sum(tensor.nbytes for tensor in tensors)
+    if as_json:
+        listed = [
+            {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape), "bytes": tensor.nbytes}
+            for tensor in tensors
+        ]
+        print_json({"file": str(path), "tensors": listed, "elements": elements, "bytes": nbytes})
+        return
+    for tensor in tensors:
+        data.print(f"{tensor.name}  {tensor.dtype} {list(tensor.shape)}")
+    data.print(styled("dim", f"{len(tensors)} tensors, {elements} elements, {readable(nbytes)}"))
+
+
 def _print_verdict(record: dict[str, Any]) -> None:
+    from hubbot.catalogue.packings import UNPACKED
+
     good = record["verdict"] == "convertible"
     colour = "green" if good else "yellow"
-    data.print(f"[bold]{escape(record['repo'])}[/bold] at {record['revision']}")
-    data.print(
-        f"[{colour}]{record['verdict']}[/{colour}]" + (f"  {record['runtime']}" if record["runtime"] else "")
-    )
+    data.print(styled("bold", record["repo"]), f"at {record['revision']}")
+    data.print(styled(colour, record["verdict"]), *([f" {record['runtime']}"] if record["runtime"] else []))
     parameters = record["parameters"] or {}
     if parameters.get("total"):
         active = parameters.get("active")
         share = f", {active / 1e6:.2f} M active per token" if active else ""
-        data.print(f"{escape(str(record['model_type']))}, {parameters['total'] / 1e6:.2f} M parameters{share}")
+        data.print(f"{record['model_type']}, {parameters['total'] / 1e6:.2f} M parameters{share}")
     if record["num_experts"] and record["moe_layers"]:
         data.print(
             f"{record['num_experts']} experts, {record['experts_per_token']} per token, "
             f"in {record['moe_layers']} of {record['layers']} layers"
         )
+    packing = (record["layout"] or {}).get("packing")
+    if packing not in {None, UNPACKED}:
+        data.print(f"its weights are packed: {packing}")
     for line in record["evidence"]:
-        data.print(f"  - {escape(line)}")
+        data.print(f"  - {line}")
     if record["hint"]:
-        data.print(f"  [cyan]->[/cyan] {escape(record['hint'])}")
-    data.print(f"[dim]{record['requests']} reads, {readable(record['bytes_read'])}[/dim]")
+        data.print(styled("cyan", "  ->"), record["hint"])
+    data.print(styled("dim", f"{record['requests']} reads, {readable(record['bytes_read'])}"))

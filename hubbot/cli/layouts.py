@@ -34,7 +34,7 @@ def layouts_command(
         print_json(record)
         return
     if markdown:
-        data.print(as_markdown(record), markup=False)
+        data.print(as_markdown(record), lines=True)
         return
     for title, columns, rows in _tables(record):
         listing = table(title, *columns)

@@ -5,8 +5,9 @@ Each command has a file of its name; bodies import what they need, so that --hel
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -14,6 +15,7 @@ from hubbot import __version__
 from hubbot.cli import (
     audit,
     cancel,
+    catalog,
     convert,
     demo,
     devhub,
@@ -26,6 +28,7 @@ from hubbot.cli import (
     relayout,
     retry,
     run,
+    serve,
     show,
     smoke,
     verify,
@@ -61,8 +64,8 @@ def _options(
 for command in (
     *(inspect, convert, verify, smoke, relayout, layouts),
     *(enqueue, jobs, show, retry, cancel),
-    *(watch, run),
-    *(published, audit),
+    *(watch, run, serve),
+    *(published, catalog, audit),
     *(doctor, demo, devhub),
 ):
     command.register(app)
@@ -82,8 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:  # noqa: BLE001 - the parser has a tree of its own
         code = _usage_error(error, as_json="--json" in given)
     if code == INTERRUPTED:
-        _leave_at_once()
-    sys.exit(code)
+        talk.print("stopped; nothing is lost: what was finished is kept")
+    # Called with arguments, it runs in somebody else's process.
+    _leave(code, own_process=arguments is None)
 
 
 def _usage_error(error: Exception, *, as_json: bool) -> int:
@@ -98,8 +102,11 @@ def _usage_error(error: Exception, *, as_json: bool) -> int:
     return int(getattr(error, "exit_code", WrongUsage.exit_code))
 
 
-def _leave_at_once() -> None:
-    talk.print("stopped; nothing is lost: what was finished is kept")
+def _leave(code: int, *, own_process: bool) -> NoReturn:
+    """End the process, at once where a thread still waits for the Hub: Python would wait for it, too."""
+    others = [one for one in threading.enumerate() if one is not threading.current_thread()]
+    if code != INTERRUPTED and not (own_process and others):
+        sys.exit(code)
     sys.stdout.flush()
-    # A download under way in a thread would keep the process alive until its file is complete.
-    os._exit(INTERRUPTED)
+    sys.stderr.flush()
+    os._exit(code)

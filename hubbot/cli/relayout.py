@@ -9,7 +9,7 @@ import typer
 
 from hubbot.catalogue.experts.expert_layouts import TARGETS, spelled, target_named
 from hubbot.cli.options import DryRun, Json, Revision, Source
-from hubbot.cli.output import data, print_json
+from hubbot.cli.output import data, print_json, styled
 from hubbot.engine.memory import peak_resident_bytes
 from hubbot.files.sizes import readable
 
@@ -106,13 +106,14 @@ def _examples(made: "Rearrangement") -> list[dict[str, Any]]:
 def _print(record: dict[str, Any]) -> None:
     order = f", gate and up {record['order']}" if record["order"] else ""
     data.print(
-        f"[bold]{record['source']}[/bold]: {record['experts']} experts in {record['moe_layers']} layers, "
-        f"{record['tensors']['source']} tensors become {record['tensors']['out']}{order}"
+        styled("bold", f"{record['source']}:"),
+        f"{record['experts']} experts in {record['moe_layers']} layers, "
+        f"{record['tensors']['source']} tensors become {record['tensors']['out']}{order}",
     )
     for example in record["examples"]:
-        data.print(f"  {example['name']} {example['shape']} {example['dtype']}", markup=False)
+        data.print(f"  {example['name']} {example['shape']} {example['dtype']}")
     if "path" in record:
         size, seconds = readable(record["bytes"]), record["seconds"]
-        data.print(f"[green]done[/green]: {size} written to {record['path']} in {seconds} s")
+        data.print(styled("green", "done:"), f"{size} written to {record['path']} in {seconds} s")
     else:
         data.print(f"{readable(record['bytes'])} of weights would be written; nothing was")

@@ -1,12 +1,15 @@
 """The command that watches and works on the queue: `hubbot run`."""
 
 import logging
+from contextlib import nullcontext
+from typing import Annotated
 
 import typer
 
 from hubbot.cli.interrupts import stopping
 from hubbot.cli.options import Json, Once
 from hubbot.cli.output import data, print_json, talk
+from hubbot.cli.serve import Host, Port, dashboard
 
 PATIENCE_SECONDS = 0.0
 
@@ -16,27 +19,36 @@ def register(app: typer.Typer) -> None:
     app.command("run", rich_help_panel="Running")(run_command)
 
 
-def run_command(once: Once = False, as_json: Json = False) -> None:
+def run_command(
+    once: Once = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve the dashboard beside it.")] = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    as_json: Json = False,
+) -> None:
     """Watch by the clock and work on the queue until Ctrl-C; with --once until nothing is left to do.
 
     Example: hubbot run
     """
     from hubbot import settings
     from hubbot.cli.display import Display
+    from hubbot.cli.log_lines import as_text
     from hubbot.hub.client import default_hub
     from hubbot.jobs.bot import open_bot
 
     chosen = settings.load()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(as_text)
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    for library in ("apscheduler", "alembic"):
-        logging.getLogger(library).setLevel(logging.WARNING)
-    display = Display(talk)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    display = Display(talk.console)
     if not chosen.watch:
         talk.print("no watch rules are set, so nothing is watched; only the queue is worked on")
     with (
         open_bot(chosen, hub=default_hub(), emit=display.emit, on_progress=display.on_progress) as bot,
         stopping() as stop,
+        dashboard(chosen, bot.records, host, port) if serve else nullcontext(),
         display.live(),
     ):
         if once:

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from hubbot.cli.options import JobId, Json
-from hubbot.cli.output import data, print_json, table
+from hubbot.cli.output import data, print_json, styled, table
 
 
 def register(app: typer.Typer) -> None:
@@ -46,20 +46,19 @@ def show_command(job_id: JobId, as_json: Json = False) -> None:
 
 
 def _print_job(record: dict[str, Any]) -> None:
-    data.print(f"[bold]job {record['id']}[/bold]  {record['repo']} at {record['revision'][:12]}")
+    data.print(styled("bold", f"job {record['id']} "), f"{record['repo']} at {record['revision'][:12]}")
     data.print(f"{record['state']} at stage {record['stage']}, variants {' '.join(record['variants'])}")
     progress = next((r["data"] for r in record["results"] if r["kind"] == "progress"), None)
     if progress and record["state"] == "running" and progress["stage"] == record["stage"]:
         percent = 100 * progress["done"] // max(1, progress["total"])
-        data.print(f"{percent} % of {record['stage']} done, at {progress['what']}", markup=False)
+        data.print(f"{percent} % of {record['stage']} done, at {progress['what']}")
     error = record["error"]
     if error:
         data.print(
             f"{error['kind']}: {error['message']}" + (f" ({error['where']})" if error["where"] else ""),
-            markup=False,
         )
         if error["hint"]:
-            data.print(f"  -> {error['hint']}", markup=False)
+            data.print(f"  -> {error['hint']}")
     rows = table("history", "stage", "started", "outcome", "error")
     for attempt in record["history"]:
         message = (attempt["error"] or {}).get("message", "")

@@ -9,7 +9,7 @@ import typer
 
 from hubbot.cli.bars import bar
 from hubbot.cli.options import Json
-from hubbot.cli.output import data, print_json, talk
+from hubbot.cli.output import data, print_json, styled, talk
 from hubbot.files.sizes import readable
 
 
@@ -39,13 +39,14 @@ def smoke_command(
         print_json(record)
         return
     for sample in record["samples"]:
-        data.print(f"[bold]> {sample['prompt']}[/bold]")
-        data.print(sample["text"].strip(), markup=False)
+        data.print(styled("bold", f"> {sample['prompt']}"))
+        data.print(sample["text"].strip(), lines=True)
         how = f"sampled at {sample['temperature']}" if sample["temperature"] else "greedy"
-        data.print(
-            f"[dim]{how}: first of {sample['tokens']} tokens after {sample['first_token_seconds']} s, prompt "
-            f"{sample['prompt_tokens_per_second']} tokens/s, then {sample['tokens_per_second']} tokens/s[/dim]\n"
+        speed = (
+            f"{how}: first of {sample['tokens']} tokens after {sample['first_token_seconds']} s, prompt "
+            f"{sample['prompt_tokens_per_second']} tokens/s, then {sample['tokens_per_second']} tokens/s"
         )
+        data.print(styled("dim", speed), "\n", lines=True)
     for warning in record["warnings"]:
-        talk.print(f"[yellow]warning[/yellow]: {warning}")
-    data.print(f"[green]it speaks[/green]; peak memory {readable(record['peak_memory_bytes'])}")
+        talk.print(styled("yellow", "warning:"), warning)
+    data.print(styled("green", "it speaks;"), f"peak memory {readable(record['peak_memory_bytes'])}")

@@ -8,7 +8,7 @@ import typer
 
 from hubbot.cli.bars import bar
 from hubbot.cli.options import Json, Revision, Source
-from hubbot.cli.output import data, print_json, table
+from hubbot.cli.output import data, print_json, styled, table
 
 Corpus = Annotated[
     Path | None,
@@ -64,7 +64,7 @@ def verify_command(
 
 def _print_report(report: dict[str, Any]) -> None:
     colour = "green" if report["verdict"] == "approved" else "red"
-    data.print(f"[bold {colour}]{report['verdict']}[/bold {colour}]")
+    data.print(styled(f"bold {colour}", report["verdict"]))
     data.print("  ".join(f"{gate}: {status}" for gate, status in report["gates"].items()))
     for tier in (f for f in report["findings"] if f["check"] == "tier" and f["status"] == "pass"):
         data.print(f"behaviour is {tier['reason']}")

@@ -4,6 +4,7 @@ Each takes its request and a progress callback; each raises what its step raises
 """
 
 import shutil
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hubbot.checks.tracer.gate import Tracer
 from hubbot.conversion.convert_twin import convert_twin
 from hubbot.conversion.window_stages import judged
 from hubbot.conversion.workspace import Workspace
+from hubbot.engine.stage_times import StageTimes
 from hubbot.pickles.staging import unpickled
 from hubbot.progress import Progress
 from hubbot.steps import convert as converting
@@ -56,6 +58,7 @@ def convert(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Convert all variants into the workspace."""
     workspace = Workspace.from_request(request)
     bounds = converting.Bounds(working_bytes=request["working_bytes"], shard_bytes=request["shard_bytes"])
+    times = StageTimes(time.monotonic)
     artifacts = converting.convert(
         workspace.checkpoint(),
         workspace.plan(),
@@ -63,7 +66,9 @@ def convert(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
         out=workspace.out,
         bounds=bounds,
         progress=progress,
+        times=times,
     )
+    workspace.save("seconds", times.to_json())
     workspace.save("artifacts", [artifact.to_json() for artifact in artifacts])
     return {"variants": [asdict(artifact) for artifact in artifacts]}
 

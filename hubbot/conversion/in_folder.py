@@ -4,7 +4,7 @@ Downloads and unfinished work stay in DIR/.work until the variants are complete,
 where it was interrupted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,10 +30,14 @@ CONVERTING = (Stage.FETCH, Stage.CONVERT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The variants in their places, and the reports on them, none where none was asked for."""
+    """The variants in their places, and the reports on them, none where none was asked for.
+
+    `seconds` are those of the converter's stages, summed over its threads; "stream" is the wall time of them all.
+    """
 
     artifacts: tuple[Artifact, ...]
     reports: tuple[Report, ...]
+    seconds: Mapping[str, float]
 
 
 def whole_source(_checkpoint: Checkpoint) -> SourceStrategy:
@@ -91,7 +95,8 @@ def convert(conversion: Conversion, out: Path, *, verified: bool) -> Finished:
             workspace.remove()  # nothing was downloaded or staged that could be used again
         raise
     stages.write_cards(working, reports, {}, lambda variant: workspace.variant(variant).name)
-    finished = Finished(artifacts=tuple(workspace.artifacts()), reports=reports)
+    seconds = workspace.load("seconds") if workspace.has("seconds") else {}
+    finished = Finished(artifacts=tuple(workspace.artifacts()), reports=reports, seconds=seconds)
     workspace.remove()
     return finished
 

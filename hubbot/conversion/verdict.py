@@ -100,6 +100,7 @@ def _without_checkpoint(files: RepoFiles, error: HubbotError) -> dict[str, Any]:
         "verdict": VERDICTS[type(error)], "layout": None, "num_experts": None, "experts_per_token": None,
         "moe_layers": None, "layers": None, "shared_experts": None, "mtp": None, "vision": None, "tied": None,
         "parameters": None, "runtime": None, "evidence": [str(error)], "hint": error.hint,
+        "names": error.names,
         "requests": files.requests, "bytes_read": files.bytes_read,
     }  # fmt: skip
 
@@ -139,6 +140,7 @@ def _record(
             *([str(error)] if error else []),
         ],
         "hint": error.hint if error else None,
+        "names": error.names if error else {},
         "requests": files.requests,
         "bytes_read": files.bytes_read,
     }

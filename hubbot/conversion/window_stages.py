@@ -34,8 +34,12 @@ def open_windows(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
 def convert_window(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Write the weight files of window number `window`; raises as steps.convert.convert_window does."""
-    source_pass = _source_pass(Workspace.from_request(request), request)
+    workspace = Workspace.from_request(request)
+    source_pass = _source_pass(workspace, request)
     converting.convert_window(source_pass, source_pass.windows[request["window"]], progress)
+    if workspace.has("seconds"):
+        source_pass.times.add(workspace.load("seconds"))
+    workspace.save("seconds", source_pass.times.to_json())
     return {}
 
 

@@ -6,6 +6,7 @@ sha256 was compared. The xorbs stay, for uploads to come refer to them. Never ho
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterable, Iterable, Iterator
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class XetStore:
         self._incoming = Incoming(root / "incoming")
         self._xorbs, self._files, self._chunks = root / "xorbs", root / "files", root / "chunks"
         self._names = root / "names"
+        self.id = _identity(root / "id")
 
     async def receive_xorb(self, name: str, stream: AsyncIterable[bytes]) -> bool:
         """Keep an uploaded xorb and say whether it is new; raises a 400 or 413 WireError."""
@@ -130,6 +132,16 @@ class XetStore:
         aside.write_bytes(write_xorb_shard(xorb, created=created))
         aside.replace(path.with_suffix(".shard"))
         return True
+
+
+def _identity(file: Path) -> str:
+    """Return what the storage's address ends in: clients remember by address what they have sent to it.
+
+    Another Hub on the same port has another address, so that nobody thinks it has these xorbs.
+    """
+    if not file.exists():
+        write_atomically(file, secrets.token_hex(8))
+    return file.read_text()
 
 
 def _find(folder: Path, name: str) -> Path:

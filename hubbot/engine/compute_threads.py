@@ -1,37 +1,39 @@
-"""Threads that compute slices, each with an MLX stream of its own: two on a CPU, one for a GPU.
+"""Threads that compute slices: as many as there are cores for this process, up to where the disk is slower.
 
-The threads outlive a conversion: MLX starts a thread of the system for every stream and never ends it, not even
-when the thread that made the stream is gone (mlx/scheduler.h).
+numpy and the fused kernels release the interpreter's lock, so the threads run side by side.
 """
 
-import functools
-import threading
+import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Final, Self, TypeVar
 
-import mlx.core as mx
-
-CPU_THREADS = 2
-# Freed buffers above this go back to the system instead of waiting for reuse.
-CACHE_BYTES = 64 << 20
+# More lanes than this wait for reading and writing.
+MOST_LANES: Final = 8
 T = TypeVar("T")
-_own = threading.local()
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+CPU_LANES: Final = max(1, min(MOST_LANES, usable_cores()))
 
 
 class ComputeThreads:
-    """Threads that compute; use as a context manager. At its end waiting work is cancelled, running work awaited.
+    """`count` threads that compute; use as a context manager.
 
-    A slice's result does not depend on the thread that computes it.
+    At its end waiting work is cancelled and running work awaited. A slice's result does not depend on the thread
+    that computes it.
     """
 
-    def __init__(self) -> None:
-        mx.set_cache_limit(CACHE_BYTES)
-        device = mx.default_device().type
-        self.count = CPU_THREADS if device == mx.cpu else 1
-        self._pool = _threads(self.count, device)
-        self._begun: set[Future[Any]] = set()
+    def __init__(self, count: int = CPU_LANES) -> None:
+        self.count = count
+        self._pool = ThreadPoolExecutor(count, "compute")
 
     def __enter__(self) -> Self:
         return self
@@ -39,29 +41,8 @@ class ComputeThreads:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        begun = tuple(self._begun)
-        for future in begun:
-            future.cancel()
-        wait(begun)
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def start(self, work: Callable[[], T]) -> Future[T]:
         """Run `work` on the next free thread and return its future."""
-        future = self._pool.submit(_on_stream, work)
-        self._begun.add(future)
-        # Forgotten when done: what it computed must not live as long as the conversion.
-        future.add_done_callback(self._begun.discard)
-        return future
-
-
-@functools.cache
-def _threads(count: int, device: mx.DeviceType) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, "compute", initializer=_begin, initargs=(device,))
-
-
-def _begin(device: mx.DeviceType) -> None:
-    _own.stream = mx.new_stream(device)
-
-
-def _on_stream(work: Callable[[], T]) -> T:
-    with mx.stream(_own.stream):
-        return work()
+        return self._pool.submit(work)

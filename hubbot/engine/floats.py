@@ -18,6 +18,10 @@ _MAGNITUDE: Final[Mapping[str, int]] = {"F32": 0x7FFFFFFF, "F16": 0x7FFF, "BF16"
 _BEYOND_HALF: Final = 65520.0
 
 
+class NotFinite(Exception):
+    """Weights hold NaN or infinity; whoever knows their names says where."""
+
+
 def all_finite(raw: npt.NDArray[Any], dtype: str) -> bool:
     """Say whether no element is NaN or infinite; `raw` are bits [...] of `dtype`."""
     if raw.size == 0:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.catalogue.packings.passthrough import is_kept
-from hubbot.engine import affine
 from hubbot.engine.floats import fits_float16, from_float32
+from hubbot.engine.formats import affine
 from hubbot.engine.integers import integers
 from hubbot.engine.reader import Block, Sources
 from hubbot.engine.slices import Slice, region

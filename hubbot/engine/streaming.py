@@ -1,6 +1,6 @@
 """Stream slices through read, compute and write, for all variants at once, with a few slices in memory.
 
-At any time one slice is being written, one per thread computed, and as many read ahead; nothing else is held.
+At any time one slice is being written, one per lane computed, and as many read ahead; nothing else is held.
 It knows nothing of folders or names of files.
 """
 
@@ -14,19 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.engine import apply_view, compute_threads, kept_codes, quantize
-from hubbot.engine.floats import all_finite, fits_float16
+from hubbot.engine.floats import NotFinite, all_finite, fits_float16
+from hubbot.engine.formats import kernels
 from hubbot.engine.reader import Block, Raw, Shards, Sources
 from hubbot.engine.slices import Region, Slice
+from hubbot.engine.stage_times import StageTimes
 from hubbot.engine.writer import WeightWriter
 from hubbot.errors import ValueMismatch
 from hubbot.plans import Encoding
 
-# How many slices' source bytes are in memory at once: read ahead per thread, and copied for those computed.
-HELD_SOURCE = 3 * compute_threads.CPU_THREADS
+# How many slices' source bytes are in memory at once: read ahead per lane, and copied for those computed.
+HELD_SOURCE = 3 * compute_threads.CPU_LANES
 # And its output bytes: of the slices computed, and of the one being written.
-HELD_OUTPUT = compute_threads.CPU_THREADS + 2
-# One writes, the others read ahead.
-IO_THREADS = 3
+HELD_OUTPUT = compute_threads.CPU_LANES + 2
+# Threads that read ahead: the file cache gives a few as much as it has.
+READERS = max(2, min(4, compute_threads.CPU_LANES // 2))
 Read = tuple[Raw | list[Block], Region]
 
 
@@ -46,15 +48,22 @@ class VariantOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamRun:
-    """What all slices of a conversion share: where they are read from, and the variants they are written to."""
+    """What all slices of a conversion share: where they are read from, and the variants they are written to.
+
+    `nbytes` are the bytes of the whole source, by which the kernels are chosen.
+    """
 
     shards: Shards
     sources: Sources
     variants: Sequence[VariantOutput]
+    nbytes: int
+    times: StageTimes
+    lanes: int = compute_threads.CPU_LANES
 
     def read(self, part: Slice) -> Read:
         """Return what a slice is made from, as `Shards.read` does."""
-        return self.shards.read(part)
+        with self.times.measure("read"):
+            return self.shards.read(part)
 
     def compute(self, part: Slice, read: Read) -> list[quantize.Parts]:
         """Return the stored parts of a slice for each variant, as `quantize.encode` does.
@@ -62,34 +71,41 @@ class StreamRun:
         Raises ValueMismatch, naming the source tensor, for NaN, infinity or a value beyond float16 where a variant
         needs float16.
         """
-        raw, dtype = apply_view.apply(*read, part, self.sources)
-        if not all_finite(raw, dtype):
-            raise ValueMismatch(
-                f"NaN or infinity in {part.move.output!r}, rows {part.start} to {part.stop}",
-                where=_culprit(part, [not all_finite(row, dtype) for row in raw]),
-                hint="the checkpoint itself is damaged; nothing is published from it",
-            )
+        with self.times.measure("compute"):
+            raw, dtype = apply_view.apply(*read, part, self.sources)
+            try:
+                return self._encode(part, read[0], raw, dtype)
+            except NotFinite as error:
+                raise ValueMismatch(
+                    f"NaN or infinity in {part.move.output!r}, rows {part.start} to {part.stop}",
+                    where=_culprit(part, [not all_finite(row, dtype) for row in raw]),
+                    hint="the checkpoint itself is damaged; nothing is published from it",
+                ) from error
+
+    def _encode(self, part: Slice, blocks: Raw | list[Block], raw: Raw, dtype: str) -> list[quantize.Parts]:
         encodings = [variant.encodings[part.move.output] for variant in self.variants]
-        if any(encoding.dtype == "F16" for encoding in encodings) and not fits_float16(raw, dtype):
-            raise ValueMismatch(
-                f"{part.move.output!r} has values beyond float16's range",
-                where=_culprit(part, [not fits_float16(row, dtype) for row in raw]),
-                hint="use bf16 instead of fp16 for this checkpoint",
-            )
+        if any(encoding.dtype == "F16" for encoding in encodings):
+            if not all_finite(raw, dtype):
+                raise NotFinite
+            if not fits_float16(raw, dtype):
+                raise ValueMismatch(
+                    f"{part.move.output!r} has values beyond float16's range",
+                    where=_culprit(part, [not fits_float16(row, dtype) for row in raw]),
+                    hint="use bf16 instead of fp16 for this checkpoint",
+                )
         computed, kept = kept_codes.split_kept(encodings)
-        made = quantize.encode(raw, dtype, computed)
-        blocks = read[0]
+        made = quantize.encode(raw, dtype, computed, kernels.fastest(dtype, nbytes=self.nbytes))
         if not kept or not isinstance(blocks, list):
             return made
         return kept_codes.merge_kept(
             encodings, made, [kept_codes.stored_parts(blocks, part, self.sources, one) for one in kept]
         )
 
-    def write(self, part: Slice, results: Sequence[quantize.Parts]) -> None:
-        """Write a computed slice to its place in every variant's files."""
+    def write(self, part: Slice, variant: VariantOutput, parts: quantize.Parts) -> None:
+        """Write a computed slice to its place in one variant's files."""
         output = part.move.output
-        for variant, parts in zip(self.variants, results, strict=True):
-            quantized = variant.encodings[output].is_quantized
+        quantized = variant.encodings[output].is_quantized
+        with self.times.measure("write"):
             for suffix, array in parts.items():
                 name = f"{output.removesuffix('.weight')}.{suffix}" if quantized else output
                 if array.size:
@@ -103,15 +119,21 @@ def stream(slices: Sequence[Slice], run: StreamRun, progress: Callable[[Slice], 
 
     Raises ValueMismatch as `StreamRun.compute` does, CorruptHeader where a shard ends early, OSError of the disk.
     """
-    with ThreadPoolExecutor(IO_THREADS) as pool, compute_threads.ComputeThreads() as threads:
-        writing: Future[None] | None = None
-        for part, results in _computed(pool, threads, run, slices):
-            if writing is not None:
-                writing.result()
-            writing = pool.submit(run.write, part, results)
+    # A variant's files are written by one thread at a time.
+    with (
+        ThreadPoolExecutor(READERS) as readers,
+        ThreadPoolExecutor(max(1, len(run.variants))) as writers,
+        compute_threads.ComputeThreads(run.lanes) as threads,
+    ):
+        writing: list[Future[None]] = []
+        for part, results in _computed(readers, threads, run, slices):
+            for future in writing:
+                future.result()
+            made = zip(run.variants, results, strict=True)
+            writing = [writers.submit(run.write, part, variant, parts) for variant, parts in made]
             progress(part)
-        if writing is not None:
-            writing.result()
+        for future in writing:
+            future.result()
 
 
 def _computed(

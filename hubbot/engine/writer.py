@@ -1,6 +1,7 @@
 """Write safetensors files by offset: shapes are known first, so the header comes first and bytes in any order."""
 
 import json
+import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ from typing import Self
 from hubbot.checkpoints import FileInfo, stored_bytes
 from hubbot.engine.hashing_file import HashingFile
 from hubbot.engine.journal import Journal
+from hubbot.engine.stage_times import StageTimes
 
 ALIGNMENT = 8
 # Pieces written and not yet hashed, of one variant.
@@ -40,6 +42,7 @@ class WeightWriter:
     are; every other is hashed as it grows and recorded there when its last byte is written. `form` is the
     format that the files' metadata names: "mlx", or "pt" for what transformers is to load. Tensors named in
     `begin` begin a new file. All files are opened on entering, or with `begin` those of one `window` at a time.
+    `times` is told how long hashing takes.
     """
 
     def __init__(
@@ -51,11 +54,13 @@ class WeightWriter:
         journal: Journal,
         form: str = "mlx",
         begin: Collection[str] = (),
+        times: StageTimes | None = None,
     ) -> None:
         self._folder = folder
         self._form = form
         self._groups = _shards(tensors, shard_bytes, begin)
         self._in_windows = bool(begin)
+        self._times = times or StageTimes(time.monotonic)
         self._journal = journal
         self._files: dict[str, HashingFile] = {}
         self._recording: deque[Future[None]] = deque()
@@ -133,7 +138,8 @@ class WeightWriter:
             self._recording.popleft().result()
 
     def _record(self, name: str, file: HashingFile) -> None:
-        sha256 = file.digest()
+        with self._times.measure("hash and sync"):
+            sha256 = file.digest()
         if sha256 is not None:
             self._journal.complete(FileInfo(path=name, size=file.size, sha256=sha256))
 

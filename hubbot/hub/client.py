@@ -4,27 +4,32 @@ Every call is retried where that is safe. Every method may raise the errors that
 client's: HubUnavailable, RateLimited, Gated, RepoMissing, TokenRejected, HubRefused.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from huggingface_hub import CommitOperationDelete, HfApi, hf_hub_download
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import disable_progress_bars, logging
 
 from hubbot.checkpoints import FileInfo, Repo, stated_licences
-from hubbot.errors import HubUnavailable, TokenRejected
+from hubbot.errors import HubRefused, HubUnavailable, TokenRejected
 from hubbot.files.digests import sha256_of
-from hubbot.hub.failures import translated
 from hubbot.hub.remote import RemoteFiles
 from hubbot.hub.retries import Patience
+from hubbot.hub.time_limits import limit_requests
 from hubbot.progress import Progress
 
 DOWNLOADS_AT_ONCE = 4
+WRONG_DOWNLOADS = 2
+# A transfer may take this long, and longer by its size at the slowest rate that is worth waiting for (bytes/s).
+TRANSFER_SECONDS = 120.0
+SLOWEST = 10_000
 CONFLICT = 409
 _LISTED: Final = (
     "sha",
@@ -68,7 +73,9 @@ class Hub:
         disable_progress_bars()
         # What goes wrong leaves as one HubbotError; the client's own running commentary would bury it.
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        limit_requests()
         self._api = HfApi(endpoint=endpoint, token=token, library_name="hubbot")
+        self._token = token
         self._patience = patience
 
     @property
@@ -76,12 +83,25 @@ class Hub:
         """Return the base URL."""
         return str(self._api.endpoint)
 
+    def until(self, cancelled: threading.Event) -> "Hub":
+        """Return the same Hub, every call of which ends with Interrupted as soon as `cancelled` is set."""
+        patience = replace(self._patience, cancelled=cancelled)
+        return Hub(endpoint=self._api.endpoint, token=self._token, patience=patience)
+
     def whoami(self) -> Account:
         """Return the token's account, or raise TokenRejected."""
         answer = self._patience.ask("HF_TOKEN", self._api.whoami)
         role = answer.get("auth", {}).get("accessToken", {}).get("role", "unknown")
         orgs = tuple(org["name"] for org in answer.get("orgs", []))
         return Account(name=answer["name"], orgs=orgs, role=role)
+
+    def probe(self) -> None:
+        """Ask the Hub once for something small, with the token where there is one; raises as every call does."""
+        once = replace(self._patience, attempts=1)
+        if self._api.token or get_token():
+            once.ask("HF_TOKEN", self._api.whoami)
+        else:
+            once.ask("the Hub", lambda: next(iter(self._api.list_models(limit=1)), None))
 
     def open(self, repo_id: str, revision: str | None) -> RemoteFiles:
         """Return a repo's files at `revision` (default: the newest commit), pinned to a commit sha."""
@@ -91,20 +111,25 @@ class Hub:
         self, *, author: str | None, search: str | None, tags: Sequence[str], until: datetime | None
     ) -> Iterator[Listed]:
         """Yield repos by last change, newest first, down to `until`."""
-        with translated("listing of models"):
-            for info in self._api.list_models(
+        found = iter(
+            self._api.list_models(
                 author=author, search=search, filter=list(tags) or None, sort="last_modified", expand=[*_LISTED]
-            ):
-                if info.last_modified is None or info.sha is None:
-                    continue
-                if until is not None and info.last_modified < until:
-                    return
-                yield _listed(info)
+            )
+        )
+        # A listing that broke off cannot be taken up again.
+        once = replace(self._patience, attempts=1)
+        while (info := once.ask("listing of models", lambda: next(found, None))) is not None:
+            if info.last_modified is None or info.sha is None:
+                continue
+            if until is not None and info.last_modified < until:
+                return
+            yield _listed(info)
 
     def fetch(self, repo: Repo, files: Sequence[FileInfo], folder: Path, progress: Progress) -> None:
         """Download `files` into `folder`; finished files are kept, every known sha256 is checked.
 
-        Raises HubUnavailable where a download differs from its promised size or sha256, OutOfRoom on a full disk.
+        Raises HubUnavailable where a download differs from its promised size, HubRefused where it has another
+        sha256 twice, OutOfRoom on a full disk.
         """
         total = sum(file.size for file in files)
         done = 0
@@ -119,6 +144,7 @@ class Hub:
 
     def _fetch_one(self, repo: Repo, file: FileInfo, folder: Path) -> FileInfo:
         where = f"{repo.id}, {file.path}"
+        wrong: list[str] = []
 
         def download() -> None:
             hf_hub_download(
@@ -127,11 +153,21 @@ class Hub:
             )  # fmt: skip
             path = folder / file.path
             size = path.stat().st_size
-            if size != file.size or (file.sha256 and sha256_of(path) != file.sha256):
+            if size != file.size:
                 path.unlink()
-                raise HubUnavailable(f"the download has {size} bytes or another sha256 than promised", where=where)
+                raise HubUnavailable(f"the download has {size} bytes, {file.size} were promised", where=where)
+            if file.sha256 and sha256_of(path) != file.sha256:
+                path.unlink()
+                wrong.append(where)
+                if len(wrong) < WRONG_DOWNLOADS:
+                    raise HubUnavailable("the download has another sha256 than promised", where=where)
+                raise HubRefused(
+                    f"{len(wrong)} downloads had another sha256 than promised",
+                    where=where,
+                    hint="the Hub or a proxy sends another file than it says; then `hubbot retry`",
+                )
 
-        self._patience.ask(where, download)
+        self._patience.ask(where, download, seconds=_transfer_seconds(file.size))
         return file
 
     def tree(self, repo_id: str) -> dict[str, FileInfo] | None:
@@ -168,13 +204,19 @@ class Hub:
         return bool(self._patience.ask(repo_id, lambda: self._api.model_info(repo_id)).private)
 
     def upload(self, repo_id: str, folder: Path, names: Sequence[str], message: str) -> None:
-        """Upload `names` of `folder`; files that the repo already holds are not sent again."""
-        self._patience.ask(
-            repo_id,
-            lambda: self._api.upload_folder(
-                repo_id=repo_id, folder_path=folder, allow_patterns=list(names), commit_message=message
-            ),
-        )
+        """Upload those of `names` that `folder` has, in one commit; what the repo already holds is not sent again.
+
+        The client's upload_folder would make several commits under xet, and double one whose answer is lost.
+        """
+
+        def send() -> None:
+            # Made anew for each attempt: the client notes in them what it has sent.
+            present = [name for name in names if (folder / name).is_file()]
+            files = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in present]
+            self._api.create_commit(repo_id, files, commit_message=message)
+
+        nbytes = sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
+        self._patience.ask(repo_id, send, seconds=_transfer_seconds(nbytes))
 
     def delete_files(self, repo_id: str, names: Sequence[str], message: str) -> None:
         """Delete files of a repo in one commit."""
@@ -186,7 +228,13 @@ class Hub:
 
         Dot files are the Hub's own (.gitattributes) or this machine's, and do not count.
         """
-        checksums = self._patience.ask(repo_id, lambda: self._api.verify_repo_checksums(repo_id, local_dir=folder))
+        # It reads every local file, too.
+        nbytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        checksums = self._patience.ask(
+            repo_id,
+            lambda: self._api.verify_repo_checksums(repo_id, local_dir=folder),
+            seconds=_transfer_seconds(nbytes),
+        )
         differ = {str(mismatch["path"]) for mismatch in checksums.mismatches}
         return sorted(
             p for p in {*differ, *checksums.missing_paths, *checksums.extra_paths} if not p.startswith(".")
@@ -195,6 +243,14 @@ class Hub:
     def head(self, repo_id: str) -> str:
         """Return the newest commit of a repo."""
         return str(self._patience.ask(repo_id, lambda: self._api.model_info(repo_id)).sha)
+
+    def is_newer(self, repo_id: str, revision: str, than: str) -> bool:
+        """Say whether `revision` comes after `than` in the Hub's list of commits of `repo_id`.
+
+        A commit that the list does not hold (of a branch, or rewritten away) is older than one that it holds.
+        """
+        commits = self._patience.ask(repo_id, lambda: self._api.list_repo_commits(repo_id))
+        return next((one.commit_id == revision for one in commits if one.commit_id in {revision, than}), False)
 
     def tag(self, repo_id: str, tag: str, message: str) -> None:
         """Put `tag` on the newest commit, moving it there if it exists."""
@@ -226,8 +282,6 @@ class Hub:
 
     def require_token(self) -> None:
         """Raise TokenRejected where there is no token at all; the Hub is not asked."""
-        from huggingface_hub import get_token  # noqa: PLC0415 - reads the token file, only wanted here
-
         if not (self._api.token or get_token()):
             raise TokenRejected(
                 "there is no token",
@@ -239,6 +293,10 @@ class Hub:
 def default_hub() -> Hub:
     """Return the Hub that HF_ENDPOINT names, with the token of HF_TOKEN or `hf auth login`."""
     return Hub(patience=Patience())
+
+
+def _transfer_seconds(nbytes: int) -> float:
+    return TRANSFER_SECONDS + nbytes / SLOWEST
 
 
 def _listed(info: Any) -> Listed:

@@ -33,6 +33,9 @@ from hubbot.files.atomic_folders import is_disk_full
 _LATER = "a job is tried again by itself; at the command line, the same command goes on where it stopped"
 _WAIT = re.compile(r"\bt=(\d+)")
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}")
+# hf_xet raises bare RuntimeErrors and ConnectionErrors: what happened is in their text alone (read in 1.8.0).
+_FROM_XET = re.compile(r"^(Task|Network|Server) error: |^Rate limited: |CAS Client Error")
+_XET_TOKEN_REFUSED = re.compile(r"\((401|403) .*/xet-(read|write)-token/")
 
 
 @contextmanager
@@ -49,8 +52,10 @@ def translated(where: str) -> Iterator[None]:
         raise verdict from error
 
 
-def translate(error: Exception, where: str) -> HubbotError | None:  # noqa: PLR0911 - one clause per outcome
+def translate(error: Exception, where: str) -> HubbotError | None:  # noqa: C901, PLR0911 - one clause per outcome
     """Return the HubbotError for an exception of the client or its transport, or None for anything else."""
+    if isinstance(error, RuntimeError | ConnectionError) and _FROM_XET.search(str(error)):
+        return _by_xet_text(str(error), where)
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
         # The client wraps what broke an LFS upload in a bare RuntimeError.
         return translate(error.__cause__, where)
@@ -98,6 +103,20 @@ _TRANSPORT = (
 )
 
 
+def _by_xet_text(text: str, where: str) -> HubbotError:
+    if _XET_TOKEN_REFUSED.search(text):
+        return TokenRejected(
+            f"the token may not do this: {_shortened(text)}",
+            where=where,
+            hint="the token needs write access to the organisation, and the organisation storage quota",
+        )
+    if "No space left on device" in text:
+        return OutOfRoom("the disk is full", where=where, hint="free some space; the download resumes")
+    if "429 Too Many Requests" in text:
+        return RateLimited("the Hub asks for a pause", where=where, after_seconds=None)
+    return HubUnavailable(f"the transfer over xet failed: {_shortened(text)}", where=where, hint=_LATER)
+
+
 def _by_status(error: hf.HfHubHTTPError, where: str) -> HubbotError:
     status = error.response.status_code if error.response is not None else 0
     headers = error.response.headers if error.response is not None else {}
@@ -129,6 +148,9 @@ def pause(headers: Mapping[str, str]) -> float | None:
 
 
 def _clean(error: Exception) -> str:
-    text = str(error).strip()
-    line = text.splitlines()[0] if text else type(error).__name__
+    return _shortened(str(error).strip() or type(error).__name__)
+
+
+def _shortened(text: str) -> str:
+    line = text.splitlines()[0]
     return _TOKEN.sub("hf_...", line)[:200]

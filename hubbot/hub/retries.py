@@ -3,12 +3,13 @@
 It repeats only what raised TryLater, and gives up with that error when the attempts are used up.
 """
 
-import time
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from hubbot.errors import OutOfRoom, TryLater
+from hubbot.deadlines import Interrupted, TimeRanOut, within
+from hubbot.errors import HubUnavailable, OutOfRoom, TryLater
 from hubbot.hub.failures import translated
 
 Result = TypeVar("Result")
@@ -16,29 +17,48 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How often to ask again, and how long to wait at most, in seconds."""
+    """How often to ask again, and how long to wait at most, in seconds.
+
+    `call_seconds` bounds one try of one call; `cancelled` ends every wait.
+    """
 
     attempts: int = 4
     first_wait: float = 1.0
     longest_wait: float = 60.0
-    sleep: Callable[[float], None] = time.sleep
+    call_seconds: float = 180.0
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    sleep: Callable[[float], None] | None = None
 
-    def ask(self, where: str, call: Callable[[], Result]) -> Result:
+    def ask(self, where: str, call: Callable[[], Result], *, seconds: float | None = None) -> Result:
         """Return `call()`'s result, repeating it while it raises HubUnavailable or RateLimited.
 
-        Raises that error when the attempts are used up or the pause is too long, any other error at once.
+        Raises that error when the attempts are used up or the pause is too long, any other error at once, and
+        Interrupted when `cancelled` is set. A try that takes longer than `seconds` (default `call_seconds`) has
+        failed with HubUnavailable.
         """
         wait = self.first_wait
         for attempt in range(1, self.attempts + 1):
             try:
                 with translated(where):
-                    return call()
+                    return self._once(where, call, seconds or self.call_seconds)
             except OutOfRoom:
                 raise
             except TryLater as error:
                 asked = error.after_seconds or wait
                 if attempt == self.attempts or asked > self.longest_wait:
                     raise
-                self.sleep(asked)
+                self._pause(asked)
                 wait = min(2 * wait, self.longest_wait)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _once(self, where: str, call: Callable[[], Result], seconds: float) -> Result:
+        try:
+            return within(seconds, self.cancelled, call)
+        except TimeRanOut as error:
+            raise HubUnavailable(f"the Hub gave {error}", where=where) from error
+
+    def _pause(self, seconds: float) -> None:
+        if self.sleep is not None:
+            self.sleep(seconds)
+        elif self.cancelled.wait(seconds):
+            raise Interrupted("the work was stopped")

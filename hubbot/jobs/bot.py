@@ -1,28 +1,39 @@
 """Build the bot for `run` and `demo` from settings, Hub, database, pipeline, worker and schedule."""
 
 import logging
+import os
+import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 
+from hubbot.catalogue.variants.named_variants import VARIANTS
+from hubbot.deadlines import Interrupted
+from hubbot.errors import WrongUsage
 from hubbot.hub.client import Hub
+from hubbot.jobs.child_folders import sweep
 from hubbot.jobs.lock import runner_lock
-from hubbot.jobs.pipeline import OnProgress, Pipeline, runtime_key
+from hubbot.jobs.pauses import Pauses
+from hubbot.jobs.pipeline import OnProgress, Pipeline, recipe_key, runtime_key
 from hubbot.jobs.retry import Backoff, rule_of
 from hubbot.jobs.scheduler import Scheduler
 from hubbot.jobs.watch_rounds import Watching
 from hubbot.jobs.worker import Emit, Worker
-from hubbot.lifecycle import State
+from hubbot.lifecycle import Job, State
 from hubbot.settings import Settings
 from hubbot.store import database
+from hubbot.store.listings import Listings
+from hubbot.store.outages import Outages
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 
 logger = logging.getLogger(__name__)
 BEATS_PER_LEASE = 4
+WAKE_FILE = "look-now"
 UNFINISHED = frozenset({State.WAITING, State.RUNNING})
 
 
@@ -37,6 +48,7 @@ class Bot:
 
     settings: Settings
     hub: Hub
+    records: "Records"
     queue: Queue
     results: Results
     watching: Watching
@@ -44,14 +56,14 @@ class Bot:
     pipeline: Pipeline
     retry: Backoff
 
-    def scheduler(self) -> Scheduler:
-        """Return the schedule: watch, rescue, prune."""
+    def scheduler(self, stop: threading.Event) -> Scheduler:
+        """Return the schedule: watch, rescue, prune; a look at the Hub ends when `stop` is set."""
         return Scheduler(
-            watch=self._watch,
+            watch=lambda: self._watch(stop),
             watch_every=timedelta(minutes=self.settings.watch_minutes),
             rescue=self._rescue,
             prune=self._prune,
-            clock=utc_now,
+            woken=lambda: take_wake(self.settings),
         )
 
     def run_forever(self, stop: threading.Event) -> None:
@@ -59,22 +71,34 @@ class Bot:
 
         Raises WrongUsage where another process runs under this runner's name.
         """
-        with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler():
-            self.queue.revive_no_runtime(runtime_key())
-            self.worker.run_forever(stop)
+        with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler(stop):
+            self._begin()
+            self._working(stop).run_forever(stop)
 
     def run_once(self, stop: threading.Event, patience_seconds: float) -> None:
         """Watch once, then work until nothing is due within `patience_seconds`; raises as `run_forever` does."""
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"):
-            self.queue.revive_no_runtime(runtime_key())
-            self.watching.look(dry_run=False)
-            self.worker.run_until_idle(stop, patience_seconds)
+            self._begin()
+            with suppress(Interrupted):
+                self._looking(stop).look(dry_run=False)
+            self._working(stop).run_until_idle(stop, patience_seconds)
 
-    def _watch(self) -> None:
+    def _begin(self) -> None:
+        sweep(self.settings.data_dir)
+        self.queue.revive_no_runtime(runtime_key())
+
+    def _working(self, stop: threading.Event) -> Worker:
+        pauses = replace(self.worker.pauses, probe=self.hub.until(stop).probe)
+        return replace(self.worker, pauses=pauses)
+
+    def _looking(self, stop: threading.Event) -> Watching:
+        return replace(self.watching, hub=self.hub.until(stop))
+
+    def _watch(self, stop: threading.Event) -> None:
         if not self.settings.watch:
             logger.info("no watch rules are set, so nothing is watched")
             return
-        self.watching.look(dry_run=False)
+        self._looking(stop).look(dry_run=False)
 
     def _rescue(self) -> None:
         for job in self.queue.rescue(self.retry, self.settings.runner):
@@ -85,6 +109,10 @@ class Bot:
         for job in self.queue.jobs():
             if job.state not in UNFINISHED and job.updated_at < oldest:
                 self.pipeline.workspace(job).remove()
+        sweep(self.settings.data_dir)
+        for folder in (self.settings.data_dir / "work").glob("audit-*"):
+            if folder.stat().st_mtime < oldest.timestamp():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,16 +121,83 @@ class Records:
 
     queue: Queue
     results: Results
+    listings: Listings
+    outages: Outages
+
+
+def enqueue(
+    repo: str,
+    revision: str | None,
+    variants: tuple[str, ...],
+    *,
+    settings: Settings,
+    hub: Hub,
+    queue: Queue,
+    requested_by: str,
+    priority: int = 0,
+    allow_older: bool = False,
+) -> tuple[Job, bool]:
+    """Return the one job for `repo` (or REPO@SHA) at a revision (None: the newest), and whether it is new.
+
+    Without variants those of the settings are made. `allow_older`: what was made of a newer revision is replaced,
+    too. Raises WrongUsage for a variant that does not exist or two revisions, and what Hub.open raises.
+    """
+    wanted = tuple(dict.fromkeys(variants or settings.variants))
+    unknown = [name for name in wanted if name not in VARIANTS]
+    if unknown:
+        raise WrongUsage(f"there is no variant {unknown[0]!r}", hint=f"one of: {' '.join(VARIANTS)}")
+    name, _, commit = repo.partition("@")
+    if commit and revision and commit != revision:
+        raise WrongUsage("the revision is said twice, and not the same", hint="REPO@SHA, or --revision SHA")
+    source = hub.open(name, commit or revision).repo
+    newest = not (commit or revision) or hub.head(name) == source.revision
+    return queue.enqueue(
+        source.id, source.revision, wanted, recipe_key(wanted), requested_by=requested_by, priority=priority,
+        newest=newest, allow_older=allow_older,
+    )  # fmt: skip
+
+
+def wake_watch(settings: Settings) -> None:
+    """Ask the bot of this data folder to look at the Hub now; said twice before it looks, it looks once."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    (settings.data_dir / WAKE_FILE).touch()
+
+
+def take_wake(settings: Settings) -> bool:
+    """Return whether `wake_watch` was called since the last time, and forget it."""
+    try:
+        (settings.data_dir / WAKE_FILE).unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _make_data_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.stat().st_uid == os.getuid():
+            folder.chmod(0o700)
+    except OSError as error:
+        raise WrongUsage(
+            f"the data folder cannot be made: {error.strerror}",
+            where=str(folder),
+            hint="mend the setting data_dir",
+        ) from error
 
 
 @contextmanager
 def open_records(settings: Settings) -> Iterator[Records]:
     """Open the database, bring its tables up to date, and close it at the end; raises as store.database does."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    _make_data_folder(settings.data_dir)
     engine = database.open_engine(settings.database)
     try:
         database.upgrade(engine)
-        yield Records(queue=Queue(engine, utc_now), results=Results(engine, utc_now))
+        yield Records(
+            queue=Queue(engine, utc_now),
+            results=Results(engine, utc_now),
+            listings=Listings(engine),
+            outages=Outages(engine),
+        )
     finally:
         engine.dispose()
 
@@ -123,6 +218,7 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
             run_stage=pipeline.run_stage,
             emit=emit,
             retry=retry,
+            pauses=Pauses(outages=records.outages, probe=hub.probe, clock=utc_now, runner=settings.runner),
             clock=utc_now,
             runner=settings.runner,
             lease_seconds=settings.lease_seconds,
@@ -133,6 +229,7 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
         yield Bot(
             settings=settings,
             hub=hub,
+            records=records,
             queue=queue,
             results=results,
             watching=watching,

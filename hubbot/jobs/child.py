@@ -21,7 +21,9 @@ from typing import IO, Any
 
 import hubbot
 from hubbot.conversion.conversion import Call
-from hubbot.errors import ChildDied, HubbotError, OutOfRoom, TryLater, from_json
+from hubbot.deadlines import Interrupted
+from hubbot.errors import ChildDied, HubbotError, OutOfMemory, SmokeFailed, TookTooLong, TryLater, from_json
+from hubbot.jobs.child_folders import own_folder
 from hubbot.jobs.child_main import stage_function
 from hubbot.jobs.process_memory import footprint
 from hubbot.progress import Progress
@@ -29,16 +31,19 @@ from hubbot.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# *TOKEN* covers HF_TOKEN, HUGGING_FACE_HUB_TOKEN and HF_TOKEN_PATH; a database URL carries a password.
-SECRET_NAMES = ("*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*", "*_KEY", "*DATABASE_URL*")
+# All that a child is given: whatever else stands in the environment may be a secret, under any name.
+KEPT_NAMES = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "LANG", "LC_*", "TERM", "PYTHONPATH", "PYTHONHASHSEED",
+    "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_*", "MLX_*", "MTL_*", "METAL_*", "CUDA_*", "OMP_*", "OPENBLAS_*",
+    "MKL_*", "VECLIB_*", "COVERAGE_*", "MALLOC_*",
+)  # fmt: skip
+SECRET_NAMES = ("*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*", "*_KEY")
 LAST_WORDS_BYTES = 8192
 LOOK_SECONDS = 0.1
 GRACE_SECONDS = 5.0
+# What a smoke test may hold beyond twice the weights: runtime, tokenizer, caches.
+RUNAWAY_BYTES = 4 << 30
 MAIN = "hubbot.jobs.child_main"
-
-
-class Interrupted(Exception):
-    """The stage was stopped because `cancelled` was set; this says nothing about the job."""
 
 
 def caller(settings: Settings, cancelled: threading.Event, *, here: Collection[str] = ()) -> Call:
@@ -53,13 +58,15 @@ def caller(settings: Settings, cancelled: threading.Event, *, here: Collection[s
         if stage in here:
             return dict(stage_function(stage)(dict(request), progress))
         home.mkdir(parents=True, exist_ok=True)
-        return run(
+        ask = _smoke if stage == "smoke" else run
+        return ask(
             stage,
             request,
             env=os.environ,
             hf_home=home,
             timeout_seconds=settings.smoke_seconds if stage == "smoke" else settings.stage_hours * 3600,
-            memory_bytes=settings.memory_bytes,
+            stall_seconds=settings.stall_minutes * 60,
+            memory_bytes=settings.child_bytes,
             cancelled=cancelled,
             progress=progress,
         )
@@ -74,6 +81,7 @@ def run(
     env: Mapping[str, str],
     hf_home: Path,
     timeout_seconds: float,
+    stall_seconds: float,
     memory_bytes: int | None,
     cancelled: threading.Event,
     progress: Progress,
@@ -81,11 +89,13 @@ def run(
 ) -> dict[str, Any]:
     """Run one stage of `main_module` in a child process and return its answer.
 
-    Raises the child's own error; ChildDied if it ended without an answer or took too long; OutOfRoom above
-    `memory_bytes`; Interrupted when `cancelled` is set. No process is left behind in any case.
+    Raises the child's own error; ChildDied if it ended without an answer, took too long, or told of no progress
+    for `stall_seconds`; OutOfMemory above `memory_bytes`; Interrupted when `cancelled` is set. No process is left
+    behind in any case.
     """
     with (
-        _started(main_module, stage, scrubbed(env, hf_home)) as process,
+        own_folder(hf_home.parent) as folder,
+        _started(main_module, stage, {**scrubbed(env, hf_home), "TMPDIR": str(folder)}) as process,
         closing(_Conversation(process, progress)) as conversation,
     ):
         conversation.ask(request)
@@ -94,19 +104,40 @@ def run(
             if cancelled.is_set():
                 raise Interrupted(f"{stage} was stopped")
             if time.monotonic() > deadline:
-                raise ChildDied(f"{stage} did not finish within {timeout_seconds:.0f} seconds")
+                raise TookTooLong(f"{stage} did not finish within {timeout_seconds:.0f} seconds")
+            if time.monotonic() > conversation.last_progress + stall_seconds:
+                raise TookTooLong(f"{stage} told of no progress for {stall_seconds:.0f} seconds")
             _check_memory(process.pid, memory_bytes, stage)
         if conversation.answer is None:
             raise _died(stage, _exit_code(process), conversation.last_words)
         return _unpack(conversation.answer)
 
 
+def _smoke(stage: str, request: Mapping[str, Any], **how: Any) -> dict[str, Any]:
+    """Run a smoke test: a template, tokenizer or generation without end is a finding about the artifact.
+
+    Raises SmokeFailed where it takes too long, or holds far more memory than its weights need.
+    """
+    weights = sum(path.stat().st_size for path in Path(request["folder"]).glob("*.safetensors"))
+    own = 2 * weights + RUNAWAY_BYTES
+    limit = how["memory_bytes"]
+    try:
+        return run(stage, request, **{**how, "memory_bytes": own if limit is None else min(limit, own)})
+    except TookTooLong as error:
+        hint = "a chat template or a generation that does not end; `smoke_seconds` holds the limit"
+        raise SmokeFailed(error.message, where=str(request["folder"]), hint=hint) from error
+    except OutOfMemory as error:
+        if limit is not None and limit < own:
+            raise
+        raise SmokeFailed(error.message, where=str(request["folder"]), hint="its weights need far less") from error
+
+
 def scrubbed(env: Mapping[str, str], hf_home: Path) -> dict[str, str]:
-    """Return an environment without secrets, in which the Hub's client can neither go online nor log in."""
+    """Return an environment of known names in which the Hub's client can neither go online nor log in."""
     kept = {
         name: value
         for name, value in env.items()
-        if not any(fnmatchcase(name.upper(), pattern) for pattern in SECRET_NAMES)
+        if _matches(name, KEPT_NAMES) and not _matches(name, SECRET_NAMES)
     }
     return kept | {
         "HF_HOME": str(hf_home),
@@ -117,6 +148,10 @@ def scrubbed(env: Mapping[str, str], hf_home: Path) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",
         "PYTHONPATH": os.pathsep.join(_python_path(kept.get("PYTHONPATH"))),
     }
+
+
+def _matches(name: str, patterns: Collection[str]) -> bool:
+    return any(fnmatchcase(name.upper(), pattern) for pattern in patterns)
 
 
 def _python_path(given: str | None) -> list[str]:
@@ -134,6 +169,7 @@ class _Conversation:
         assert process.stdout is not None
         assert process.stderr is not None
         self.answer: dict[str, Any] | None = None
+        self.last_progress = time.monotonic()
         self._process = process
         self._progress = progress
         self._stdin = process.stdin
@@ -182,6 +218,7 @@ class _Conversation:
     def _hear(self, message: dict[str, Any]) -> None:
         if "progress" in message:
             done, total, label = message["progress"]
+            self.last_progress = time.monotonic()
             self._progress(done, total, label)
         else:
             self.answer = message
@@ -241,7 +278,7 @@ def _check_memory(pid: int, limit: int | None, stage: str) -> None:
         return
     held = footprint(pid)
     if held is not None and held > limit:
-        raise OutOfRoom(
+        raise OutOfMemory(
             f"{stage} held {held / 2**30:.2f} GiB of memory, {limit / 2**30:.2f} GiB were allowed",
             hint="raise the memory limit in the settings, or ask for fewer variants at once",
         )

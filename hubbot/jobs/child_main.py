@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, TextIO, TypeAlias
 
 from hubbot.engine import heaps
-from hubbot.errors import HubbotError, OutOfRoom, TryLater, WrongUsage
+from hubbot.errors import HubbotError, OutOfMemory, OutOfRoom, TryLater, WrongUsage
 from hubbot.files.atomic_folders import is_disk_full
 from hubbot.progress import Progress
 
@@ -75,7 +75,7 @@ def _answer(
         after = error.after_seconds if isinstance(error, TryLater) else None
         return {"error": error.to_json(), "after_seconds": after}
     except MemoryError:
-        return {"error": OutOfRoom("memory did not suffice").to_json()}
+        return {"error": OutOfMemory("memory did not suffice").to_json()}
     except Exception as error:  # noqa: BLE001  the parent must get an answer, whatever went wrong
         traceback.print_exc()
         if is_disk_full(error):

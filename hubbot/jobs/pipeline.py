@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
+from hubbot.artifacts import Publication
 from hubbot.catalogue import runtimes
 from hubbot.checkpoints import Checkpoint
 from hubbot.conversion import stages
@@ -19,6 +20,7 @@ from hubbot.conversion.conversion import Conversion, SourceStrategy
 from hubbot.conversion.shard_by_shard import ShardByShard
 from hubbot.conversion.whole_source import WholeSource
 from hubbot.conversion.workspace import Workspace
+from hubbot.deadlines import Interrupted, within
 from hubbot.errors import AlreadyPublished, HubbotError, LicenceForbids, TooLarge, WorkLost
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
@@ -29,6 +31,8 @@ from hubbot.sources.pickle_files import has_pickles
 from hubbot.steps import publish
 from hubbot.store.results import Results
 
+# What a stage in this process may take to stop by itself; a service manager waits for twice as long.
+STOP_SECONDS = 4.0
 # How often a stage's progress is written into the database.
 SAVED_SECONDS = 10.0
 
@@ -85,7 +89,9 @@ class Pipeline:
         }
 
     def _inspect(self, job: Job, cancelled: threading.Event) -> Outcome:
-        checkpoint = stages.inspect(self._conversion(job, cancelled))
+        conversion = self._conversion(job, cancelled)
+        checkpoint = within(None, cancelled, lambda: stages.inspect(conversion), grace=STOP_SECONDS)
+        self._refuse_older(job, self.hub.until(cancelled))
         _check_wanted(checkpoint, self.settings)
         summary = {
             "model_type": checkpoint.model_type,
@@ -161,11 +167,19 @@ class Pipeline:
         checkpoint = workspace.checkpoint()
         for done, variant in enumerate(job.variants):
             if cancelled.is_set():
-                raise child.Interrupted("publish was stopped")
+                raise Interrupted("publish was stopped")
             self.on_progress(job, done, len(job.variants), variant)
-            self._publish_one(job, workspace, checkpoint, variant)
+            self._publish_one(job, workspace, checkpoint, variant, cancelled)
         workspace.remove()
         return Published()
+
+    def _refuse_older(self, job: Job, hub: Hub) -> None:
+        """Raise Superseded where a newer revision is published: publish would refuse it after all the work."""
+        if job.allow_older:
+            return
+        for item in self.results.publications(job.repo):
+            if item.variant in job.variants:
+                publish.refuse_older(hub, job.repo, job.revision, item.source_revision)
 
     def _planned_versions(self, job: Job) -> Mapping[str, str]:
         planned = self.results.get(job.id, "plan") or {}
@@ -180,15 +194,24 @@ class Pipeline:
         }
         return recorded >= set(job.variants)
 
-    def _publish_one(self, job: Job, workspace: Workspace, checkpoint: Checkpoint, variant: str) -> None:
+    def _publish_one(
+        self, job: Job, workspace: Workspace, checkpoint: Checkpoint, variant: str, cancelled: threading.Event
+    ) -> None:
         report = workspace.report(variant)
-        published = publish.publish(
-            report.approve(),
-            checkpoint,
-            hub=self.hub,
-            repo_id=self._target(job, variant),
-            collection=self.settings.collection,
-        )
+        hub = self.hub.until(cancelled)
+
+        def put() -> Publication:
+            return publish.publish(
+                report.approve(),
+                checkpoint,
+                hub=hub,
+                repo_id=self._target(job, variant),
+                collection=self.settings.collection,
+                allow_older=job.allow_older,
+            )
+
+        # It reads the whole artifact again, which no event stops.
+        published = within(None, cancelled, put, grace=STOP_SECONDS)
         self.results.record_publication(
             source_repo=job.repo,
             source_revision=job.revision,
@@ -202,7 +225,10 @@ class Pipeline:
                 "gates": report.gates,
                 "url": published.url,
                 "versions": dict(self._planned_versions(job)),
+                "tier": report.tier,
             },
+            model_type=checkpoint.model_type,
+            kl_mean=report.kl_mean,
         )
 
     def _target(self, job: Job, variant: str) -> str:
@@ -210,11 +236,12 @@ class Pipeline:
         return publish.target_id(self.settings.org, self.settings.repo_name, job.repo, variant)
 
     def _conversion(self, job: Job, cancelled: threading.Event) -> Conversion:
+        hub = self.hub.until(cancelled)
         return Conversion(
             workspace=self.workspace(job),
             settings=self.settings,
-            open_source=lambda: self.hub.open(job.repo, job.revision),
-            origin=self.hub,
+            open_source=lambda: hub.open(job.repo, job.revision),
+            origin=hub,
             variants=job.variants,
             strategy=self._strategy,
             call=child.caller(self.settings, cancelled),
@@ -233,7 +260,7 @@ class Pipeline:
         def progress(done: int, total: int, label: str) -> None:
             nonlocal saved
             if cancelled.is_set():
-                raise child.Interrupted(f"{job.stage} was stopped")
+                raise Interrupted(f"{job.stage} was stopped")
             self.on_progress(job, done, total, label)
             now = time.monotonic()
             if now - saved >= SAVED_SECONDS or done == total:

@@ -65,7 +65,8 @@ class Watching:
         decisions = [self._decide(seen, dry_run=dry_run) for seen in by_revision.values() if self._is_new(seen)]
         if not dry_run:
             for key, watermark in watermarks.items():
-                self.results.set_watermark(key, watermark.isoformat())
+                if watermark is not None:
+                    self.results.set_watermark(key, watermark.isoformat())
         return decisions
 
     @staticmethod
@@ -88,7 +89,12 @@ class Watching:
         if seen.refusal is None and not dry_run:
             variants = self.settings.variants
             job, _ = self.queue.enqueue(
-                repo.id, repo.revision, variants, recipe_key(variants), requested_by=f"rule {seen.rule}"
+                repo.id,
+                repo.revision,
+                variants,
+                recipe_key(variants),
+                requested_by=f"rule {seen.rule}",
+                newest=True,
             )
             job_id = job.id
         if not dry_run:

@@ -12,11 +12,14 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol
 
-from hubbot.errors import HubbotError, TryLater, WrongUsage
+from hubbot.errors import HubbotError, OutOfRoom, TryLater, WrongUsage
+from hubbot.jobs.pauses import Pauses
 from hubbot.lifecycle import (
     Cancelled,
+    Held,
     Job,
     Outcome,
     Published,
@@ -36,6 +39,8 @@ RunStage = Callable[[Job, threading.Event], Outcome]
 # How soon a stage hears of a shutdown, and a free worker of a new job.
 TICK_SECONDS = 0.2
 IDLE_SECONDS = 2.0
+# When a job that found no room on the disk looks again.
+FULL_DISK_SECONDS = 120.0
 _SECRETS = re.compile(r"hf_\w{8,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+(?=@)")
 
 
@@ -68,6 +73,7 @@ class Worker:
     run_stage: RunStage
     emit: Emit
     retry: RetryRule
+    pauses: Pauses
     clock: Clock
     runner: str
     lease_seconds: float
@@ -80,7 +86,7 @@ class Worker:
         while not stop.is_set():
             if self._work_once(stop):
                 continue
-            due = self.queue.next_due(self.max_ram_bytes)
+            due = self.queue.next_due(self.max_ram_bytes, paused=self.pauses.stages())
             pause = None if due is None else (due - self.clock()).total_seconds()
             if pause is None or pause > patience_seconds:
                 return
@@ -109,7 +115,7 @@ class Worker:
             self.emit("given_back", job=job)
 
     def _work_once(self, stop: threading.Event) -> bool:
-        job = self.queue.claim(self.runner, self.lease_seconds, self.max_ram_bytes)
+        job = self.queue.claim(self.runner, self.lease_seconds, self.max_ram_bytes, paused=self.pauses.stages())
         if job is None:
             return False
         self.emit("claimed", job=job)
@@ -141,12 +147,19 @@ class Worker:
             outcome = Refused(error=_unforeseen(job, error, quiet=heartbeat.cancelled.is_set()))
         finished = isinstance(outcome, StageDone | Published)
         # A stage that was told to stop may end in any error; what counts is why it was told.
-        return _stopped(heartbeat) if heartbeat.cancelled.is_set() and not finished else outcome
+        if heartbeat.cancelled.is_set() and not finished:
+            return _stopped(heartbeat)
+        if isinstance(outcome, Refused) and self.pauses.explains(outcome.error):
+            pause = timedelta(seconds=FULL_DISK_SECONDS) if isinstance(outcome.error, OutOfRoom) else None
+            return Held(error=outcome.error, pause=pause)
+        if finished:
+            self.pauses.worked(job.stage)
+        return outcome
 
     def _finish(self, attempt: int, job: Job, outcome: Outcome, heartbeat: HeartbeatState) -> Job | None:
         after = self._settle(job, outcome, heartbeat)
         word = "lost" if after is None else _word(outcome, after)
-        error = outcome.error if isinstance(outcome, Refused) else None
+        error = outcome.error if isinstance(outcome, Refused | Held) else None
         self.results.finish_attempt(attempt, word, None if error is None else error.to_json())
         self.emit("stage_finished", job=after or job, stage=job.stage, outcome=word, error=error)
         return after

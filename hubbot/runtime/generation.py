@@ -40,11 +40,12 @@ class Speaker:
         try:
             loaded = loading.load_to_speak(folder)
         except (ValueError, KeyError, OSError, RuntimeError, TypeError, AttributeError) as error:
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            reason, names = loading.refusal(error)
             raise SmokeFailed(
                 f"stock mlx-lm cannot load model and tokenizer: {reason}",
                 where=str(folder),
                 hint="`hubbot verify SOURCE ARTIFACT` says what is wrong with it",
+                names={"parameters": names},
             ) from error
         self._model = loaded.model
         self._tokenizer = loaded.tokenizer

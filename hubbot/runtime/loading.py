@@ -19,11 +19,12 @@ import mlx_lm
 import numpy as np
 import numpy.typing as npt
 from mlx.utils import tree_flatten
+from mlx_lm.models.switch_layers import SwitchLinear
 from mlx_lm.utils import MODEL_ARCHITECTURE_REMAPPING, MODEL_REMAPPING, load_model, load_tokenizer
 
 import hubbot
 from hubbot.catalogue import extensions
-from hubbot.errors import ConfigUnresolved, NoRuntime, StructureMismatch
+from hubbot.errors import ConfigUnresolved, NoRuntime, StructureMismatch, some_of
 from hubbot.files.digests import sha256_of
 
 
@@ -143,9 +144,26 @@ def load(folder: Path) -> Any:
     try:
         model, _ = _stock_load(folder)
     except (ValueError, KeyError, RuntimeError, FileNotFoundError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        raise StructureMismatch(f"stock mlx_lm.load refuses it: {reason}", where=str(folder)) from error
+        reason, names = refusal(error)
+        raise StructureMismatch(
+            f"stock mlx_lm.load refuses it: {reason}", where=str(folder), names={"parameters": names}
+        ) from error
     return model
+
+
+def refusal(error: Exception) -> tuple[str, list[str]]:
+    """Return what a loader's error says in one line, and all parameters that it lists.
+
+    A strict load names what is missing or unknown in lines of their own below "Missing 6 parameters:".
+    """
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if not lines:
+        return type(error).__name__, []
+    head = f"it looks for {lines[0][:280]} in vain" if isinstance(error, KeyError) else lines[0][:300]
+    if not head.endswith(":"):
+        return head, []
+    names = [line.rstrip(",.") for line in lines[1:]]
+    return f"{head} {some_of([name[:200] for name in names])}", names
 
 
 def load_and_resanitize(folder: Path) -> list[str]:
@@ -174,15 +192,20 @@ def load_to_speak(folder: Path) -> Loaded:
     """Return model and tokenizer ready to generate.
 
     A CPU's gather_mm computes only float32, so there a model with unquantized 16-bit experts is upcast in
-    memory; `upcast` records it, the stored bytes stay as they are.
+    memory, whatever else of it is quantized; `upcast` records it, the stored bytes stay as they are.
     """
     model, config = _stock_load(folder)
-    upcast = mx.default_device() == mx.cpu and not config.get("quantization")
+    upcast = mx.default_device() == mx.cpu and (not config.get("quantization") or _has_16_bit_experts(model))
     if upcast:
         model.set_dtype(mx.float32)
     mx.eval(model.parameters())
     tokenizer = load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
     return Loaded(model=model, tokenizer=tokenizer, config=config, upcast=upcast)
+
+
+def _has_16_bit_experts(model: Any) -> bool:
+    switches = (module for module in model.modules() if isinstance(module, SwitchLinear))
+    return any(switch.weight.dtype != mx.float32 for switch in switches)
 
 
 def load_as_a_user(folder: Path) -> None:

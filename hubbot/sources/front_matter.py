@@ -4,6 +4,7 @@ It finds the block as the Hub does, parses it in bounds, and takes a scalar for 
 `no` stays text. It never constructs objects.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ MAX_BYTES = 1 << 18
 # What a block may become once its aliases are written out, and how deep it may nest.
 MAX_VALUES = 20_000
 MAX_DEPTH = 40
+# An alias repeats a text for two characters: counted like the values, as often as it is written out.
+MAX_CHARACTERS = 1 << 20
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = frozenset({"null", "bool", "int", "float", "str", "timestamp", "binary", "value", "merge"})
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
@@ -102,6 +105,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self._left = MAX_VALUES
+        self._characters = MAX_CHARACTERS
 
     def plain(self, node: yaml.Node, above: tuple[yaml.Node, ...]) -> Plain:
         """Return the value of a node; `above` are those that it stands in."""
@@ -113,6 +117,9 @@ class _Reading:
         if len(above) > MAX_DEPTH:
             raise _Unreadable("it nests too deep")
         if isinstance(node, yaml.ScalarNode):
+            self._characters -= len(node.value)
+            if self._characters < 0:
+                raise _Unreadable(f"it holds more than {MAX_CHARACTERS} characters, aliases written out")
             return _scalar(node)
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
             return [self.plain(item, (*above, node)) for item in node.value]
@@ -145,7 +152,8 @@ class _Reading:
 
 def _scalar(node: yaml.ScalarNode) -> Plain:
     """Return a scalar as YAML 1.2 and JSON know it; all else that YAML 1.1 would make of it stays text."""
-    text = str(node.value)
+    # An escape can bring half a surrogate pair, which no terminal, page or database takes.
+    text = str(node.value).encode("utf-8", "replace").decode()
     kind = node.tag.removeprefix(_TAG)
     if kind == node.tag or kind not in _SCALARS:
         raise _Unreadable(f"it uses the tag {kind!r}, which is no text, list or mapping")
@@ -158,7 +166,7 @@ def _scalar(node: yaml.ScalarNode) -> Plain:
         return text.lower() == "true"
     if _INTEGER.fullmatch(text) and kind == "int":
         return int(text)
-    if _FLOAT.fullmatch(text) and kind == "float":
+    if _FLOAT.fullmatch(text) and kind == "float" and math.isfinite(float(text)):
         return float(text)
     return text
 

@@ -3,12 +3,12 @@
 Source: transformers 5.24, modeling_utils._get_resolved_checkpoint_files. It reads indexes, never a weight.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from hubbot import plain_json
 from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.catalogue.tensors import drop_reason
 from hubbot.checkpoints import RepoFiles, TensorInfo
@@ -211,8 +211,8 @@ def _base_of_adapter(files: RepoFiles, path: str) -> str | None:
     if not path.startswith("adapter_") or size is None or size > MAX_JSON_BYTES:
         return None
     try:
-        config = json.loads(files.read(leftovers.ADAPTER_CONFIG, 0, size))
-    except (ValueError, RecursionError):
+        config = plain_json.loads(files.read(leftovers.ADAPTER_CONFIG, 0, size))
+    except ValueError:
         return None
     base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
     return base[:96] if isinstance(base, str) and base.isprintable() else None
@@ -226,8 +226,8 @@ def json_object(files: RepoFiles, path: str, size: int) -> dict[str, Any]:
     if is_pointer(data):
         raise CorruptConfig(named(path), where=files.repo.id, hint=HINT)
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        value = plain_json.loads(data)
+    except ValueError as error:
         hint = "the repo's owner has to mend it"
         raise CorruptConfig(f"the file is not valid JSON: {error}", where=path, hint=hint) from error
     if not isinstance(value, dict):

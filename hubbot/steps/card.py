@@ -32,7 +32,8 @@ _MEANING = {
     "behaviour": "KL divergence against the unquantized model",
 }
 _TAG = re.compile(r"[a-z0-9-]{1,64}")
-_UNSAFE = re.compile(r"[|`<>\[\]\\\r\n]")
+# What opens markup, and every control character, mark of direction or half of a surrogate pair.
+_UNSAFE = re.compile("[|`<>\\[\\]\\\\\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 SHOWN_DROPS = 20
 SHOWN_ROWS = 12
 

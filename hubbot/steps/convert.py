@@ -7,6 +7,7 @@ journals. It proves nothing about the result: that is the referee's work.
 """
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from hubbot.engine.journal import Journal
 from hubbot.engine.memory import physical_bytes
 from hubbot.engine.reader import Shards, Sources
 from hubbot.engine.slices import Slice, slices_of
+from hubbot.engine.stage_times import StageTimes
 from hubbot.engine.tied_embeddings import check_tied
 from hubbot.engine.writer import Stored, WeightWriter
 from hubbot.errors import HubbotError, OutOfRoom
@@ -65,30 +67,53 @@ class SourcePass:
     out: Path
     bounds: Bounds
     windows: tuple[Window, ...]
+    times: StageTimes
     run: str | None = None
 
     @classmethod
     def of(
-        cls, checkpoint: Checkpoint, plan: Plan, *, source: Path, out: Path, bounds: Bounds, run: str | None = None
+        cls,
+        checkpoint: Checkpoint,
+        plan: Plan,
+        *,
+        source: Path,
+        out: Path,
+        bounds: Bounds,
+        times: StageTimes | None = None,
+        run: str | None = None,
     ) -> "SourcePass":
         """Return the pass with its windows, in the order in which they must be made."""
         check_tokenizer(source)  # before the work, not after it
         windows = windows_of(plan, checkpoint.tensors, bounds.shard_bytes)
         return cls(
-            checkpoint=checkpoint, plan=plan, source=source, out=out, bounds=bounds, windows=windows, run=run
+            checkpoint=checkpoint,
+            plan=plan,
+            source=source,
+            out=out,
+            bounds=bounds,
+            windows=windows,
+            times=times or StageTimes(time.monotonic),
+            run=run,
         )
 
 
 def convert(
-    checkpoint: Checkpoint, plan: Plan, *, source: Path, out: Path, bounds: Bounds, progress: Progress
+    checkpoint: Checkpoint,
+    plan: Plan,
+    *,
+    source: Path,
+    out: Path,
+    bounds: Bounds,
+    progress: Progress,
+    times: StageTimes | None = None,
 ) -> tuple[Artifact, ...]:
-    """Write DIR/<variant>/ for every variant of `plan` and return the artifacts.
+    """Write DIR/<variant>/ for every variant of `plan` and return the artifacts; `times` is added to.
 
     Raises WrongUsage where a folder in the way is not hubbot's own for this source and recipe, OutOfRoom on a
     full disk, ConfigUnresolved where only the config ties an output layer, ValueMismatch for NaN or infinity in
     the source or an overflow of fp16.
     """
-    conversion = SourcePass.of(checkpoint, plan, source=source, out=out, bounds=bounds)
+    conversion = SourcePass.of(checkpoint, plan, source=source, out=out, bounds=bounds, times=times)
     if not bounds.is_numbered:
         check_tied(checkpoint, plan, source)
     prepare(out, plan)
@@ -223,7 +248,13 @@ def _make(
             )
             for variant, journal in zip(plan.variants, journals, strict=True)
         ]
-        run = streaming.StreamRun(shards=shards, sources=sources, variants=outputs)
+        run = streaming.StreamRun(
+            shards=shards,
+            sources=sources,
+            variants=outputs,
+            nbytes=checkpoint.weight_bytes,
+            times=conversion.times,
+        )
         for window in windows:
             _make_window(conversion, window, run, tell)
 
@@ -234,7 +265,8 @@ def _make_window(
     with ExitStack() as stack:
         for output, variant in zip(run.variants, conversion.plan.variants, strict=True):
             stack.enter_context(output.writer.window({name for name, _, _ in _stored(window, variant)}))
-        streaming.stream(list(_slices(conversion, window, run)), run, tell)
+        with conversion.times.measure("stream"):
+            streaming.stream(list(_slices(conversion, window, run)), run, tell)
     for shard in window.released:
         run.shards.release(shard)
 
@@ -269,6 +301,7 @@ def _writer(conversion: SourcePass, variant: PlannedVariant, journal: Journal) -
         shard_bytes=conversion.bounds.shard_bytes,
         journal=journal,
         begin=frozenset(group[0][0] for group in groups),
+        times=conversion.times,
     )
 
 

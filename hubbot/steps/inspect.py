@@ -6,13 +6,16 @@ Two small reads per shard at most, whether the files are in a folder or on the H
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from hubbot.catalogue import packings, tokenizers
+from hubbot.catalogue.configs.nesting import without_voice
 from hubbot.catalogue.packings.sidecars import SIDECARS, described
 from hubbot.checkpoints import Checkpoint, RepoFiles, TensorInfo
-from hubbot.errors import CorruptConfig, CorruptHeader, NeedsHuman
+from hubbot.errors import CorruptConfig, CorruptHeader, NeedsHuman, RepoMissing, WrongUsage
 from hubbot.finishing import CARD, CONFIG, is_side_file
+from hubbot.folders import Folder
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
 from hubbot.pickles.outlines import outline
 from hubbot.sources.front_matter import FrontMatter, read
@@ -36,6 +39,7 @@ FIRST_READ = 128 << 10
 ENTRY_BYTES = 128
 LARGEST_FIRST_READ = 4 << 20
 CONNECTIONS = 8
+PICKLED = (".bin", ".pt", ".pth")
 
 
 def inspect(files: RepoFiles) -> Checkpoint:
@@ -46,7 +50,7 @@ def inspect(files: RepoFiles) -> Checkpoint:
     """
     sizes = {file.path: file.size for file in files.files}
     _check_config(files, sizes)
-    config = json_object(files, CONFIG, sizes[CONFIG])
+    config = dict(without_voice(json_object(files, CONFIG, sizes[CONFIG])))
     found = weight_files(files, config)
     tensors = _tensors(files, sizes, found.shards, _header_sizes(found.index))
     notes = [*found.notes]
@@ -73,6 +77,31 @@ def inspect(files: RepoFiles) -> Checkpoint:
         notes=tuple(notes),
         tokenizer_fault=fault,
     )
+
+
+def tensors_of_file(path: Path) -> tuple[TensorInfo, ...]:
+    """Return the tensors of one weight file of this machine in the order of their names, without a weight.
+
+    It reads .safetensors, and PyTorch's .bin, .pt and .pth where torch is installed. Raises RepoMissing where
+    there is no such file, WrongUsage for one of another kind, and CorruptHeader, UnsafePickle or UnknownPacking.
+    """
+    if not path.is_file():
+        raise RepoMissing("there is no such file", where=str(path))
+    # A file of the Hub's cache is a link to a name without an ending: what it is, its own name says.
+    real = path.resolve()
+    if path.suffix == ".safetensors":
+        tensors = _safetensors_header(Folder(real.parent), real.name, real.stat().st_size, FIRST_READ)
+    elif path.suffix in PICKLED:
+        with path.open("rb") as opened:
+            _refuse_pointer(Folder(real.parent), path.name, opened.read(LARGEST_POINTER))
+        tensors = outline(Folder(real.parent), real.name, real.stat().st_size)
+    else:
+        raise WrongUsage(
+            f"a file of tensors ends in .safetensors or {', '.join(PICKLED)}",
+            where=str(path),
+            hint="give such a file, a folder or a repo id",
+        )
+    return tuple(tensors[name] for name in sorted(tensors))
 
 
 def _check_config(files: RepoFiles, sizes: Mapping[str, int]) -> None:
@@ -163,11 +192,20 @@ def _tensors(
 
 
 def _header(files: RepoFiles, shard: str, size: int, first_read: int) -> dict[str, TensorInfo]:
-    first = files.read(shard, 0, min(size, LARGEST_POINTER if is_pickled(shard) else first_read))
-    if is_pointer(first):
+    if not is_pickled(shard):
+        return _safetensors_header(files, shard, size, first_read)
+    _refuse_pointer(files, shard, files.read(shard, 0, min(size, LARGEST_POINTER)))
+    return outline(files, shard, size)
+
+
+def _refuse_pointer(files: RepoFiles, shard: str, beginning: bytes) -> None:
+    if is_pointer(beginning):
         raise CorruptHeader(named(shard), where=files.repo.id, hint=HINT)
-    if is_pickled(shard):
-        return outline(files, shard, size)
+
+
+def _safetensors_header(files: RepoFiles, shard: str, size: int, first_read: int) -> dict[str, TensorInfo]:
+    first = files.read(shard, 0, min(size, first_read))
+    _refuse_pointer(files, shard, first)
     length = header_length(first, file_size=size, shard=shard)
     header = first[LENGTH_BYTES : LENGTH_BYTES + length]
     if len(header) < length:

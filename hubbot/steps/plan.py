@@ -17,15 +17,15 @@ from hubbot.catalogue.experts.expert_layouts import ExpertTensor
 from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import Family, family_of
 from hubbot.catalogue.reshapes import Reshaped, reshaped
-from hubbot.catalogue.tensors import is_tied, runtime_name, without_drops
+from hubbot.catalogue.source_names import source_names
+from hubbot.catalogue.tensors import is_tied, runtime_name, share, without_drops
 from hubbot.catalogue.variants.named_variants import VARIANTS, Subject, Variant, encode
 from hubbot.catalogue.variants.roles import role_of
 from hubbot.checkpoints import FLOAT_DTYPES, Checkpoint, TensorInfo
 from hubbot.engine import kept_codes
-from hubbot.engine.compute_threads import CACHE_BYTES
 from hubbot.engine.memory_estimate import slice_bytes
 from hubbot.engine.reader import Sources
-from hubbot.errors import IncompleteCover, NeedsHuman, RecipeIneffective, UnknownLayout, WrongUsage
+from hubbot.errors import IncompleteCover, NeedsHuman, RecipeIneffective, UnknownLayout, WrongUsage, some_of
 from hubbot.moves import TRANSPOSE, Move, Step, take
 from hubbot.plans import Drop, Layout, Plan, PlannedVariant
 from hubbot.runtime import loading
@@ -71,7 +71,7 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
         packed=tuple(stored.packed.values()),
         variants=planned,
         disk_bytes=sum(variant.nbytes for variant in planned),
-        memory_bytes=RUNTIME_BYTES + CACHE_BYTES + slices,
+        memory_bytes=RUNTIME_BYTES + slices,
         versions=loading.versions(),
     )
 
@@ -104,29 +104,36 @@ def _cover(
     experts, _ = expert_layouts.read_names(kept.tensors)
     expert_names = {tensor.name for tensor in experts if not tensor.is_flat}
     moves = _expert_moves([tensor for tensor in experts if not tensor.is_flat], layout, family, wanted)
+    unplaced: list[str] = []
     for name, info in kept.tensors.items():
         if name not in expert_names:
-            moves += _plain_moves(info, family, config, wanted)
+            moves += _plain_moves(info, family, config, wanted, unplaced)
     if is_tied(checkpoint.config, family):
         moves += _output_layer(moves, wanted)
-    _check_exact(checkpoint, moves, wanted)
+    if unplaced:
+        raise _left_over(unplaced, moves, wanted, family)
+    _check_exact(checkpoint, moves, {name: share(name, family, config) for name in kept.tensors})
+    if len(moves) < len(wanted):
+        raise _left_over(unplaced, moves, wanted, family)
     order = {parameter.name: index for index, parameter in enumerate(parameters)}
     drops = [Drop(name=name, reason=reason) for name, reason in dropped.items()]
     return sorted(moves, key=lambda move: order[move.output]), drops
 
 
 def _plain_moves(
-    tensor: TensorInfo, family: Family, config: Mapping[str, Any], wanted: Mapping[str, Parameter]
+    tensor: TensorInfo,
+    family: Family,
+    config: Mapping[str, Any],
+    wanted: Mapping[str, Parameter],
+    unplaced: list[str],
 ) -> Iterator[Move]:
+    """Yield the moves that use the tensor; one that has no place is added to `unplaced`."""
     name = tensor.name
     for piece in reshaped(runtime_name(name, family), family.reshapes, config):
         parameter = wanted.get(piece.output)
         if parameter is None:
-            raise IncompleteCover(
-                f"source tensor {name!r} has no place in mlx-lm's model",
-                where=name,
-                hint="a tensor that would be lost is never dropped silently; a catalogue row must say what it is",
-            )
+            unplaced.append(name)
+            return
         if tensor.dtype not in FLOAT_DTYPES:
             raise IncompleteCover(
                 f"source tensor {name!r} is a table of integers ({tensor.dtype}); only floats are copied",
@@ -213,7 +220,7 @@ def _expert_view(part: str, width: int, tensor: ExpertTensor, layout: Layout) ->
         raise UnknownLayout(f"the order of gate and up in row {layout.row} is {layout.order!r}")
 
 
-def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move], wanted: Mapping[str, Parameter]) -> None:
+def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move], shares: Mapping[str, int]) -> None:
     by_output: dict[str, Move] = {}
     for move in moves:
         if move.output in by_output:
@@ -229,18 +236,37 @@ def _check_exact(checkpoint: Checkpoint, moves: Sequence[Move], wanted: Mapping[
                 where=move.output,
                 hint="config.json and the weights do not belong together",
             )
-    _check_used(checkpoint, moves)
-    missing = [name for name in wanted if name not in by_output]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise IncompleteCover(
-            f"nothing in the source makes {missing[0]!r}{more}",
-            where=missing[0],
-            hint="a tensor is missing from the checkpoint, or config.json describes another model",
+    _check_used(checkpoint, moves, shares)
+
+
+def _left_over(
+    unplaced: Sequence[str], moves: Sequence[Move], wanted: Mapping[str, Parameter], family: Family
+) -> IncompleteCover:
+    """Return the error that names every source tensor without a place and every parameter without a source."""
+    made = {move.output: move.sources for move in moves}
+    missing = [name for name in wanted if name not in made]
+    sources = source_names(missing, made, family)
+    told, hints = [], []
+    if unplaced:
+        one = len(unplaced) == 1
+        told.append(
+            f"source tensor{'' if one else 's'} {some_of(unplaced)} "
+            f"{'has' if one else 'have'} no place in mlx-lm's model"
         )
+        hints.append("a tensor that would be lost is never dropped silently; a catalogue row must say what it is")
+    if missing:
+        spelled = f", in the source's names {some_of(sources)}" if sources and sources != missing else ""
+        told.append(f"nothing in the source makes {some_of(missing)}{spelled}")
+        hints.append("a tensor is missing from the checkpoint, or config.json describes another model")
+    return IncompleteCover(
+        "; ".join(told),
+        where=[*unplaced, *missing][0],
+        hint="; ".join(hints),
+        names={"without_a_place": unplaced, "missing": missing, "missing_in_the_source": sources},
+    )
 
 
-def _check_used(checkpoint: Checkpoint, moves: Sequence[Move]) -> None:
+def _check_used(checkpoint: Checkpoint, moves: Sequence[Move], shares: Mapping[str, int]) -> None:
     """Raise IncompleteCover unless the moves together use every element of their sources."""
     used: dict[str, int] = defaultdict(int)
     for move in moves:
@@ -251,7 +277,7 @@ def _check_used(checkpoint: Checkpoint, moves: Sequence[Move]) -> None:
         source = checkpoint.tensors[name]
         # Zero experts stand behind the real ones and compute nothing: what is stacked for them is never read.
         idle = zeros * (source.elements // source.shape[0]) if zeros and expert_layouts.read_name(name) else 0
-        if count not in {source.elements, source.elements - idle}:
+        if count * shares[name] not in {source.elements, source.elements - idle}:
             raise IncompleteCover(
                 f"{count} of the {source.elements} elements of {name!r} would be used",
                 where=name,

@@ -9,7 +9,7 @@ from pathlib import Path
 from hubbot.artifacts import Approved, Publication
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.checks.readers.hashed_files import hash_files
-from hubbot.errors import HubUnavailable, NeedsHuman, NotOurs, StructureMismatch
+from hubbot.errors import HubUnavailable, NeedsHuman, NotOurs, StructureMismatch, Superseded
 from hubbot.finishing import ABOUT, CARD, REPORT
 from hubbot.hub.client import Hub
 from hubbot.marks import MARK, MAX_BYTES, parse_mark, same_origin
@@ -19,17 +19,24 @@ TAG_DIGITS = 12
 
 
 def publish(
-    approved: Approved, checkpoint: Checkpoint, *, hub: Hub, repo_id: str, collection: str | None
+    approved: Approved,
+    checkpoint: Checkpoint,
+    *,
+    hub: Hub,
+    repo_id: str,
+    collection: str | None,
+    allow_older: bool = False,
 ) -> Publication:
     """Publish the artifact as `repo_id` and return the publication; calling it again changes nothing.
 
-    Raises NotOurs where the remote repo is somebody's own, StructureMismatch where the folder is not what was
+    Raises NotOurs where the remote repo is somebody's own, Superseded where it was made from a newer commit of the
+    source and not `allow_older`, StructureMismatch where the folder is not what was
     judged, HubUnavailable where the Hub's checksums never match, and what the Hub's door raises.
     """
     artifact = approved.artifact
     folder = Path(artifact.path)
     names = _unchanged_files(approved, folder)
-    remote = _ours(hub, repo_id, approved)
+    remote = _ours(hub, repo_id, approved, allow_older=allow_older)
     private = checkpoint.gated or checkpoint.private
     stale = sorted(set(remote) - set(names) - KEPT_REMOTE) if remote else []
     # Comparing hashes the whole folder: once is enough where the Hub holds it already.
@@ -87,7 +94,7 @@ def _unchanged_files(approved: Approved, folder: Path) -> list[str]:
     return sorted(digests_now)
 
 
-def _ours(hub: Hub, repo_id: str, approved: Approved) -> dict[str, FileInfo] | None:
+def _ours(hub: Hub, repo_id: str, approved: Approved, *, allow_older: bool) -> dict[str, FileInfo] | None:
     """Return the remote files, None where the repo does not exist; raises NotOurs where somebody else made it."""
     remote = hub.tree(repo_id)
     if remote is None or not set(remote) - KEPT_REMOTE:
@@ -107,7 +114,20 @@ def _ours(hub: Hub, repo_id: str, approved: Approved) -> dict[str, FileInfo] | N
             where=repo_id,
             hint="two sources share a name; set another repo_name",
         )
+    there = (mark.get("source") or {}).get("revision")
+    if isinstance(there, str) and not allow_older:
+        refuse_older(hub, approved.artifact.source.id, approved.artifact.source.revision, there)
     return remote
+
+
+def refuse_older(hub: Hub, source: str, revision: str, there: str) -> None:
+    """Raise Superseded unless `revision` of a source is `there`, the one published already, or comes after it."""
+    if revision != there and not hub.is_newer(source, revision, there):
+        raise Superseded(
+            f"revision {revision[:TAG_DIGITS]} does not come after {there[:TAG_DIGITS]}, which is published",
+            where=source,
+            hint=f"to replace it all the same: `hubbot enqueue {source}@{revision} --allow-older`",
+        )
 
 
 def _replace(hub: Hub, repo_id: str, folder: Path, names: list[str], stale: list[str], approved: Approved) -> None:

@@ -13,6 +13,7 @@ from hubbot.settings import WatchRule
 
 # A repo listed while it is being changed may show an older date on the next page.
 OVERLAP = timedelta(minutes=10)
+FUTURE = timedelta(days=1)
 # Without a watermark, a rule starts with what changed this recently.
 FIRST_LOOK = timedelta(days=7)
 
@@ -29,23 +30,26 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """The result of one look: every repo once, and the rule's watermark: the time up to which it has looked."""
+    """The result of one look: every repo once, and the watermark: the Hub's time up to which it has looked."""
 
     seen: tuple[Seen, ...]
-    watermark: datetime
+    watermark: datetime | None
 
 
 def watch(rule: WatchRule, hub: Hub, *, watermark: datetime | None, now: datetime, own: Sequence[str]) -> Watched:
     """Return what changed under `rule` since `watermark`; `own` are namespaces that hubbot publishes to."""
+    # A watermark of tomorrow was written while this machine's clock was wrong, or is read while it is.
+    if watermark and watermark > now + FUTURE:
+        watermark = None
     since = (watermark - OVERLAP) if watermark else now - FIRST_LOOK
     seen: dict[str, Seen] = {}
     for repo in _listed(rule, hub, since):
         if repo.id not in seen:
             seen[repo.id] = _judge(rule, repo, now, own)
     deferred = [item.repo.last_modified for item in seen.values() if item.deferred]
-    newest = max((item.repo.last_modified for item in seen.values()), default=watermark or now)
+    newest = max((item.repo.last_modified for item in seen.values()), default=watermark)
     # A repo that is too young today must be listed again: the watermark stops before it.
-    return Watched(seen=tuple(seen.values()), watermark=min([newest, *deferred]))
+    return Watched(seen=tuple(seen.values()), watermark=min([newest, *deferred]) if newest else None)
 
 
 def _listed(rule: WatchRule, hub: Hub, since: datetime) -> Iterator[Listed]:

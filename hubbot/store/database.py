@@ -5,11 +5,12 @@ here. `python -m hubbot.store.database check` exits 1 when tables.py and the
 migrations differ.
 """
 
+import os
 import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -42,7 +44,7 @@ def open_engine(url: str) -> sa.Engine:
     if address.get_backend_name() == "sqlite":
         if not address.database or address.database == ":memory:":
             raise WrongUsage("the database must be a file: every thread would see an empty one of its own")
-        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+        _make_private(Path(address.database))
     try:
         engine = sa.create_engine(address)
     except ModuleNotFoundError as error:
@@ -98,9 +100,23 @@ def insertion(
 
 
 def upgrade(engine: sa.Engine) -> None:
-    """Bring the tables up to date; safe to call from several processes at once, and from any folder."""
+    """Bring the tables up to date; safe to call from several processes at once, and from any folder.
+
+    A SQLite database is copied to <name>.before-<revision> first. Raises WrongUsage where the database is damaged
+    or a newer hubbot has written it.
+    """
+    try:
+        _upgrade(engine)
+    except (sqlite3.DatabaseError, sa.exc.DatabaseError) as failure:
+        if "is locked" in str(failure):
+            raise TryLater(f"the database does not answer: {failure}") from failure
+        raise _damaged(engine.url, str(failure).splitlines()[0]) from failure
+
+
+def _upgrade(engine: sa.Engine) -> None:
     with _bare_connection(engine) as connection:
         try:
+            _keep_copy(engine, connection)
             command.upgrade(_alembic(connection), "head")
         except CommandError as failure:
             raise WrongUsage(
@@ -108,6 +124,47 @@ def upgrade(engine: sa.Engine) -> None:
                 where=engine.url.render_as_string(hide_password=True),
                 hint="a newer hubbot has written it; install that one",
             ) from failure
+
+
+def _keep_copy(engine: sa.Engine, connection: sa.Connection) -> None:
+    """Copy a SQLite database that is about to be changed; the caller's transaction keeps other writers out."""
+    now = MigrationContext.configure(connection).get_current_revision()
+    newest = ScriptDirectory.from_config(_alembic(connection)).get_current_head()
+    if engine.dialect.name != "sqlite" or now in {None, newest} or not engine.url.database:
+        return
+    place = Path(f"{engine.url.database}.before-{newest}")
+    aside = place.with_name(f"{place.name}.part")
+    aside.unlink(missing_ok=True)
+    aside.touch(mode=0o600)
+    with closing(sqlite3.connect(engine.url.database)) as source, closing(sqlite3.connect(aside)) as target:
+        source.backup(target)
+    aside.replace(place)
+
+
+def _damaged(url: sa.URL, problem: str) -> WrongUsage:
+    name = url.render_as_string(hide_password=True)
+    file = url.database if url.get_backend_name() == "sqlite" else None
+    way = f'sqlite3 "{file}" .recover | sqlite3 recovered.db' if file else "restore it from a backup"
+    return WrongUsage(
+        f"the database is damaged: {problem}",
+        where=name,
+        hint=f"stop hubbot and keep a copy; put back {file}.before-..., or: {way}" if file else way,
+    )
+
+
+def _make_private(file: Path) -> None:
+    """Make the file of a database, readable by its owner only; raises WrongUsage where that cannot be."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.touch(mode=0o600)
+        if file.stat().st_uid == os.getuid():
+            file.chmod(0o600)
+    except OSError as error:
+        raise WrongUsage(
+            f"the database cannot be opened: {error.strerror}",
+            where=str(file),
+            hint="look at the database setting and the file's rights",
+        ) from error
 
 
 def differences(engine: sa.Engine) -> list[str]:
@@ -185,7 +242,9 @@ def _prepare_sqlite(connection: sqlite3.Connection, entry: ConnectionPoolEntry) 
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    # A job's state must survive the power: with NORMAL a WAL loses the last transactions.
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA fullfsync=ON")
     connection.execute("PRAGMA foreign_keys=ON")
 
 
@@ -202,6 +261,8 @@ def _to_verdict(context: sa.ExceptionContext) -> None:
     text = str(problem)
     if "disk is full" in text:
         raise OutOfRoom("the disk is full: the database cannot be written") from problem
+    if "malformed" in text and context.engine is not None:
+        raise _damaged(context.engine.url, text) from problem
     if "unable to open database file" in text or "readonly database" in text or "not a database" in text:
         raise WrongUsage(
             f"the database cannot be opened: {text}", hint="look at the database setting and the file's rights"

@@ -3,7 +3,7 @@
 hubbot.lifecycle decides the next state of a job; this only stores it. Every method is one transaction.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,11 +13,15 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from hubbot.errors import ChildDied, WrongUsage
-from hubbot.lifecycle import Job, Refused, RetryRule, Stage, State, advance, cancel, revive
+from hubbot.lifecycle import Job, Overtaken, Refused, RetryRule, Stage, State, advance, cancel, overtake, revive
 from hubbot.store.database import insertion, reading, writing
 from hubbot.store.tables import AttemptRow, JobRow
 
 Clock = Callable[[], datetime]
+
+# No pause and no lease is longer: one that ends later was written before the clock was set back.
+LONGEST_PAUSE = timedelta(hours=7)
+LONGEST_LEASE = timedelta(days=1)
 
 # What a move may change; lease_until is absent because heartbeats own it while a job runs.
 _MOVABLE = (
@@ -42,16 +46,20 @@ class Queue:
         *,
         requested_by: str,
         priority: int = 0,
+        newest: bool = False,
+        allow_older: bool = False,
     ) -> tuple[Job, bool]:
         """Return the one job for this repo, revision and recipe key, and whether it is new.
 
-        A job that exists keeps its state and takes over a higher priority.
+        A job that exists keeps its state and takes over a higher priority, and `allow_older`. `newest` says that
+        this is the repo's newest revision: jobs that wait for the same of another one are superseded.
         """
         now = self._clock()
         values = {
             "repo": repo, "revision": revision, "recipe_key": recipe_key, "variants": list(variants),
             "stage": Stage.INSPECT, "state": State.WAITING, "priority": priority, "attempts": 0,
             "cancel_requested": False, "requested_by": requested_by, "created_at": now, "updated_at": now,
+            "allow_older": allow_older,
         }  # fmt: skip
         same = (
             col(JobRow.repo) == repo,
@@ -64,15 +72,43 @@ class Queue:
             if not created:
                 raised = sa.update(JobRow).where(*same, col(JobRow.priority) < priority)
                 session.execute(raised.values(priority=priority, updated_at=now))
-            return _job(session.exec(select(JobRow).where(*same)).one()), created
+                if allow_older:
+                    session.execute(sa.update(JobRow).where(*same).values(allow_older=True, updated_at=now))
+            if newest:
+                self._overtake(session, repo, revision, recipe_key)
+            return job_of(session.exec(select(JobRow).where(*same)).one()), created
 
-    def claim(self, runner: str, lease_seconds: float, max_ram_bytes: int | None = None) -> Job | None:
-        """Lease the job of highest priority, then the oldest, that is due and fits the memory, or return None."""
+    def _overtake(self, session: Session, repo: str, revision: str, recipe_key: str) -> None:
+        waiting = (
+            select(JobRow)
+            .where(
+                col(JobRow.repo) == repo, col(JobRow.recipe_key) == recipe_key, col(JobRow.revision) != revision
+            )
+            .where(col(JobRow.state) == State.WAITING, col(JobRow.allow_older).is_(False))
+            .with_for_update()
+        )
+        for row in session.exec(waiting).all():
+            before = job_of(row)
+            _swap(session, before, overtake(before, Overtaken(revision=revision), self._clock()))
+
+    def claim(
+        self,
+        runner: str,
+        lease_seconds: float,
+        max_ram_bytes: int | None = None,
+        *,
+        paused: Collection[Stage] = (),
+    ) -> Job | None:
+        """Lease the job of highest priority, then the oldest, that is due and fits the memory, or return None.
+
+        No job that stands at one of the `paused` stages is taken.
+        """
         now = self._clock()
-        due = sa.or_(col(JobRow.not_before).is_(None), col(JobRow.not_before) <= now)
+        waited_for = col(JobRow.not_before)
+        due = sa.or_(waited_for.is_(None), waited_for <= now, waited_for > now + LONGEST_PAUSE)
         first = (
             select(JobRow.id)
-            .where(col(JobRow.state) == State.WAITING, due, _fits(max_ram_bytes))
+            .where(col(JobRow.state) == State.WAITING, due, _fits(max_ram_bytes), _not_at(paused))
             .order_by(col(JobRow.priority).desc(), col(JobRow.created_at), col(JobRow.id))
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -122,7 +158,8 @@ class Queue:
         `by` names the calling runner. It is alive, so its own leases do not count as expired, even if the machine
         has slept through them.
         """
-        expired = sa.and_(col(JobRow.lease_until) < self._clock(), col(JobRow.runner) != by)
+        until, now = col(JobRow.lease_until), self._clock()
+        expired = sa.and_(sa.or_(until < now, until > now + LONGEST_LEASE), col(JobRow.runner) != by)
         return self._died(expired, retry, at_once=False)
 
     def cancel(self, job_id: int) -> Job:
@@ -145,7 +182,7 @@ class Queue:
             .with_for_update()
         )
         with writing(self._engine) as session:
-            jobs = [_job(row) for row in session.exec(stranded).all()]
+            jobs = [job_of(row) for row in session.exec(stranded).all()]
             revived = [(job, revive(job, now)) for job in jobs]
             return [after for before, after in revived if _swap(session, before, after)]
 
@@ -155,12 +192,12 @@ class Queue:
         if state is not None:
             query = query.where(col(JobRow.state) == state)
         with reading(self._engine) as session:
-            return [_job(row) for row in session.exec(query).all()]
+            return [job_of(row) for row in session.exec(query).all()]
 
     def job(self, job_id: int) -> Job:
         """Return one job; raises WrongUsage if there is none of this number."""
         with reading(self._engine) as session:
-            return _job(_row(session, job_id, lock=False))
+            return job_of(_row(session, job_id, lock=False))
 
     def counts(self) -> dict[State, int]:
         """Return the number of jobs by state, zeros included."""
@@ -169,21 +206,25 @@ class Queue:
             counted = dict(session.exec(query).all())
         return {state: counted.get(state, 0) for state in State}
 
-    def next_due(self, max_ram_bytes: int | None = None) -> datetime | None:
+    def next_due(self, max_ram_bytes: int | None = None, *, paused: Collection[Stage] = ()) -> datetime | None:
         """Return when the first waiting job that fits may be claimed: its creation, or the end of its pause."""
-        due = sa.func.coalesce(col(JobRow.not_before), col(JobRow.created_at))
-        query = sa.select(sa.func.min(due)).where(col(JobRow.state) == State.WAITING, _fits(max_ram_bytes))
+        waited_for = col(JobRow.not_before)
+        real = sa.case((waited_for <= self._clock() + LONGEST_PAUSE, waited_for), else_=None)
+        due = sa.func.coalesce(real, col(JobRow.created_at))
+        query = sa.select(sa.func.min(due)).where(
+            col(JobRow.state) == State.WAITING, _fits(max_ram_bytes), _not_at(paused)
+        )
         with reading(self._engine) as session:
             return session.scalar(query)
 
     def _first(self, statement: Any) -> Job | None:
         with writing(self._engine) as session:
             row = session.execute(statement).scalars().first()
-            return None if row is None else _job(row)
+            return None if row is None else job_of(row)
 
     def _change(self, job_id: int, move: Callable[[Job], Job]) -> Job:
         with writing(self._engine) as session:
-            before = _job(_row(session, job_id, lock=True))
+            before = job_of(_row(session, job_id, lock=True))
             after = move(before)
             _swap(session, before, after)
             return after
@@ -194,7 +235,7 @@ class Queue:
         given_back = []
         with writing(self._engine) as session:
             for row in session.exec(query.with_for_update(skip_locked=True)).all():
-                before = _job(row)
+                before = job_of(row)
                 error = ChildDied(f"the runner {before.runner} ended in the middle of {before.stage}")
                 after = advance(before, Refused(error=error), now, retry)
                 if at_once:
@@ -205,7 +246,8 @@ class Queue:
         return given_back
 
 
-def _job(row: JobRow) -> Job:
+def job_of(row: JobRow) -> Job:
+    """Return the job that a row holds."""
     values = row.model_dump()
     return Job(**{**values, "variants": tuple(values["variants"])})
 
@@ -220,6 +262,10 @@ def _row(session: Session, job_id: int, *, lock: bool) -> JobRow:
 def _fits(max_ram_bytes: int | None) -> sa.ColumnElement[bool]:
     ram = col(JobRow.predicted_ram_bytes)
     return sa.true() if max_ram_bytes is None else sa.or_(ram.is_(None), ram <= max_ram_bytes)
+
+
+def _not_at(stages: Collection[Stage]) -> sa.ColumnElement[bool]:
+    return col(JobRow.stage).not_in(list(stages)) if stages else sa.true()
 
 
 def _swap(session: Session, before: Job, after: Job) -> bool:

@@ -48,7 +48,10 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedVariant:
-    """A variant of a source on the Hub; `report` is what was measured about it."""
+    """A variant of a source on the Hub; `report` is what was measured about it.
+
+    `kl_mean` is the mean KL divergence from the unquantized model in nats, None where it was not measured.
+    """
 
     source_repo: str
     source_revision: str
@@ -59,6 +62,8 @@ class PublishedVariant:
     bits_per_weight: float
     bytes: int
     report: dict[str, Any]
+    model_type: str | None = None
+    kl_mean: float | None = None
 
     @property
     def made_with(self) -> dict[str, str]:
@@ -68,6 +73,24 @@ class PublishedVariant:
     def to_json(self) -> dict[str, Any]:
         """Return plain data for --json."""
         return {**asdict(self), "published_at": self.published_at.isoformat()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """What a runner waits for: its `door` (hub, token, disk), the stages that are not begun, and the reason."""
+
+    runner: str
+    door: str
+    stages: tuple[Stage, ...]
+    since: datetime
+    next_probe: datetime
+    probes: int
+    error: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for --json."""
+        times = {"since": self.since.isoformat(), "next_probe": self.next_probe.isoformat()}
+        return {**asdict(self), "stages": [stage.value for stage in self.stages], **times}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

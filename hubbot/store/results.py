@@ -128,6 +128,8 @@ class Results:
         bits_per_weight: float,
         size_bytes: int,
         report: Mapping[str, Any],
+        model_type: str | None = None,
+        kl_mean: float | None = None,
     ) -> None:
         """Store that a variant is on the Hub; repeated, it updates the row and keeps the first date."""
         facts = {
@@ -135,6 +137,8 @@ class Results:
             "bits_per_weight": bits_per_weight,
             "bytes": size_bytes,
             "report": dict(report),
+            "model_type": model_type,
+            "kl_mean": kl_mean,
         }
         place = {
             "source_repo": source_repo,

@@ -64,6 +64,7 @@ class JobRow(SQLModel, table=True):
     __table_args__: ClassVar[Any] = (
         sa.UniqueConstraint("repo", "revision", "recipe_key", name="uq_jobs_repo_revision_recipe_key"),
         sa.Index("ix_jobs_state_priority_created_at", "state", "priority", "created_at"),
+        sa.Index("ix_jobs_state_updated_at", "state", "updated_at"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -87,6 +88,7 @@ class JobRow(SQLModel, table=True):
     predicted_ram_bytes: int | None = Field(sa_type=sa.BigInteger, nullable=True)
     predicted_disk_bytes: int | None = Field(sa_type=sa.BigInteger, nullable=True)
     runtime: str | None = None
+    allow_older: bool = Field(sa_column=sa.Column(sa.Boolean(), nullable=False, server_default=sa.false()))
 
 
 class AttemptRow(SQLModel, table=True):
@@ -152,6 +154,8 @@ class PublicationRow(SQLModel, table=True):
         sa.UniqueConstraint(
             "source_repo", "source_revision", "variant", "target_repo", name="uq_publications_source_target"
         ),
+        sa.Index("ix_publications_published_at", "published_at"),
+        sa.Index("ix_publications_target_repo", "target_repo"),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -164,6 +168,8 @@ class PublicationRow(SQLModel, table=True):
     bits_per_weight: float
     bytes: int = Field(sa_type=sa.BigInteger, nullable=False)
     report: dict[str, Any] = Field(sa_column=sa.Column(_json(), nullable=False))
+    model_type: str | None = None
+    kl_mean: float | None = None
 
 
 class AuditRow(SQLModel, table=True):
@@ -181,3 +187,17 @@ class AuditRow(SQLModel, table=True):
     versions: dict[str, Any] = Field(sa_column=sa.Column(_json(), nullable=False))
     job_id: int | None = Field(default=None, foreign_key="jobs.id")
     audited_at: datetime = _time(null=False)
+
+
+class OutageRow(SQLModel, table=True):
+    """An outage that lasts; its row goes when it is over."""
+
+    __tablename__ = "outages"
+
+    runner: str = Field(primary_key=True)
+    door: str = Field(primary_key=True)
+    stages: list[str] = Field(sa_column=sa.Column(_json(), nullable=False))
+    since: datetime = _time(null=False)
+    next_probe: datetime = _time(null=False)
+    probes: int
+    error: dict[str, Any] = Field(sa_column=sa.Column(_json(), nullable=False))

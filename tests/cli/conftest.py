@@ -75,7 +75,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(client, "default_hub", lambda: nowhere)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
-    for console in (output.data, output.talk):
+    for console in (output.data.console, output.talk.console):
         monkeypatch.setattr(console, "_width", 200)
     monkeypatch.setenv("HUBBOT_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.delenv("HUBBOT_CONFIG", raising=False)

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from hubbot.devhub.demo_repos import DemoRepo
-from tests.checkpoints_on_disk import read_folder
+from tests.checkpoints_on_disk import CONVERTIBLE, Workshop, read_folder, workshop
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site
+
+__all__ = ["workshop"]
 
 INSPECT_KEYS = {
     "repo", "revision", "model_type", "is_moe", "verdict", "layout", "num_experts", "experts_per_token",
@@ -17,8 +19,8 @@ INSPECT_KEYS = {
     "requests", "bytes_read",
 }  # fmt: skip
 LAYOUT_KEYS = {"naming", "stacking", "order", "orientation", "packing"}
-# A hint beside the verdict, for people.
-INSPECT_EXTRA = {"hint"}
+# A hint beside the verdict, for people, and all names of which it shows a few.
+INSPECT_EXTRA = {"hint", "names"}
 
 
 def assert_promised(record: dict[str, Any]) -> None:
@@ -90,6 +92,51 @@ def test_people_get_a_page(hubbot: Shell, fox: Path) -> None:
     assert ended.code == 0
     for word in ("convertible", "qwen3_moe", "8 experts, 2 per token", "- "):
         assert word in ended.out
+
+
+def test_a_weight_file_is_listed_with_names_dtypes_and_shapes(hubbot: Shell, fox: Path, tmp_path: Path) -> None:
+    file = fox / "model.safetensors"
+    linked = tmp_path / "model.safetensors"
+    linked.symlink_to(file)
+    (fox / "config.json").unlink()
+    stored = read_folder(fox)
+    for path in (file, linked):
+        listed = hubbot("inspect", str(path), "--json").json
+        assert {tensor["name"]: (tensor["dtype"], tuple(tensor["shape"])) for tensor in listed["tensors"]} == {
+            name: (dtype, bits.shape) for name, (dtype, bits) in stored.items()
+        }
+        assert listed["elements"] == sum(bits.size for _, bits in stored.values())
+    lines = hubbot("inspect", str(file)).out.splitlines()
+    assert len(lines) == len(stored) + 1
+    name, (dtype, bits) = min(stored.items())
+    assert lines[0] == f"{name}  {dtype} {list(bits.shape)}"
+
+
+def test_a_pickled_weight_file_is_listed_too(hubbot: Shell, tmp_path: Path) -> None:
+    torch: Any = pytest.importorskip("torch")
+    for name in ("pytorch_model.bin", "any name.pt"):
+        torch.save({"b": torch.zeros(2, 3, dtype=torch.bfloat16), "a": torch.ones(4)}, tmp_path / name)
+        listed = hubbot("inspect", str(tmp_path / name), "--json").json["tensors"]
+        assert [(tensor["name"], tensor["dtype"], tensor["shape"]) for tensor in listed] == [
+            ("a", "F32", [4]),
+            ("b", "BF16", [2, 3]),
+        ]
+
+
+def test_a_file_that_is_torn_or_of_another_kind_is_refused_by_name(hubbot: Shell, fox: Path) -> None:
+    file = fox / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-8])
+    torn = hubbot("inspect", str(file), "--json")
+    assert (torn.code, torn.json["error"]["kind"]) == (1, "CorruptHeader")
+    assert "model.safetensors" in str(torn.json["error"])
+    other = hubbot("inspect", str(fox / "config.json"), "--json")
+    assert (other.code, other.json["error"]["kind"]) == (2, "WrongUsage")
+    assert ".safetensors or .bin" in other.json["error"]["message"]
+
+
+def test_the_page_says_that_weights_are_packed(hubbot: Shell, workshop: Workshop) -> None:
+    packed = workshop.source(next(made.name for made in CONVERTIBLE if "fp8" in made.name))
+    assert f"its weights are packed: {packed.layout.packing}" in hubbot("inspect", str(packed.folder)).out
 
 
 def test_markup_in_a_checkpoint_stays_text(hubbot: Shell, fox: Path) -> None:

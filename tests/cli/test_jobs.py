@@ -2,6 +2,8 @@
 
 import pytest
 
+from hubbot.jobs.bot import open_records
+from hubbot.settings import load
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site
 
@@ -37,3 +39,15 @@ def test_what_cannot_be_done_says_why(
     ended = hubbot(*arguments, "--json")
     assert (ended.code, ended.json["error"]["kind"]) == (code, kind)
     assert hubbot("jobs", "--json").json == {"jobs": []}
+
+
+def test_the_newest_fifty_are_listed_unless_more_are_asked_for(hubbot: Shell) -> None:
+    with open_records(load()) as records:
+        for number in range(53):
+            records.queue.enqueue(f"fables/Fox-{number}", "a" * 40, ("4bit",), "4bit", requested_by="a test")
+    newest = hubbot("jobs", "--json").json["jobs"]
+    assert [job["id"] for job in newest] == list(range(53, 3, -1))
+    assert "newest 50 of 53 jobs" in hubbot("jobs").out
+    assert [job["id"] for job in hubbot("jobs", "--limit", "2", "--json").json["jobs"]] == [53, 52]
+    assert len(hubbot("jobs", "--all", "--json").json["jobs"]) == 53
+    assert "53 jobs" in hubbot("jobs", "--all").out

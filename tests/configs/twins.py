@@ -87,7 +87,7 @@ def _with_form(record: Mapping[str, Any]) -> Mapping[str, Any]:
 def _placeholders(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     """The experts of one layer under the family's names, or the commonest: the config alone is in question."""
     family = BY_MODEL_TYPE.get(str(config.get("model_type", "")))
-    block = family.blocks[0] if family else "mlp"
+    block = next((one for one in family.blocks if one), "mlp") if family else "mlp"
     named = (
         ("w1", "w3", "w2")
         if family and "per_expert_w" in family.layouts

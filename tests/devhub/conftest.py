@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from hubbot.devhub.accounts import Account
@@ -20,8 +20,7 @@ _NUMBERS = count(1)
 
 
 @pytest.fixture(autouse=True)
-def _large_files_take_the_lfs_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+def _no_progress_bars() -> None:
     disable_progress_bars()
 
 

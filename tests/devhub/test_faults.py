@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 
 from hubbot.devhub.faults import Faults
@@ -50,6 +50,20 @@ def test_a_download_breaks_in_the_middle(http: httpx.Client, seeded: str, faults
 def test_the_client_gets_over_a_broken_download(
     hub: EmbeddedHub, model: Path, seeded: str, faults: Faults, tmp_path: Path
 ) -> None:
+    faults.clear()
+    faults.cut("GET", "/xet/blocks/", after=100)
+    path = hf_hub_download(
+        seeded, "model.safetensors", endpoint=hub.url, token="hf_owner", local_dir=tmp_path / "down"
+    )
+    assert Path(path).read_bytes() == (model / "model.safetensors").read_bytes()
+    assert [one.sent for one in faults.exchanges("GET", "/xet/blocks/")] == [100, 1108]
+
+
+def test_without_xet_the_client_gets_over_a_broken_download(
+    hub: EmbeddedHub, model: Path, seeded: str, faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    faults.clear()
     faults.cut("GET", "/resolve/", after=100)
     path = hf_hub_download(
         seeded, "model.safetensors", endpoint=hub.url, token="hf_owner", local_dir=tmp_path / "down"

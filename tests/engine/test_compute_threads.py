@@ -1,22 +1,23 @@
-"""The threads of one conversion after another: the same threads, and nothing left running or held."""
+"""The threads of a conversion: none left running, nothing held, the same bits on every lane."""
 
 import gc
 import threading
 import time
 import weakref
 from pathlib import Path
+from typing import Any
 
-import mlx.core as mx
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from hubbot.engine.compute_threads import ComputeThreads
+from hubbot.engine.compute_threads import CPU_LANES, ComputeThreads, usable_cores
+from hubbot.engine.formats import affine
 
 TASKS = Path("/proc/self/task")
 
 
 def add() -> int:
-    mx.eval(mx.ones((4,)) + 1)
     return threading.get_ident()
 
 
@@ -29,11 +30,8 @@ def use_threads() -> set[int]:
         return {future.result() for future in [threads.start(add) for _ in range(50)]}
 
 
-def test_one_conversion_after_another_takes_the_same_threads() -> None:
-    # Not one use beside another: a quick thread may take all the work of a use alone.
-    used = set().union(*(use_threads() for _ in range(9)))
-    assert threading.get_ident() not in used
-    assert len(used) <= ComputeThreads().count
+def test_work_runs_beside_the_thread_that_asks_for_it() -> None:
+    assert threading.get_ident() not in use_threads()
 
 
 @pytest.mark.skipif(not TASKS.is_dir(), reason="the system does not list a process's threads as files")
@@ -74,9 +72,9 @@ def test_what_a_lane_computed_is_not_kept() -> None:
 def test_work_gives_the_same_bits_on_every_lane() -> None:
     values = np.random.default_rng(0).normal(size=(64, 128)).astype(np.float32)
 
-    def work() -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint32]]]:
-        found = mx.quantize(mx.array(values), group_size=64, bits=4)
-        return [np.array(part) for part in found]
+    def work() -> list[npt.NDArray[Any]]:
+        made = affine.quantize(values.view(np.uint32), "F32", group_size=64, widths=(4,), scale_dtype="BF16")
+        return list(made[0].values())
 
     expected = work()
     with ComputeThreads() as threads:
@@ -92,3 +90,7 @@ def test_as_many_slices_are_computed_at_once_as_there_are_lanes() -> None:
         meeting = threading.Barrier(threads.count, timeout=20)
         waiting = [threads.start(meeting.wait) for _ in range(threads.count)]
         assert sorted(future.result() for future in waiting) == list(range(threads.count))
+
+
+def test_there_are_no_more_lanes_than_cores_for_this_process() -> None:
+    assert 1 <= CPU_LANES <= usable_cores()

@@ -18,7 +18,8 @@ OTHERS = [
     Encoding(mode="mxfp8", dtype="U8", bits=8, group_size=32),
     Encoding(mode="nvfp4", dtype="U8", bits=4, group_size=16),
 ]
-KINDS = dict(adversarial(64))
+# The formats' own tests see to weights below the least e8m0 scale.
+KINDS = {kind: values for kind, values in adversarial(64) if kind != "subnormal"}
 
 
 def encoded(array: mx.array, encoding: Encoding) -> dict[str, mx.array]:
@@ -45,7 +46,7 @@ def same(one: Any, other: Any) -> bool:
 def test_affine_parts_are_mx_quantizes_of_the_weights_in_the_scales_dtype(encoding: Encoding, source: str) -> None:
     array = weights(3, 8, 128).astype(MLX_DTYPES[source])
     parts = encoded(array, encoding)
-    expected = mx.quantize(array.astype(mx.bfloat16), group_size=encoding.group_size, bits=encoding.bits)
+    expected = mx_quantize(array.astype(mx.bfloat16), group_size=encoding.group_size, bits=encoding.bits)
     assert list(parts) == ["weight", "scales", "biases"]
     assert all(same(part, wanted) for part, wanted in zip(parts.values(), expected, strict=True))
 
@@ -54,7 +55,8 @@ def test_affine_parts_are_mx_quantizes_of_the_weights_in_the_scales_dtype(encodi
 def test_parts_of_the_other_modes_are_mx_quantizes(encoding: Encoding) -> None:
     array = weights(3, 8, 128).astype(mx.bfloat16)
     parts = encoded(array, encoding)
-    expected = mx.quantize(array, group_size=encoding.group_size, bits=encoding.bits, mode=encoding.mode)
+    settings = {"group_size": encoding.group_size, "bits": encoding.bits, "mode": encoding.mode}
+    expected = mx_quantize(array, **settings)
     assert list(parts) == ["weight", "scales"]
     assert all(same(part, wanted) for part, wanted in zip(parts.values(), expected, strict=True))
 
@@ -65,7 +67,8 @@ def test_parts_of_the_other_modes_are_mx_quantizes(encoding: Encoding) -> None:
 def test_adversarial_groups_have_mx_quantizes_bits_too(kind: str, encoding: Encoding, source: str) -> None:
     array = mx.array(KINDS[kind]).astype(MLX_DTYPES[source])
     parts = encoded(array, encoding)
-    expected = mx.quantize(array, group_size=encoding.group_size, bits=encoding.bits, mode=encoding.mode)
+    settings = {"group_size": encoding.group_size, "bits": encoding.bits, "mode": encoding.mode}
+    expected = mx_quantize(array, **settings)
     assert all(same(part, wanted) for part, wanted in zip(parts.values(), expected, strict=True))
 
 

@@ -90,13 +90,17 @@ def running(folder: Path) -> Iterator[Site]:
         yield Site(embedded=embedded, faults=faults)
 
 
+def upload_over_lfs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the client send large files as it does where xet is switched off."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+
+
 def calm(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[float]:
-    """Let the real client upload over LFS, retry without sleeping, and find no token of this machine.
+    """Let the real client, with xet as by default, retry without sleeping and find no token of this machine.
 
     Returns the list that its pauses go to.
     """
     sleeps: list[float] = []
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "no-token"))
     monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(home / "no-tokens"))
     for module in (_http, file_download):

@@ -12,8 +12,20 @@ from huggingface_hub import HfApi
 
 from hubbot.checkpoints import FileInfo, Repo
 from hubbot.devhub.routes import search
-from hubbot.errors import Gated, HubUnavailable, OutOfRoom, RateLimited, RepoMissing, TokenRejected
-from tests.hub.embedded import LFS_WARNING, ORG, OWNER, STRANGER, Site, calm, fresh, impatient, running, write
+from hubbot.errors import Gated, HubRefused, HubUnavailable, OutOfRoom, RateLimited, RepoMissing, TokenRejected
+from tests.hub.embedded import (
+    LFS_WARNING,
+    ORG,
+    OWNER,
+    STRANGER,
+    Site,
+    calm,
+    fresh,
+    impatient,
+    running,
+    upload_over_lfs,
+    write,
+)
 
 pytestmark = pytest.mark.filterwarnings(LFS_WARNING)
 BASE = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -154,10 +166,12 @@ def test_fetch_brings_files_with_their_folders_and_tells_how_far_it_is(
 
 def test_finished_files_are_not_sent_again(site: Site, repo: str, tmp_path: Path) -> None:
     files = site.client().open(repo, None)
+    site.faults.clear()
     site.client().fetch(files.repo, infos(files.files, "model.safetensors"), tmp_path / "to", quiet)
+    assert site.faults.count("GET", "/xet/blocks/") == 1
     site.faults.clear()
     site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
-    assert site.faults.bytes_sent("GET", "/resolve/.*/model.safetensors") == 0
+    assert site.faults.bytes_sent("GET", "/resolve/.*/model.safetensors|/xet/") == 0
     assert site.faults.bytes_sent("GET", "/resolve/.*/config.json") == len(FILES["config.json"])
 
 
@@ -166,7 +180,7 @@ def test_a_file_whose_sha256_is_not_the_promised_one_is_refused_and_removed(
 ) -> None:
     files = site.client().open(repo, None)
     wrong = [FileInfo(path="model.safetensors", size=len(FILES["model.safetensors"]), sha256="0" * 64)]
-    with pytest.raises(HubUnavailable, match="another sha256"):
+    with pytest.raises(HubRefused, match="2 downloads had another sha256"):
         site.client().fetch(files.repo, wrong, tmp_path / "to", quiet)
     assert not (tmp_path / "to" / "model.safetensors").exists()
 
@@ -198,10 +212,18 @@ def test_a_file_changed_on_disk_in_its_size_is_found_out(site: Site, repo: str, 
 
 def test_a_download_that_breaks_off_is_taken_up_again(site: Site, repo: str, tmp_path: Path) -> None:
     files = site.client().open(repo, None)
-    site.faults.cut("GET", "/resolve/.*/model.safetensors", after=5000, times=3)
+    site.faults.cut("GET", "/xet/blocks/", after=5000, times=3)
     site.faults.fail("HEAD", "/resolve/.*/config.json", times=2)
     site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
     assert (tmp_path / "to" / "model.safetensors").read_bytes() == FILES["model.safetensors"]
+
+
+@pytest.mark.parametrize("path", ["/xet-read-token/", "/v2/reconstructions/", "/xet/blocks/"])
+def test_a_hub_whose_storage_is_gone_is_unavailable(site: Site, repo: str, tmp_path: Path, path: str) -> None:
+    files = site.client().open(repo, None)
+    site.faults.fail("GET", path, times=999)
+    with pytest.raises(HubUnavailable):
+        site.client().fetch(files.repo, files.files, tmp_path / "to", quiet)
 
 
 def test_a_file_that_left_the_hub_is_missing_and_a_gate_is_a_gate(site: Site, repo: str, tmp_path: Path) -> None:
@@ -338,30 +360,46 @@ def test_a_collection_is_made_once_and_holds_a_repo_once(site: Site, tmp_path: P
     assert sorted(items) == sorted([one, other])
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/api/repos/create"),
-        ("POST", "/preupload/"),
-        ("POST", "/info/lfs/objects/batch"),
-        ("PUT", "/lfs/"),
-        ("POST", "/commit/"),
-        ("GET", "/tree/"),
-    ],
-)
-@pytest.mark.parametrize("how", ["refused", "cut"])
-def test_every_request_of_an_upload_may_fail_once(
-    site: Site, tmp_path: Path, method: str, path: str, how: str
-) -> None:
+_COMMON = [
+    ("POST", "/api/repos/create"),
+    ("POST", "/preupload/"),
+    ("POST", "/commit/"),
+    ("GET", "/tree/"),
+]
+_OVER_LFS = [("POST", "/info/lfs/objects/batch"), ("PUT", "/lfs/")]
+_OVER_XET = [("GET", "/xet-write-token/"), ("GET", "/v1/chunks/"), ("POST", "/v1/xorbs/"), ("POST", "/v2/shards")]
+
+
+def assert_an_upload_gets_over(site: Site, tmp_path: Path, fault: tuple[str, str], how: str) -> None:
+    """Upload while one request fails once; the Hub has the folder, and its one commit, all the same."""
     unique = {**FILES, "model.safetensors": fresh("x").encode() * 2000}
+    site.faults.clear()
     if how == "refused":
-        site.faults.fail(method, path)
+        site.faults.fail(*fault)
     else:
-        site.faults.cut(method, path, after=0)
+        site.faults.cut(*fault, after=0)
     repo_id, folder = own(site, tmp_path, unique)
     assert site.client().differing(repo_id, folder) == []
     titles = [commit.title for commit in site.api().list_repo_commits(repo_id)]
     assert titles.count("first") == 1
+    assert site.faults.count(*fault) > 0
+
+
+@pytest.mark.parametrize("fault", _COMMON + _OVER_XET)
+@pytest.mark.parametrize("how", ["refused", "cut"])
+def test_every_request_of_an_upload_may_fail_once(
+    site: Site, tmp_path: Path, fault: tuple[str, str], how: str
+) -> None:
+    assert_an_upload_gets_over(site, tmp_path, fault, how)
+
+
+@pytest.mark.parametrize("fault", _COMMON + _OVER_LFS)
+@pytest.mark.parametrize("how", ["refused", "cut"])
+def test_every_request_of_an_upload_over_lfs_may_fail_once(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: tuple[str, str], how: str
+) -> None:
+    upload_over_lfs(monkeypatch)
+    assert_an_upload_gets_over(site, tmp_path, fault, how)
 
 
 def test_an_upload_waits_as_long_as_the_hub_asks(site: Site, tmp_path: Path) -> None:
@@ -391,3 +429,14 @@ def test_a_missing_repo_is_missing_for_every_call(site: Site, tmp_path: Path) ->
         with pytest.raises(RepoMissing):
             call()
     shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("name", ["NOTICE [bold]x[", "a*", "what?.txt", "[ab].txt", "[!x]"])
+def test_a_file_name_is_a_name_and_never_a_pattern(site: Site, tmp_path: Path, name: str) -> None:
+    repo_id, folder = own(site, tmp_path)
+    (folder / name).write_bytes(b"text")
+    (folder / "ab.txt").write_bytes(b"not to be sent")
+    site.client().upload(repo_id, folder, [name], "one file")
+    tree = site.client().tree(repo_id) or {}
+    assert name in tree
+    assert "ab.txt" not in tree

@@ -218,3 +218,36 @@ def test_the_original_stays_attached_and_hubbots_own_errors_pass() -> None:
         raise CorruptHeader("mine")
     with pytest.raises(KeyError), translated("a/b"):
         raise KeyError("a fault of hubbot")
+
+
+_SAID = "Request error: HTTP status client error"
+_READ = "Task error: File reconstruction error: CAS Client Error"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError(f"{_READ}: {_SAID} (403 Forbidden), domain: http://h/v2/reconstructions/0"), HubUnavailable),
+        (RuntimeError(f"{_READ}: Format error: I/O error: error decoding response body"), HubUnavailable),
+        (RuntimeError("Task error: File size mismatch: expected 9 bytes but downloaded 0 bytes"), HubUnavailable),
+        (RuntimeError(f"{_READ}: {_SAID} (429 Too Many Requests), domain: http://h/x"), RateLimited),
+        (RuntimeError("Task error: I/O error: No space left on device (os error 28)"), OutOfRoom),
+        (ConnectionError(f"Rate limited: {_SAID} (429 Too Many Requests), domain: http://h/x"), RateLimited),
+        (
+            ConnectionError(f"Network error: {_SAID} (401 Unauthorized), domain: http://h/m/xet-write-token/main"),
+            TokenRejected,
+        ),
+        (
+            ConnectionError(f"Network error: {_SAID} (404 Not Found), domain: http://h/m/xet-write-token/main"),
+            HubUnavailable,
+        ),
+    ],
+)
+def test_what_broke_a_transfer_over_xet_is_read_from_its_text(
+    error: Exception, expected: type[HubbotError]
+) -> None:
+    assert type(translate(error, "ours/model")) is expected
+
+
+def test_a_runtime_error_that_is_not_of_xet_stays_a_fault_of_hubbot() -> None:
+    assert translate(RuntimeError("dictionary changed size during iteration"), "ours/model") is None

@@ -60,7 +60,7 @@ def test_a_set_stop_ends_the_run_before_any_job(site: Site, opened: Bot, tmp_pat
     stop = threading.Event()
     stop.set()
     opened.run_once(stop, 0)
-    assert [job.state for job in opened.queue.jobs()] == [State.WAITING]
+    assert opened.queue.jobs() == []
 
 
 def test_running_for_ever_ends_when_it_is_stopped(site: Site, opened: Bot, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_old_work_folders_of_ended_jobs_are_pruned_and_no_others(opened: Bot, si
 def test_without_rules_the_schedule_watches_nothing(site: Site, tmp_path: Path) -> None:
     with bot(site.client(), settings(tmp_path / "data")) as opened:
         site.faults.clear()
-        opened._watch()
+        opened._watch(threading.Event())
     assert site.faults.count() == 0
 
 

@@ -13,10 +13,23 @@ from typing import Any
 import pytest
 
 import hubbot
-from hubbot.errors import ChildDied, HubbotError, OutOfRoom, RateLimited, ValueMismatch, WrongUsage
+from hubbot.deadlines import Interrupted
+from hubbot.errors import (
+    ChildDied,
+    HubbotError,
+    OutOfMemory,
+    OutOfRoom,
+    RateLimited,
+    SmokeFailed,
+    TookTooLong,
+    ValueMismatch,
+    WrongUsage,
+)
 from hubbot.jobs import child
-from hubbot.jobs.child import Interrupted, run, scrubbed
+from hubbot.jobs.child import run, scrubbed
+from hubbot.jobs.child_folders import sweep
 from hubbot.progress import Progress
+from hubbot.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 HARMLESS = "tests.jobs.harmless"
@@ -27,6 +40,7 @@ class Runner:
 
     def __init__(self, hf_home: Path) -> None:
         self.hf_home = hf_home
+        self.stall_seconds = 60.0
         self.cancelled = threading.Event()
         self.told: list[tuple[int, int, str]] = []
         self.env = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
@@ -41,6 +55,7 @@ class Runner:
             env=self.env,
             hf_home=self.hf_home,
             timeout_seconds=seconds,
+            stall_seconds=self.stall_seconds,
             memory_bytes=memory_bytes,
             cancelled=self.cancelled,
             progress=self.progress,
@@ -174,7 +189,8 @@ def test_the_child_sees_no_secret_and_no_way_online(
     runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secrets = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "hf_token", "HUBBOT_WEBHOOK_SECRET",
-               "MY_PASSWORD", "OPENAI_API_KEY", "HUBBOT_DATABASE_URL")  # fmt: skip
+               "MY_PASSWORD", "OPENAI_API_KEY", "HUBBOT_DATABASE_URL", "HTTPS_PROXY", "MY_PAT", "GH_PAT",
+               "SLACK_WEBHOOK", "AWS_SESSION", "COVERAGE_TOKEN")  # fmt: skip
     runner.env |= dict.fromkeys(secrets, "hunter2") | {"HF_HUB_OFFLINE": "0", "HF_HOME": "/home/me/hf"}
     (tmp_path / "colorsys.py").write_text("raise SystemExit('imported from the working directory')\n")
     monkeypatch.chdir(tmp_path)
@@ -200,7 +216,7 @@ import os, sys, threading
 from pathlib import Path
 from hubbot.jobs.child import run
 run("sleep", {"pid_file": sys.argv[1]}, env=os.environ, hf_home=Path("hf"),
-    timeout_seconds=60, memory_bytes=None, cancelled=threading.Event(), progress=print,
+    timeout_seconds=60, stall_seconds=60, memory_bytes=None, cancelled=threading.Event(), progress=print,
     main_module="tests.jobs.harmless")
 """
 
@@ -236,3 +252,64 @@ def test_the_entry_answers_by_hand_too() -> None:
         process.stdin.write(b'{"a": 1}\n')
         process.stdin.flush()
         assert json.loads(process.stdout.readline()) == {"ok": {"heard": {"a": 1}}}
+
+
+def test_a_stage_that_tells_of_no_progress_is_ended_long_before_its_time_is_up(runner: Runner) -> None:
+    runner.stall_seconds = 1
+    with pytest.raises(ChildDied, match="no progress for 1 seconds"):
+        runner("sleep", {}, seconds=60)
+    assert gone_within(1, runner.told[0][0])
+
+
+def settings(tmp_path: Path, **fields: Any) -> Settings:
+    return Settings(data_dir=tmp_path / "data", smoke_seconds=1, **fields)
+
+
+def smoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: HubbotError, **fields: Any) -> None:
+    """Run a smoke test whose child ends in `error`."""
+
+    def run(stage: str, request: Any, **how: Any) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.setattr(child, "run", run)
+    child.caller(settings(tmp_path, **fields), threading.Event())("smoke", {"folder": str(tmp_path)}, print)
+
+
+def test_a_smoke_test_without_end_is_a_finding_about_the_artifact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SmokeFailed, match="did not finish"):
+        smoked(tmp_path, monkeypatch, TookTooLong("smoke did not finish within 1 seconds"))
+    with pytest.raises(ChildDied):
+        smoked(tmp_path, monkeypatch, ChildDied("Metal aborted"))
+
+
+def test_a_smoke_test_that_eats_memory_is_a_finding_unless_the_machine_is_too_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SmokeFailed, match="held 9 GiB"):
+        smoked(tmp_path, monkeypatch, OutOfMemory("smoke held 9 GiB"), memory_gigabytes=64)
+    with pytest.raises(OutOfMemory):
+        smoked(tmp_path, monkeypatch, OutOfMemory("smoke held 2 GiB"), memory_gigabytes=1)
+
+
+def test_the_memory_of_a_child_is_bounded_without_any_setting(tmp_path: Path) -> None:
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < settings(tmp_path).child_bytes < machine
+    assert settings(tmp_path, memory_gigabytes=2).child_bytes == 2_000_000_000
+
+
+def test_what_a_killed_child_leaves_is_removed_with_its_folder(runner: Runner, tmp_path: Path) -> None:
+    assert Path(runner("environment", {})["environ"]["TMPDIR"]).parent == tmp_path / "child-tmp"
+    with pytest.raises(ChildDied):
+        runner("shot", {"signal": "SIGKILL"})
+    assert list((tmp_path / "child-tmp").iterdir()) == []
+
+
+def test_the_next_bot_sweeps_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for name in (f"{gone.pid}-x", f"{os.getpid()}-x", "notes"):
+        (tmp_path / "child-tmp" / name).mkdir(parents=True)
+    sweep(tmp_path)
+    assert {path.name for path in (tmp_path / "child-tmp").iterdir()} == {f"{os.getpid()}-x", "notes"}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hubbot.deadlines import Interrupted
 from hubbot.devhub.demo_repos import write_demo_repos
 from hubbot.errors import ChildDied, CorruptHeader, NoRuntime, RateLimited, WorkLost
 from hubbot.jobs import child
@@ -224,7 +225,7 @@ def test_a_stop_between_two_publications_keeps_the_first(site: Site, stages: Sta
     with bot(site.client(), settings(tmp_path / "data", variants=("4bit", "8bit"))) as opened:
         job = take(opened, enqueued(opened), Stage.PUBLISH)
         stopping = replace(opened.pipeline, on_progress=lambda *fields: stop.set())
-        with pytest.raises(child.Interrupted):
+        with pytest.raises(Interrupted):
             stopping.run_stage(job, stop)
         assert len(on_the_hub(site)) == 1
         assert opened.pipeline.run_stage(job, threading.Event()) == Published()

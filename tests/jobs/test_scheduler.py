@@ -2,11 +2,12 @@
 
 import logging
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hubbot.jobs.scheduler import Scheduler
+from hubbot.jobs.scheduler import WAKE_SECONDS, Scheduler
 
 
 def nothing() -> None:
@@ -28,7 +29,7 @@ def test_watching_begins_at_once_and_goes_on_after_a_failure(caplog: pytest.LogC
 
     with (
         caplog.at_level(logging.WARNING, "hubbot"),
-        Scheduler(watch=watch, watch_every=timedelta(seconds=0.2), rescue=nothing, prune=nothing, clock=now),
+        Scheduler(watch=watch, watch_every=timedelta(seconds=0.2), rescue=nothing, prune=nothing),
     ):
         assert third.wait(5)
     messages = [record.getMessage() for record in caplog.records if record.name.startswith("hubbot")]
@@ -45,31 +46,48 @@ def test_a_slow_watch_is_never_called_twice_at_once() -> None:
         gate.release()
 
     every = timedelta(seconds=0.05)
-    with Scheduler(watch=watch, watch_every=every, rescue=nothing, prune=nothing, clock=now):
+    with Scheduler(watch=watch, watch_every=every, rescue=nothing, prune=nothing):
         threading.Event().wait(0.7)
     assert 2 <= len(most) <= 4
     assert all(most)
 
 
-def test_rescue_comes_every_minute_and_prune_every_day() -> None:
-    scheduler = Scheduler(
-        watch=nothing, watch_every=timedelta(minutes=5), rescue=nothing, prune=nothing, clock=now
-    )
-    scheduler.start()
-    jobs = {job.id: job.trigger.interval for job in scheduler._scheduler.get_jobs()}
-    scheduler.stop()
-    assert jobs == {"watch": timedelta(minutes=5), "rescue": timedelta(minutes=1), "prune": timedelta(days=1)}
+def test_rescue_comes_after_a_minute_and_prune_after_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = Scheduler(watch=nothing, watch_every=timedelta(minutes=5), rescue=nothing, prune=nothing)
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return len(waits) % 2 == 0
+
+    monkeypatch.setattr(scheduler._over, "wait", wait)
+    for thread in scheduler._threads:
+        thread.run()
+    assert waits == [0.0, 300.0, 60.0, 60.0, 600.0, 86400.0]
 
 
-def test_stopping_waits_for_the_call_under_way() -> None:
-    begun, ended = threading.Event(), threading.Event()
+@pytest.mark.parametrize("days", [-2, 2])
+def test_a_clock_that_jumps_moves_no_call(days: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, jumped, calls, fourth = time.time, threading.Event(), [], threading.Event()
 
     def watch() -> None:
-        begun.set()
-        threading.Event().wait(0.3)
-        ended.set()
+        calls.append(1)
+        jumped.set()
+        if len(calls) == 4:
+            fourth.set()
 
-    with Scheduler(watch=watch, watch_every=timedelta(hours=1), rescue=nothing, prune=nothing, clock=now):
-        assert begun.wait(5)
-    assert ended.is_set()
-    assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
+    monkeypatch.setattr(time, "time", lambda: real() + (days * 86400 if jumped.is_set() else 0))
+    with Scheduler(watch=watch, watch_every=timedelta(seconds=0.05), rescue=nothing, prune=nothing):
+        assert fourth.wait(5)
+    assert len(calls) < 50
+
+
+def test_a_watch_that_is_woken_comes_at_once() -> None:
+    looked, asked = threading.Semaphore(0), iter([False, True])
+    with Scheduler(
+        watch=looked.release, watch_every=timedelta(hours=1), rescue=nothing, prune=nothing,
+        woken=lambda: next(asked, False),
+    ):  # fmt: skip
+        assert looked.acquire(timeout=5)
+        assert looked.acquire(timeout=3 * WAKE_SECONDS)
+    assert not looked.acquire(blocking=False)

@@ -1,6 +1,7 @@
 """Watching writes down what it saw and enqueues what is wanted, once for every revision."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def test_a_young_repo_is_left_for_a_later_look(watcher: Watcher) -> None:
 def test_every_rule_remembers_how_far_it_has_seen(watcher: Watcher) -> None:
     watcher.look(FOX, OWL, rules=({}, {"authors": ("nobody",)}))
     assert watcher.watermark({"name": "rule-0"}) == FOX.last_modified.isoformat()
-    assert watcher.watermark({"name": "rule-1", "authors": ("nobody",)}) == NOW.isoformat()
+    assert watcher.watermark({"name": "rule-1", "authors": ("nobody",)}) is None
     watcher.now += HOUR
     older = replace(OWL, id="fables/Hare", last_modified=NOW - 2 * HOUR)
     assert watcher.look(FOX, older) == []
@@ -134,3 +135,18 @@ def test_a_repo_that_was_enqueued_by_hand_stays_one_job(watcher: Watcher) -> Non
     (decision,) = watcher.look(FOX, variants=("4bit",))
     assert decision.job_id == by_hand.id
     assert watcher.queue.job(by_hand.id).requested_by == "enqueue"
+
+
+@pytest.mark.parametrize("days", [-400, -2, 2, 400])
+def test_an_empty_look_under_a_wrong_clock_hides_nothing_that_comes_later(watcher: Watcher, days: int) -> None:
+    watcher.now = NOW + timedelta(days=days)
+    watcher.look()
+    watcher.now = NOW
+    assert told(watcher.look(FOX)) == {"fables/Fox": "enqueued"}
+
+
+def test_a_watermark_of_a_wrong_clock_is_not_believed(watcher: Watcher) -> None:
+    rule = WatchRule(name="rule-0")
+    watcher.results.set_watermark(watermark_key(rule), (NOW + timedelta(days=400)).isoformat())
+    assert told(watcher.look(FOX)) == {"fables/Fox": "enqueued"}
+    assert watcher.watermark({"name": "rule-0"}) == FOX.last_modified.isoformat()

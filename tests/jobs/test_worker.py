@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from hubbot.errors import HubUnavailable, NotMixtureOfExperts, TryLater
+from hubbot.deadlines import Interrupted
+from hubbot.errors import HubbotError, HubUnavailable, NotMixtureOfExperts, TryLater
 from hubbot.jobs import worker as module
-from hubbot.jobs.child import Interrupted
+from hubbot.jobs.pauses import Pauses
 from hubbot.jobs.worker import Worker
 from hubbot.lifecycle import Cancelled, Job, Outcome, Published, Refused, Stage, StageDone, State
+from hubbot.store.outages import Outages
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 
@@ -41,6 +43,8 @@ class Shop:
         self.stop = threading.Event()
         self.visited: list[Stage] = []
         self.events: list[str] = []
+        self.world: HubbotError | None = None
+        self.probes = 0
         self.at: dict[Stage, Callable[[Job, threading.Event], Outcome]] = {}
         self.worker = Worker(
             queue=self.queue,
@@ -48,12 +52,18 @@ class Shop:
             run_stage=self.run_stage,
             emit=self.emit,
             retry=three_attempts,
+            pauses=Pauses(outages=Outages(engine), probe=self.probe, clock=now, runner="mac"),
             clock=now,
             runner="mac",
             lease_seconds=30,
             beat_seconds=0.02,
             max_ram_bytes=None,
         )
+
+    def probe(self) -> None:
+        self.probes += 1
+        if self.world is not None:
+            raise self.world
 
     def emit(self, event: str, **fields: object) -> None:
         self.events.append(event)

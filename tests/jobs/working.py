@@ -8,10 +8,12 @@ import threading
 from datetime import UTC, datetime
 from random import Random
 
+from hubbot.jobs.pauses import Pauses
 from hubbot.jobs.retry import Backoff
 from hubbot.jobs.worker import Worker
 from hubbot.lifecycle import Job, Outcome, Published, Stage, StageDone
 from hubbot.store.database import open_engine
+from hubbot.store.outages import Outages
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 
@@ -34,6 +36,7 @@ def main(url: str, runner: str, sleep_at: str, lease_seconds: str) -> None:
         run_stage=run_stage,
         emit=lambda event, **_: None,
         retry=Backoff(first_seconds=1, longest_seconds=1, max_attempts=3, random=Random(1)),
+        pauses=Pauses(outages=Outages(engine), probe=lambda: None, clock=now, runner=runner),
         clock=now,
         runner=runner,
         lease_seconds=float(lease_seconds),

@@ -37,7 +37,7 @@ STEPS = 6
 
 Arrays = dict[str, np.ndarray]
 
-ROUTER = re.compile(r"(mlp\.gate|router|router\.layer)\.weight$")
+ROUTER = re.compile(r"(mlp\.gate|text_moe\.gate|router|router\.layer)\.weight$")
 EMBEDDING = re.compile(r"embed_tokens|embeddings|\bwte\b")
 NORM = re.compile(r"norm(_?\d|_f|\.\d)?\.weight$")
 # Published bf16 checkpoints store these in float32.

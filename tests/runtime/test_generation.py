@@ -1,17 +1,28 @@
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from hubbot.errors import SmokeFailed
+from hubbot.catalogue.variants.named_variants import Precision, Variant
+from hubbot.errors import NAMES_SHOWN, SmokeFailed
 from hubbot.runtime.generation import Speaker
-from tests.checkpoints_on_disk import converted, look
+from hubbot.steps.convert import Bounds, convert
+from hubbot.steps.plan import plan
+from hubbot.steps.smoke import smoke
+from tests.checkpoints_on_disk import contents, converted, look, quietly, read_folder, rewrite
 
 OWL = Path(__file__).parents[2] / "hubbot" / "devhub" / "demo_models" / "owl"
 
 
 @pytest.fixture(scope="module")
-def speaker(tmp_path_factory: pytest.TempPathFactory) -> Speaker:
-    return Speaker(converted(look(OWL), tmp_path_factory.mktemp("owl"), "8bit")["8bit"])
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return converted(look(OWL), tmp_path_factory.mktemp("owl"), "8bit")["8bit"]
+
+
+@pytest.fixture(scope="module")
+def speaker(whole: Path) -> Speaker:
+    return Speaker(whole)
 
 
 def test_greedy_decoding_says_the_same_twice_and_stops_at_the_limit(speaker: Speaker) -> None:
@@ -34,6 +45,55 @@ def test_sampling_is_decided_by_its_seed_alone(speaker: Speaker) -> None:
 
 def test_a_quantized_model_needs_no_upcast(speaker: Speaker) -> None:
     assert not speaker.upcast
+
+
+def test_a_model_that_lacks_parameters_fails_with_their_names(tmp_path: Path, whole: Path) -> None:
+    folder = tmp_path / "torn"
+    shutil.copytree(whole, folder)
+    stored = read_folder(folder)
+    experts = {name for name in stored if "switch_mlp" in name}
+    lost = sorted(name for name in experts if name.endswith(".weight"))
+    rewrite(folder, {name: value for name, value in stored.items() if name not in experts})
+    with pytest.raises(SmokeFailed, match=rf"Missing {len(lost)} parameters: '{lost[0]}', '{lost[1]}'") as caught:
+        Speaker(folder)
+    assert caught.value.names == {"parameters": lost}
+    assert len(lost) > NAMES_SHOWN
+    assert f"and {len(lost) - NAMES_SHOWN} more" in caught.value.message
+    assert lost[-1] not in caught.value.message
+
+
+def test_a_class_that_asks_for_what_is_not_stored_fails_with_its_name(tmp_path: Path, whole: Path) -> None:
+    folder = tmp_path / "torn"
+    shutil.copytree(whole, folder)
+    stored = read_folder(folder)
+    # Scales without their weights: mlx-lm's Mixtral asks for them before its strict load lists anything.
+    kept = {name: value for name, value in stored.items() if not name.endswith("switch_mlp.gate_proj.weight")}
+    rewrite(folder, kept)
+    with pytest.raises(SmokeFailed, match=r"it looks for 'model.layers.0.\S*gate_proj.weight' in vain"):
+        Speaker(folder)
+
+
+def test_a_quantized_model_whose_experts_stay_16_bit_speaks_on_a_cpu(tmp_path: Path) -> None:
+    owl = look(OWL)
+    rest = Precision(mode="affine", bits=8, group_size=64)
+    recipe = Variant(name="8bit-but-experts", dtype=None, experts=None, rest=rest)
+    made = convert(
+        owl.checkpoint,
+        plan(owl.checkpoint, owl.layout, [recipe], working_bytes=1 << 20),
+        source=OWL,
+        out=tmp_path,
+        bounds=Bounds(working_bytes=1 << 20, shard_bytes=1 << 30),
+        progress=quietly,
+    )
+    folder = Path(made[0].path)
+    dtypes = {name: dtype for name, (dtype, _) in read_folder(folder).items() if "switch_mlp" in name}
+    assert set(dtypes.values()) <= {"BF16", "F16"}
+    assert "quantization" in json.loads((folder / "config.json").read_text())
+    before = contents(folder)
+    record = smoke(folder, max_tokens=6)
+    assert record.upcast_to_float32 == (record.device["device"] == "CPU")
+    assert all(sample.tokens for sample in record.samples)
+    assert contents(folder) == before
 
 
 def test_a_folder_without_a_model_is_a_failed_smoke_test(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The front matter of a card: the same as the Hub's own client reads, but bounded, and never guessed."""
 
+import json
 from typing import Any
 
 import pytest
@@ -142,3 +143,16 @@ def test_the_result_is_plain_data() -> None:
     data = forms()["an alias"]
     assert read(data).data["language"] == yaml.safe_load(data.split(b"---")[1])["language"]
     assert read(data).data["language"] is not read(data).data["base"]
+
+
+def test_a_long_text_repeated_by_aliases_is_counted_as_often_as_it_is_written_out() -> None:
+    card = f"---\nx: &x {'y' * 100_000}\nlicense: [{', '.join(['*x'] * 19_000)}]\n---\n"
+    found = read(card.encode())
+    assert found.data == {}
+    assert "characters" in (found.problem or "")
+
+
+def test_what_is_read_can_be_stored_as_json_and_shown_on_a_terminal() -> None:
+    found = read(b'---\nlicense: "\\ud800"\nhuge: 1.5e+999\ntiny: 1.5e+9\n---\n')
+    assert found.data == {"license": "?", "huge": "1.5e+999", "tiny": 1.5e9}
+    assert json.loads(json.dumps(found.data, allow_nan=False)) == found.data

@@ -301,3 +301,12 @@ def test_the_card_of_an_unpacked_source_speaks_of_no_packing(
 ) -> None:
     checkpoint, plan = hub
     assert "| packing |" not in render(checkpoint, plan, [made(workshop, "4bit")], "4bit", "org/name")
+
+
+def test_no_control_character_of_a_source_is_in_the_card(hub: tuple[Checkpoint, Plan], workshop: Workshop) -> None:
+    hostile = "x\x1b[2J\x07\x9b31m\u202e\u2028\ud800y\x00"
+    source = Repo(id=hostile, revision="c" * 40)
+    plan = dataclasses.replace(hub[1], source=source, drops=(Drop(name=hostile, reason=hostile),))
+    checkpoint = dataclasses.replace(hub[0], repo=source)
+    _, body = parts(render(checkpoint, plan, [made(workshop, "4bit", smoke=SMOKE)], "4bit", "me/x"))
+    assert not set(hostile) - {*"xy2J[31m"} & set(body)

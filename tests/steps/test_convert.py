@@ -9,6 +9,8 @@ import pytest
 
 from hubbot.catalogue.variants.named_variants import VARIANTS
 from hubbot.catalogue.variants.recipes import read_recipe
+from hubbot.engine import compute_threads
+from hubbot.engine.formats import kernels
 from hubbot.errors import ValueMismatch
 from hubbot.marks import read_mark
 from hubbot.steps import convert as step
@@ -263,6 +265,23 @@ def test_the_artifact_carries_the_recipe_that_makes_it_again(workshop: Workshop,
     assert mark is not None
     assert mark["recipe"] == json.loads(json.dumps(mine.to_json()))
     assert mark["recipe"]["rules"][0]["pattern"] == "model.layers.0.*"
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("name", ["qwen3_moe/bf16", "qwen3_moe/hub"])
+def test_artifacts_are_the_same_bytes_whatever_the_lanes_and_the_kernels(
+    name: str, lanes: int, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("numba", reason="numba is not installed")
+    source, variants = workshop.source(name), ("bf16", "4bit", "6bit", "mxfp4", "nvfp4")
+    usual = converted(source, tmp_path / "usual", *variants)
+    assert kernels.checked("BF16").reason is None
+    threads = compute_threads.ComputeThreads
+    monkeypatch.setattr(kernels, "FUSED_FROM", 0)
+    monkeypatch.setattr(compute_threads, "ComputeThreads", lambda _: threads(lanes))
+    other = converted(source, tmp_path / "other", *variants)
+    for variant in variants:
+        assert contents(usual[variant]) == contents(other[variant])
 
 
 def test_an_overflow_of_float16_is_told_with_the_expert_that_holds_it(tmp_path: Path) -> None:

@@ -94,6 +94,34 @@ def test_a_missing_tensor_is_refused_by_the_parameter_that_nothing_makes(qwen: S
         replan(qwen, without=lost)
 
 
+def test_all_that_is_left_over_is_named_a_few_in_the_line_and_all_beside_it(workshop: Workshop) -> None:
+    source = workshop.source("hunyuan/orig")
+    tensors = source.checkpoint.tensors
+    routers = [name for name in tensors if name.endswith("mlp.gate.wg.weight")]
+    stray = [f"model.layers.0.mlp.magic_{number}.weight" for number in range(9)]
+    held = {name: info for name, info in tensors.items() if name not in routers}
+    held |= {name: TensorInfo(name=name, dtype="F32", shape=(3,), shard="m", start=0, end=12) for name in stray}
+    altered = dataclasses.replace(source.checkpoint, tensors=held)
+    with pytest.raises(IncompleteCover, match="and 3 more have no place in mlx-lm's model") as caught:
+        plan(altered, source.layout, ["bf16"], working_bytes=1 << 20)
+    names = caught.value.names
+    assert names["without_a_place"] == stray
+    assert sorted(names["missing"]) == sorted(name.replace("gate.wg", "gate") for name in routers)
+    # Not one router is there to show how the source spells it: the family's renames, backwards.
+    assert sorted(names["missing_in_the_source"]) == sorted(routers)
+    assert repr(names["missing_in_the_source"][0]) in caught.value.message
+    assert repr(stray[8]) not in caught.value.message
+
+
+def test_what_one_layer_lacks_is_named_as_the_other_layers_have_it(workshop: Workshop) -> None:
+    source = workshop.source("hunyuan/fused/orig")
+    lost = "model.layers.0.self_attn.qkv_proj.weight"
+    with pytest.raises(IncompleteCover, match=rf"in the source's names '{lost}'") as caught:
+        replan(source, without=lost)
+    assert [name.split(".")[-2] for name in caught.value.names["missing"]] == ["q_proj", "k_proj", "v_proj"]
+    assert caught.value.names["missing_in_the_source"] == [lost]
+
+
 @pytest.mark.parametrize(("key", "value"), [("vocab_size", 256), ("num_attention_heads", 8), ("head_dim", 64)])
 def test_a_config_of_another_model_is_refused_with_both_shapes(qwen: Source, key: str, value: int) -> None:
     with pytest.raises(IncompleteCover, match=r"gives .*, mlx-lm's .* needs") as caught:

@@ -14,7 +14,19 @@ from hubbot.artifacts import Approved, Artifact, Finding, Publication, Report, S
 from hubbot.checkpoints import Checkpoint, FileInfo, Repo
 from hubbot.errors import HubUnavailable, NeedsHuman, NotOurs, StructureMismatch, TokenRejected, TryLater
 from hubbot.steps.publish import publish, target_id
-from tests.hub.embedded import LFS_WARNING, NEVER, ORG, STRANGER, Site, calm, fresh, impatient, running, write
+from tests.hub.embedded import (
+    LFS_WARNING,
+    NEVER,
+    ORG,
+    STRANGER,
+    Site,
+    calm,
+    fresh,
+    impatient,
+    running,
+    upload_over_lfs,
+    write,
+)
 
 pytestmark = pytest.mark.filterwarnings(LFS_WARNING)
 SOURCE = Repo(id="fables/Fox", revision="0123456789abcdef0123456789abcdef01234567")
@@ -276,7 +288,7 @@ def test_publishing_again_changes_nothing(case: Case) -> None:
     case.site.faults.clear()
     assert case.publish() == first
     assert case.commits() == commits
-    assert case.site.faults.count("*", r"/preupload/|/commit/|/lfs/|/tag/|/settings") == 0
+    assert case.site.faults.count("*", r"/preupload/|/commit/|/lfs/|/xet|/tag/|/settings") == 0
 
 
 def test_a_new_revision_replaces_the_files_removes_stale_ones_and_moves_on(
@@ -339,7 +351,7 @@ def test_a_repo_being_replaced_is_private_meanwhile(make: Callable[..., Case], t
     case.publish()
     newer = replace(SOURCE, revision="f" * 40)
     again = replace(case, folder=write(artifact_files(b"newer", newer), tmp_path / "newer"), source=newer)
-    case.site.faults.fail("POST", "/info/lfs/objects/batch", times=999)
+    case.site.faults.fail("POST", "/v1/xorbs/", times=999)
     with pytest.raises(HubUnavailable):
         again.publish()
     case.site.faults.clear()
@@ -381,7 +393,7 @@ def _interrupt(case: Case, index: int, manner: str) -> None:
     if manner == "its answer is lost":
         faults.cut("*", "", after=0)
     faults.fail("*", "", times=NEVER)
-    # The client wraps what breaks an LFS upload in a RuntimeError; what becomes of that is tested by itself.
+    # The client wraps what breaks an upload in a RuntimeError; what becomes of that is tested by itself.
     with pytest.raises((TryLater, RuntimeError)):
         case.publish(attempts=1)
     faults.clear()
@@ -396,6 +408,14 @@ def _check_nothing_half_published(case: Case, index: int) -> None:
     assert set(tree) <= {".gitattributes"} or "hubbot.json" in tree, f"not recognisable at {index}"
 
 
+@pytest.fixture(params=["xet", "lfs"])
+def _over(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, make: Callable[..., Case]) -> None:
+    """Send the weights in each of the two ways that the client has."""
+    if request.param == "lfs":
+        upload_over_lfs(monkeypatch)
+
+
+@pytest.mark.usefixtures("_over")
 @pytest.mark.parametrize("manner", ["it is refused", "its answer is lost"])
 def test_killed_at_any_request_it_is_never_half_public_and_the_next_run_completes_it(
     make: Callable[..., Case], manner: str
@@ -413,6 +433,7 @@ def test_killed_at_any_request_it_is_never_half_public_and_the_next_run_complete
         shutil.rmtree(case.folder)
 
 
+@pytest.mark.usefixtures("_over")
 def test_one_failure_at_any_request_is_overcome_within_the_run(make: Callable[..., Case]) -> None:
     total = _requests_of_one_publication(make)
     for index in range(2 * total):
@@ -431,13 +452,26 @@ def test_one_failure_at_any_request_is_overcome_within_the_run(make: Callable[..
         shutil.rmtree(case.folder)
 
 
-def test_a_network_that_breaks_under_the_weights_is_unavailable(case: Case) -> None:
+@pytest.mark.parametrize("path", ["/xet-write-token/", "/v1/xorbs/", "/v2/shards$"])
+def test_a_network_that_breaks_under_the_weights_is_unavailable(case: Case, path: str) -> None:
+    case.site.faults.fail("*", path, times=999)
+    with pytest.raises(HubUnavailable):
+        case.publish()
+
+
+def test_a_network_that_breaks_under_the_weights_over_lfs_is_unavailable(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_over_lfs(monkeypatch)
     case.site.faults.fail("*", "^/lfs/", times=999)
     with pytest.raises(HubUnavailable):
         case.publish()
 
 
-def test_weights_whose_arrival_is_never_confirmed_are_published_once_they_are_there(case: Case) -> None:
+def test_weights_whose_arrival_is_never_confirmed_are_published_once_they_are_there(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload_over_lfs(monkeypatch)
     case.site.faults.fail("*", "/info/lfs/objects/verify", times=999)
     case.publish()
     case.site.faults.clear()

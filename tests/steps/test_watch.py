@@ -84,8 +84,8 @@ def test_the_watermark_is_the_newest_change_seen() -> None:
     assert look(Shelf(FOX, replace(FOX, id="a/b", last_modified=NOW - 5 * HOUR))).watermark == FOX.last_modified
 
 
-def test_an_empty_look_keeps_the_watermark_or_starts_at_now() -> None:
-    assert look(Shelf()).watermark == NOW
+def test_an_empty_look_keeps_the_watermark_and_makes_none_of_this_machines_clock() -> None:
+    assert look(Shelf()).watermark is None
     assert look(Shelf(), NOW - HOUR).watermark == NOW - HOUR
 
 

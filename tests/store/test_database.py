@@ -4,14 +4,18 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 
 from hubbot.errors import OutOfRoom, TryLater, WrongUsage
 from hubbot.store import database, tables
 from hubbot.store.database import differences, main, migrations_folder, open_engine, upgrade, writing
+from hubbot.store.queue import Queue
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +28,7 @@ def pragma(engine: sa.Engine, name: str) -> object:
 def test_a_sqlite_database_is_opened_for_several_processes(engine: sa.Engine) -> None:
     assert pragma(engine, "journal_mode") == "wal"
     assert pragma(engine, "foreign_keys") == 1
-    assert pragma(engine, "synchronous") == 1
+    assert pragma(engine, "synchronous") == 2
     assert pragma(engine, "busy_timeout") == database.BUSY_MILLISECONDS
 
 
@@ -140,3 +144,65 @@ def test_the_developers_check_passes_and_complains_about_other_words(
     monkeypatch.setattr(database, "differences", lambda _: ["('add_table', 'moods')"])
     assert main(["check"]) == 1
     assert "moods" in capsys.readouterr().out
+
+
+def damaged(path: Path) -> Path:
+    """A database with rows, a page of which is overwritten."""
+    engine = open_engine(f"sqlite:///{path}")
+    upgrade(engine)
+    queue = Queue(engine, lambda: datetime(2026, 3, 1, tzinfo=UTC))
+    for number in range(300):
+        queue.enqueue(f"org/{number}", "a" * 40, ("4bit",), "4bit", requested_by="test")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine.dispose()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(path.stat().st_size - 4096 - 100))
+    return path
+
+
+def test_a_damaged_database_is_told_in_one_line_with_the_way_out(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{damaged(tmp_path / 'hubbot.db')}")
+
+    def look() -> None:
+        upgrade(engine)
+        Queue(engine, lambda: datetime(2026, 3, 1, tzinfo=UTC)).jobs()
+
+    with pytest.raises(WrongUsage) as caught:
+        look()
+    engine.dispose()
+    assert "damaged" in caught.value.message
+    assert "\n" not in caught.value.message
+    assert ".recover" in (caught.value.hint or "")
+
+
+def test_a_copy_is_kept_before_the_tables_are_changed_and_only_then(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/hubbot.db"
+    engine = open_engine(url)
+    with database._bare_connection(engine) as connection:
+        command.upgrade(database._alembic(connection), "0002")
+        connection.exec_driver_sql(
+            "INSERT INTO jobs (repo, revision, recipe_key, variants, stage, state, priority, attempts, "
+            "cancel_requested, requested_by, created_at, updated_at) VALUES ('a/b', 'c', '4bit', '[\"4bit\"]', "
+            "'fetch', 'waiting', 0, 1, 0, 'test', '2026-01-01 00:00:00', '2026-01-01 00:00:00')"
+        )
+    upgrade(engine)
+    (job,) = Queue(engine, lambda: datetime(2026, 3, 1, tzinfo=UTC)).jobs()
+    assert (job.repo, job.stage, job.attempts, job.allow_older) == ("a/b", "fetch", 1, False)
+    upgrade(engine)
+    engine.dispose()
+    (copy,) = tmp_path.glob("hubbot.db.before-*")
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("SELECT repo FROM jobs").fetchall() == [("a/b",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
+
+
+def test_the_database_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "hubbot.db"
+    path.touch(mode=0o644)
+    engine = open_engine(f"sqlite:///{path}")
+    upgrade(engine)
+    engine.dispose()
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -280,3 +280,47 @@ def test_the_claim_is_one_statement_that_skips_locked_rows_on_postgres(
     assert statement.startswith("UPDATE jobs")
     assert "FOR UPDATE SKIP LOCKED" in statement
     assert "RETURNING" in statement
+
+
+def enqueue_at(queue: Queue, revision: str, **how: bool) -> Job:
+    return queue.enqueue("org/moe", revision * 40, ("4bit",), "4bit", requested_by="test", **how)[0]
+
+
+def test_the_newest_revision_takes_the_place_of_those_that_wait(queue: Queue) -> None:
+    running = queue.job(enqueue_at(queue, "0").id)
+    assert queue.claim("mac", 60) is not None
+    waiting, allowed = enqueue_at(queue, "a"), enqueue_at(queue, "b", allow_older=True)
+    other, _ = queue.enqueue("org/moe", "a" * 40, ("8bit",), "8bit", requested_by="test")
+    newest = enqueue_at(queue, "c", newest=True)
+    assert (queue.job(waiting.id).error or {})["kind"] == "Superseded"
+    states = {one.id: queue.job(one.id).state for one in (running, waiting, allowed, other, newest)}
+    assert states == {
+        running.id: State.RUNNING,
+        waiting.id: State.SKIPPED,
+        allowed.id: State.WAITING,
+        other.id: State.WAITING,
+        newest.id: State.WAITING,
+    }
+
+
+def test_an_older_revision_does_not_take_the_place_of_a_newer_one(queue: Queue) -> None:
+    newest = enqueue_at(queue, "c", newest=True)
+    older = enqueue_at(queue, "a")
+    assert {queue.job(one.id).state for one in (newest, older)} == {State.WAITING}
+    assert enqueue_at(queue, "a", allow_older=True).allow_older
+
+
+@pytest.mark.parametrize("days", [-2, 2, -400, 400])
+def test_a_clock_that_jumps_holds_up_no_job_and_no_lease(queue: Queue, clock: Clock, days: int) -> None:
+    enqueue_at(queue, "a")
+    held = queue.claim("mac", 60)
+    assert held is not None
+    error = Refused(error=TryLater("later", after_seconds=3600))
+    assert queue.apply(held, advance(held, error, clock(), lambda attempts, error: timedelta(hours=1)))
+    enqueue_at(queue, "b")
+    clock.forward(days * 86400)
+    first, second = queue.claim("mac", 60), queue.claim("mac", 60)
+    assert {first and first.revision[0], second and second.revision[0]} == {"a", "b"}
+    clock.forward(-days * 86400)
+    clock.forward(3600)
+    assert len(queue.rescue(lambda attempts, error: timedelta(0), by="other")) == 2

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hubbot.deadlines import Interrupted
 from hubbot.hub.client import Hub
 from hubbot.jobs import child, child_main
 from hubbot.jobs.bot import Bot, open_bot
@@ -65,7 +66,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, *, speaks: bool = False) -> Stag
         **_limits: object,
     ) -> dict[str, Any]:
         if cancelled.is_set():
-            raise child.Interrupted(f"{stage} was stopped")
+            raise Interrupted(f"{stage} was stopped")
         if stage in stages.before:
             stages.before[stage](Path(request.get("root", request.get("folder"))))
         stages.ran.append(stage)

@@ -133,8 +133,8 @@ def test_a_bug_in_the_quantization_is_caught(
 ) -> None:
     original = quantize.encode
 
-    def planted(raw: Any, dtype: str, encodings: list[Encoding]) -> Any:
-        made = original(raw, dtype, encodings)
+    def planted(raw: Any, dtype: str, encodings: list[Encoding], *using: Any) -> Any:
+        made = original(raw, dtype, encodings, *using)
         for parts in made:
             if "biases" in parts:  # one code too high everywhere
                 biases = floats.to_float32(parts["biases"], "BF16") + floats.to_float32(parts["scales"], "BF16")

@@ -85,7 +85,8 @@ GROUPS: Mapping[str, WithoutEffect] = {
         keys=frozenset(
             {
                 "merged_hidden_size", "process_image_mode", "anyres_pooling_size", "anyres_vit_two_views",
-                "num_media_embeds", "skip_cls_token", "spatial_merge_size", "temporal_merge_size",
+                "num_media_embeds", "skip_cls_token", "position_id_per_seconds",
+                "enable_audio_output", "spatial_merge_size", "temporal_merge_size",
                 "projection_hidden_size", "projection_layer_norm_eps",
             }
         ),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 TEXT = "text_config"
+THINKER = "thinker_config"
+_VOICE = ("talker_config", "code2wav_config")
 # Where else a config may keep the text decoder's counts: Qwen3-Omni in its thinker, others by names of their own.
 NESTED = (
     TEXT, "ffn_config", "thinker_config.text_config", "thinker_config", "language_config", "llm_config",
@@ -19,6 +21,7 @@ _OUTER_WINS = ("tie_word_embeddings", "model_type", "architectures")
 
 def decoder(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the text decoder's config as one flat mapping: the outer keys, over them those of text_config."""
+    config = without_voice(config)
     inner = config.get(TEXT)
     if not isinstance(inner, Mapping):
         return config
@@ -26,6 +29,18 @@ def decoder(config: Mapping[str, Any]) -> Mapping[str, Any]:
     over = {key: value for key, value in inner.items() if key not in _OUTER_WINS}
     # A null inside says nothing: the ids of special tokens often stand outside only.
     return {**outer, **{key: value for key, value in over.items() if value is not None or key not in outer}}
+
+
+def without_voice(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a config with the parts of its thinker in place of it: Qwen3-Omni also has a talker, which speaks."""
+    thinker = config.get(THINKER)
+    if not isinstance(thinker, Mapping):
+        return config
+    outer = {key: value for key, value in config.items() if key not in (THINKER, *_VOICE)}
+    return {
+        **outer,
+        **{key: value for key, value in thinker.items() if key not in ("model_type", "architectures")},
+    }
 
 
 def look_up(config: Mapping[str, Any], path: str) -> Any:

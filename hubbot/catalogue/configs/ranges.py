@@ -13,7 +13,8 @@ _COUNTS = frozenset(
         "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_experts_per_tok",
         "moe_intermediate_size", "decoder_sparse_step", "max_position_embeddings", "rotary_dim", "n_group",
         "topk_group", "moe_topk", "moe_k", "cla_share_factor", "moe_layer_interval", "attn_layer_period",
-        "expert_layer_period", "mamba_d_conv", "mamba_d_state", "mamba_expand", "moe_top_k", "num_attention_groups",
+        "expert_layer_period", "mamba_d_conv", "mamba_d_state", "mamba_expand", "moe_top_k",
+        "num_attention_groups",
     }
 )  # fmt: skip
 # These may be zero: a model without dense layers or without shared experts.

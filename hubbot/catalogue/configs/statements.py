@@ -117,7 +117,8 @@ STATEMENTS: Mapping[str, States] = {
     ),
     **dict.fromkeys(
         (
-            "routed_scaling_factor", "router_scaling_factor", "moe_router_scaling_factor", "route_scale", "moe_routed_scaling_factor", "moe_router_topk_scaling_factor",
+            "routed_scaling_factor", "router_scaling_factor", "moe_router_scaling_factor", "route_scale",
+            "moe_routed_scaling_factor", "moe_router_topk_scaling_factor",
         ),
         _SCALED,
     ),

@@ -18,7 +18,7 @@ from hubbot.catalogue.configs.derivations import (
 )
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import BAILING, BY_CLASS, MLX, PER_EXPERT, QWEN_FUSED, UNPROVEN, UNTIED
-from hubbot.catalogue.families.row import Family, Limit, Recognised
+from hubbot.catalogue.families.row import Between, Family, Limit, Recognised
 from hubbot.catalogue.reshapes import (
     CONVOLUTION,
     GROUPED_BIAS,
@@ -96,6 +96,9 @@ FAMILIES: tuple[Family, ...] = (
         derived={field: _of_the_first(field, value) for field, value in _FIRST_GENERATION.items()},
         limits={
             "use_bias": Limit(values=(False,), reason="mlx-lm's class loads no biases of experts"),
+            "num_experts_per_tok": Limit(
+                values=Between(least=2, most=1e6), reason="mlx-lm's class stops at one expert a token (mx.compile)"
+            ),
             "norm_head": Limit(
                 values=(False,), reason="mlx-lm's class would normalise the output layer at every load"
             ),

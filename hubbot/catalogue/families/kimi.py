@@ -125,7 +125,8 @@ FAMILIES: tuple[Family, ...] = (
         model_type="kimi_vl",
         runtime="kimi_vl",
         text_args="kimi_vl.TextArgs",
-        transformers_type="deepseek_v3",
+        text_type="deepseek_v3",
+        transformers_type="kimi_k25",  # the same decoder, under another tower
         **_DEEPSEEK_V3,
     ),
     Family(

@@ -12,7 +12,7 @@ QWEN_FUSED = Provenance(
 PER_EXPERT = Provenance(order=None, source="transformers 5.23 conversion_mapping, one tensor per projection")
 BAILING = Provenance(
     order=None,
-    source="transformers 5.24 conversion_mapping of sarvam_moe, whose names are Bailing's; one tensor per projection",
+    source="transformers 5.24 conversion_mapping of sarvam_moe, whose names are Bailing's: a tensor a projection",
 )
 MLX = Provenance(order=None, source="mlx-lm's own SwitchGLU parameters")
 

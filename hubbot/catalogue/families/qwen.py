@@ -57,6 +57,28 @@ _QWEN_35: dict[str, Any] = {
     "text_type": "qwen3_5_moe_text",
 }
 
+_QWEN3_OMNI: dict[str, Any] = {
+    "runtime": "qwen3_moe",
+    "blocks": ("mlp",),
+    "runtime_block": "mlp",
+    "renormalises_one_expert": True,
+    "layouts": {"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+    "always": {"qk_norm": "per_head"},
+    "defaults": {
+        **COMMON,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+        "norm_topk_prob": True,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 1000000.0,
+        "num_experts_per_tok": 8,
+        "num_key_value_heads": 4,
+    },
+    "derived_head_dim": True,
+    "text_types": ("qwen3_omni_moe_text",),
+    "renames": ((r"^thinker\.", ""), (r"^model\.language_model\.", "model.")),
+}
+
 FAMILIES: tuple[Family, ...] = (
     Family(
         model_type="qwen2_moe",
@@ -125,6 +147,9 @@ FAMILIES: tuple[Family, ...] = (
             (r"^lm_head\.", "language_model.lm_head."),
         ),
     ),
+    # Qwen3-Omni, of which the thinker writes; it may also stand alone.
+    Family(model_type="qwen3_omni_moe", transformers_type="qwen3_omni_moe_thinker", **_QWEN3_OMNI),
+    Family(model_type="qwen3_omni_moe_thinker", **_QWEN3_OMNI),
     Family(
         model_type="qwen3_next",
         runtime="qwen3_next",
@@ -153,12 +178,5 @@ FAMILIES: tuple[Family, ...] = (
     ),
 )
 RECOGNISED: tuple[Recognised, ...] = (
-    Recognised(model_type="qwen3_omni_moe", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
-    Recognised(
-        model_type="qwen3_omni_moe_text", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}
-    ),
-    Recognised(
-        model_type="qwen3_omni_moe_thinker", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}
-    ),
     Recognised(model_type="qwen4_exp_text", layouts={"per_expert": MAPPED, "stacked_fused": MAPPED_GATE_FIRST}),
 )

@@ -84,8 +84,13 @@ def _sparse_layers(config: Mapping[str, Any]) -> Derived | None:
         if not isinstance(items, list) or not all(str(item).strip().isdecimal() for item in items):
             return None
         numbers, key = [int(item) for item in items], "moe_layers_enum"
-    text = ",".join(str(number) for number in numbers if number < count)
-    return Derived(value=text, keys=(key,) if key else ())
+    numbers = [number for number in numbers if number < count]
+    # transformers does not read this key; where it says the same it is no contradiction.
+    same = (
+        "first_k_dense_replace" if numbers == list(range(config.get("first_k_dense_replace") or 0, count)) else ""
+    )
+    text = ",".join(str(number) for number in numbers)
+    return Derived(value=text, keys=tuple(one for one in (key, same) if one))
 
 
 def _heads_of_windows(config: Mapping[str, Any]) -> Derived | None:
@@ -162,6 +167,7 @@ _STEP: dict[str, Any] = {
         "renormalised": True,
         "qk_norm": "per_head",
         "attention_gate": "per_head",
+        "shared_experts": 1,
     },
     "default_source": "transformers 5.24",
     "defaults": {

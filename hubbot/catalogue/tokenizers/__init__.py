@@ -3,10 +3,10 @@
 Code is read as text for what it says, never run. It opens no files: `read` of a caller does.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from hubbot import plain_json
 from hubbot.catalogue.tokenizers import hunyuan_tokenizer, kimi_tokenizer
 from hubbot.catalogue.tokenizers.tiktokens import HINT, LARGEST_VOCABULARY, Reading, ranks_of, written
 from hubbot.checkpoints import FileInfo
@@ -126,7 +126,7 @@ def _code_of(names: set[str], told: Mapping[str, Any]) -> str | None:
 
 def _json(data: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(data)
-    except (ValueError, RecursionError):
+        told = plain_json.loads(data)
+    except ValueError:
         return {}
     return told if isinstance(told, dict) else {}

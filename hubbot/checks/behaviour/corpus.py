@@ -55,6 +55,8 @@ def read_text(folder: Path, corpus: Path | None, *, tokens: int, vocabulary: int
         return _random(vocabulary, context, error.message)
     if encoded is None:
         return _random(vocabulary, context, "there is no tokenizer")
+    if not encoded.ids:
+        return _random(vocabulary, context, "its tokenizer makes nothing of the text")
     if max([*encoded.ids, *encoded.lead]) >= vocabulary:
         return _random(vocabulary, context, "its tokenizer has more tokens than the model")
     window = min(WINDOW, context)

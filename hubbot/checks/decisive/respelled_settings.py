@@ -37,6 +37,17 @@ def _width_of_a_head(source: SourceSettings) -> Setting | None:
     return found
 
 
+def _sparse_layer(which: int) -> Rule:
+    """The number of the first (0) or last (-1) layer with experts."""
+
+    def rule(source: SourceSettings) -> Setting | None:
+        kinds = source.names("mlp_layer_types") or []
+        numbers = [number for number, kind in enumerate(kinds) if kind == "sparse"]
+        return Setting(value=numbers[which], key="mlp_layer_types") if numbers else None
+
+    return rule
+
+
 def _dense_at_the_start(source: SourceSettings) -> Setting | None:
     kinds = source.names("mlp_layer_types")
     if kinds is None:
@@ -282,6 +293,8 @@ RULES: Mapping[str, Rule] = {
     "renormalise_top_k": _renormalised_if_several,
     "num_hidden_layers": _number_of_layers,
     "layer_types": _kinds_of_layers,
+    "moe_layer_start_index": _sparse_layer(0),
+    "moe_layer_end_index": _sparse_layer(-1),
     "moe_layers_enum": _numbers_of_sparse_layers,
     "attention_other_setting": _heads_under_windows,
     "swiglu_limits": _without_heads("swiglu_limits"),

@@ -24,7 +24,11 @@ _READ: Mapping[str, tuple[str, ...]] = {
     "proportional": ("factor",),
     "dynamic": ("alpha", "factor"),
     "longrope": (
-        "short_factor", "long_factor", "short_mscale", "long_mscale", "original_max_position_embeddings",
+        "short_factor",
+        "long_factor",
+        "short_mscale",
+        "long_mscale",
+        "original_max_position_embeddings",
     ),
 }
 

@@ -16,7 +16,8 @@ DEFAULTS = "transformers_defaults.json"
 CODE_FACTS = "code_facts.json"
 TEXT = "text_config"
 # The embeddings are tied by the outer config alone (transformers, modeling_utils.tie_weights).
-OUTER = frozenset({"model_type", "architectures", "tie_word_embeddings"})
+TIED = "tie_word_embeddings"
+OUTER = frozenset({"model_type", "architectures", TIED})
 # Names that mean the same, in configs of transformers 4 and 5 and in mlx-lm's classes.
 SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("num_hidden_layers", "n_layers", "num_layers"),
@@ -98,6 +99,9 @@ def code_facts() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
 
 def text_decoder(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the text decoder's config in one mapping: the outer keys, over them those inside text_config."""
+    thinker = config.get("thinker_config")
+    if isinstance(thinker, Mapping):  # Qwen3-Omni, beside a talker
+        config = {**config, **{key: value for key, value in thinker.items() if key not in OUTER - {TIED}}}
     inner = config.get(TEXT)
     merged = {key: value for key, value in config.items() if key != TEXT}
     if isinstance(inner, Mapping):

@@ -3,11 +3,11 @@
 A re-saved tokenizer loses spaces, a lost end-of-text id never stops; both load cleanly and pass every number.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hubbot import plain_json
 from hubbot.artifacts import Artifact, Finding
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.readers.tiktoken_sources import is_rewritten
@@ -76,7 +76,7 @@ def _is_taken_over(source: Path, found: Path) -> bool:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
+        value = plain_json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -7,6 +7,8 @@ import numpy as np
 from hubbot.artifacts import Finding
 from hubbot.catalogue import resolution
 from hubbot.catalogue.experts import expert_layouts
+from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.tensors import share
 from hubbot.checks.tracer import finding
 from hubbot.checks.tracer.describe import fold
 from hubbot.checks.tracer.element_ids import NOWHERE, Indices, Traced
@@ -97,6 +99,8 @@ def _due(trace: TraceResult) -> Indices:
     """Return how often each source element ought to be used."""
     due = np.ones(trace.numbering.total, np.int64)
     zeros = resolution.zero_experts(trace.twin.checkpoint.config)
+    config = trace.twin.checkpoint.config
+    family = BY_MODEL_TYPE[trace.twin.checkpoint.model_type]
     unseen = set(trace.computed.values())
     starts, shapes = trace.numbering.starts, trace.numbering.shapes
     for tensor, name in enumerate(trace.numbering.names):
@@ -108,6 +112,9 @@ def _due(trace: TraceResult) -> Indices:
         elif zeros and name in trace.twin.idle:
             # Behind the real experts stand weights of zero experts, which compute nothing.
             due[stop - zeros * ((stop - first) // shapes[name][0]) : stop] = 0
+        else:
+            # Behind what is for text may stand as much for images.
+            due[first + (stop - first) // share(name, family, config) : stop] = 0
     return due
 
 

@@ -36,7 +36,8 @@ LIMITS: Mapping[str, int] = {
     "intermediate_size": 192, "intermediate_size_mlp": 192, "moe_intermediate_size": 64,
     "shared_expert_intermediate_size": 64, "shared_intermediate_size": 64, "dense_intermediate_size": 192,
     "moe_shared_expert_intermediate_size": 64, "ffn_hidden_size": 192, "expert_ffn_hidden_size": 64,
-    "hidden_size_per_layer_input": 16, "moe_latent_size": 64, "sliding_window": 16, "sliding_window_size": 16,
+    "hidden_size_per_layer_input": 16, "moe_latent_size": 64, "share_expert_dim": 64, "sliding_window": 16,
+    "sliding_window_size": 16,
     "attention_chunk_size": 16, "mamba_d_head": 32, "mamba_n_heads": 8, "mamba_d_state": 32,
     "mamba_n_groups": 2, "mamba_chunk_size": 16, "mamba_num_heads": 8, "mamba_head_dim": 32,
     "ssm_state_size": 32, "chunk_size": 16, "num_nextn_predict_layers": 0, "zero_expert_num": 3,
@@ -60,9 +61,11 @@ def shrink(config: Mapping[str, Any], names: Iterable[str]) -> Config:
         _cut(inner, count, layers_to_keep(inner, names, count))
     sums, share = _latent_widths(inner), _rotated_share(inner)
     idle = [key for key in WINDOWS if is_wide(inner.get(key), inner)]
+    width = inner.get("head_dim")
     _limit(inner, {key: limit for key, limit in LIMITS.items() if key not in idle})
     inner |= {key: sum(inner[part] for part in parts) for key, parts in sums.items()}
     _shrink_heads(inner)
+    _shrink_windowed_heads(inner, width)
     _shrink_experts(inner)
     _shrink_parts(inner)
     _fit_rope(inner, share)
@@ -110,6 +113,7 @@ def _shrink_heads(config: Config) -> None:
     ratio = windowed // others if isinstance(windowed, int) and isinstance(others, int) and others > 0 else 1
     for heads, shared in (
         ("num_attention_heads", "num_key_value_heads"),
+        ("num_attention_heads", "num_attention_groups"),
         ("num_attention_heads", "num_global_key_value_heads"),
         ("swa_num_attention_heads", "swa_num_key_value_heads"),
     ):
@@ -125,6 +129,23 @@ def _shrink_heads(config: Config) -> None:
     for heads in ("num_attention_heads", "swa_num_attention_heads"):
         if _is_number(config.get(heads)):
             config[heads] = min(HEADS, config[heads])
+
+
+def _shrink_windowed_heads(config: Config, width: Any) -> None:
+    """Fit what StepFun's configs say of layers with a window, which have more heads, to the others' heads."""
+    if config.get("query_pre_attn_scalar") == width:
+        config["query_pre_attn_scalar"] = config.get("head_dim")
+    other, kinds = config.get("attention_other_setting"), config.get("layer_types") or []
+    if isinstance(other, dict):
+        _limit(other, {"num_attention_heads": 2 * HEADS})
+        for key in {"head_dim", "num_attention_groups"} & other.keys() & config.keys():
+            other[key] = config[key]
+    if _is_number(config.get("num_sliding_attention_heads")):
+        _limit(config, {"num_sliding_attention_heads": 2 * HEADS})
+        windows = [str(layer) for layer, kind in enumerate(kinds) if kind == "sliding_attention"]
+        heads = {"num_attention_heads": config["num_sliding_attention_heads"]}
+        is_same = heads["num_attention_heads"] == config.get("num_attention_heads")
+        config["per_layer_config"] = {} if is_same else {layer: dict(heads) for layer in windows}
 
 
 def _shrink_experts(config: Config) -> None:

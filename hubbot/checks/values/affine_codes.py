@@ -44,9 +44,9 @@ class Fit:
 
 def unexplained(groups: Groups, *, bits: int, dtype: str) -> tuple[Mask, int]:
     """Return which groups are not the quantized weights, [n], and how many are only so at a tie."""
-    low, high = _ends(groups.weights)
+    low, high = ends_of(groups.weights)
     steps = np.float32(2**bits - 1)
-    wrong = ~_fits(groups, _usual(low, high, steps), steps, dtype)
+    wrong = ~fits(groups, usual_fit(low, high, steps), steps, dtype)
     suspects = np.flatnonzero(wrong)
     if not len(suspects):
         return wrong, 0
@@ -58,19 +58,21 @@ def unexplained(groups: Groups, *, bits: int, dtype: str) -> tuple[Mask, int]:
     )
     explained = is_exact(some)
     for fit in _other_fits(low[suspects], high[suspects], steps):
-        explained |= _fits(some, fit, steps, dtype, at_ties=True)
+        explained |= fits(some, fit, steps, dtype, at_ties=True)
     wrong[suspects] = ~explained
     return wrong, int(explained.sum())
 
 
-def _ends(weights: Floats) -> tuple[Floats, Floats]:
+def ends_of(weights: Floats) -> tuple[Floats, Floats]:
+    """Return the least and the greatest of every group of weights [n, group], float32 [n] each."""
     # Pairs at a time across the first axis: numpy is slow along rows as short as a group.
     columns = np.ascontiguousarray(weights.view(np.uint64).T).view(np.float32)
     low, high = columns.min(axis=0), columns.max(axis=0)
     return np.minimum(low[0::2], low[1::2]), np.maximum(high[0::2], high[1::2])
 
 
-def _usual(low: Floats, high: Floats, steps: np.float32) -> Fit:
+def usual_fit(low: Floats, high: Floats, steps: np.float32) -> Fit:
+    """Return scale and bias of groups with these ends, by mlx's arithmetic; `steps` is the largest code."""
     scale, edge, count = _first(low, high, steps)
     return _second(scale, edge, np.rint(count))
 
@@ -101,11 +103,10 @@ def _second(scale: Floats, edge: Floats, count: Floats) -> Fit:
         )
 
 
-def _fits(groups: Groups, fit: Fit, steps: np.float32, dtype: str, *, at_ties: bool = False) -> Mask:
+def fits(groups: Groups, fit: Fit, steps: np.float32, dtype: str, *, at_ties: bool = False) -> Mask:
+    """Return which groups have the scale and bias of `fit` in `dtype`, and the codes nearest to their weights."""
     nudge = TIE_RELATIVE if at_ties else np.float32(0)
-    alike = _is_rounded(groups.scales, fit.scale, dtype, nudge) & _is_rounded(
-        groups.biases, fit.bias, dtype, nudge
-    )
+    alike = is_rounded(groups.scales, fit.scale, dtype, nudge) & is_rounded(groups.biases, fit.bias, dtype, nudge)
     with np.errstate(invalid="ignore", over="ignore"):
         position = groups.weights - fit.bias[:, None]
         position *= np.float32(1) / fit.scale[:, None]
@@ -118,15 +119,17 @@ def _fits(groups: Groups, fit: Fit, steps: np.float32, dtype: str, *, at_ties: b
     return alike
 
 
-def _is_rounded(stored: Floats, exact: Floats, dtype: str, nudge: np.float32) -> Mask:
-    found: Mask = stored == _rounded(exact, dtype)
+def is_rounded(stored: Floats, exact: Floats, dtype: str, nudge: np.float32) -> Mask:
+    """Return where `stored` is `exact` rounded to `dtype`, or is so when `exact` is off by a share of `nudge`."""
+    found: Mask = stored == rounded(exact, dtype)
     if nudge:
         for factor in (1 - nudge, 1 + nudge):
-            found |= stored == _rounded(exact * factor, dtype)
+            found |= stored == rounded(exact * factor, dtype)
     return found
 
 
-def _rounded(exact: Floats, dtype: str) -> Floats:
+def rounded(exact: Floats, dtype: str) -> Floats:
+    """Return float32 values rounded to those that `dtype` has."""
     if dtype == "F32":
         return exact
     raw: npt.NDArray[Any] = narrow(exact, dtype)

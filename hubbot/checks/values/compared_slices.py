@@ -1,8 +1,9 @@
-"""Reads the artifact in slices of bounded size and compares each with its source, on two threads, in order.
+"""Reads the artifact in slices of bounded size and compares each with its source, on every core, in order.
 
 A slice is some rows of a plain parameter or some experts of a stack. It judges nothing.
 """
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +19,8 @@ from hubbot.checks.values import exact_match
 from hubbot.checks.values.exact_match import Match, Parts
 
 SLICE_BYTES = 32 << 20
-THREADS = 2
+# As many as there are cores for this process; more wait for the disk.
+THREADS = max(2, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 SEEDED_ROWS = 64
 SEED = 20_26
 

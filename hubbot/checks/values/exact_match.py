@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hubbot.checks.readers.artifact_parameters import StoredParameter
 from hubbot.checks.readers.packed_words import unpack
 from hubbot.checks.readers.tensor_files import Floats, bits, narrow, widen
-from hubbot.checks.values import affine_codes, fp4_fp8
+from hubbot.checks.values import affine_codes, first_sight, fp4_fp8
 from hubbot.checks.values.affine_codes import Mask
 
 # Elements at a time: their temporaries stay in a core's second cache.
@@ -87,9 +87,23 @@ def _but_kept(found: Match, parameter: StoredParameter, source: Floats, parts: P
 
 
 def _affine(parameter: StoredParameter, source: Floats, parts: Parts) -> Iterator[Match]:
-    for groups in _affine_groups(parameter, source, parts):
-        wrong, ties = affine_codes.unexplained(groups, bits=parameter.bits, dtype=parameter.dtype)
-        yield Match(wrong=wrong, ties=ties, zeroed=0, saturated=0, finite=True)
+    size, bits, dtype = parameter.group_size, parameter.bits, parameter.dtype
+    weights, words = source.reshape(-1, size), parts["weight"].reshape(-1, size * bits // 32)
+    scales, biases = (widen(parts[name], dtype).reshape(-1) for name in ("scales", "biases"))
+    fit = first_sight.fits_at_once(weights, words, scales, biases, bits=bits, dtype=dtype)
+    if fit is None:
+        for groups in _affine_groups(parameter, source, parts):
+            wrong, ties = affine_codes.unexplained(groups, bits=bits, dtype=dtype)
+            yield Match(wrong=wrong, ties=ties, zeroed=0, saturated=0, finite=True)
+        return
+    wrong, ties = ~fit, 0
+    some = np.flatnonzero(wrong)
+    if len(some):
+        groups = affine_codes.Groups(
+            weights=weights[some], codes=unpack(words[some], bits), scales=scales[some], biases=biases[some]
+        )
+        wrong[some], ties = affine_codes.unexplained(groups, bits=bits, dtype=dtype)
+    yield Match(wrong=wrong, ties=ties, zeroed=0, saturated=0, finite=True)
 
 
 def _affine_groups(parameter: StoredParameter, source: Floats, parts: Parts) -> Iterator[affine_codes.Groups]:

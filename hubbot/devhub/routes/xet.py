@@ -123,7 +123,7 @@ async def send_block(request: Request) -> StreamingResponse:
 def _token(found: Visit, request: Request, scope: str) -> JSONResponse:
     commit = found.commit(request.path_params["revision"])
     token, expires = make_token(found.hub.signer, XetRight(scope, found.address, commit.sha))
-    storage = f"{found.hub.base_url}{_STORAGE}"
+    storage = f"{found.hub.base_url}{_STORAGE}/{found.hub.xet.id}"
     headers = {
         "X-Xet-Cas-Url": storage,
         "X-Xet-Access-Token": token,
@@ -134,6 +134,8 @@ def _token(found: Visit, request: Request, scope: str) -> JSONResponse:
 
 def _allowed(request: Request, scope: str) -> tuple[Hub, XetRight]:
     hub = hub_of(request)
+    if request.path_params["store"] != hub.xet.id:
+        raise not_found("The storage of another Hub was asked for")
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     right = read_token(hub.signer, token.strip()) if kind.lower() == "bearer" else None
     if right is None:
@@ -191,10 +193,10 @@ def _line(value: dict[str, Any]) -> bytes:
 routes = [
     Route(f"{REPO_API}/xet-write-token/{{revision:part}}", write_token),
     Route(f"{REPO_API}/xet-read-token/{{revision:part}}", read_only_token),
-    Route(f"{_STORAGE}/v1/chunks/default/{{hash:part}}", find_chunk),
-    Route(f"{_STORAGE}/v1/xorbs/default/{{hash:part}}", put_xorb, methods=["POST"]),
-    Route(f"{_STORAGE}/v1/shards", put_shard, methods=["POST"]),
-    Route(f"{_STORAGE}/v2/shards", put_shard_with_progress, methods=["POST"]),
-    Route(f"{_STORAGE}/v2/reconstructions/{{hash:part}}", reconstruction),
+    Route(f"{_STORAGE}/{{store:part}}/v1/chunks/default/{{hash:part}}", find_chunk),
+    Route(f"{_STORAGE}/{{store:part}}/v1/xorbs/default/{{hash:part}}", put_xorb, methods=["POST"]),
+    Route(f"{_STORAGE}/{{store:part}}/v1/shards", put_shard, methods=["POST"]),
+    Route(f"{_STORAGE}/{{store:part}}/v2/shards", put_shard_with_progress, methods=["POST"]),
+    Route(f"{_STORAGE}/{{store:part}}/v2/reconstructions/{{hash:part}}", reconstruction),
     Route(f"{_STORAGE}/blocks/{{sha256:part}}/{{block:int}}", send_block),
 ]

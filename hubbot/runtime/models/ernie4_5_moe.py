@@ -23,28 +23,50 @@ from mlx_lm.models.switch_layers import SwitchGLU
 
 @dataclass
 class ModelArgs(BaseModelArgs):
-    """The values of config.json that this class reads."""
+    """The values of config.json that this class reads, as hubbot writes them; a key is one of config.json."""
 
+    # ernie4_5_moe; mlx-lm shows it, no layer reads it.
     model_type: str
+    # Rows of the embedding and of the output layer; key of the same name.
     vocab_size: int
+    # Width of the residual stream, H; key of the same name.
     hidden_size: int
+    # Inner width of the MLP in a dense layer; key of the same name.
     intermediate_size: int
+    # Number of decoder layers; key of the same name.
     num_hidden_layers: int
+    # Query heads of a layer; key of the same name.
     num_attention_heads: int
+    # Key and value heads (grouped-query attention: each serves several query heads); key of the same name.
     num_key_value_heads: int
+    # Width of one head; key of the same name, else hidden_size / num_attention_heads.
     head_dim: int
+    # Longest context; the key of the same name. mlx-lm's attention asks for it;
+    # without scaling of rope nothing depends on it.
     max_position_embeddings: int
+    # Added to the mean square in every RMSNorm; key of the same name.
     rms_norm_eps: float
+    # Base of the rotary frequencies; key of the same name.
     rope_theta: float
+    # The projections of attention, MLPs and shared experts have biases; key of the same name.
     use_bias: bool
+    # Routed experts of a layer; key of the same name.
     moe_num_experts: int
+    # Width of the shared MLP, in experts, 0 for none; key of the same name.
     moe_num_shared_experts: int
+    # Inner width of one expert; key of the same name.
     moe_intermediate_size: int
+    # Experts that the router chooses for a token; key of the same name.
     moe_k: int
+    # Least sum by which the chosen experts' weights are divided; key of the same name.
     moe_norm_min: float
+    # First layer that may hold experts; key of the same name.
     moe_layer_start_index: int
+    # Last layer that may hold experts, -1 for the model's last; key of the same name.
     moe_layer_end_index: int
+    # Within these, layer i holds experts where i + 1 is a multiple of this; key of the same name.
     moe_layer_interval: int
+    # The output layer is the embedding; key of the same name, true where the config has none.
     tie_word_embeddings: bool
 
     def __post_init__(self) -> None:
@@ -77,11 +99,15 @@ class MoeBlock(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """Map [batch, tokens, hidden] to the same shape."""
+        # The router looks at every expert: [batch, tokens, experts] in float32.
         probabilities = mx.softmax(self.gate(x.astype(mx.float32)), axis=-1, precise=True)
+        # The bias decides who is chosen (the top k), and never how much a chosen expert weighs.
         preference = probabilities + self.expert_bias[0].astype(mx.float32)
         chosen = mx.argpartition(-preference, kth=self.top_k - 1, axis=-1)[..., : self.top_k]
         weights = mx.take_along_axis(probabilities, chosen, axis=-1)
+        # The k weights add up to 1; a tiny sum is not blown up.
         weights = weights / mx.maximum(weights.sum(axis=-1, keepdims=True), self.norm_min)
+        # Experts [batch, tokens, k, hidden], weighted and added; then what every token passes.
         y = (self.switch_mlp(x, chosen) * weights[..., None]).sum(axis=-2).astype(x.dtype)
         return y + self.shared_experts(x) if "shared_experts" in self else y
 
@@ -102,6 +128,7 @@ class DecoderLayer(nn.Module):
 
     def __call__(self, x: mx.array, mask: Any, cache: Any) -> mx.array:
         """Map [batch, tokens, hidden] to the same shape."""
+        # Norm, attention, residual; norm, feed-forward, residual.
         h = x + self.self_attn(self.input_layernorm(x), mask, cache)
         return h + self.mlp(self.post_attention_layernorm(h))
 
@@ -120,6 +147,7 @@ class Backbone(nn.Module):
         h = self.embed_tokens(inputs)
         cache = cache or [None] * len(self.layers)
         mask = create_attention_mask(h, cache[0])
+        # One mask serves all layers: their caches hold the same tokens.
         for layer, each in zip(self.layers, cache, strict=True):
             h = layer(h, mask, each)
         return self.norm(h)
@@ -139,6 +167,7 @@ class Model(nn.Module):
     def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
         """Map token ids [batch, tokens] to logits [batch, tokens, vocabulary]."""
         h = self.model(inputs, cache)
+        # [batch, tokens, hidden] -> logits, by the embedding itself where it is tied.
         return self.model.embed_tokens.as_linear(h) if self.args.tie_word_embeddings else self.lm_head(h)
 
     @property

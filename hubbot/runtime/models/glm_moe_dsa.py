@@ -126,7 +126,7 @@ class Attention(nn.Module):
         if "indexer" in self:
             own = cache[1] if cache is not None else None
             chosen = self.indexer(x, compressed, mask, cache=own)
-            if keys_cache is not None and own is not None:
+            if own is not None and keys_cache is not None:
                 # The indexer's cache is evaluated with the keys, even while its choice is not asked for.
                 keys_cache.keys = mx.depends(keys_cache.keys, (own.keys, own.values))
         out = self.attend(q_nope, q_rope, *restricted(latent, k_rope, mask, chosen, tokens))

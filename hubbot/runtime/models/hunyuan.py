@@ -39,31 +39,59 @@ from mlx_lm.models.switch_layers import SwitchGLU
 
 @dataclass
 class ModelArgs(BaseModelArgs):
-    """The values of config.json that this class reads."""
+    """The values of config.json that this class reads, as hubbot writes them; a key is one of config.json."""
 
+    # hunyuan_v1_moe (transformers) or hunyuan (Tencent's own code); mlx-lm shows it, no layer reads it.
     model_type: str
+    # Rows of the embedding and of the output layer; key of the same name.
     vocab_size: int
+    # Width of the residual stream, H; key of the same name.
     hidden_size: int
+    # Inner width of the MLP in a dense layer; key of the same name.
     intermediate_size: int
+    # Inner width of one expert; one number where Tencent lists the same for every layer, and
+    # intermediate_size where the config has no such key.
     moe_intermediate_size: int
+    # Number of decoder layers; key of the same name.
     num_hidden_layers: int
+    # Query heads of a layer; key of the same name.
     num_attention_heads: int
+    # Key and value heads (grouped-query attention: each serves several query heads); key of the same name.
     num_key_value_heads: int
+    # Width of one head; Tencent's key head_dim or attention_head_dim, else hidden_size / num_attention_heads.
     head_dim: int
+    # The four projections of attention have biases; key of the same name, false where there is none.
     attention_bias: bool
+    # The projections of MLPs and experts have biases, the router never; key of the same name, else false.
     mlp_bias: bool
+    # RMSNorm over each head's queries and keys after rope; Tencent's key, in transformers' class always true.
     use_qk_norm: bool
+    # Added to the mean square in every RMSNorm; key of the same name.
     rms_norm_eps: float
+    # Base of the rotary frequencies before alpha; key of the same name.
     rope_theta: float
+    # None, or {"type": "dynamic", "alpha": a}: the base is multiplied by a ** (d / (d - 2)); key of the same name.
     rope_scaling: dict[str, Any] | None
+    # Cross-layer attention: only every cla_share_factor-th layer projects keys and values; Tencent's key, in
+    # transformers' class always false.
     use_cla: bool
+    # How many layers in a row attend to the same keys and values: 2 in Hunyuan-Large; Tencent's key, read
+    # only with use_cla.
     cla_share_factor: int
+    # Routed experts of a layer; with 1 every layer is dense. Key of the same name; one number, as above.
     num_experts: int
+    # Experts that the router chooses for a token; Tencent's key, one number where it lists one per layer.
     moe_topk: int
+    # The chosen experts' weights are divided by their sum. No key of Tencent's: hubbot writes it, true unless
+    # moe_topk is 1 in a hunyuan config, always true for hunyuan_v1_moe.
     renormalise_top_k: bool
+    # Mixed MLP MoE: a shared MLP is added to the experts' sum; Tencent's key, in transformers' class always true.
     use_mixed_mlp_moe: bool
+    # Width of that one shared MLP, in experts: it is num_shared_expert * moe_intermediate_size; Tencent's key.
     num_shared_expert: int
+    # The first so many layers are dense, with intermediate_size; Tencent's key, 0 where the config has none.
     moe_layer_num_skipped: int
+    # The output layer is the embedding; key of the same name, false where the config has none.
     tie_word_embeddings: bool
 
     def __post_init__(self) -> None:
@@ -109,16 +137,21 @@ class Attention(nn.Module):
 
         `shared` are the projected keys and values [batch, kv heads, tokens, head width] of an earlier layer.
         """
+        # [batch, tokens, heads * head width] -> [batch, heads, tokens, head width]
         queries = self._heads(self.q_proj(x), self.heads)
+        # A layer without keys of its own (CLA) attends to those that an earlier one projected.
         if "k_proj" in self:
             shared = self._heads(self.k_proj(x), self.kv_heads), self._heads(self.v_proj(x), self.kv_heads)
         keys, values = shared
+        # Shared are the projections alone: each layer rotates, normalises and caches its own copy.
         offset = cache.offset if cache is not None else 0
         queries, keys = self.rope(queries, offset=offset), self.rope(keys, offset=offset)
+        # After the rotation, never before: with learned weights the two do not commute.
         if "query_layernorm" in self:
             queries, keys = self.query_layernorm(queries), self.key_layernorm(keys)
         if cache is not None:
             keys, values = cache.update_and_fetch(keys, values)
+        # Heads side by side again: [batch, tokens, heads * head width] -> o_proj -> [batch, tokens, hidden].
         y = scaled_dot_product_attention(queries, keys, values, cache=cache, scale=self.scale, mask=mask)
         return self.o_proj(y.transpose(0, 2, 1, 3).reshape(*x.shape[:2], -1)), shared
 
@@ -137,6 +170,7 @@ class MLP(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """Map [batch, tokens, hidden] to the same shape."""
+        # [.., H] -> silu(gate) * up, [.., I] -> down, [.., H]
         return self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
 
 
@@ -155,11 +189,15 @@ class MixedMoe(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """Map [batch, tokens, hidden] to the same shape."""
+        # The router looks at every expert: [batch, tokens, experts] in float32.
         probabilities = mx.softmax(self.gate(x).astype(mx.float32), axis=-1, precise=True)
+        # The top k of them, in no order: indices and weights [batch, tokens, k].
         chosen = mx.argpartition(-probabilities, kth=self.top_k - 1, axis=-1)[..., : self.top_k]
         weights = mx.take_along_axis(probabilities, chosen, axis=-1)
+        # The k weights add up to 1, unless one expert keeps its probability.
         if self.renormalise:
             weights = weights / weights.sum(axis=-1, keepdims=True)
+        # Experts [batch, tokens, k, hidden], weighted and added; then the MLP that every token passes.
         y = (self.switch_mlp(x, chosen) * weights[..., None]).sum(axis=-2).astype(x.dtype)
         return y + self.shared_mlp(x) if "shared_mlp" in self else y
 
@@ -177,6 +215,7 @@ class DecoderLayer(nn.Module):
 
     def __call__(self, x: mx.array, mask: Any, cache: Any, shared: Any) -> tuple[mx.array, Any]:
         """Map [batch, tokens, hidden] to the same shape, and pass on the keys and values of attention."""
+        # Norm, attention, residual; norm, feed-forward, residual.
         r, shared = self.self_attn(self.input_layernorm(x), mask, cache, shared)
         h = x + r
         return h + self.mlp(self.post_attention_layernorm(h)), shared
@@ -197,6 +236,7 @@ class Backbone(nn.Module):
         cache = cache or [None] * len(self.layers)
         mask = create_attention_mask(h, cache[0])
         shared = None
+        # `shared` goes from layer to layer: replaced where a layer projects keys, else passed on.
         for layer, each in zip(self.layers, cache, strict=True):
             h, shared = layer(h, mask, each, shared)
         return self.norm(h)
@@ -216,6 +256,7 @@ class Model(nn.Module):
     def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
         """Map token ids [batch, tokens] to logits [batch, tokens, vocabulary]."""
         h = self.model(inputs, cache)
+        # [batch, tokens, hidden] -> logits, by the embedding itself where it is tied.
         return self.model.embed_tokens.as_linear(h) if self.args.tie_word_embeddings else self.lm_head(h)
 
     @property

@@ -20,7 +20,7 @@ def test_one_odd_shaped_expert_is_named_with_both_shapes() -> None:
 def test_one_expert_of_another_dtype_is_refused() -> None:
     name = "model.layers.1.mlp.experts.0.up_proj.weight"
     found = checkpoint(separate(8, 4), {name: "F32"}, hidden_size=8)
-    with pytest.raises(UnknownPacking, match="up tensors are stored in several dtypes: BF16, F32"):
+    with pytest.raises(UnknownPacking, match=r"several dtypes: BF16, F32; that of layer 1, expert 0 is F32"):
         geometry_of(found, experts(found), 8)
 
 

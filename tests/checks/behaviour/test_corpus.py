@@ -1,3 +1,5 @@
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,18 @@ def test_another_text_can_be_read_and_is_named_with_its_hash(tmp_path: Path) -> 
     text = read_text(FOX, corpus, tokens=512, vocabulary=768, context=64)
     assert (text.name, text.sha256) == ("own.txt", sha256_of(corpus))
     assert text.obstacle is None
+
+
+def test_a_tokenizer_that_makes_nothing_of_the_text_leaves_seeded_ids_and_says_so(tmp_path: Path) -> None:
+    mute = tmp_path / "mute"
+    shutil.copytree(FOX, mute)
+    told = json.loads((mute / "tokenizer.json").read_text())
+    # Its normalizer deletes every character.
+    told["normalizer"] = {"type": "Replace", "pattern": {"Regex": "[\\s\\S]"}, "content": ""}
+    (mute / "tokenizer.json").write_text(json.dumps(told))
+    text = read_text(mute, None, tokens=512, vocabulary=768, context=512)
+    assert text.obstacle == "its tokenizer makes nothing of the text"
+    assert text.ids.shape == (3, 48)
 
 
 def test_without_a_tokenizer_that_works_the_windows_hold_seeded_ids_and_say_why(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 
 from hubbot.devhub.faults import Faults
 
@@ -15,6 +15,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning
 
 CONTENT = b"weights" * 100
 OID = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def _large_files_take_the_lfs_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
 
 
 def _batch(http: httpx.Client, repo: str, size: int = len(CONTENT), oid: str = OID, **more: Any) -> Any:

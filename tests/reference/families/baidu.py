@@ -1,8 +1,45 @@
 """Reference models of Baidu; rows.py says what a row means."""
 
-from tests.reference.rows import COMMON, DEFAULT_ROPE, LAYOUT_FORMS, Family, Model
+from typing import Any
+
+from tests.reference.rows import COMMON, DEFAULT_ROPE, LAYOUT_FORMS, TEXT, Family, Model, rope
+
+TWO_KINDS: dict[str, Any] = {key: value for key, value in TEXT.items() if key != "rope_parameters"} | {
+    "num_hidden_layers": 3,
+    "intermediate_size": 320,
+    "moe_intermediate_size": [64, 32],
+    "moe_num_experts": 6,
+    "moe_num_shared_experts": 1,
+    "moe_k": 2,
+    "rope_parameters": rope(mrope_section=[6, 6, 4]),
+}
+SEEING: dict[str, Any] = {
+    "text_config": TWO_KINDS,
+    "vision_config": {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "patch_size": 2},
+    "tie_word_embeddings": False,
+}
 
 FAMILIES = (
+    Family(
+        model_type="ernie4_5_vl_moe",
+        auto_class="AutoModelForImageTextToText",
+        config=SEEING,
+        matters={"text_config": TWO_KINDS | {"rope_parameters": DEFAULT_ROPE | {"mrope_section": [6, 6, 4]}}},
+        remarks=("experts for text and for images in one list, of two widths; the router is stored transposed",),
+        models=(
+            Model(name="base", forms=("orig", "bf16")),
+            Model(
+                name="tied",
+                forms=("orig",),
+                changes={
+                    "tie_word_embeddings": True,
+                    "text_config": TWO_KINDS
+                    | {"moe_intermediate_size": [64, 64], "mlp_layer_types": ["dense", "dense", "sparse"]},
+                },
+                remarks=("both kinds of experts are as wide; two dense layers",),
+            ),
+        ),
+    ),
     Family(
         model_type="ernie4_5_moe",
         config=COMMON

@@ -53,7 +53,7 @@ FAMILIES = (
             Model(
                 name="groups",
                 forms=("orig",),
-                changes={"text_config": DECODER | GROUPS.changes | {"attention_bias": False}},
+                changes={"text_config": {**DECODER, **GROUPS.changes, "attention_bias": False}},
                 router_bias=NEGATIVE,
                 remarks=("group-limited routing; no bias of attention",),
             ),

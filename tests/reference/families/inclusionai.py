@@ -151,8 +151,11 @@ FAMILIES = (
                 built_as="granitemoeshared",
                 vendor=ling_lite,
                 layout=lings_tensors,
-                omitted=tuple(SIGMOID_ROUTER.keys() - COMMON.keys() - {"num_experts_per_tok", "intermediate_size"})
-                + ("head_dim", "use_qk_norm"),
+                omitted=(
+                    *(SIGMOID_ROUTER.keys() - COMMON.keys() - {"num_experts_per_tok", "intermediate_size"}),
+                    "head_dim",
+                    "use_qk_norm",
+                ),
                 changes={
                     "intermediate_size": 64,
                     "shared_intermediate_size": 128,

@@ -47,7 +47,7 @@ WRAPPED_DECIDED: dict[str, Any] = {
     "text_config": DECODER
     | {"rope_parameters": DEFAULT_ROPE, "norm_topk_prob": False, "routed_scaling_factor": 1.0}
 }
-WRAPPED_GROUPS = replace(GROUPS, changes={"text_config": DECODER | GROUPS.changes})
+WRAPPED_GROUPS = replace(GROUPS, changes={"text_config": {**DECODER, **GROUPS.changes}})
 WRAPPED_YARN = Model(
     name="yarn",
     forms=("hub",),

@@ -36,7 +36,81 @@ QWEN_EXPERTS: dict[str, Any] = {
     "rope_parameters": rope(mrope_section=[8, 4, 4], mrope_interleaved=True),
 }
 
+OMNI: dict[str, Any] = {
+    "text_config": TEXT
+    | {
+        "head_dim": 32,
+        "intermediate_size": 320,
+        "moe_intermediate_size": 64,
+        "num_experts": 6,
+        "num_experts_per_tok": 2,
+        "rope_parameters": rope(mrope_section=[8, 4, 4], mrope_interleaved=True),
+    },
+    "vision_config": QWEN_VISION | {"deepstack_visual_indexes": [0]},
+    "audio_config": {
+        "num_mel_bins": 8,
+        "encoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 16,
+        "d_model": 16,
+        "output_dim": 128,
+        "downsample_hidden_size": 4,
+        "n_window": 4,
+        "max_source_positions": 16,
+    },
+}
+OMNI_DECIDED: dict[str, Any] = {
+    "text_config": OMNI["text_config"] | {"norm_topk_prob": False, "rope_parameters": DEFAULT_ROPE}
+}
+
+
+def with_a_voice(config: dict[str, Any]) -> dict[str, Any]:
+    """Qwen3-Omni's whole config.json: the thinker inside, beside the talker and what makes its words sound."""
+    return {
+        "architectures": ["Qwen3OmniMoeForConditionalGeneration"],
+        "assistant_token_id": 77091,
+        "code2wav_config": {"model_type": "qwen3_omni_moe_code2wav", "hidden_size": 16, "num_hidden_layers": 1},
+        "dtype": config["dtype"],
+        "enable_audio_output": True,
+        "talker_config": {
+            "model_type": "qwen3_omni_moe_talker",
+            "text_config": {"hidden_size": 16, "num_experts": 4, "num_hidden_layers": 1, "norm_topk_prob": False},
+        },
+        "thinker_config": config,
+        "transformers_version": config["transformers_version"],
+        "tts_eos_token_id": 151673,
+    }
+
+
 FAMILIES = (
+    Family(
+        model_type="qwen3_omni_moe",
+        built_as="qwen3_omni_moe_thinker",
+        auto_class="Qwen3OmniMoeThinkerForConditionalGeneration",
+        config=OMNI,
+        names=((r"^", "thinker."),),
+        vendor=with_a_voice,
+        matters=OMNI_DECIDED,
+        models=(Model(name="base", forms=("orig", "bf16")),),
+    ),
+    Family(
+        model_type="qwen3_omni_moe_thinker",
+        auto_class="Qwen3OmniMoeThinkerForConditionalGeneration",
+        config=OMNI,
+        matters=OMNI_DECIDED,
+        models=(
+            Model(name="base", forms=("orig", "v5", "bf16")),
+            Model(
+                name="some_dense",
+                forms=("orig",),
+                changes={
+                    "text_config": OMNI["text_config"]
+                    | {"num_hidden_layers": 3, "mlp_only_layers": [1], "num_key_value_heads": 4, "head_dim": 64}
+                },
+                remarks=("a dense layer in the middle, heads wider than hidden size / heads",),
+            ),
+        ),
+    ),
     Family(
         model_type="qwen3_moe",
         config=COMMON

@@ -49,7 +49,7 @@ HEADS = 2
 
 
 def step(config: dict[str, Any]) -> dict[str, Any]:
-    """The config.json of Step-3.5-Flash, of the vendor's own code: lists by layer go on for the heads beyond them."""
+    """The config.json of Step-3.5-Flash, of the vendor's own code: lists by layer go on for the heads beyond."""
     text = config["text_config"]
     kinds = text["layer_types"] + ["sliding_attention"] * HEADS
     ropes = text["rope_parameters"]
@@ -57,7 +57,8 @@ def step(config: dict[str, Any]) -> dict[str, Any]:
     scaling = {key: value for key, value in full.items() if key not in {"rope_theta", "partial_rotary_factor"}}
     same = (
         "head_dim", "hidden_size", "intermediate_size", "max_position_embeddings", "moe_intermediate_size",
-        "moe_router_scaling_factor", "num_attention_heads", "num_hidden_layers", "rms_norm_eps", "share_expert_dim",
+        "moe_router_scaling_factor", "num_attention_heads", "num_hidden_layers", "rms_norm_eps",
+        "share_expert_dim",
         "sliding_window", "vocab_size", "bos_token_id", "eos_token_id",
     )  # fmt: skip
     groups = {"num_attention_groups": text["num_key_value_heads"]}

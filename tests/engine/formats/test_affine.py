@@ -1,31 +1,24 @@
 from typing import Any
 
-import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubbot.engine import affine, floats
-from tests.checkpoints_on_disk import MLX_DTYPES, adversarial
+from hubbot.engine.formats import affine
+from tests.engine.formats.hard_groups import as_bits, hard_groups, of_mlx
 
 WIDTHS = (2, 3, 4, 5, 6, 8)
-KINDS = dict(adversarial(64))
+KINDS = hard_groups()
 
 
-def expected(raw: npt.NDArray[Any], dtype: str, bits: int, group: int, scale_dtype: str) -> list[npt.NDArray[Any]]:
-    array = mx.array(raw).view(MLX_DTYPES[dtype]).astype(MLX_DTYPES[scale_dtype])
-    parts = mx.quantize(array, group_size=group, bits=bits)
-    views = [parts[0], *(p.view(mx.uint32 if scale_dtype == "F32" else mx.uint16) for p in parts[1:])]
-    return [np.array(part) for part in views]
-
-
-def check(values: npt.NDArray[np.float32], dtype: str, group: int, scale_dtype: str) -> None:
-    raw = floats.from_float32(values, dtype)
+def check(values: npt.NDArray[Any], dtype: str, group: int, scale_dtype: str) -> None:
+    raw = as_bits(values, dtype)
     made = affine.quantize(raw, dtype, group_size=group, widths=WIDTHS, scale_dtype=scale_dtype)
     for bits, parts in zip(WIDTHS, made, strict=True):
-        for found, wanted in zip(parts.values(), expected(raw, dtype, bits, group, scale_dtype), strict=True):
+        wanted_parts = of_mlx(raw, dtype, group_size=group, bits=bits, scale_dtype=scale_dtype)
+        for found, wanted in zip(parts.values(), wanted_parts, strict=True):
             assert found.shape == wanted.shape
             assert np.array_equal(found, wanted), f"{bits} bits"
 
@@ -40,7 +33,7 @@ def test_every_width_has_mx_quantizes_bits(dtype: str, group: int, scale_dtype: 
 @pytest.mark.parametrize("dtype", ["F32", "BF16", "F16"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_adversarial_groups_have_mx_quantizes_bits_too(kind: str, dtype: str) -> None:
-    check(KINDS[kind].astype(np.float32), dtype, 64, "BF16")
+    check(KINDS[kind], dtype, 64, "F32" if dtype == "F32" else "BF16")
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,8 +1,8 @@
-"""Affine quantization on a CPU in numpy: the same bits as mx.quantize, several bit widths from one pass.
+"""Affine quantization in numpy, several bit widths from one pass: the definition of the bits that hubbot writes.
 
-Per group: scale = range / (2^bits - 1), moved so that the edge of larger magnitude is a whole number of steps;
-codes = round((w - edge) / scale), packed least significant bit first (mlx 0.32, mlx/backend/cpu/quantized).
-numpy releases the interpreter's lock in every loop here, so threads run side by side.
+They are those of mx.quantize on a CPU (mlx 0.32, mlx/backend/cpu/quantized). Per group: scale = range divided by
+2^bits - 1, moved so that the edge of larger magnitude is a whole number of steps; a code is
+round((w - edge) / scale), packed lowest bit first. numpy releases the interpreter's lock in every loop here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +52,10 @@ class AffineWeight:
         """Quantize float32 `groups` [n, group_size] and pack them as groups number `first` and following."""
         stop = first + len(groups)
         per_group = groups.shape[1] * self.bits // 8
-        codes = scratch.codes(groups, self._scales[first:stop], self._biases[first:stop], self.bits)
+        scales = self._scales[first:stop]
+        # A scale of zero is that of a constant too large for steps of 1e-7: every code is 0.
+        scales = np.where(scales == 0, np.float32(1), scales)
+        codes = scratch.codes(groups, scales, self._biases[first:stop], self.bits)
         pack_into(self._codes[first * per_group :], codes, self.bits)
 
     def parts(self, dtype: str) -> dict[str, npt.NDArray[Any]]:
@@ -162,10 +165,12 @@ def _extremes(groups: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[A
 
 def _scales(lowest: Floats, highest: Floats, *, steps: np.float32) -> tuple[Floats, Floats]:
     below = np.abs(lowest) > np.abs(highest)
-    scales = np.maximum((highest - lowest) / steps, SMALLEST_SCALE)
-    scales = np.where(below, scales, -scales)
     edges = np.where(below, lowest, highest)
-    whole = np.rint(edges / scales)
+    # The largest floats of both signs have no finite range; of one sign, no finite number of steps.
+    with np.errstate(over="ignore"):
+        scales = np.maximum((highest - lowest) / steps, SMALLEST_SCALE)
+        scales = np.where(below, scales, -scales)
+        whole = np.rint(edges / scales)
     moved = whole != 0
     scales = np.where(moved, edges / np.where(moved, whole, np.float32(1)), scales)
     return scales, np.where(moved, edges, np.float32(0))

@@ -1,0 +1,97 @@
+"""The referee's own compiled look at affine groups: which have the codes of mlx's usual arithmetic in float32.
+
+What fits here is right; what does not is judged anew in numpy (affine_codes.py). Importing it needs numba.
+"""
+
+from typing import Any, Final
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+# Codes spread to bytes at a time.
+_CODES: Final = 4096
+_SMALLEST_SCALE: Final = np.float32(1e-7)
+_LIMIT: Final = np.float32(0.5) + np.float32(1e-3)
+_ONE: Final = np.float32(1)
+_compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_compiled
+def _key(bits: int) -> int:
+    """Return an integer that is ordered as the float with these bits is."""
+    flipped = np.int32(np.int32(bits >> np.int32(31)) & np.int32(0x7FFFFFFF))
+    return np.int32(bits ^ flipped)
+
+
+@_compiled
+def _spread(stream: Array, bits: int, codes: Array) -> None:
+    """Fill `codes` from bytes that hold codes of 2, 4 or 8 bits, the lowest first."""
+    if bits == 8:
+        for at in range(codes.size):
+            codes[at] = stream[at]
+    elif bits == 4:
+        pairs = codes.view(np.uint16)
+        for at in range(pairs.size):
+            byte = np.uint16(stream[at])
+            pairs[at] = np.uint16(byte | np.uint16(byte << np.uint16(4))) & np.uint16(0x0F0F)
+    else:
+        fours = codes.view(np.uint32)
+        for at in range(fours.size):
+            byte = np.uint32(stream[at])
+            low = np.uint32(byte | np.uint32(byte << np.uint32(6)))
+            fours[at] = np.uint32(low | np.uint32(low << np.uint32(12))) & np.uint32(0x03030303)
+
+
+@_compiled
+def affine_fits(
+    weights: Array, stream: Array, bits: int, steps: float, scales: Array, biases: Array, fits: Array
+) -> None:
+    """Say for every group of `weights`, float32 [n, group], whether the codes in `stream` are the nearest.
+
+    `stream` uint8 holds codes of 2, 4 or 8 bits. Sets the scale and bias that the weights ask for, float32 [n] and
+    not rounded, and `fits` bool [n]. `steps` is the largest code. A group without numbers does not fit.
+    """
+    size = weights.shape[1]
+    keys = weights.view(np.int32)
+    together = max(1, _CODES // size)
+    codes = np.empty(together * size, np.uint8)
+    rows = codes.reshape(-1, size)
+    ends = np.empty(2, np.int32)
+    end_floats = ends.view(np.float32)
+    for first in range(0, weights.shape[0], together):
+        count = min(together, weights.shape[0] - first)
+        start = first * size * bits // 8
+        _spread(stream[start : start + count * size * bits // 8], bits, codes[: count * size])
+        own, own_keys = weights[first : first + count], keys[first : first + count]
+        for index in range(count):
+            low, high = np.int32(0x7FFFFFFF), np.int32(-0x80000000)
+            for at in range(size):
+                key = _key(own_keys[index, at])
+                low = min(low, key)
+                high = max(high, key)
+            finite = high < np.int32(0x7F800000) and low > _key(np.int32(-0x00800000))
+            ends[0], ends[1] = _key(low), _key(high)
+            scale, bias = _usual(end_floats[0], end_floats[1], steps)
+            scales[first + index], biases[first + index] = scale, bias
+            inverse = _ONE / scale
+            wrong = np.int32(0)
+            for at in range(size):
+                position = (own[index, at] - bias) * inverse
+                position = min(steps, position)
+                distance = abs(position - np.float32(rows[index, at]))
+                wrong += np.int32(0) if distance <= _LIMIT else np.int32(1)
+            fits[first + index] = finite and wrong == 0
+
+
+@_compiled
+def _usual(low: float, high: float, steps: float) -> tuple[float, float]:
+    below = abs(low) > abs(high)
+    scale = max((high - low) / steps, _SMALLEST_SCALE)
+    scale = scale if below else -scale
+    edge = low if below else high
+    count = np.rint(edge / scale)
+    if count == np.float32(0):
+        return scale, np.float32(0)
+    return edge / count, edge

@@ -1,0 +1,54 @@
+"""The command that writes what is published as a static site: `hubbot catalog`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hubbot.cli.options import Json
+from hubbot.cli.output import data, print_json
+
+if TYPE_CHECKING:
+    from hubbot.lifecycle import Job
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("catalog", rich_help_panel="Running")(catalog_command)
+
+
+def catalog_command(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; an older catalog in it is replaced.")],
+    as_json: Json = False,
+) -> None:
+    """Write what is published as a static site: a page for every model, the catalogue of layouts, relative links.
+
+    Example: hubbot catalog --out ./site
+    """
+    from hubbot import settings
+    from hubbot.errors import WrongUsage
+    from hubbot.jobs.bot import open_records, utc_now
+    from hubbot.web import static_site
+    from hubbot.web.site import Site
+
+    def refuse(repo: str, revision: str | None, variants: tuple[str, ...], priority: int) -> "Job":
+        del revision, variants, priority
+        raise WrongUsage("a static site enqueues nothing", where=repo)
+
+    chosen = settings.load()
+    folder = out.expanduser().resolve()
+    with open_records(chosen) as records:
+        site = Site(
+            settings=chosen,
+            records=records,
+            enqueue=refuse,
+            token="",
+            hosts=frozenset(),
+            open_to_all=True,
+            clock=utc_now,
+        )
+        models = static_site.write(site, folder)
+    if as_json:
+        print_json({"out": str(folder), "models": models})
+    else:
+        data.print(f"{models} models in {folder / static_site.INDEX}", soft_wrap=True)

@@ -1,0 +1,118 @@
+"""Outages of the world: told apart from faults of a job, said once, looked at again, ended by themselves.
+
+An outage burns no attempts. While the Hub is down or refuses the token, no job is begun whose stage needs it;
+where the disk is full, each job waits until it fits. It never changes a job; the worker does.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from hubbot.deadlines import Interrupted
+from hubbot.errors import HubbotError, HubUnavailable, OutOfMemory, OutOfRoom, RateLimited, TokenRejected
+from hubbot.lifecycle import Stage
+from hubbot.store.outages import Outages
+from hubbot.store.queue import Clock
+from hubbot.store.records import Outage
+
+logger = logging.getLogger(__name__)
+HUB_STAGES = (Stage.INSPECT, Stage.FETCH, Stage.PUBLISH)
+FIRST_SECONDS = 30.0
+LONGEST_SECONDS = 600.0
+# A Hub may ask for a longer pause than hubbot would take by itself.
+LONGEST_ASKED_SECONDS = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pauses:
+    """What one runner waits for; `probe` asks the Hub who its token belongs to, and raises where it cannot."""
+
+    outages: Outages
+    probe: Callable[[], None]
+    clock: Clock
+    runner: str
+
+    def explains(self, error: HubbotError) -> bool:
+        """Say whether an outage is behind a stage's error, and note it; else the job itself is at fault."""
+        if isinstance(error, OutOfRoom) and not isinstance(error, OutOfMemory):
+            self._begin("disk", (), error)
+            return True
+        if isinstance(error, RateLimited):
+            self._begin("hub", HUB_STAGES, error)
+            return True
+        if not isinstance(error, HubUnavailable | TokenRejected):
+            return False
+        found = self._asked()
+        if isinstance(found, TokenRejected) and isinstance(error, TokenRejected):
+            self._begin("token", HUB_STAGES, found)
+        elif isinstance(found, HubUnavailable | RateLimited):
+            self._begin("hub", HUB_STAGES, found)
+        else:
+            return False
+        return True
+
+    def stages(self) -> frozenset[Stage]:
+        """Return the stages at which no job is to be begun now; doors whose time has come are looked at first."""
+        paused: set[Stage] = set()
+        for outage in self.outages.all(self.runner):
+            if outage.stages and not (self._is_due(outage) and self._is_over(outage)):
+                paused |= {*outage.stages}
+        return frozenset(paused)
+
+    def worked(self, stage: Stage) -> None:
+        """Note that a stage was finished: a disk that was full has room again once something was written."""
+        if stage in {Stage.FETCH, Stage.CONVERT, Stage.VERIFY}:
+            self._end("disk")
+
+    def _is_due(self, outage: Outage) -> bool:
+        now = self.clock()
+        # Further away than any pause: the clock was set back in between.
+        return outage.next_probe <= now or outage.next_probe > now + timedelta(seconds=LONGEST_ASKED_SECONDS)
+
+    def _is_over(self, outage: Outage) -> bool:
+        error = self._asked()
+        if error is None:
+            self._end(outage.door)
+            return True
+        self.outages.put(self._extended(outage, error))
+        return False
+
+    def _asked(self) -> HubbotError | None:
+        try:
+            self.probe()
+        except HubbotError as error:
+            return error
+        except Interrupted:
+            return HubUnavailable("the bot was stopped while it asked the Hub")
+        return None
+
+    def _begin(self, door: str, stages: tuple[Stage, ...], error: HubbotError) -> None:
+        known = next((one for one in self.outages.all(self.runner) if one.door == door), None)
+        now = self.clock()
+        fresh = Outage(
+            runner=self.runner,
+            door=door,
+            stages=stages,
+            since=now,
+            next_probe=now,
+            probes=0,
+            error=error.to_json(),
+        )
+        self.outages.put(self._extended(known or fresh, error))
+        if known is None:
+            waits = f"no job is begun at {', '.join(stages)}" if stages else "jobs wait until they fit"
+            logger.warning("outage (%s): %s; %s until it is over, and no attempt is counted", door, error, waits)
+
+    def _extended(self, outage: Outage, error: HubbotError) -> Outage:
+        wait = min(FIRST_SECONDS * 2.0 ** min(outage.probes, 20), LONGEST_SECONDS)
+        asked = min(getattr(error, "after_seconds", None) or 0.0, LONGEST_ASKED_SECONDS)
+        later = self.clock() + timedelta(seconds=max(wait, asked))
+        return replace(outage, next_probe=later, probes=outage.probes + 1, error=error.to_json())
+
+    def _end(self, door: str) -> None:
+        known = next((one for one in self.outages.all(self.runner) if one.door == door), None)
+        if known is not None:
+            self.outages.end(self.runner, door)
+            lasted = (self.clock() - known.since).total_seconds() / 60
+            logger.warning("outage (%s) is over after %.0f minutes; jobs go on in their order", door, lasted)

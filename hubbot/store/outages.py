@@ -1,0 +1,47 @@
+"""The outages of the world around a runner, by door: hub, token or disk. It never decides what is one."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import col, select
+
+from hubbot.lifecycle import Stage
+from hubbot.store.database import reading, upsert, writing
+from hubbot.store.records import Outage
+from hubbot.store.tables import OutageRow
+
+
+class Outages:
+    """The outages in one database."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def all(self, runner: str | None = None) -> list[Outage]:
+        """Return what lasts, of one runner or of all, the oldest first."""
+        query = select(OutageRow).order_by(col(OutageRow.since))
+        if runner is not None:
+            query = query.where(col(OutageRow.runner) == runner)
+        with reading(self._engine) as session:
+            return [_outage(row.model_dump()) for row in session.exec(query).all()]
+
+    def put(self, outage: Outage) -> None:
+        """Store an outage, or when it is looked at next; the time of its beginning stays."""
+        values = {**asdict(outage), "stages": [stage.value for stage in outage.stages]}
+        update = ("stages", "next_probe", "probes", "error")
+        with writing(self._engine) as session:
+            upsert(session, OutageRow, values, key=("runner", "door"), update=update)
+
+    def end(self, runner: str, door: str) -> None:
+        """Forget an outage that is over."""
+        with writing(self._engine) as session:
+            session.execute(
+                sa.delete(OutageRow).where(col(OutageRow.runner) == runner, col(OutageRow.door) == door)
+            )
+
+
+def _outage(values: dict[str, Any]) -> Outage:
+    since: datetime = values["since"]
+    return Outage(**{**values, "since": since, "stages": tuple(Stage(stage) for stage in values["stages"])})

@@ -1,0 +1,124 @@
+"""Installers delete nothing of others, quote every path, restart what runs, and put back what ran before."""
+
+import os
+import plistlib
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ODD = "env x&y|z %n $HOME 'q' <b>"
+
+
+def environment(place: Path) -> Path:
+    """An environment in which hubbot is installed already, as far as the scripts look."""
+    (place / "bin").mkdir(parents=True)
+    (place / "pyvenv.cfg").write_text("made by hand\n")
+    # A link would lead Python to the home of the interpreter, and a copy to none.
+    script(place / "bin" / "python", f'exec {shlex.quote(sys.executable)} "$@"')
+    script(place / "bin" / "hubbot", "exit 0")
+    (place / ".hubbot").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    return place
+
+
+def script(path: Path, body: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+
+
+def run(name: str, home: Path, place: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    env = {
+        "PATH": f"{home / 'tools'}:{os.environ['PATH']}", "HOME": str(home), "HUBBOT_ENVIRONMENT": str(place),
+        "HUBBOT_SECONDS_TO_START": "0", **more,
+    }  # fmt: skip
+    command = ["sh", str(ROOT / "deploy" / name), *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("where", ["beside", "inside an environment"])
+def test_a_folder_with_data_is_never_deleted(tmp_path: Path, where: str) -> None:
+    place = tmp_path / "precious"
+    (place / "photos").mkdir(parents=True)
+    (place / "photos" / "one").write_text("irreplaceable")
+    if where != "beside":
+        (place / "pyvenv.cfg").write_text("home = nowhere\n")
+        (place / "lib").mkdir()
+        (place / "lib" / "two").write_text("irreplaceable")
+    script(tmp_path / "tools" / "python3", "exit 1")
+    done = run("try", tmp_path, place)
+    assert done.returncode == 1
+    assert "touched" in done.stderr
+    assert (place / "photos" / "one").read_text() == "irreplaceable"
+    assert where == "beside" or (place / "lib" / "two").exists()
+
+
+def test_a_link_to_a_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "one").write_text("irreplaceable")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    assert run("try", tmp_path, tmp_path / "link").returncode == 1
+    assert (tmp_path / "data" / "one").exists()
+
+
+@pytest.mark.parametrize("system", ["Darwin", "Linux"])
+def test_odd_characters_of_a_path_arrive_in_the_service_file(tmp_path: Path, system: str) -> None:
+    place = environment(tmp_path / ODD)
+    script(tmp_path / "tools" / "uname", f"echo {system}")
+    done = run("install", tmp_path, place, "--print")
+    assert done.returncode == 0, done.stderr
+    program = str(place / "bin" / "hubbot")
+    if system == "Darwin":
+        agent = plistlib.loads(done.stdout.encode())
+        assert agent["ProgramArguments"] == [program, "run"]
+        assert agent["StandardOutPath"] == f"{tmp_path}/Library/Logs/hubbot.log"
+        return
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("ExecStart=")]
+    escaped = program.replace("%", "%%").replace("$", "$$")
+    assert line == f'ExecStart="{escaped}" run'
+
+
+def fake_linux(home: Path, *, starts: str) -> Path:
+    """A systemctl that writes down what it is told; `starts` says with shell whether the service is active."""
+    script(home / "tools" / "uname", "echo Linux")
+    told = home / "told"
+    script(home / "tools" / "systemctl", f'echo "$@" >> "{told}"\ncase "$*" in *is-active*) {starts} ;; esac')
+    return told
+
+
+def test_installing_again_restarts_the_service_that_runs(tmp_path: Path) -> None:
+    place = environment(tmp_path / "env")
+    told = fake_linux(tmp_path, starts="exit 0")
+    for _ in range(2):
+        assert run("install", tmp_path, place).returncode == 0
+    assert told.read_text().count("restart hubbot.service") == 2
+
+
+def test_what_ran_before_is_put_back_where_the_new_service_does_not_start(tmp_path: Path) -> None:
+    unit = tmp_path / ".config" / "systemd" / "user" / "hubbot.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("the old one")
+    place = environment(tmp_path / "env")
+    fake_linux(tmp_path, starts=f'grep -q "the old one" "{unit}"')
+    done = run("install", tmp_path, place)
+    assert done.returncode == 1
+    assert "the one before it runs again" in done.stderr
+    assert unit.read_text() == "the old one"
+    assert sorted(path.name for path in unit.parent.iterdir()) == ["hubbot.service"]
+
+
+def test_a_mac_whose_bootstrap_fails_at_first_gets_its_service_all_the_same(tmp_path: Path) -> None:
+    place = environment(tmp_path / "env")
+    script(tmp_path / "tools" / "uname", "echo Darwin")
+    tries = tmp_path / "tries"
+    script(
+        tmp_path / "tools" / "launchctl",
+        f'case "$1" in bootstrap) echo x >> "{tries}"; [ $(wc -l < "{tries}") -ge 3 ] || exit 5 ;; '
+        'print) echo "state = running" ;; bootout) exit 3 ;; esac',
+    )
+    done = run("install", tmp_path, place)
+    assert done.returncode == 0, done.stderr
+    assert len(tries.read_text().split()) == 3

@@ -1,0 +1,170 @@
+"""Outages burn no attempts: the bot waits for the world, says so once, and goes on by itself."""
+
+import logging
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+import sqlalchemy as sa
+
+from hubbot.errors import HubbotError, HubUnavailable, OutOfMemory, OutOfRoom, RateLimited, TokenRejected
+from hubbot.jobs import worker as module
+from hubbot.jobs.pauses import Pauses
+from hubbot.jobs.retry import Backoff
+from hubbot.jobs.worker import Worker
+from hubbot.lifecycle import Job, Outcome, Published, Refused, Stage, StageDone, State
+from hubbot.store.outages import Outages
+from hubbot.store.queue import Queue
+from hubbot.store.results import Results
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HUB_STAGES = {Stage.INSPECT, Stage.FETCH, Stage.PUBLISH}
+
+
+class World:
+    """A bot with two attempts a stage, a clock of its own, and a Hub and a disk that can fail."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.now = START
+        self.probes = 0
+        self.of_one_job: dict[str, HubbotError] = {}
+        self.order: list[str] = []
+        self.queue, self.outages = Queue(engine, self.clock), Outages(engine)
+        self.hub: HubbotError | None = None
+        self.disk: HubbotError | None = None
+        self.worker = Worker(
+            queue=self.queue,
+            results=Results(engine, self.clock),
+            run_stage=self.run_stage,
+            emit=lambda event, **fields: None,
+            retry=Backoff(first_seconds=30, longest_seconds=3600, max_attempts=2, random=Random(1)),
+            pauses=Pauses(outages=self.outages, probe=self.probe, clock=self.clock, runner="mac"),
+            clock=self.clock,
+            runner="mac",
+            lease_seconds=30,
+            beat_seconds=10,
+            max_ram_bytes=None,
+        )
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def probe(self) -> None:
+        self.probes += 1
+        if self.hub is not None:
+            raise self.hub
+
+    def run_stage(self, job: Job, cancelled: object) -> Outcome:
+        error = self.of_one_job.get(job.repo)
+        if job.stage in HUB_STAGES:
+            error = error or self.hub
+        if job.stage is Stage.CONVERT:
+            error = error or self.disk
+        if error is not None:
+            return Refused(error=error)
+        if job.stage is Stage.PUBLISH:
+            self.order.append(job.repo)
+            return Published()
+        return StageDone()
+
+    def enqueue(self, *repos: str) -> list[Job]:
+        return [self.queue.enqueue(r, "a" * 40, ("4bit",), "4bit", requested_by="test")[0] for r in repos]
+
+    def work(self) -> None:
+        self.worker.run_until_idle(threading.Event(), 0)
+
+    def live(self, hours: float, step_minutes: float = 10) -> None:
+        until = self.now + timedelta(hours=hours)
+        while self.now < until:
+            self.now += timedelta(minutes=step_minutes)
+            self.work()
+
+    def states(self) -> dict[str, tuple[State, int]]:
+        return {job.repo: (job.state, job.attempts) for job in self.queue.jobs()}
+
+
+@pytest.fixture
+def world(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.005)
+    return World(engine)
+
+
+@pytest.mark.parametrize("hub", [HubUnavailable("down"), TokenRejected("refused"), RateLimited("slow down")])
+def test_the_hub_down_for_a_day_costs_no_attempt_and_is_said_once(
+    world: World, hub: HubbotError, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    world.enqueue("a", "b", "c")
+    world.hub = hub
+    world.work()
+    world.live(24)
+    assert world.states() == dict.fromkeys("abc", (State.WAITING, 0))
+    (outage,) = world.outages.all()
+    assert (outage.since, set(outage.stages)) == (START, HUB_STAGES)
+    assert 24 <= world.probes < 200
+    world.hub = None
+    world.live(1)
+    assert world.order == ["a", "b", "c"]
+    assert world.outages.all() == []
+    said = [record.message for record in caplog.records if "outage" in record.message]
+    assert len(said) == 2
+    assert "is over" in said[1]
+
+
+def test_a_full_disk_costs_no_attempt_and_the_jobs_go_on_in_their_order(world: World) -> None:
+    world.enqueue("a", "b", "c")
+    world.disk = OutOfRoom("the disk is full")
+    world.work()
+    world.live(24)
+    assert world.states() == dict.fromkeys("abc", (State.WAITING, 0))
+    assert [outage.door for outage in world.outages.all()] == ["disk"]
+    world.disk = None
+    world.live(1)
+    assert world.order == ["a", "b", "c"]
+    assert world.outages.all() == []
+
+
+@pytest.mark.parametrize("error", [HubUnavailable("wrong sha256"), OutOfMemory("3 GB")])
+def test_what_fails_while_the_world_is_well_is_the_jobs_own_fault_and_spends_its_attempts(
+    world: World, error: HubbotError
+) -> None:
+    world.enqueue("bad", "good")
+    world.of_one_job["bad"] = error
+    world.work()
+    world.live(24)
+    assert world.states() == {"bad": (State.PARKED, 2), "good": (State.PUBLISHED, 0)}
+
+
+def test_a_token_that_may_not_write_one_place_parks_that_job_alone(world: World) -> None:
+    world.enqueue("bad", "good")
+    world.of_one_job["bad"] = TokenRejected("no write access")
+    world.work()
+    assert {repo: state for repo, (state, _) in world.states().items()} == {
+        "bad": State.PARKED,
+        "good": State.PUBLISHED,
+    }
+
+
+def test_stages_that_need_no_hub_go_on_in_an_outage(world: World) -> None:
+    (job,) = world.enqueue("a")
+    claimed = world.queue.claim("mac", 60)
+    assert claimed is not None
+    assert world.queue.apply(claimed, replace(claimed, stage=Stage.CONVERT))
+    world.enqueue("b")
+    world.hub = HubUnavailable("down")
+    world.work()
+    assert world.queue.job(job.id).stage is Stage.PUBLISH
+    assert {attempts for _, attempts in world.states().values()} == {0}
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_a_clock_that_jumps_in_an_outage_does_not_make_it_last(world: World, days: int) -> None:
+    world.enqueue("a")
+    world.hub = HubUnavailable("down")
+    world.work()
+    world.hub = None
+    world.now += timedelta(days=days)
+    world.live(1)
+    assert world.order == ["a"]
