@@ -20,7 +20,8 @@ EPSILON = 1e-6
 def logits(config: Mapping[str, Any], tensors: Tensors, ids: Sequence[int]) -> NDArray[np.float32]:
     """Logits [tokens, vocabulary] of one sequence; `config` is text_config."""
     weights = {name: np.asarray(value, np.float64) for name, value in tensors.items()}
-    stream, saved = weights["model.embed_tokens.weight"][np.asarray(ids)], []
+    stream = weights["model.embed_tokens.weight"][np.asarray(ids)]
+    saved: list[Array] = []
     for layer in range(config["num_hidden_layers"]):
         part = below(weights, f"model.layers.{layer}.")
         h = residual(config, part, "self_attention_res", saved, stream)
@@ -148,7 +149,7 @@ def convolved(x: Array, kernel: Array) -> Array:
     """Causal convolution of each channel with its own kernel [channels, 1, width]."""
     width = kernel.shape[-1]
     padded = np.concatenate([np.zeros((width - 1, x.shape[1])), x])
-    y: Array = sum(padded[step : step + len(x)] * kernel[:, 0, step] for step in range(width))
+    y: Array = np.sum([padded[step : step + len(x)] * kernel[:, 0, step] for step in range(width)], axis=0)
     return y
 
 

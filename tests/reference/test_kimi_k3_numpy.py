@@ -149,7 +149,7 @@ def relative(found: Floats, expected: Floats) -> float:
 
 
 def ids_of(config: Mapping[str, Any]) -> list[int]:
-    return np.random.default_rng(7).integers(0, config["vocab_size"], TOKENS).tolist()
+    return [int(value) for value in np.random.default_rng(7).integers(0, config["vocab_size"], TOKENS)]
 
 
 @pytest.mark.parametrize("name", OTHERS)
