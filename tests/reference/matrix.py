@@ -17,6 +17,11 @@ from tests.reference.table import Origin
 MATRIX = Path(__file__).parent / "MATRIX.md"
 APPROVED, NOT_MADE, DISPROVED, UNKNOWN = "a", "r", "X", "?"
 
+_MEANING = (
+    "a: approved, r: refused by name before anything was made, X: refused by the referee, ?: not judged yet "
+    "(`python -m tests.refresh` does)."
+)
+
 # Case, variant, verdict.
 Judgements = Mapping[str, Mapping[str, str]]
 
@@ -33,8 +38,7 @@ def as_matrix(found: Judgements, origin: Origin) -> str:
     lines = [
         "# Every reference in every variant, judged",
         "",
-        f"{origin.sentence} a: approved, r: refused by name before anything was made, X: refused by the referee, "
-        "?: not judged yet (`python -m tests.refresh` does).",
+        f"{origin.sentence} {_MEANING}",
         "",
         f"| case | {' | '.join(VARIANTS)} |",
         f"|---|{'---|' * len(VARIANTS)}",
