@@ -19,6 +19,7 @@ def test_the_extensions_are_the_files_of_the_folder_of_models() -> None:
         "hunyuan.py",
         "jamba.py",
         "phimoe.py",
+        "solar_open.py",
     )
 
 
@@ -62,22 +63,12 @@ def test_there_is_no_content_beyond_the_names() -> None:
             extensions.content(name)
 
 
-# Strict: once such a file explains its fields and data flow, these tests demand that it leaves this list.
-UNEXPLAINED = ("axk1.py", "cohere2_moe.py", "glm_moe_dsa.py")
-EXPLAINED = [
-    pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=f"{name} does not explain its fields yet"))
-    if name in UNEXPLAINED
-    else name
-    for name in extensions.names()
-]
-
-
 def commented_lines(name: str) -> set[int]:
     tokens = tokenize.generate_tokens(io.StringIO(extensions.content(name).decode()).readline)
     return {token.start[0] for token in tokens if token.type == tokenize.COMMENT and len(token.string) > 12}
 
 
-@pytest.mark.parametrize("name", EXPLAINED)
+@pytest.mark.parametrize("name", extensions.names())
 def test_every_field_that_an_extension_reads_is_explained_above_it_with_its_origin(name: str) -> None:
     args = next(
         node
@@ -101,7 +92,7 @@ def test_every_field_that_an_extension_reads_is_explained_above_it_with_its_orig
     assert [field for field in fields if field != "model_type" and not origins.search(told[field])] == []
 
 
-@pytest.mark.parametrize("name", EXPLAINED)
+@pytest.mark.parametrize("name", extensions.names())
 def test_every_computation_longer_than_a_line_has_a_comment_on_its_data_flow(name: str) -> None:
     calls = [
         node

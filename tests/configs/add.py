@@ -149,7 +149,7 @@ def shrink_tower(config: Any) -> None:
         size = getattr(tower, key, None)
         if isinstance(size, int) and size > limit:
             setattr(tower, key, limit)
-    if hasattr(config, "projection_hidden_size"):
+    if tower is not None and hasattr(config, "projection_hidden_size"):
         config.projection_hidden_size = tower.hidden_size
 
 

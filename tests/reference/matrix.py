@@ -15,7 +15,12 @@ from tests.reference.checkpoints import case, cases, write
 from tests.reference.table import Origin
 
 MATRIX = Path(__file__).parent / "MATRIX.md"
-APPROVED, NOT_MADE, DISPROVED = "a", "r", "X"
+APPROVED, NOT_MADE, DISPROVED, UNKNOWN = "a", "r", "X", "?"
+
+_MEANING = (
+    "a: approved, r: refused by name before anything was made, X: refused by the referee, ?: not judged yet "
+    "(`python -m tests.refresh` does)."
+)
 
 # Case, variant, verdict.
 Judgements = Mapping[str, Mapping[str, str]]
@@ -33,23 +38,35 @@ def as_matrix(found: Judgements, origin: Origin) -> str:
     lines = [
         "# Every reference in every variant, judged",
         "",
-        f"{origin.sentence} a: approved, r: refused by name before anything was made, X: refused by the referee.",
+        f"{origin.sentence} {_MEANING}",
         "",
         f"| case | {' | '.join(VARIANTS)} |",
         f"|---|{'---|' * len(VARIANTS)}",
-        *(f"| {made.name} | {' | '.join(found[made.name][one] for one in VARIANTS)} |" for made in cases()),
+        *(
+            f"| {made.name} | {' | '.join(found.get(made.name, {}).get(one, UNKNOWN) for one in VARIANTS)} |"
+            for made in cases()
+        ),
     ]
     return "\n".join(lines) + "\n"
 
 
 def read(text: str) -> Judgements:
     """Return the verdicts of MATRIX.md by case and variant, of the variants that there are today."""
-    columns = re.findall(r"^\| case \| (.*) \|$", text, re.MULTILINE)[0].split(" | ")
+    columns = columns_of(text)
     lines = re.findall(r"^\| ([a-z0-9_]+/[a-z0-9_/]+) \| (.*) \|$", text, re.MULTILINE)
     return {
-        name: {one: cell for one, cell in zip(columns, cells.split(" | "), strict=True) if one in VARIANTS}
+        name: {
+            one: cell
+            for one, cell in zip(columns, cells.split(" | "), strict=True)
+            if one in VARIANTS and cell != UNKNOWN
+        }
         for name, cells in lines
     }
+
+
+def columns_of(text: str) -> list[str]:
+    """Return the variants that MATRIX.md has a column for."""
+    return list(re.findall(r"^\| case \| (.*) \|$", text, re.MULTILINE)[0].split(" | "))
 
 
 def _judgements(name: str, variants: Sequence[str]) -> tuple[str, dict[str, str]]:

@@ -18,7 +18,7 @@ FAMILIES: tuple[Family, ...] = (
         renormalises_one_expert=False,
         layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         always={"attention": "latent", "scores": "sigmoid", "selection": "biased", "rope": "neighbours"},
-        defaults={**COMMON, **LATENT, "n_group": 8, "topk_group": 4},  # as DeepSeek-V3's class
+        defaults={**COMMON, **LATENT, "n_group": 8, "topk_group": 4},
         reshapes=(LATENT_HEADS, GROUPED_BIAS),
         transformers_type="deepseek_v3",
     ),

@@ -99,9 +99,10 @@ def _declared(checkpoint: Checkpoint, block: Mapping[str, Any]) -> tuple[tuple[i
     found = []
     for one in said:
         bits = one.get("bits")
-        # Codes of three bits straddle words, and their tools do not agree how.
         if bits not in READ_BITS:
-            raise refused(checkpoint, f"gptq with {str(bits)[:20]} bits is not read", "2, 4 and 8 bits are")
+            # Their tools do not agree how.
+            why = ": its codes straddle words, and no reference proves how" if bits == 3 else ""
+            raise refused(checkpoint, f"gptq with {str(bits)[:20]} bits is not read{why}", "2, 4 and 8 bits are")
         found.append((bits, _group(checkpoint, one)))
     return tuple(dict.fromkeys(found))
 

@@ -237,8 +237,10 @@ def _linear_attention(source: SourceSettings) -> Setting | None:
 def _indexers(source: SourceSettings) -> Setting | None:
     """Which layers of an indexed attention choose keys themselves, and which take over an earlier choice."""
     kinds, layers = source.names("indexer_types"), source.number("num_hidden_layers")
-    if kinds is not None or layers is None:
-        return Setting(value=kinds, key="indexer_types") if kinds else None
+    if kinds is not None:
+        return Setting(value=kinds, key="indexer_types")
+    if layers is None:
+        return None
     letters = source.config.get("index_topk_pattern")
     if letters is not None:
         return Setting(

@@ -19,7 +19,7 @@ _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @_compiled
-def _key(bits: int) -> int:
+def _key(bits: np.int32) -> np.int32:
     """Return an integer that is ordered as the float with these bits is."""
     flipped = np.int32(np.int32(bits >> np.int32(31)) & np.int32(0x7FFFFFFF))
     return np.int32(bits ^ flipped)
@@ -32,21 +32,21 @@ def _spread(stream: Array, bits: int, codes: Array) -> None:
         for at in range(codes.size):
             codes[at] = stream[at]
     elif bits == 4:
-        pairs = codes.view(np.uint16)
+        pairs: Array = codes.view(np.uint16)
         for at in range(pairs.size):
             byte = np.uint16(stream[at])
             pairs[at] = np.uint16(byte | np.uint16(byte << np.uint16(4))) & np.uint16(0x0F0F)
     else:
-        fours = codes.view(np.uint32)
+        fours: Array = codes.view(np.uint32)
         for at in range(fours.size):
-            byte = np.uint32(stream[at])
-            low = np.uint32(byte | np.uint32(byte << np.uint32(6)))
+            four = np.uint32(stream[at])
+            low = np.uint32(four | np.uint32(four << np.uint32(6)))
             fours[at] = np.uint32(low | np.uint32(low << np.uint32(12))) & np.uint32(0x03030303)
 
 
 @_compiled
 def affine_fits(
-    weights: Array, stream: Array, bits: int, steps: float, scales: Array, biases: Array, fits: Array
+    weights: Array, stream: Array, bits: int, steps: np.float32, scales: Array, biases: Array, fits: Array
 ) -> None:
     """Say for every group of `weights`, float32 [n, group], whether the codes in `stream` are the nearest.
 
@@ -86,9 +86,10 @@ def affine_fits(
 
 
 @_compiled
-def _usual(low: float, high: float, steps: float) -> tuple[float, float]:
+def _usual(low: np.float32, high: np.float32, steps: np.float32) -> tuple[np.float32, np.float32]:
     below = abs(low) > abs(high)
-    scale = max((high - low) / steps, _SMALLEST_SCALE)
+    scale = (high - low) / steps
+    scale = max(_SMALLEST_SCALE, scale)
     scale = scale if below else -scale
     edge = low if below else high
     count = np.rint(edge / scale)

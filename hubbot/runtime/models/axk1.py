@@ -22,34 +22,61 @@ from mlx_lm.models.switch_layers import SwitchGLU
 
 @dataclass
 class ModelArgs(BaseModelArgs):
-    """The values of config.json that this class reads."""
+    """The values of config.json that this class reads, as hubbot writes them; a key is one of config.json."""
 
+    # axk1; mlx-lm shows it, no layer reads it.
     model_type: str
+    # Rows of the embedding and of the output layer; key of the same name.
     vocab_size: int
+    # Width of the residual stream, H; key of the same name.
     hidden_size: int
+    # Inner width of a dense MLP; key of the same name.
     intermediate_size: int
+    # Inner width of every routed expert; the shared ones have it n_shared_experts times. Key of the same name.
     moe_intermediate_size: int
+    # Number of decoder layers; key of the same name.
     num_hidden_layers: int
+    # Query heads of a layer; key of the same name.
     num_attention_heads: int
+    # How many experts' width the MLP has that every token passes; key of the same name.
     n_shared_experts: int
+    # Experts of a layer that holds experts; key of the same name.
     n_routed_experts: int
+    # Factor on the weights of the chosen experts; key of the same name.
     routed_scaling_factor: float
+    # Width of the latent that keys and values are made of; key of the same name.
     kv_lora_rank: int
+    # Width of the latent that queries are made of; key of the same name.
     q_lora_rank: int
+    # Rotated part of a head of queries and keys; key of the same name.
     qk_rope_head_dim: int
+    # Width of a head of values; key of the same name.
     v_head_dim: int
+    # Part of a head of queries and keys that has no position; key of the same name.
     qk_nope_head_dim: int
+    # The weights of the chosen experts are divided by their sum; key of the same name.
     norm_topk_prob: bool
+    # Groups that the experts are in; key of the same name, 1 for no groups.
     n_group: int
+    # Groups whose experts can be chosen; key of the same name.
     topk_group: int
+    # Experts that the router chooses for a token; key of the same name.
     num_experts_per_tok: int
+    # The router has correction biases; hubbot writes it, by whether the checkpoint has them.
     has_correction_bias: bool
+    # Layers at the start without experts; key of the same name, or counted in transformers' mlp_layer_types.
     first_k_dense_replace: int
+    # Longest context; key of the same name, which yarn asks for.
     max_position_embeddings: int
+    # Added to the mean square in every RMSNorm but those of latents, which have 1e-6; key of the same name.
     rms_norm_eps: float
+    # Base of the rotary frequencies; key of the same name, or inside rope_parameters.
     rope_theta: float
+    # Scaling of the rotary frequencies, null for none; key of the same name, or rope_parameters.
     rope_scaling: dict[str, Any] | None
+    # Projections of attention have biases; key of the same name.
     attention_bias: bool
+    # The output layer is the embedding; key of the same name, false where the config has none.
     tie_word_embeddings: bool
 
 
@@ -66,6 +93,7 @@ class Router(nn.Module):
 
     def __call__(self, x: mx.array) -> tuple[mx.array, mx.array]:
         """Map [..., hidden] to the chosen experts and their weights, [..., experts_per_token] each."""
+        # Scores of all experts [..., experts]; the bias and the groups decide the choice, never the weights.
         scores = mx.sigmoid(x.astype(mx.float32) @ self.weight.astype(mx.float32).T)
         preference = scores + self.e_score_correction_bias if "e_score_correction_bias" in self else scores
         if self.groups > self.kept:
@@ -99,6 +127,7 @@ class MoeBlock(nn.Module):
     def __call__(self, x: mx.array) -> mx.array:
         """Map [batch, tokens, hidden] to the same shape."""
         chosen, weights = self.gate(x)
+        # Experts [batch, tokens, k, hidden], weighted and added; then the shared ones.
         y = (self.switch_mlp(x, chosen) * weights[..., None]).sum(axis=-2).astype(x.dtype)
         return self.post_mlp_layernorm(y + self.shared_experts(x))
 
@@ -115,6 +144,7 @@ class DecoderLayer(nn.Module):
 
     def __call__(self, x: mx.array, mask: Any, cache: Any) -> mx.array:
         """Map [batch, tokens, hidden] to the same shape."""
+        # Norm, attention, residual; norm, feed-forward, residual.
         h = x + self.self_attn(self.input_layernorm(x), mask, cache)
         return h + self.mlp(self.post_attention_layernorm(h))
 
@@ -130,6 +160,7 @@ class Backbone(nn.Module):
 
     def __call__(self, inputs: mx.array, cache: Any) -> mx.array:
         """Map token ids [batch, tokens] to [batch, tokens, hidden]."""
+        # One mask for all layers, whose caches stand at one position.
         h = self.embed_tokens(inputs)
         cache = cache or [None] * len(self.layers)
         mask = create_attention_mask(h, cache[0], return_array=True)
@@ -151,6 +182,7 @@ class Model(nn.Module):
 
     def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
         """Map token ids [batch, tokens] to logits [batch, tokens, vocabulary]."""
+        # Tied models answer with the embedding.
         h = self.model(inputs, cache)
         return self.model.embed_tokens.as_linear(h) if self.args.tie_word_embeddings else self.lm_head(h)
 

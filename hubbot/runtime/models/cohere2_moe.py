@@ -24,32 +24,57 @@ SLIDING = "sliding_attention"
 
 @dataclass
 class ModelArgs(BaseModelArgs):
-    """The values of config.json that this class reads."""
+    """The values of config.json that this class reads, as hubbot writes them; a key is one of config.json."""
 
+    # cohere2_moe; mlx-lm shows it, no layer reads it.
     model_type: str
+    # Rows of the embedding and of the output layer; key of the same name.
     vocab_size: int
+    # Width of the residual stream, H; key of the same name.
     hidden_size: int
+    # Inner width of every routed expert, and of the shared MLP num_shared_experts times; key of the same name.
     intermediate_size: int
+    # Inner width of dense layers, null for intermediate_size; key of the same name.
     prefix_dense_intermediate_size: int | None
+    # With 1 dense layers rotate even where they see everything; key of the same name.
     prefix_dense_sliding_window_pattern: int
+    # Factor on the logits; key of the same name.
     logit_scale: float
+    # Number of decoder layers; key of the same name.
     num_hidden_layers: int
+    # Query heads of a layer; key of the same name.
     num_attention_heads: int
+    # Key and value heads (grouped-query attention: each serves several query heads); key of the same name.
     num_key_value_heads: int
+    # Width of a head; key of the same name.
     head_dim: int
+    # Added to the variance in every LayerNorm; key of the same name.
     layer_norm_eps: float
+    # Added to the mean square, where norms are RMSNorms; null for LayerNorms. Key of the same name.
     rms_norm_eps: float | None
+    # Base of the rotary frequencies in layers that rotate; key of the same name, or inside rope_parameters.
     rope_theta: float
+    # Projections of attention have biases; key of the same name.
     attention_bias: bool
+    # Tokens that a sliding layer sees, the query included; key of the same name.
     sliding_window: int
+    # For each layer sliding_attention or full_attention; key of the same name, or sliding_window_pattern.
     layer_types: list[str]
+    # For each layer dense or sparse; key of the same name, or first_k_dense_replace.
     mlp_layer_types: list[str]
+    # Experts of a sparse layer; key of the same name.
     num_experts: int
+    # Experts that the router chooses for a token; key of the same name.
     num_experts_per_tok: int
+    # How many experts' width the MLP has that every token passes, 0 for none; key of the same name.
     num_shared_experts: int
+    # sum, or average: half of routed and shared together; key of the same name.
     shared_expert_combination_strategy: str
+    # softmax over the chosen logits, or sigmoid of each; key of the same name.
     expert_selection_fn: str
+    # The sigmoids of the chosen experts are divided by their sum; key of the same name.
     norm_topk_prob: bool
+    # The output layer is the embedding; key of the same name, true where the config has none.
     tie_word_embeddings: bool
 
     def __post_init__(self) -> None:
@@ -92,6 +117,7 @@ class Attention(nn.Module):
 
     def __call__(self, x: mx.array, mask: Any, cache: Any) -> mx.array:
         """Map [batch, tokens, hidden] to the same shape."""
+        # Heads [batch, heads, tokens, width]: queries, and fewer keys and values.
         batch, tokens, _ = x.shape
         queries, keys, values = (
             projection(x).reshape(batch, tokens, heads, -1).transpose(0, 2, 1, 3)
@@ -135,6 +161,7 @@ class MoeBlock(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """Map [batch, tokens, hidden] to the same shape."""
+        # The k largest logits are chosen; their weights come from them alone, [batch, tokens, k].
         logits = self.gate(x)
         chosen = mx.argpartition(-logits, kth=self.top_k - 1, axis=-1)[..., : self.top_k]
         weights = self.weights(mx.take_along_axis(logits, chosen, axis=-1).astype(mx.float32)).astype(x.dtype)
@@ -165,6 +192,7 @@ class DecoderLayer(nn.Module):
 
     def __call__(self, x: mx.array, mask: Any, cache: Any) -> mx.array:
         """Map [batch, tokens, hidden] to the same shape."""
+        # One norm for both; the two are added to the stream together.
         h = self.input_layernorm(x)
         return x + self.self_attn(h, mask, cache) + self.mlp(h)
 
@@ -181,6 +209,7 @@ class Backbone(nn.Module):
 
     def __call__(self, inputs: mx.array, cache: Any) -> mx.array:
         """Map token ids [batch, tokens] to [batch, tokens, hidden]."""
+        # A mask for each kind of layer, from the first cache of its kind: all stand at one position.
         h = self.embed_tokens(inputs)
         cache = cache or [None] * len(self.layers)
         masks = {
@@ -207,6 +236,7 @@ class Model(nn.Module):
 
     def __call__(self, inputs: mx.array, cache: Any = None) -> mx.array:
         """Map token ids [batch, tokens] to logits [batch, tokens, vocabulary]."""
+        # The logits are scaled after the output layer.
         h = self.model(inputs, cache)
         tied = self.args.tie_word_embeddings
         return (self.model.embed_tokens.as_linear(h) if tied else self.lm_head(h)) * self.args.logit_scale

@@ -26,39 +26,71 @@ from mlx_lm.models.rope_utils import initialize_rope
 
 @dataclass
 class ModelArgs(BaseModelArgs):
-    """The values of config.json that this class reads."""
+    """The values of config.json that this class reads, as hubbot writes them; a key is one of config.json."""
 
+    # glm_moe_dsa; mlx-lm shows it, no layer reads it.
     model_type: str
+    # Rows of the embedding and of the output layer; key of the same name.
     vocab_size: int
+    # Width of the residual stream, H; key of the same name.
     hidden_size: int
+    # Width of a head of an indexer; key of the same name.
     index_head_dim: int
+    # Heads of an indexer; key of the same name.
     index_n_heads: int
+    # Keys that a query attends to; key of the same name.
     index_topk: int
+    # An indexer rotates neighbouring channels, not halves; key of the same name.
     indexer_rope_interleave: bool
+    # For each layer full (chooses) or shared (takes the last choice); key of the same name, or index_topk_freq.
     indexer_types: list[str]
+    # Inner width of a dense MLP; key of the same name.
     intermediate_size: int
+    # Inner width of every routed expert; the shared ones have it n_shared_experts times. Key of the same name.
     moe_intermediate_size: int
+    # Number of decoder layers; key of the same name.
     num_hidden_layers: int
+    # Query heads of a layer; key of the same name.
     num_attention_heads: int
+    # How many experts' width the MLP has that every token passes; key of the same name.
     n_shared_experts: int
+    # Experts of a layer that holds experts; key of the same name.
     n_routed_experts: int
+    # Factor on the weights of the chosen experts; key of the same name.
     routed_scaling_factor: float
+    # Width of the latent that keys and values are made of; key of the same name.
     kv_lora_rank: int
+    # Width of the latent that queries are made of; key of the same name.
     q_lora_rank: int
+    # Rotated part of a head of queries and keys; key of the same name.
     qk_rope_head_dim: int
+    # Width of a head of values; key of the same name.
     v_head_dim: int
+    # Part of a head of queries and keys that has no position; key of the same name.
     qk_nope_head_dim: int
+    # noaux_tc, which mlx-lm's router asks for: correction biases; key of the same name.
     topk_method: str
+    # The weights of the chosen experts are divided by their sum; key of the same name.
     norm_topk_prob: bool
+    # Groups that the experts are in; key of the same name, 1 for no groups.
     n_group: int
+    # Groups whose experts can be chosen; key of the same name.
     topk_group: int
+    # Experts that the router chooses for a token; key of the same name.
     num_experts_per_tok: int
+    # One layer of so many holds experts, after those at the start; key of the same name.
     moe_layer_freq: int
+    # Layers at the start without experts; key of the same name, or counted in transformers' mlp_layer_types.
     first_k_dense_replace: int
+    # Longest context; key of the same name, which yarn asks for.
     max_position_embeddings: int
+    # Added to the mean square in every RMSNorm but those of latents, which have 1e-6; key of the same name.
     rms_norm_eps: float
+    # Base of the rotary frequencies; key of the same name, or inside rope_parameters.
     rope_theta: float
+    # Scaling of the rotary frequencies, null for none; key of the same name, or rope_parameters.
     rope_scaling: dict[str, Any] | None
+    # Projections of attention have biases; key of the same name.
     attention_bias: bool
 
     def __post_init__(self) -> None:
@@ -112,10 +144,12 @@ class Attention(nn.Module):
         The second value is what this layer attends to: indices of keys [batch, 1, tokens, index_topk], or None for
         all of them.
         """
+        # Queries from their latent, in a part without and a part with positions, [batch, heads, tokens, width].
         batch, tokens, _ = x.shape
         compressed = self.q_a_layernorm(self.q_a_proj(x))
         queries = self.q_b_proj(compressed).reshape(batch, tokens, self.heads, -1).transpose(0, 2, 1, 3)
         q_nope, q_rope = mx.split(queries, [self.nope], axis=-1)
+        # One latent and one rotated key for all heads, [batch, 1, tokens, width]: these are what is cached.
         latent, k_rope = mx.split(self.kv_a_proj_with_mqa(x), [self.rank], axis=-1)
         latent, k_rope = self.kv_a_layernorm(latent)[:, None], k_rope[:, None]
         keys_cache = cache[0] if cache is not None else None
@@ -179,6 +213,7 @@ class DecoderLayer(nn.Module):
 
     def __call__(self, x: mx.array, chosen: Any, mask: Any, cache: Any) -> tuple[mx.array, Any]:
         """Map [batch, tokens, hidden] to the same shape, and pass on which keys were attended to."""
+        # Norm, attention, residual; norm, feed-forward, residual.
         out, chosen = self.self_attn(self.input_layernorm(x), chosen, mask, cache)
         h = x + out
         return h + self.mlp(self.post_attention_layernorm(h)), chosen
@@ -195,6 +230,7 @@ class Backbone(nn.Module):
 
     def __call__(self, inputs: mx.array, cache: Any) -> mx.array:
         """Map token ids [batch, tokens] to [batch, tokens, hidden]."""
+        # What a full layer chose goes on to the layers after it.
         h, chosen = self.embed_tokens(inputs), None
         cache = cache or [None] * len(self.layers)
         mask = create_attention_mask(h, cache[0][0] if cache[0] else None, return_array=True)

@@ -25,24 +25,41 @@ from mlx_lm.models.switch_layers import SwitchGLU
 
 @dataclass
 class ModelArgs(BaseModelArgs):
-    """The values of config.json that this class reads."""
+    """The values of config.json that this class reads, as hubbot writes them; a key is one of config.json."""
 
+    # phimoe; mlx-lm shows it, no layer reads it.
     model_type: str
+    # Rows of the embedding and of the output layer; key of the same name.
     vocab_size: int
+    # Width of the residual stream, H; key of the same name.
     hidden_size: int
+    # Inner width of every expert; key of the same name.
     intermediate_size: int
+    # Number of decoder layers; key of the same name.
     num_hidden_layers: int
+    # Query heads of a layer; key of the same name.
     num_attention_heads: int
+    # Key and value heads (grouped-query attention: each serves several query heads); key of the same name.
     num_key_value_heads: int
+    # Longest context that the short factors are for; key of the same name, here or inside the rope's.
     original_max_position_embeddings: int
+    # Added to the variance in every LayerNorm; key of the same name.
     rms_norm_eps: float
+    # Base of the rotary frequencies; key of the same name, or inside rope_parameters.
     rope_theta: float
+    # Scaling of the rotary frequencies, null for none; key of the same name, or rope_parameters.
     rope_scaling: dict[str, Any] | None
+    # Experts of a layer; key of the same name.
     num_local_experts: int
+    # Experts that the router chooses for a token; key of the same name.
     num_experts_per_tok: int
+    # How near to the best score SparseMixer compares others; key of the same name.
     router_jitter_noise: float
+    # Tokens that a query sees, itself included, null for all; key of the same name.
     sliding_window: int | None
+    # Projections of attention have biases; key of the same name.
     attention_bias: bool
+    # The output layer has a bias; key of the same name.
     lm_head_bias: bool
 
     def __post_init__(self) -> None:
@@ -73,6 +90,7 @@ class Rotary:
 
     def __call__(self, x: mx.array, offset: int) -> mx.array:
         """Rotate [batch, heads, tokens, width], whose first token stands at `offset`."""
+        # The context ends with the last token given; all of them are rotated by its factors.
         freqs, scale = self.long if offset + x.shape[2] > self.limit else self.short
         turned = mx.fast.rope(x, self.width, traditional=False, base=None, scale=1.0, offset=offset, freqs=freqs)
         return turned if scale == 1.0 else turned * scale
@@ -95,6 +113,7 @@ class Attention(nn.Module):
 
     def __call__(self, x: mx.array, mask: Any, cache: Any) -> mx.array:
         """Map [batch, tokens, hidden] to the same shape."""
+        # Heads [batch, heads, tokens, width]: queries, and fewer keys and values.
         batch, tokens, _ = x.shape
         queries, keys, values = (
             projection(x).reshape(batch, tokens, heads, -1).transpose(0, 2, 1, 3)
@@ -121,6 +140,7 @@ class MoeBlock(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """Map [batch, tokens, hidden] to the same shape."""
+        # Experts [batch, tokens, k] and their weights; then their outputs, weighted and added.
         chosen, weights = sparsemixer(self.router(x), top_k=self.top_k, jitter_eps=self.jitter)
         return (self.switch_mlp(x, chosen) * weights[..., None]).sum(axis=-2)
 
@@ -137,6 +157,7 @@ class DecoderLayer(nn.Module):
 
     def __call__(self, x: mx.array, mask: Any, cache: Any) -> mx.array:
         """Map [batch, tokens, hidden] to the same shape."""
+        # Norm, attention, residual; norm, feed-forward, residual.
         h = x + self.self_attn(self.input_layernorm(x), mask, cache)
         return h + self.block_sparse_moe(self.post_attention_layernorm(h))
 
@@ -153,6 +174,7 @@ class Backbone(nn.Module):
 
     def __call__(self, inputs: mx.array, cache: Any) -> mx.array:
         """Map token ids [batch, tokens] to [batch, tokens, hidden]."""
+        # One mask for all layers, whose caches stand at one position.
         h = self.embed_tokens(inputs)
         cache = cache or [None] * len(self.layers)
         mask = create_attention_mask(h, cache[0], window_size=self.window)

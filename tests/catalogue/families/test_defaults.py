@@ -22,6 +22,8 @@ OTHERWISE: Mapping[tuple[str, str], str] = {
     ("olmoe", "num_key_value_heads"): "None is as many as attention heads: 16 in the published models",
     ("qwen3_moe", "mlp_only_layers"): "None is no layer",
     ("qwen3_next", "mlp_only_layers"): "None is no layer",
+    ("qwen3_omni_moe", "mlp_only_layers"): "None is no layer",
+    ("qwen3_omni_moe_thinker", "mlp_only_layers"): "None is no layer",
     ("qwen3_vl_moe", "mlp_only_layers"): "None is no layer",
     ("qwen3_omni_moe", "mlp_only_layers"): "None is no layer",
     ("qwen3_omni_moe_thinker", "mlp_only_layers"): "None is no layer",

@@ -258,7 +258,7 @@ UNREAD: Mapping[str, tuple[Mapping[str, Any] | None, Shapes, str]] = {
         AUTO | {"packing_format": "auto_round:auto_gptq", "data_type": "mx_fp"}, QWEIGHT, "data_type 'mx_fp'",
     ),
     "awq of eight bits": (AWQ | {"bits": 8}, QWEIGHT, "8 bits is not read"),
-    "gptq of three bits": (GPTQ | {"bits": 3}, QWEIGHT, "3 bits"),
+    "gptq of three bits": (GPTQ | {"bits": 3}, QWEIGHT, "3 bits is not read: its codes straddle words"),
     "gptq of another format": (GPTQ | {"checkpoint_format": "marlin"}, QWEIGHT, "marlin"),
     "gptq in groups of nothing": (GPTQ | {"group_size": 0}, QWEIGHT, "group_size"),
     "awq of another version": (AWQ | {"version": "gemv"}, QWEIGHT, "gemv"),

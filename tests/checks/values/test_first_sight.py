@@ -1,6 +1,5 @@
 """The compiled look at affine groups says what numpy says, and is left where it does not."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from tests.checks.values.test_exact_match import parameter, quantized, weights
 
 
 @pytest.fixture
-def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Any:
     pytest.importorskip("numba", reason="numba is not installed")
     monkeypatch.setattr(first_sight, "_state", first_sight._State())
     assert first_sight.prepare()
