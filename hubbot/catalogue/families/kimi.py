@@ -129,7 +129,7 @@ FAMILIES: tuple[Family, ...] = (
         text_args="kimi_vl.TextArgs",
         text_type="deepseek_v3",
         transformers_type="kimi_k25",  # the same decoder, under another tower
-        **{**_DEEPSEEK_V3, "layouts": {"per_expert": PER_EXPERT, "mlx_switch": MLX}},
+        **_DEEPSEEK_V3,
     ),
     Family(
         model_type="kimi_linear",

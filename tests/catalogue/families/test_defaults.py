@@ -25,8 +25,6 @@ OTHERWISE: Mapping[tuple[str, str], str] = {
     ("qwen3_omni_moe", "mlp_only_layers"): "None is no layer",
     ("qwen3_omni_moe_thinker", "mlp_only_layers"): "None is no layer",
     ("qwen3_vl_moe", "mlp_only_layers"): "None is no layer",
-    ("qwen3_omni_moe", "mlp_only_layers"): "None is no layer",
-    ("qwen3_omni_moe_thinker", "mlp_only_layers"): "None is no layer",
     ("qwen3_vl_moe", "tie_word_embeddings"): "the config around the text decoder says so, not the one inside",
     **{
         ("minimax_m3_vl", f"index_{part}"): "the class takes none of it where no layer is sparse"
