@@ -19,7 +19,7 @@ _SIGNS = ("expert", "moe_k", "moe_top")
 
 def missing() -> Mapping[str, tuple[str, ...]]:
     """Return, by package, the MoE model types that neither a converting nor a recognised row names."""
-    named = {row.model_type for row in (*FAMILIES, *RECOGNISED)}
+    named = {row.model_type for row in FAMILIES} | {row.model_type for row in RECOGNISED}
     # A model file may have a name of its own, which no config.json says.
     files = {row.runtime for row in FAMILIES} | named
     return {

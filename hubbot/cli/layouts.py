@@ -62,7 +62,7 @@ def _print_missing(*, as_json: bool) -> None:
         print_json({package: list(types) for package, types in found.items()})
         return
     for package, types in found.items():
-        data.print(f"{package}: {', '.join(types) or 'none'}", markup=False)
+        data.print(f"{package}: {', '.join(types) or 'none'}")
 
 
 def as_markdown(record: Mapping[str, Any]) -> str:

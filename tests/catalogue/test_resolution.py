@@ -16,7 +16,7 @@ PAIRS = sorted(
     {
         (made.model_type, made.model)
         for made in CONVERTIBLE
-        if made.form == "hub" and row_of(made.config).extension is None
+        if made.form == "hub" and row_of(made.config).extension is None and "orig" in made.record["forms"]
     }
 )
 

@@ -34,7 +34,6 @@ _BIASED = Family(
         "scores": "sigmoid",
         "selection": "biased",
         "rope": "neighbours",
-        "sparse_step": 1,
     },
     defaults={
         **COMMON,

@@ -133,7 +133,7 @@ def _shrink_heads(config: Config) -> None:
 
 def _shrink_windowed_heads(config: Config, width: Any) -> None:
     """Fit what StepFun's configs say of layers with a window, which have more heads, to the others' heads."""
-    if config.get("query_pre_attn_scalar") == width:
+    if "query_pre_attn_scalar" in config and config["query_pre_attn_scalar"] == width:
         config["query_pre_attn_scalar"] = config.get("head_dim")
     other, kinds = config.get("attention_other_setting"), config.get("layer_types") or []
     if isinstance(other, dict):

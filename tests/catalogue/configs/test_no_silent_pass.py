@@ -58,6 +58,8 @@ def planted(config: dict[str, Any], key: str, value: Any, others: Mapping[str, A
     """The config with the key put where the text decoder's keys are, and with the other keys set, too."""
     if key == "tie_word_embeddings":  # which transformers takes from outside alone
         return {**config, key: value}
+    if "thinker_config" in config:
+        return {**config, "thinker_config": planted(config["thinker_config"], key, value, others)}
     inner = config.get("text_config")
     outer, part = (dict(config), dict(inner)) if isinstance(inner, dict) else (None, dict(config))
     part |= {name: held for name, held in others.items() if held is not None or name in part}

@@ -12,7 +12,7 @@ def test_the_defaults_are_those_of_the_installed_transformers() -> None:
 
 
 def test_every_family_has_defaults_unless_transformers_has_no_class_for_it() -> None:
-    assert {kind for kind in BY_MODEL_TYPE if not defaults_of(kind)} == {"hunyuan"}
+    assert {kind for kind in BY_MODEL_TYPE if not defaults_of(kind)} == {"bailing_moe", "hunyuan"}
 
 
 def test_the_file_names_the_version_that_it_was_made_of() -> None:
@@ -44,10 +44,11 @@ def test_the_first_key_that_holds_a_value_counts_and_is_named() -> None:
 
 
 def test_null_is_a_value_where_it_says_that_there_is_none() -> None:
-    source = SourceSettings({"model_type": "deepseek_v3", "q_lora_rank": None, "rms_norm_eps": None})
+    source = SourceSettings({"model_type": "deepseek_v3", "q_lora_rank": None, "routed_scaling_factor": None})
     assert source.said("q_lora_rank") == Setting(value=None, key="q_lora_rank")
-    assert source.said("rms_norm_eps") is None
-    assert source.default("rms_norm_eps") == Setting(value=1e-6, key="transformers' default of rms_norm_eps")
+    assert source.said("routed_scaling_factor") is None
+    default = Setting(value=2.5, key="transformers' default of routed_scaling_factor")
+    assert source.default("routed_scaling_factor") == default
 
 
 def test_a_list_that_says_the_same_for_every_layer_is_that_value() -> None:

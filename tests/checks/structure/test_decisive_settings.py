@@ -23,6 +23,17 @@ UNTOLD: Mapping[str, set[str]] = {
     "nemotron_h": {"layer_types"},  # spelled out in hybrid_override_pattern
     "granitemoeshared": {"mamba_conv_bias", "mamba_proj_bias"},  # without a Mamba layer
     "dots1": {"scoring_func"},  # the class takes the sigmoid whatever it says
+    "step3p7": {"tie_word_embeddings"},  # the class reads no such field
+    "ernie4_5_vl_moe": {"moe_layer_interval"},  # 1 in every published config; others are refused by name
+    "bailing_moe": {  # transformers has no class; of Ling 1 the config says none of it, and its row fixes it
+        "norm_head",
+        "moe_router_enable_expert_bias",
+        "n_group",
+        "topk_group",
+        "score_function",
+        "routed_scaling_factor",
+        "use_qk_norm",
+    },
 }
 
 
