@@ -9,7 +9,16 @@ from hubbot.devhub.demo_repos import DemoRepo
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site
 
-CONVERT_KEYS = {"source", "revision", "layout", "variants", "dropped", "seconds", "peak_memory_bytes"}
+CONVERT_KEYS = {
+    "source",
+    "revision",
+    "layout",
+    "variants",
+    "dropped",
+    "stage_seconds",
+    "seconds",
+    "peak_memory_bytes",
+}
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
