@@ -78,8 +78,8 @@ def test_identical_experts_in_a_source_are_a_warning_and_no_refusal(
         assert all(subject.endswith("expert 1") for subject in warned)
 
 
-# mlx-lm's class takes the share of a head that rotates from partial_rotary_factor where rotary_dim is not there; the
-# referee asks for rotary_dim, and so refuses a right conversion of somebody else's.
+# mlx-lm's class takes the share of a head that rotates from partial_rotary_factor where rotary_dim is not there;
+# the referee asks for rotary_dim, and so refuses a right conversion of somebody else's.
 FALSELY_REFUSED = ("bailing_moe/bf16",)
 
 
