@@ -9,7 +9,7 @@ from pathlib import Path
 from hubbot.artifacts import Approved, Publication
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.checks.readers.hashed_files import hash_files
-from hubbot.errors import HubUnavailable, NeedsHuman, NotOurs, StructureMismatch, Superseded
+from hubbot.errors import HubUnavailable, NeedsHuman, NotOurs, RepoMissing, StructureMismatch, Superseded
 from hubbot.finishing import ABOUT, CARD, REPORT
 from hubbot.hub.client import Hub
 from hubbot.marks import MARK, MAX_BYTES, parse_mark, same_origin
@@ -121,8 +121,15 @@ def _ours(hub: Hub, repo_id: str, approved: Approved, *, allow_older: bool) -> d
 
 
 def refuse_older(hub: Hub, source: str, revision: str, there: str) -> None:
-    """Raise Superseded unless `revision` of a source is `there`, the one published already, or comes after it."""
-    if revision != there and not hub.is_newer(source, revision, there):
+    """Raise Superseded unless `revision` of a source is `there`, the one published already, or comes after it.
+
+    A source that is gone meanwhile has no order left: then the last that was asked for is published.
+    """
+    try:
+        is_older = revision != there and not hub.is_newer(source, revision, there)
+    except RepoMissing:
+        is_older = False
+    if is_older:
         raise Superseded(
             f"revision {revision[:TAG_DIGITS]} does not come after {there[:TAG_DIGITS]}, which is published",
             where=source,

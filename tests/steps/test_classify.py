@@ -57,7 +57,8 @@ ORIGINAL_ROWS = {
 }
 # Types whose layers, numbers or names of experts the patterns here do not read: their rows alone are held.
 OTHER_NAMES = {
-    "kimi_k25", "kimi_vl", "mistral3", "step3p5", "step3p7", "bailing_moe", "deepseek", "deepseek_ocr2", "glm4v_moe",
+    "kimi_k25", "kimi_vl", "mistral3", "step3p5", "step3p7", "bailing_moe", "deepseek", "deepseek_ocr2",
+    "glm4v_moe",
     "hy_v3", "joyai_llm_flash", "sarvam_moe", "sarvam_mla", "qwen3_omni_moe", "qwen3_omni_moe_thinker",
     "ernie4_5_vl_moe", "axk1", "cohere2_moe",
 }  # fmt: skip
@@ -143,7 +144,7 @@ def test_two_layouts_at_once_are_ambiguous(qwen: Checkpoint) -> None:
         (
             "bailing_moe_linear",
             AmbiguousLayout,
-            "nothing proves its meaning for model type bailing_moe_linear_linear",
+            "nothing proves its meaning for model type bailing_moe_linear",
         ),
         # MiniMax-01: mlx-lm's class of that name is MiniMax-M2.
         ("minimax", AmbiguousLayout, "nothing proves its meaning for model type minimax"),
