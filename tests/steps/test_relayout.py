@@ -60,7 +60,7 @@ def changed(folder: Path, change: Callable[[Stored], Stored]) -> Path:
     return write_checkpoint(folder, change(read_folder(folder)), model_type="qwen3_moe", experts=4)
 
 
-# A.X K1's dense layers hold a norm that transformers leaves out, and Kimi K2.5's modules have other prefixes there.
+# A.X K1's dense layers hold a norm that transformers leaves out; Kimi K2.5's modules have other prefixes there.
 OTHERWISE_NAMED = ("axk1", "kimi_k25")
 
 
