@@ -50,7 +50,7 @@ WRAPPED_DECIDED: dict[str, Any] = {
 WRAPPED_GROUPS = replace(GROUPS, changes={"text_config": {**DECODER, **GROUPS.changes}})
 WRAPPED_YARN = Model(
     name="yarn",
-    forms=("orig", "hub"),
+    forms=("hub",),
     changes={"text_config": DECODER | KIMI_YARN},
     remarks=("yarn by 64, as published",),
 )
