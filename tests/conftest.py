@@ -16,7 +16,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["HF_XET_CLIENT_RETRY_BASE_DELAY"] = "10ms"
 
 
-# Faults that are known and not mended yet: test, beginning of its parameters, reason. An entry goes with its fault.
+# Faults that are known and not mended yet: test, beginning of its parameters, reason. It goes with its fault.
 KNOWN_FAULTS = (
     ("test_logits_are_finite_and_not_flat", "qwen3_omni_moe", "logits of a small range"),
     (
