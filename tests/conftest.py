@@ -1,4 +1,4 @@
-"""For all tests of the Hub's client: xet's notes lie in a folder of this run, retries wait little, no telemetry."""
+"""For all tests of the Hub's client: xet's notes in a folder of this run, retries wait little, no telemetry."""
 
 from __future__ import annotations
 
