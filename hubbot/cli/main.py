@@ -21,6 +21,7 @@ from hubbot.cli import (
     devhub,
     doctor,
     enqueue,
+    init,
     inspect,
     jobs,
     layouts,
@@ -66,7 +67,7 @@ for command in (
     *(enqueue, jobs, show, retry, cancel),
     *(watch, run, serve),
     *(published, catalog, audit),
-    *(doctor, demo, devhub),
+    *(init, doctor, demo, devhub),
 ):
     command.register(app)
 
