@@ -54,12 +54,17 @@ def overview(site: Site, query: Mapping[str, str]) -> Content:
 
 
 def live(site: Site) -> Content:
-    """Return the progress of what runs, and a `version` that changes with anything else on the overview."""
+    """Return the progress of what runs, and the `version` of everything else that a page shows."""
     running = [_running(site, job) for job in site.records.listings.running()]
-    counts = site.records.queue.counts()
-    steps = [f"{job['id']} {job['stage']} {job['attempts']} {job['cancel_requested']}" for job in running]
     progress = [{"id": job["id"], **job["progress"]} for job in running if job["progress"]]
-    return {"version": " ".join([*map(str, counts.values()), *steps]), "progress": progress}
+    return {"version": version(site), "progress": progress}
+
+
+def version(site: Site) -> str:
+    """Return a text that changes with the jobs' states and with the stages of those that run."""
+    running, counts = site.records.listings.running(), site.records.queue.counts()
+    steps = [f"{job.id} {job.stage} {job.attempts} {job.cancel_requested}" for job in running]
+    return " ".join([*map(str, counts.values()), *steps])
 
 
 def jobs(site: Site, query: Mapping[str, str]) -> Content:
