@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Publication, Report
-from hubbot.cards.made_variants import Made
+from hubbot.cards.made_variants import Made, quality_word
 from hubbot.cards.memory_needs import needed_bytes
 from hubbot.checkpoints import Checkpoint, Repo
 from hubbot.conversion.workspace import Workspace
@@ -127,6 +127,7 @@ class Publishing:
         told: dict[str, Any] = {"url": published.url, "versions": dict(versions)}
         if report is not None:
             told |= {"verdict": report.verdict, "gates": report.gates, "tier": report.tier}
+        told["quality"] = quality_word(report)
         self.results.record_publication(
             source_repo=published.source.id,
             source_revision=published.source.revision,

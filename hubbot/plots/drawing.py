@@ -63,7 +63,9 @@ def _point(report: Any) -> tuple[str, float, float] | None:
     """Return name, bytes and mean KL divergence of a variant, None where that was not measured."""
     measured = (report.get("measurements") or {}).get("divergence")
     text = (report.get("measurements") or {}).get("text") or {}
-    if not measured or not text.get("is_text"):
+    tiers = [one["status"] for one in report.get("findings") or () if one["check"] == "tier"]
+    # A text that the model does not know tells nothing of it.
+    if not measured or not text.get("is_text") or not {"pass", "fail"} & set(tiers):
         return None
     return report["artifact"]["variant"], float(report["artifact"]["nbytes"]), float(measured["kl_mean"]["value"])
 

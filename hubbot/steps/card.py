@@ -14,7 +14,7 @@ import yaml
 
 from hubbot.artifacts import GATES
 from hubbot.cards.card_facts import card_facts
-from hubbot.cards.made_variants import Made, recommended
+from hubbot.cards.made_variants import Made, recommended, why_not_judged
 from hubbot.cards.markdown import cell_code, code, fenced, text
 from hubbot.cards.memory_needs import needed_bytes, smallest_mac
 from hubbot.cards.metadata import has_chat_template, is_text_only, metadata_of
@@ -203,6 +203,7 @@ def _evidence(this: Made) -> dict[str, Any]:
     device = text(", ".join(map(str, smoke.get("device", {}).values())))
     return {
         "quality": this.quality,
+        "not_judged": text(why_not_judged(this.report)) if why_not_judged(this.report) else None,
         "measured": _measured(this),
         "speed": f"{max(speeds):.0f} tokens per second" if speeds else None,
         "device": device,

@@ -265,6 +265,14 @@ def _model(item: PublishedModel) -> Content:
     return {**asdict(item), "quality_best": quality, "published_at": item.published_at.isoformat()}
 
 
+def _quality(item: PublishedVariant) -> str | None:
+    """Return the word of the one scale, or what was said where nothing was measured; None if nothing was said."""
+    if item.kl_mean is not None:
+        return quality_of(item.kl_mean)
+    said = item.report.get("quality")
+    return str(said) if said else None
+
+
 def _owed(data: Mapping[str, Any]) -> Content:
     return {"repo": data["repo"], "refused": [{"what": k, "why": v} for k, v in data["refused"].items()]}
 
@@ -293,7 +301,7 @@ def _published(item: PublishedVariant) -> Content:
         "bits_per_weight": item.bits_per_weight,
         "bytes": item.bytes,
         "kl_mean": item.kl_mean,
-        "quality": None if item.kl_mean is None else quality_of(item.kl_mean),
+        "quality": _quality(item),
         "memory_bytes": item.memory_bytes,
         "mac": None if item.memory_bytes is None else smallest_mac(item.memory_bytes),
         "gates": item.report.get("gates") or {},

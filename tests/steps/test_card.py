@@ -308,7 +308,7 @@ def test_one_row_for_every_variant_smallest_first_and_the_recommended_one_is_mar
     assert rows == [
         "| [4bit](http://hub.example/me/tiny-4bit) (this repo) | 1.50 MB | 605.69 MB | 8 GB | poor | 0.3000 |",
         f"{middle_row} | 2.00 MB | 606.19 MB | 8 GB | good | 0.0200 |",
-        "| [bf16](http://hub.example/me/tiny-bf16) | 4.00 MB | 608.19 MB | 8 GB | as the source |  |",
+        "| [bf16](http://hub.example/me/tiny-bf16) | 4.00 MB | 608.19 MB | 8 GB | not judged |  |",
     ]
     assert "excellent up to 0.01, good up to 0.05, fair up to 0.2, poor above" in body
 
@@ -317,6 +317,13 @@ def test_a_comparison_that_did_not_run_shows_no_number(hub: Checkpoint, workshop
     body = parts(show(hub, [made(workshop, "4bit", judged=False)]))[1]
     assert "| not measured |  |" in body
     assert "were not compared with the unquantized model's" in body
+
+
+def test_a_text_that_tells_nothing_of_the_model_judges_nothing(hub: Checkpoint, workshop: Workshop) -> None:
+    item = made(workshop, "4bit")
+    assert item.quality == "not judged"
+    body = parts(show(hub, [item]))[1]
+    assert "on a text that tells nothing of this model, so its quality is not judged: " in body
 
 
 def test_samples_say_temperature_seed_and_where_they_were_cut(hub: Checkpoint, workshop: Workshop) -> None:

@@ -605,7 +605,7 @@ def _update(make: Callable[..., Case], folder: Path) -> tuple[Case, Case]:
     case.publish()
     newer = replace(SOURCE, revision="f" * 40)
     files = {**artifact_files(f"newer {case.repo_id}".encode(), newer), "extra.jinja": b"a template"}
-    return case, replace(case, folder=write(files, folder / case.repo_id), source=newer)
+    return case, replace(case, folder=write(files, folder / "newer" / case.repo_id), source=newer)
 
 
 @pytest.mark.usefixtures("_over")
