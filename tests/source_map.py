@@ -1,6 +1,7 @@
-"""Every file of the product and what it knows or does, by room: the last section of CONTRIBUTING.md.
+"""Every file and what it knows or does, by room: the last section of CONTRIBUTING.md.
 
-`python -m tests.refresh` writes it from the first sentence of each module's docstring.
+`python -m tests.refresh` writes it from the first sentence of each docstring, or a script's first comment.
+Tests themselves are left out: their folders mirror the package.
 """
 
 import ast
@@ -21,12 +22,12 @@ def as_contributing(text: str) -> str:
 
 
 def source_map() -> str:
-    """Return the map as Markdown: a heading for each folder, a line for each module that says what it is about."""
+    """Return the map as Markdown: a heading for each folder, a line for each file that says what it is about."""
     lines = []
-    for folder, modules in groupby(_modules(), key=lambda module: module.parent):
+    for folder, modules in groupby(_files(), key=lambda module: module.parent):
         lines += [f"### `{folder.relative_to(ROOT)}/`", ""]
         for module in modules:
-            about = _first_sentence(module)
+            about = _about(module)
             if module.name == "__init__.py":
                 lines += [about, ""] if about else []
             else:
@@ -35,13 +36,23 @@ def source_map() -> str:
     return "\n".join(lines)
 
 
-def _modules() -> Iterator[Path]:
-    folders = sorted(folder for folder in (ROOT / "hubbot", *(ROOT / "hubbot").rglob("*")) if folder.is_dir())
-    for folder in folders:
-        modules = sorted(folder.glob("*.py"), key=lambda module: (module.name != "__init__.py", module.name))
-        yield from modules if len(modules) > 1 else ()
+def _files() -> Iterator[Path]:
+    for room in ("hubbot", "deploy", "tests"):
+        top = ROOT / room
+        for folder in sorted(folder for folder in (top, *top.rglob("*")) if folder.is_dir()):
+            found = sorted(file for file in folder.iterdir() if _is_told(file))
+            yield from found if found[1:] or room == "deploy" else ()
 
 
-def _first_sentence(module: Path) -> str:
-    text = ast.get_docstring(ast.parse(module.read_text("utf-8"))) or ""
-    return " ".join(text.partition("\n\n")[0].split())
+def _is_told(file: Path) -> bool:
+    if file.parent.name == "deploy":
+        return file.is_file()
+    return file.suffix == ".py" and not file.name.startswith(("test_", "conftest"))
+
+
+def _about(file: Path) -> str:
+    text = file.read_text("utf-8")
+    if file.suffix == ".py":
+        return " ".join((ast.get_docstring(ast.parse(text)) or "").partition("\n\n")[0].split())
+    comments = (line.strip("#<>!- ") for line in text.splitlines() if line.startswith(("# ", "<!-- ")))
+    return next(comments, "").partition(";")[0]
