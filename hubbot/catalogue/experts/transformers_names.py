@@ -34,6 +34,8 @@ def renamed(naming: Naming | None, name: str, *, on_hub: bool) -> str:
     dotted = f".{name}."
     for hub, module in naming.pairs if naming else ():
         old, new = (f".{module}.", f".{hub}.") if on_hub else (f".{hub}.", f".{module}.")
+        if old in new and new in dotted:
+            return name  # the longer name is there already
         if old in dotted:
             return dotted.replace(old, new, 1)[1:-1]
     return name
