@@ -31,7 +31,6 @@ KNOWN_FAULTS = (
     ),
     ("test_every_variant_loads_strictly_and_stays_near_the_reference", "2bit", "2 bits lose more"),
     ("test_every_variant_loads_strictly_and_stays_near_the_reference", "moe-2bit", "2 bits lose more"),
-    ("test_a_rate_limit_is_waited_for_as_long_as_the_hub_asks", "", "the bot pauses all jobs instead"),
     ("test_every_row_is_read_under_its_former_letter_too", "", "stacked_in_moe never had a letter"),
 )
 
