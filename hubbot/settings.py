@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from hubbot.catalogue.variants.named_variants import DEFAULT_VARIANTS, VARIANTS
 from hubbot.errors import WrongUsage
+from hubbot.quiet_hours import QuietHours, parse
 
 CONFIG_VARIABLE = "HUBBOT_CONFIG"
 FILE_NAME = "hubbot.toml"
@@ -120,6 +121,8 @@ class Settings(BaseSettings):
     """Time limit of one smoke test."""
     smoke_tokens: int = Field(default=64, ge=1)
     """Tokens that a smoke test generates per prompt."""
+    quiet_hours: tuple[str, ...] = ()
+    """Hours of this machine's time in which no stage is begun, such as "09:00-18:00"; what runs ends its stage."""
     keep_days: float = Field(default=7.0, ge=0, le=36500)
     """Days that the work folder of a finished job is kept."""
     web_hosts: tuple[str, ...] = ()
@@ -155,6 +158,12 @@ class Settings(BaseSettings):
             raise ValueError(f"{runner!r} is no name: letters, digits, and . _ - are allowed")
         return runner
 
+    @field_validator("quiet_hours")
+    @classmethod
+    def _are_hours(cls, ranges: tuple[str, ...]) -> tuple[str, ...]:
+        parse(ranges)
+        return ranges
+
     @field_validator("data_dir", "corpus")
     @classmethod
     def _at_home(cls, path: Path | None) -> Path | None:
@@ -171,6 +180,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """Return the database's URL."""
         return self.database_url or f"sqlite:///{self.data_dir / 'hubbot.db'}"
+
+    @property
+    def quiet(self) -> QuietHours:
+        """Return the hours in which no stage is begun."""
+        return parse(self.quiet_hours)
 
     @property
     def working_bytes(self) -> int:

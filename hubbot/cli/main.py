@@ -24,8 +24,10 @@ from hubbot.cli import (
     inspect,
     jobs,
     layouts,
+    pause,
     published,
     relayout,
+    resume,
     retry,
     run,
     serve,
@@ -64,7 +66,7 @@ def _options(
 for command in (
     *(inspect, convert, verify, smoke, relayout, layouts),
     *(enqueue, jobs, show, retry, cancel),
-    *(watch, run, serve),
+    *(watch, run, pause, resume, serve),
     *(published, catalog, audit),
     *(doctor, demo, devhub),
 ):

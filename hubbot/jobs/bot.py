@@ -16,6 +16,7 @@ from hubbot.deadlines import Interrupted
 from hubbot.errors import WrongUsage
 from hubbot.hub.client import Hub
 from hubbot.jobs.child_folders import sweep
+from hubbot.jobs.lanes import run_lanes
 from hubbot.jobs.lock import runner_lock
 from hubbot.jobs.pauses import Pauses
 from hubbot.jobs.pipeline import OnProgress, Pipeline, recipe_key, runtime_key
@@ -73,7 +74,7 @@ class Bot:
         """
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler(stop):
             self._begin()
-            self._working(stop).run_forever(stop)
+            run_lanes(self._working(stop), stop)
 
     def run_once(self, stop: threading.Event, patience_seconds: float) -> None:
         """Watch once, then work until nothing is due within `patience_seconds`; raises as `run_forever` does."""
@@ -218,7 +219,13 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
             run_stage=pipeline.run_stage,
             emit=emit,
             retry=retry,
-            pauses=Pauses(outages=records.outages, probe=hub.probe, clock=utc_now, runner=settings.runner),
+            pauses=Pauses(
+                outages=records.outages,
+                probe=hub.probe,
+                clock=utc_now,
+                runner=settings.runner,
+                quiet=settings.quiet,
+            ),
             clock=utc_now,
             runner=settings.runner,
             lease_seconds=settings.lease_seconds,

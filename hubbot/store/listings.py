@@ -110,7 +110,7 @@ class Listings:
 
     def queue(self, limit: int = 10) -> list[Job]:
         """Return waiting jobs in the order in which they will be taken, pauses aside."""
-        order = (col(JobRow.priority).desc(), col(JobRow.created_at), col(JobRow.id))
+        order = (col(JobRow.rank), col(JobRow.id))
         return self._jobs(State.WAITING, order, limit)
 
     def needing_a_person(self, limit: int = 10) -> list[Job]:
