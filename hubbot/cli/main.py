@@ -33,6 +33,7 @@ from hubbot.cli import (
     serve,
     show,
     smoke,
+    status,
     verify,
     watch,
 )
@@ -66,7 +67,7 @@ def _options(
 for command in (
     *(inspect, convert, verify, smoke, relayout, layouts),
     *(enqueue, jobs, show, retry, cancel),
-    *(watch, run, pause, resume, serve),
+    *(watch, run, status, pause, resume, serve),
     *(published, catalog, audit),
     *(doctor, demo, devhub),
 ):

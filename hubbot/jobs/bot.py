@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from hubbot.hub.client import Hub
 from hubbot.jobs.child_folders import sweep
 from hubbot.jobs.lanes import run_lanes
 from hubbot.jobs.lock import runner_lock
+from hubbot.jobs.notices import Notices, sender
 from hubbot.jobs.pauses import Pauses
 from hubbot.jobs.pipeline import OnProgress, Pipeline, recipe_key, runtime_key
 from hubbot.jobs.retry import Backoff, rule_of
@@ -58,12 +59,13 @@ class Bot:
     retry: Backoff
 
     def scheduler(self, stop: threading.Event) -> Scheduler:
-        """Return the schedule: watch, rescue, prune; a look at the Hub ends when `stop` is set."""
+        """Return the schedule: watch, rescue, tell, prune; a look at the Hub ends when `stop` is set."""
         return Scheduler(
             watch=lambda: self._watch(stop),
             watch_every=timedelta(minutes=self.settings.watch_minutes),
             rescue=self._rescue,
             prune=self._prune,
+            tell=self._tell,
             woken=lambda: take_wake(self.settings),
         )
 
@@ -105,6 +107,19 @@ class Bot:
         for job in self.queue.rescue(self.retry, self.settings.runner):
             logger.warning("job %d was given back: its runner gave no sign of life", job.id)
 
+    def _tell(self) -> None:
+        if self.settings.notify is None:
+            return
+        Notices(
+            send=sender(self.settings.notify.get_secret_value()),
+            queue=self.queue,
+            listings=self.records.listings,
+            outages=self.records.outages,
+            results=self.results,
+            clock=utc_now,
+            runner=self.settings.runner,
+        ).look()
+
     def _prune(self) -> None:
         oldest = utc_now() - timedelta(days=self.settings.keep_days)
         for job in self.queue.jobs():
@@ -118,12 +133,13 @@ class Bot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """The database alone, for commands that do not touch the Hub."""
+    """The database alone, for commands that do not touch the Hub; `check` raises where it is damaged."""
 
     queue: Queue
     results: Results
     listings: Listings
     outages: Outages
+    check: Callable[[], None]
 
 
 def enqueue(
@@ -198,6 +214,7 @@ def open_records(settings: Settings) -> Iterator[Records]:
             results=Results(engine, utc_now),
             listings=Listings(engine),
             outages=Outages(engine),
+            check=lambda: database.check(engine),
         )
     finally:
         engine.dispose()

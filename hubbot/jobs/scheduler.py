@@ -20,7 +20,7 @@ WAKE_SECONDS = 2.0
 
 
 class Scheduler:
-    """Calls `watch` at once and every `watch_every`, `rescue` every minute, `prune` every day.
+    """Calls `watch` at once and every `watch_every`, `rescue` every minute, `tell` every ten, `prune` every day.
 
     `woken` is asked every few seconds; where it says so, the next `watch` is now.
     """
@@ -32,6 +32,7 @@ class Scheduler:
         watch_every: timedelta,
         rescue: Callable[[], None],
         prune: Callable[[], None],
+        tell: Callable[[], None] = lambda: None,
         woken: Callable[[], bool] = lambda: False,
     ) -> None:
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
@@ -44,6 +45,7 @@ class Scheduler:
         self._guard = threading.Thread(target=self._keep_right, name="schedule guard", daemon=True)
         self._put("watch", watch, timedelta(0), every=watch_every)
         self._put("rescue", rescue, timedelta(minutes=1), every=timedelta(minutes=1))
+        self._put("tell", tell, timedelta(minutes=1), every=timedelta(minutes=10))
         # Soon after the start: a machine that is restarted every day would never come to it.
         self._put("prune", prune, timedelta(minutes=10), every=timedelta(days=1))
 

@@ -6,7 +6,6 @@ given_back, claimed, stage_started, stage_finished, stopping and lost, with `job
 
 import itertools
 import logging
-import re
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from hubbot.lifecycle import (
     State,
     advance,
 )
+from hubbot.redaction import redacted
 from hubbot.store.queue import Clock, Queue
 from hubbot.store.results import Results
 
@@ -42,7 +42,6 @@ TICK_SECONDS = 0.2
 IDLE_SECONDS = 2.0
 # When a job that found no room on the disk looks again.
 FULL_DISK_SECONDS = 120.0
-_SECRETS = re.compile(r"hf_\w{8,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+(?=@)")
 
 
 class Emit(Protocol):
@@ -272,14 +271,10 @@ def _word(outcome: Outcome, after: Job) -> str:
 def _unforeseen(job: Job, error: Exception, *, quiet: bool) -> HubbotError:
     """Return a HubbotError for any other exception; its traceback goes to the log, without secrets."""
     if not quiet:
-        trace = _redacted("".join(traceback.format_exception(error)))
+        trace = redacted("".join(traceback.format_exception(error)))
         logger.error("job %d, %s failed unforeseen\n%s", job.id, job.stage, trace)
     return HubbotError(
-        _redacted(f"{type(error).__name__}: {error}"),
+        redacted(f"{type(error).__name__}: {error}"),
         where=f"{job.repo}, {job.stage}",
         hint="this is a fault of hubbot; its log has the traceback",
     )
-
-
-def _redacted(text: str) -> str:
-    return _SECRETS.sub("[secret]", text)

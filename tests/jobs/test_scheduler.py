@@ -59,7 +59,7 @@ def test_rescue_comes_after_a_minute_and_prune_after_ten() -> None:
     before = now()
     scheduler = Scheduler(watch=nothing, watch_every=timedelta(minutes=5), rescue=nothing, prune=nothing)
     waits = {job.id: (job.trigger.run_date - before).total_seconds() for job in scheduler._schedule.get_jobs()}
-    assert waits == pytest.approx({"watch": 0, "rescue": 60, "prune": 600}, abs=5)
+    assert waits == pytest.approx({"watch": 0, "rescue": 60, "tell": 60, "prune": 600}, abs=5)
 
 
 def test_each_call_is_put_on_the_schedule_again_when_it_has_ended() -> None:
