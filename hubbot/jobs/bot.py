@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,9 @@ from hubbot.deadlines import Interrupted
 from hubbot.errors import WrongUsage
 from hubbot.hub.client import Hub
 from hubbot.jobs.child_folders import sweep
+from hubbot.jobs.lanes import run_lanes
 from hubbot.jobs.lock import runner_lock
+from hubbot.jobs.notices import Notices, sender
 from hubbot.jobs.pauses import Pauses
 from hubbot.jobs.pipeline import OnProgress, Pipeline, recipe_key, runtime_key
 from hubbot.jobs.retry import Backoff, rule_of
@@ -57,12 +59,13 @@ class Bot:
     retry: Backoff
 
     def scheduler(self, stop: threading.Event) -> Scheduler:
-        """Return the schedule: watch, rescue, prune; a look at the Hub ends when `stop` is set."""
+        """Return the schedule: watch, rescue, tell, prune; a look at the Hub ends when `stop` is set."""
         return Scheduler(
             watch=lambda: self._watch(stop),
             watch_every=timedelta(minutes=self.settings.watch_minutes),
             rescue=self._rescue,
             prune=self._prune,
+            tell=self._tell,
             woken=lambda: take_wake(self.settings),
         )
 
@@ -73,7 +76,7 @@ class Bot:
         """
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler(stop):
             self._begin()
-            self._working(stop).run_forever(stop)
+            run_lanes(self._working(stop), stop)
 
     def run_once(self, stop: threading.Event, patience_seconds: float) -> None:
         """Watch once, then work until nothing is due within `patience_seconds`; raises as `run_forever` does."""
@@ -104,6 +107,19 @@ class Bot:
         for job in self.queue.rescue(self.retry, self.settings.runner):
             logger.warning("job %d was given back: its runner gave no sign of life", job.id)
 
+    def _tell(self) -> None:
+        if self.settings.notify is None:
+            return
+        Notices(
+            send=sender(self.settings.notify.get_secret_value()),
+            queue=self.queue,
+            listings=self.records.listings,
+            outages=self.records.outages,
+            results=self.results,
+            clock=utc_now,
+            runner=self.settings.runner,
+        ).look()
+
     def _prune(self) -> None:
         oldest = utc_now() - timedelta(days=self.settings.keep_days)
         for job in self.queue.jobs():
@@ -117,12 +133,13 @@ class Bot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """The database alone, for commands that do not touch the Hub."""
+    """The database alone, for commands that do not touch the Hub; `check` raises where it is damaged."""
 
     queue: Queue
     results: Results
     listings: Listings
     outages: Outages
+    check: Callable[[], None]
 
 
 def enqueue(
@@ -197,6 +214,7 @@ def open_records(settings: Settings) -> Iterator[Records]:
             results=Results(engine, utc_now),
             listings=Listings(engine),
             outages=Outages(engine),
+            check=lambda: database.check(engine),
         )
     finally:
         engine.dispose()
@@ -218,7 +236,13 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
             run_stage=pipeline.run_stage,
             emit=emit,
             retry=retry,
-            pauses=Pauses(outages=records.outages, probe=hub.probe, clock=utc_now, runner=settings.runner),
+            pauses=Pauses(
+                outages=records.outages,
+                probe=hub.probe,
+                clock=utc_now,
+                runner=settings.runner,
+                quiet=settings.quiet,
+            ),
             clock=utc_now,
             runner=settings.runner,
             lease_seconds=settings.lease_seconds,
