@@ -91,6 +91,7 @@ def bench(engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         results=Results(engine, lambda: NOW),
         listings=Listings(engine),
         outages=Outages(engine),
+        check=lambda: None,
     )
     asked: list[tuple[str, str | None, tuple[str, ...], int]] = []
 

@@ -142,8 +142,8 @@ def obeyed_by_the_runtime_alone(family: Family) -> Iterator[str]:
     sources = readers(family.transformers_type or family.model_type, *family.text_types[:1])
     fields = runtimes.fields(family.text_args or family.runtime, None if family.text_args else family.model_file)
     read = {field.name for field in fields or () if field.is_read and field.name not in family.fixed}
-    for key in sorted(family.defaults.keys() & STATEMENTS.keys() & read) if sources else ():
-        if key not in sources.names and STATEMENTS[key].statement != "tied":
+    for key in sorted(family.defaults.keys() & STATEMENTS.keys() & read):
+        if sources and key not in sources.names and STATEMENTS[key].statement != "tied":
             yield key
 
 
