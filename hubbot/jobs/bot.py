@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from random import Random
 from hubbot.catalogue.variants.named_variants import VARIANTS
 from hubbot.deadlines import Interrupted
 from hubbot.errors import WrongUsage
+from hubbot.files.atomic_folders import free_bytes
 from hubbot.hub.client import Hub
 from hubbot.jobs.child_folders import sweep
 from hubbot.jobs.lanes import run_lanes
@@ -31,7 +33,9 @@ from hubbot.store import database
 from hubbot.store.listings import Listings
 from hubbot.store.outages import Outages
 from hubbot.store.queue import Queue
+from hubbot.store.records import Machine
 from hubbot.store.results import Results
+from hubbot.store.workers import Workers
 
 logger = logging.getLogger(__name__)
 BEATS_PER_LEASE = 4
@@ -57,6 +61,7 @@ class Bot:
     worker: Worker
     pipeline: Pipeline
     retry: Backoff
+    started_at: datetime
 
     def scheduler(self, stop: threading.Event) -> Scheduler:
         """Return the schedule: watch, rescue, tell, prune; a look at the Hub ends when `stop` is set."""
@@ -87,6 +92,7 @@ class Bot:
             self._working(stop).run_until_idle(stop, patience_seconds)
 
     def _begin(self) -> None:
+        self._register()
         sweep(self.settings.data_dir)
         self.queue.revive_no_runtime(runtime_key())
 
@@ -103,7 +109,21 @@ class Bot:
             return
         self._looking(stop).look(dry_run=False)
 
+    def _register(self) -> None:
+        """Give a sign of life: other machines leave this one's jobs alone."""
+        self.records.workers.put(
+            Machine(
+                runner=self.settings.runner,
+                memory_bytes=self.settings.child_bytes,
+                disk_bytes=free_bytes(self.settings.data_dir),
+                device=f"{platform.system()} {platform.machine()}",
+                started_at=self.started_at,
+                seen_at=utc_now(),
+            )
+        )
+
     def _rescue(self) -> None:
+        self._register()
         for job in self.queue.rescue(self.retry, self.settings.runner):
             logger.warning("job %d was given back: its runner gave no sign of life", job.id)
 
@@ -139,6 +159,7 @@ class Records:
     results: Results
     listings: Listings
     outages: Outages
+    workers: Workers
     check: Callable[[], None]
 
 
@@ -214,6 +235,7 @@ def open_records(settings: Settings) -> Iterator[Records]:
             results=Results(engine, utc_now),
             listings=Listings(engine),
             outages=Outages(engine),
+            workers=Workers(engine),
             check=lambda: database.check(engine),
         )
     finally:
@@ -260,4 +282,5 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
             worker=worker,
             pipeline=pipeline,
             retry=retry,
+            started_at=utc_now(),
         )

@@ -30,6 +30,7 @@ def overview(records: Records, settings: Settings, now: datetime) -> dict[str, A
             {"source_repo": model.source_repo, "published_at": model.published_at.isoformat()}
             for model in listings.models(ModelQuery()).models[:SHOWN]
         ],
+        "machines": [machine.to_json() for machine in records.workers.all()],
         "free_bytes": free_bytes(settings.data_dir),
     }
 

@@ -78,8 +78,8 @@ class Pauses:
     def _has_passed(self, asked: Outage) -> bool:
         if asked.next_probe > self.clock():
             return False
-        self.outages.end(asked.runner, asked.door)
-        logger.warning("the %s of %s is over; jobs go on", asked.door, asked.runner)
+        if self.outages.end(asked.runner, asked.door):
+            logger.warning("the %s of %s is over; jobs go on", asked.door, asked.runner)
         return True
 
     def _is_due(self, outage: Outage) -> bool:
@@ -129,9 +129,9 @@ class Pauses:
 
     def _end(self, door: str) -> None:
         known = next((one for one in self.outages.all(self.runner) if one.door == door), None)
-        if known is not None:
-            self.outages.end(self.runner, door)
-            lasted = (self.clock() - known.since).total_seconds() / 60
+        if known is not None and self.outages.end(self.runner, door):
+            # The clock may have been set back meanwhile.
+            lasted = max(0.0, (self.clock() - known.since).total_seconds() / 60)
             logger.warning("outage (%s) is over after %.0f minutes; jobs go on in their order", door, lasted)
 
 

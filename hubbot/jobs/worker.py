@@ -91,7 +91,7 @@ class Worker:
         while not stop.is_set():
             if self._work_once(stop):
                 continue
-            due = self.queue.next_due(self.max_ram_bytes, paused=self._closed())
+            due = self.queue.next_due(self.max_ram_bytes, paused=self._closed(), runner=self.runner)
             pause = None if due is None else (due - self.clock()).total_seconds()
             if pause is None or pause > patience_seconds:
                 return
@@ -155,9 +155,9 @@ class Worker:
         """Say whether the next job would fetch while a fetched one still waits: the disk holds one ahead."""
         if Stage.CONVERT in self.stages or Stage.FETCH not in self.stages:
             return False
-        if self.queue.first_due((Stage.CONVERT,), self.max_ram_bytes) is None:
+        if self.queue.first_due(self.runner, (Stage.CONVERT,), self.max_ram_bytes) is None:
             return False
-        following = self.queue.first_due(self.stages - closed, self.max_ram_bytes)
+        following = self.queue.first_due(self.runner, self.stages - closed, self.max_ram_bytes)
         return following is not None and following.stage is Stage.FETCH
 
     def _take_stage(self, job: Job, heartbeat: HeartbeatState) -> Job | None:

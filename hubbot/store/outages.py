@@ -37,12 +37,11 @@ class Outages:
         with writing(self._engine) as session:
             upsert(session, OutageRow, values, key=("runner", "door"), update=update)
 
-    def end(self, runner: str, door: str) -> None:
-        """Forget an outage that is over."""
+    def end(self, runner: str, door: str) -> bool:
+        """Forget an outage that is over; return whether it was known, so that of several who ask one says so."""
+        over = sa.delete(OutageRow).where(col(OutageRow.runner) == runner, col(OutageRow.door) == door)
         with writing(self._engine) as session:
-            session.execute(
-                sa.delete(OutageRow).where(col(OutageRow.runner) == runner, col(OutageRow.door) == door)
-            )
+            return session.execute(over.returning(col(OutageRow.door))).first() is not None
 
 
 def _outage(values: dict[str, Any]) -> Outage:

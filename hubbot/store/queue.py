@@ -16,7 +16,9 @@ from sqlmodel import Session, col, select
 from hubbot.errors import ChildDied, WrongUsage
 from hubbot.lifecycle import Job, Overtaken, Refused, RetryRule, Stage, State, advance, cancel, overtake, revive
 from hubbot.store.database import insertion, reading, writing
+from hubbot.store.records import Machine
 from hubbot.store.tables import AttemptRow, JobRow
+from hubbot.store.workers import alive
 
 Clock = Callable[[], datetime]
 
@@ -123,12 +125,13 @@ class Queue:
     ) -> Job | None:
         """Lease the job of the lowest rank (priority and waiting) that is due and fits the memory, or return None.
 
-        No job that stands at one of the `paused` stages is taken.
+        No job that stands at one of the `paused` stages is taken, none whose work lies on the disk of another
+        machine that lives, and none that another one has room for and this one has not.
         """
         now = self._clock()
         first = (
             select(JobRow.id)
-            .where(self._due(), _fits(max_ram_bytes), _not_at(paused))
+            .where(self._due(), _fits(max_ram_bytes), _not_at(paused), self._left_to(runner))
             .order_by(col(JobRow.rank), col(JobRow.id))
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -144,9 +147,11 @@ class Queue:
         )  # fmt: skip
         return self._first(taken)
 
-    def first_due(self, stages: Collection[Stage], max_ram_bytes: int | None = None) -> Job | None:
+    def first_due(self, runner: str, stages: Collection[Stage], max_ram_bytes: int | None = None) -> Job | None:
         """Return the job at one of these stages that `claim` would lease, and leave it."""
-        query = select(JobRow).where(self._due(), _fits(max_ram_bytes), col(JobRow.stage).in_(list(stages)))
+        query = select(JobRow).where(
+            self._due(), _fits(max_ram_bytes), col(JobRow.stage).in_(list(stages)), self._left_to(runner)
+        )
         with reading(self._engine) as session:
             row = session.exec(query.order_by(col(JobRow.rank), col(JobRow.id)).limit(1)).first()
             return None if row is None else job_of(row)
@@ -239,13 +244,19 @@ class Queue:
             counted = dict(session.exec(query).all())
         return {state: counted.get(state, 0) for state in State}
 
-    def next_due(self, max_ram_bytes: int | None = None, *, paused: Collection[Stage] = ()) -> datetime | None:
+    def next_due(
+        self,
+        max_ram_bytes: int | None = None,
+        *,
+        paused: Collection[Stage] = (),
+        runner: str | None = None,
+    ) -> datetime | None:
         """Return when the first waiting job that fits may be claimed: its creation, or the end of its pause."""
         waited_for = col(JobRow.not_before)
         real = sa.case((waited_for <= self._clock() + LONGEST_PAUSE, waited_for), else_=None)
         due = sa.func.coalesce(real, col(JobRow.created_at))
         query = sa.select(sa.func.min(due)).where(
-            col(JobRow.state) == State.WAITING, _fits(max_ram_bytes), _not_at(paused)
+            col(JobRow.state) == State.WAITING, _fits(max_ram_bytes), _not_at(paused), self._left_to(runner)
         )
         with reading(self._engine) as session:
             return session.scalar(query)
@@ -282,6 +293,23 @@ class Queue:
         now, waited_for = self._clock(), col(JobRow.not_before)
         over = sa.or_(waited_for.is_(None), waited_for <= now, waited_for > now + LONGEST_PAUSE)
         return sa.and_(col(JobRow.state) == State.WAITING, over)
+
+    def _left_to(self, runner: str | None) -> sa.ColumnElement[bool]:
+        """Say which jobs a runner (None: any) may take, seeing what other machines there are."""
+        if runner is None:
+            return sa.true()
+        with reading(self._engine) as session:
+            machines = {machine.runner: machine for machine in alive(session, self._clock())}
+        me = machines.pop(runner, None)
+        if not machines:
+            return sa.true()
+        home = col(JobRow.home)
+        # Before its first stage has run, a job has no work on any disk.
+        mine = sa.or_(home.is_(None), home.not_in(list(machines)), col(JobRow.stage) == Stage.INSPECT)
+        if me is None:
+            return mine
+        elsewhere = sa.or_(*(_has_room(machine) for machine in machines.values()))
+        return sa.and_(mine, sa.or_(_has_room(me), home == runner, sa.not_(elsewhere)))
 
     def _died(self, which: sa.ColumnElement[bool], retry: RetryRule, *, at_once: bool) -> list[Job]:
         now = self._clock()
@@ -328,6 +356,12 @@ def _meant(selection: Selection) -> list[sa.ColumnElement[bool]]:
     if selection.other_runtime is not None:
         conditions.append(col(JobRow.runtime).is_distinct_from(selection.other_runtime))
     return conditions
+
+
+def _has_room(machine: Machine) -> sa.ColumnElement[bool]:
+    ram = sa.func.coalesce(col(JobRow.predicted_ram_bytes), 0)
+    disk = sa.func.coalesce(col(JobRow.predicted_disk_bytes), 0)
+    return sa.and_(ram <= machine.memory_bytes, disk <= machine.disk_bytes)
 
 
 def _fits(max_ram_bytes: int | None) -> sa.ColumnElement[bool]:

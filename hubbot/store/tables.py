@@ -204,3 +204,16 @@ class OutageRow(SQLModel, table=True):
     next_probe: datetime = _time(null=False)
     probes: int
     error: dict[str, Any] = Field(sa_column=sa.Column(_json(), nullable=False))
+
+
+class WorkerRow(SQLModel, table=True):
+    """A machine that works on the queue; its row stays when it is gone, and says since when."""
+
+    __tablename__ = "workers"
+
+    runner: str = Field(primary_key=True)
+    memory_bytes: int = Field(sa_type=sa.BigInteger, nullable=False)
+    disk_bytes: int = Field(sa_type=sa.BigInteger, nullable=False)
+    device: str
+    started_at: datetime = _time(null=False)
+    seen_at: datetime = _time(null=False)

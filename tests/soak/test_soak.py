@@ -18,6 +18,7 @@ from hubbot.lifecycle import Job, State
 from hubbot.store.database import open_engine, upgrade
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
+from tests import postgres
 from tests.soak.simulated import World
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,8 @@ class Soak:
     def start(self, name: str) -> None:
         seed = str(self.random.randrange(1 << 30))
         command = [sys.executable, "-m", "tests.soak.simulated", self.url, name, str(self.folder), seed]
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         self.processes[name] = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE)
 
     def keep_running(self) -> None:
@@ -192,3 +194,20 @@ def test_every_job_ends_in_its_right_state_whatever_happens_around_it(
     assert soak.kills > 0
     record_property("faults", str(soak.faults))
     soak.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "seconds"),
+    [(40, 8), pytest.param(2000, 300, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
+)
+def test_four_runners_on_one_postgres_lose_and_double_nothing(
+    tmp_path: Path, postgres_server: str, jobs: int, seconds: float
+) -> None:
+    with postgres.database(postgres_server, f"soak_{jobs}") as url:
+        soak = run(
+            url, tmp_path / "world",
+            # A jump of one machine's clock would end the others' leases.
+            jobs=jobs, runners=4, seconds=seconds, seed=jobs, jumps=False, patience=60 + jobs,
+        )  # fmt: skip
+        assert soak.kills > 0
+        soak.engine.dispose()

@@ -377,13 +377,13 @@ def test_many_jobs_are_changed_in_slices_that_let_others_write(
 
 
 def test_the_next_job_can_be_looked_at_without_taking_it(queue: Queue) -> None:
-    assert queue.first_due((Stage.INSPECT,)) is None
+    assert queue.first_due("mac", (Stage.INSPECT,)) is None
     enqueue(queue, "a")
     enqueue(queue, "b", priority=1)
-    first = queue.first_due((Stage.INSPECT, Stage.FETCH))
+    first = queue.first_due("mac", (Stage.INSPECT, Stage.FETCH))
     assert first is not None
     assert (first.repo, first.state) == ("b", State.WAITING)
-    assert queue.first_due((Stage.FETCH,)) is None
+    assert queue.first_due("mac", (Stage.FETCH,)) is None
 
 
 def test_a_runner_that_starts_leaves_what_its_own_process_holds(queue: Queue) -> None:
