@@ -152,8 +152,8 @@ def enqueue(
     source = hub.open(name, commit or revision).repo
     newest = not (commit or revision) or hub.head(name) == source.revision
     return queue.enqueue(
-        source.id, source.revision, wanted, recipe_key(wanted), requested_by=requested_by, priority=priority,
-        newest=newest, allow_older=allow_older,
+        source.id, source.revision, wanted, recipe_key(wanted, text_only=settings.text_only),
+        requested_by=requested_by, priority=priority, newest=newest, allow_older=allow_older,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ import yaml
 from hubbot.artifacts import GATES, Artifact, Report
 from hubbot.catalogue import extensions
 from hubbot.catalogue.families import family_of
-from hubbot.catalogue.tensors import TOWER
+from hubbot.catalogue.towers import MLX_VLM, Tower
 from hubbot.checkpoints import Checkpoint
 from hubbot.files.sizes import readable
 from hubbot.finishing import CARD, REPORT, write_json
@@ -87,18 +87,14 @@ def _metadata(checkpoint: Checkpoint, plan: Plan, planned: PlannedVariant) -> di
         del data["base_model"], data["base_model_relation"]
     tag = card.get("pipeline_tag")
     # Without its tower a model that saw images does not see them any more, whatever its source is tagged.
-    kept = isinstance(tag, str) and _TAG.fullmatch(tag) and not _is_text_only(plan)
-    data["pipeline_tag"] = tag if kept else "text-generation"
+    kept = isinstance(tag, str) and _TAG.fullmatch(tag) and not plan.text_only
+    data["pipeline_tag"] = tag if kept else "image-text-to-text" if plan.sees else "text-generation"
     for key in ("license", "license_name", "license_link", "language"):
         value = card.get(key)
         if value and (isinstance(value, str) or _is_texts(value)):
             data[key] = value
     data["tags"] = _tags(checkpoint, planned)
     return data
-
-
-def _is_text_only(plan: Plan) -> bool:
-    return any(drop.reason == TOWER for drop in plan.drops)
 
 
 def _is_texts(value: object) -> bool:
@@ -132,7 +128,8 @@ def _context(
         "revision": source["revision"],
         "extension": _extension(checkpoint, plan),
         "variant": planned.name,
-        "text_only": _is_text_only(plan),
+        "text_only": _text(plan.text_only) if plan.text_only else None,
+        "sees": _sight(checkpoint) if plan.sees else None,
         "this": _row(this),
         "rows": [_row(item) for item in made],
         "plain": not any(encoding.is_quantized for encoding in planned.encodings.values()),
@@ -164,6 +161,14 @@ def _context(
             for reason, count in Counter(item.reason for item in planned.unquantized).items()
         ],
     }
+
+
+def _sight(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the version of mlx-vlm whose class was compared with the source's, and how its answers differ."""
+    family = family_of(checkpoint)
+    tower = family.tower if family else None
+    known = tower.differences if isinstance(tower, Tower) else ()
+    return {"version": MLX_VLM, "differences": [_text(item) for item in known]}
 
 
 def _licence(checkpoint: Checkpoint) -> str:

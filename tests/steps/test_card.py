@@ -132,9 +132,11 @@ def test_a_text_only_conversion_of_a_seeing_model_says_so_and_is_not_tagged_as_s
     checkpoint = dataclasses.replace(hub[0], card={"pipeline_tag": "image-text-to-text"})
     data, body = parts(render(checkpoint, hub[1], [made(workshop, "4bit")], "4bit", "me/x"))
     assert (data["pipeline_tag"], "**Text only.**" in body) == ("image-text-to-text", False)
-    plan = dataclasses.replace(hub[1], drops=(Drop(name="model.visual.x", reason=TOWER),))
+    dropped = Drop(name="model.visual.x", reason=f"{TOWER}: nobody asked")
+    plan = dataclasses.replace(hub[1], drops=(dropped,), text_only="nobody asked")
     data, body = parts(render(checkpoint, plan, [made(workshop, "4bit")], "4bit", "me/x"))
     assert (data["pipeline_tag"], "**Text only.**" in body) == ("text-generation", True)
+    assert "Why: nobody asked." in body
 
 
 def test_a_local_source_has_no_base_model_and_no_path(workshop: Workshop) -> None:
