@@ -111,6 +111,8 @@ class Settings(BaseSettings):
     """Release each downloaded shard as soon as the values gate has judged every output that was made from it."""
     extensions: bool = True
     """Convert families that run only with a model file of hubbot's own, which is published beside the weights."""
+    text_only: bool = False
+    """Leave out what a model sees with, also where mlx-vlm could run it beside the text that mlx-lm runs."""
     stage_hours: float = Field(default=12.0, gt=0)
     """A heavy stage that takes longer is stopped and tried again."""
     stall_minutes: float = Field(default=120.0, gt=0)

@@ -31,6 +31,7 @@ from hubbot.catalogue.configs.spellings import (
 from hubbot.catalogue.configs.statements import PLAIN, STATEMENTS
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.runtimes import ArgField
+from hubbot.catalogue.towers import Tower
 from hubbot.plans import Origin
 
 TIE = "tie_word_embeddings"
@@ -91,11 +92,13 @@ def expert_input_size(config: Mapping[str, Any]) -> int | None:
     return found[1] if found else hidden_size(config)
 
 
-def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, ...]) -> Resolution:
+def resolve(
+    config: Mapping[str, Any], family: Family, fields: tuple[ArgField, ...], *, sees: bool = False
+) -> Resolution:
     """Return every ModelArgs field of `family`'s runtime with its value and origin, and every problem found.
 
     `fields` are those of the class itself; where it keeps a config of the text decoder inside, that one's
-    fields are resolved and written there.
+    fields are resolved and written there. `sees` says that the tower is kept: then the config serves mlx-vlm, too.
     """
     inner = runtimes.fields(family.text_args) if family.text_args else None
     source = decoder(config)
@@ -108,6 +111,9 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
             origins.append(origin)
             if field.is_read:
                 consumed |= keys
+    tower = family.tower if sees and isinstance(family.tower, Tower) else None
+    if tower is not None:
+        origins = [_for_the_tower(origin, tower.text(config)) for origin in origins]
     problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, source))]
     problems += list(division_problems({origin.field: origin.value for origin in origins}))
     problems += list(_of_another_decoder(config, family))
@@ -117,9 +123,10 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
     problems += list(_rope_problems(origins, source, family, consumed))
     verdict = _unread(source, family, origins, consumed)
     problems += verdict.problems
+    written = _written(source, family, origins, inner or fields, fields if inner else ())
     return Resolution(
         origins=tuple(origins),
-        config=_written(source, family, origins, inner or fields, fields if inner else ()),
+        config=tower.config(written, config) if tower is not None else written,
         problems=tuple(problems),
         notes=(
             *_without_effect(source, family, verdict),
@@ -128,6 +135,13 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
         ),
         read=frozenset(consumed),
     )
+
+
+def _for_the_tower(origin: Origin, text: Mapping[str, Any]) -> Origin:
+    """Return where a field's value comes from in a config that mlx-vlm reads, too."""
+    if origin.field not in text:
+        return origin
+    return Origin(field=origin.field, value=text[origin.field], origin="config, as mlx-vlm reads it")
 
 
 def _unread(

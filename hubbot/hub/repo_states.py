@@ -73,7 +73,7 @@ def commit_files(
     HubUnavailable where the repo has moved on from `parent`.
     """
     # Made anew for each attempt: the client notes in them what it has sent.
-    operations = [
+    operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
         *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names),
         *(CommitOperationDelete(path_in_repo=name) for name in deleted),
     ]
@@ -91,7 +91,7 @@ def commit_files(
 
 def commit_back(api: HfApi, repo_id: str, before: RepoState, after: RepoState, message: str) -> None:
     """Give a repo its files of `before` again, in one commit upon `after`."""
-    operations = [
+    operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
         *(
             CommitOperationCopy(src_path_in_repo=path, path_in_repo=path, src_revision=before.revision)
             for path, file in before.files.items()

@@ -39,7 +39,7 @@ def push_static_space(api: HfApi, repo_id: str, folder: Path) -> str:
         return head
     mark = json.dumps({"made_by": "hubbot", "files": digests}, indent=1).encode()
     card = _CARD.format(title=json.dumps(repo_id.rpartition("/")[2])).encode()
-    operations = [
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(
             CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name)
             for name, sha in digests.items()

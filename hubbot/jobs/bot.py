@@ -189,8 +189,8 @@ def enqueue(
     """
     source, wanted, newest = asked_for(repo, revision, variants, settings=settings, hub=hub)
     return queue.enqueue(
-        source.id, source.revision, wanted, recipe_key(wanted), requested_by=requested_by, priority=priority,
-        newest=newest, allow_older=allow_older,
+        source.id, source.revision, wanted, recipe_key(wanted, text_only=settings.text_only),
+        requested_by=requested_by, priority=priority, newest=newest, allow_older=allow_older,
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ class Visitor:
         assert answer.status == 200, path
 
     def text(self) -> str:
-        return self.page.inner_text("main")
+        return str(self.page.inner_text("main"))
 
     def wait_for(self, words: str) -> None:
         """Wait until the page says so: by itself where it has scripts, else by loading it again."""

@@ -146,6 +146,9 @@ def test_a_text_only_conversion_of_a_seeing_model_says_so_and_is_not_tagged_as_s
     checkpoint = dataclasses.replace(hub, card={"pipeline_tag": "image-text-to-text"})
     data, body = parts(show(checkpoint, [made(workshop, "4bit")]))
     assert (data["pipeline_tag"], "**Text only.**" in body) == ("image-text-to-text", False)
+    data, body = parts(show(checkpoint, [made(workshop, "4bit", text_only="nobody asked")]))
+    assert (data["pipeline_tag"], "**Text only.**" in body) == ("text-generation", True)
+    assert "Why: nobody asked." in body
     dropped = [{"name": "model.visual.x", "reason": TOWER}]
     data, body = parts(show(checkpoint, [made(workshop, "4bit", dropped=dropped)]))
     assert (data["pipeline_tag"], "**Text only.**" in body) == ("text-generation", True)
@@ -180,7 +183,10 @@ def test_hostile_words_break_out_of_no_table_and_no_fence(hub: Checkpoint, works
     checkpoint = dataclasses.replace(
         hub, repo=Repo(id=HOSTILE, revision="c" * 40), card={"license": HOSTILE, "license_name": HOSTILE}
     )
-    evil = {"dropped": [{"name": HOSTILE, "reason": HOSTILE}], "source": {"repo": HOSTILE, "revision": HOSTILE}}
+    evil: dict[str, Any] = {
+        "dropped": [{"name": HOSTILE, "reason": HOSTILE}],
+        "source": {"repo": HOSTILE, "revision": HOSTILE},
+    }
     data, body = parts(show(checkpoint, [made(workshop, "4bit", smoke=smoke, **evil)]))
     assert data["license"] == HOSTILE
     assert tables(body) == tables(parts(tame)[1])
@@ -399,7 +405,10 @@ def test_a_card_says_what_became_of_a_packed_sources_codes(hub: Checkpoint, work
 
 def test_no_control_character_of_a_source_is_in_the_card(hub: Checkpoint, workshop: Workshop) -> None:
     hostile = "x\x1b[2J\x07\x9b31m\u202e\u2028\ud800y\x00"
-    evil = {"dropped": [{"name": hostile, "reason": hostile}], "source": {"repo": hostile, "revision": "c"}}
+    evil: dict[str, Any] = {
+        "dropped": [{"name": hostile, "reason": hostile}],
+        "source": {"repo": hostile, "revision": "c"},
+    }
     checkpoint = dataclasses.replace(
         hub, repo=Repo(id=hostile, revision="c" * 40), files=(FileInfo(path=hostile, size=1),)
     )
