@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from hubbot.catalogue.variants.named_variants import DEFAULT_VARIANTS, VARIANTS
 from hubbot.errors import WrongUsage
+from hubbot.quiet_hours import QuietHours, parse
 
 CONFIG_VARIABLE = "HUBBOT_CONFIG"
 FILE_NAME = "hubbot.toml"
@@ -110,6 +111,8 @@ class Settings(BaseSettings):
     """Release each downloaded shard as soon as the values gate has judged every output that was made from it."""
     extensions: bool = True
     """Convert families that run only with a model file of hubbot's own, which is published beside the weights."""
+    text_only: bool = False
+    """Leave out what a model sees with, also where mlx-vlm could run it beside the text that mlx-lm runs."""
     stage_hours: float = Field(default=12.0, gt=0)
     """A heavy stage that takes longer is stopped and tried again."""
     stall_minutes: float = Field(default=120.0, gt=0)
@@ -124,8 +127,12 @@ class Settings(BaseSettings):
     """Time limit of one smoke test."""
     smoke_tokens: int = Field(default=64, ge=1)
     """Tokens that a smoke test generates per prompt."""
+    quiet_hours: tuple[str, ...] = ()
+    """Hours of this machine's time in which no stage is begun, such as "09:00-18:00"; what runs ends its stage."""
     keep_days: float = Field(default=7.0, ge=0, le=36500)
     """Days that the work folder of a finished job is kept."""
+    notify: SecretStr | None = None
+    """Where to tell of failures, outages and the day: the URL of a webhook (Slack, Discord), or a file."""
     web_hosts: tuple[str, ...] = ()
     """Names under which browsers may reach the dashboard, beside localhost; others are refused."""
     webhook_secret: SecretStr | None = None
@@ -171,6 +178,19 @@ class Settings(BaseSettings):
             raise ValueError(f"{runner!r} is no name: letters, digits, and . _ - are allowed")
         return runner
 
+    @field_validator("notify")
+    @classmethod
+    def _is_a_place(cls, notify: SecretStr | None) -> SecretStr | None:
+        if notify is not None and not re.match(r"https?://[^/\s]+/|/|~/", notify.get_secret_value()):
+            raise ValueError("notify must be the https:// address of a webhook, or the whole path of a file")
+        return notify
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _are_hours(cls, ranges: tuple[str, ...]) -> tuple[str, ...]:
+        parse(ranges)
+        return ranges
+
     @field_validator("data_dir", "corpus")
     @classmethod
     def _at_home(cls, path: Path | None) -> Path | None:
@@ -187,6 +207,19 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """Return the database's URL."""
         return self.database_url or f"sqlite:///{self.data_dir / 'hubbot.db'}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Return what no log may hold: the notices' address, the webhook's secret, the database's password."""
+        named = [self.notify, self.webhook_secret]
+        found = [one.get_secret_value() for one in named if one is not None]
+        password = re.search(r"://[^/@\s]*:([^/@\s]+)@", self.database_url or "")
+        return (*found, *(password.groups() if password else ()))
+
+    @property
+    def quiet(self) -> QuietHours:
+        """Return the hours in which no stage is begun."""
+        return parse(self.quiet_hours)
 
     @property
     def pictures(self) -> Path:

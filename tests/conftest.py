@@ -15,31 +15,3 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["HF_XET_CACHE"] = folder
     os.environ["HF_XET_CLIENT_RETRY_BASE_DELAY"] = "10ms"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-
-
-# Faults that are known and not mended yet: test, beginning of its parameters, reason. It goes with its fault.
-KNOWN_FAULTS = (
-    ("test_logits_are_finite_and_not_flat", "qwen3_omni_moe", "logits of a small range"),
-    (
-        "test_stock_mlx_lm_agrees_where_a_conversion_is_expected_and_only_there",
-        "phimoe",
-        "needs hubbot's own class",
-    ),
-    (
-        "test_stock_mlx_lm_agrees_where_a_conversion_is_expected_and_only_there",
-        "solar",
-        "needs hubbot's own class",
-    ),
-    ("test_every_variant_loads_strictly_and_stays_near_the_reference", "2bit", "2 bits lose more"),
-    ("test_every_variant_loads_strictly_and_stays_near_the_reference", "moe-2bit", "2 bits lose more"),
-    ("test_a_rate_limit_is_waited_for_as_long_as_the_hub_asks", "", "the bot pauses all jobs instead"),
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is known to fail, with the reason."""
-    for item in items:
-        name, _, parameters = item.name.partition("[")
-        for test, beginning, reason in KNOWN_FAULTS:
-            if name == test and parameters.startswith(beginning):
-                item.add_marker(pytest.mark.xfail(reason=reason))

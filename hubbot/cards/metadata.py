@@ -20,8 +20,8 @@ def metadata_of(checkpoint: Checkpoint, this: Made, *, without_licence_as_other:
     data: dict[str, Any] = {**({} if checkpoint.repo.is_local else base), "library_name": "mlx"}
     tag = card.get("pipeline_tag")
     # Without its tower a model that saw images does not see them any more, whatever its source is tagged.
-    kept = isinstance(tag, str) and _TAG.fullmatch(tag) and not is_text_only(this.mark)
-    data["pipeline_tag"] = tag if kept else "text-generation"
+    kept = isinstance(tag, str) and _TAG.fullmatch(tag) and not why_text_only(this.mark)
+    data["pipeline_tag"] = tag if kept else "image-text-to-text" if this.mark.get("sees") else "text-generation"
     for key in ("license", "license_name", "license_link", "language"):
         value = card.get(key)
         if value and (isinstance(value, str) or _is_texts(value)):
@@ -33,9 +33,12 @@ def metadata_of(checkpoint: Checkpoint, this: Made, *, without_licence_as_other:
     return data
 
 
-def is_text_only(mark: Mapping[str, Any]) -> bool:
-    """Say whether the source's vision or audio tower was left out."""
-    return any(drop.get("reason") == TOWER for drop in mark.get("dropped", ()))
+def why_text_only(mark: Mapping[str, Any]) -> str | None:
+    """Return why the source's vision or audio tower was left out, or None where nothing was."""
+    if mark.get("text_only"):
+        return str(mark["text_only"])
+    # Marks of versions that kept no tower say only what was dropped.
+    return TOWER if any(str(drop.get("reason")).startswith(TOWER) for drop in mark.get("dropped", ())) else None
 
 
 def has_chat_template(checkpoint: Checkpoint, this: Made) -> bool:

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 from hubbot.cli.options import DryRun, Json, Repo, Revision
 from hubbot.cli.output import data, print_json, table, talk
 
+# store/queue.py, which is slow to import, has the same.
+HIGHEST_PRIORITY = 1000
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
@@ -22,7 +25,15 @@ def enqueue_command(
     variant: Annotated[
         list[str] | None, typer.Option("--variant", "-v", help="Variant to make; repeat for several.")
     ] = None,
-    priority: Annotated[int, typer.Option("--priority", help="Higher goes first.")] = 0,
+    priority: Annotated[
+        int,
+        typer.Option(
+            "--priority",
+            min=-HIGHEST_PRIORITY,
+            max=HIGHEST_PRIORITY,
+            help="Higher goes first; one counts as six hours of waiting.",
+        ),
+    ] = 0,
     allow_older: Annotated[
         bool, typer.Option("--allow-older", help="Replace what was made of a newer revision, too.")
     ] = False,

@@ -25,13 +25,16 @@ from hubbot.cli import (
     inspect,
     jobs,
     layouts,
+    pause,
     published,
     relayout,
+    resume,
     retry,
     run,
     serve,
     show,
     smoke,
+    status,
     verify,
     watch,
 )
@@ -65,7 +68,7 @@ def _options(
 for command in (
     *(inspect, convert, verify, smoke, relayout, layouts),
     *(enqueue, jobs, show, retry, cancel),
-    *(watch, run, serve),
+    *(watch, run, status, pause, resume, serve),
     *(published, catalog, audit),
     *(init, doctor, demo, devhub),
 ):

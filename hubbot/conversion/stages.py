@@ -62,6 +62,7 @@ def plan(conversion: Conversion) -> dict[str, Any]:
         "variants": list(conversion.variants),
         "recipes": [str(path) for path in conversion.recipes],
         "working_bytes": conversion.settings.working_bytes,
+        "text_only": conversion.settings.text_only,
     }
     return conversion.ask("plan", request)
 

@@ -293,9 +293,12 @@ def runtime_key() -> str:
     return f"mlx-lm {runtimes.version()}"
 
 
-def recipe_key(variants: tuple[str, ...]) -> str:
-    """Return the key under which jobs for the same repo and revision are one job: the variants, sorted."""
-    return "+".join(sorted(variants))
+def recipe_key(variants: tuple[str, ...], *, text_only: bool = False) -> str:
+    """Return the key under which jobs for the same repo and revision are one job: the variants, sorted.
+
+    With `text_only` the artifacts are others: a tower is left out where one could be kept.
+    """
+    return "+".join(sorted(variants)) + (", text only" if text_only else "")
 
 
 def check_wanted(checkpoint: Checkpoint, settings: Settings) -> None:

@@ -36,7 +36,7 @@ def rehearse(
     check_wanted(checkpoint, settings)
     refuse_without_licence(checkpoint, settings)
     layout = classify.classify(checkpoint)
-    job = _job(checkpoint, variants, now)
+    job = _job(checkpoint, variants, settings, now)
     targets = Targets(settings=settings, hub=hub, results=results).check(job)
     only_card = is_card_only(hub, job, targets)
     private = checkpoint.gated or checkpoint.private
@@ -92,13 +92,13 @@ def _step(what: str, repo: str, how: str) -> dict[str, str]:
     return {"step": what, "repo": repo, "how": how}
 
 
-def _job(checkpoint: Checkpoint, variants: tuple[str, ...], now: datetime) -> Job:
+def _job(checkpoint: Checkpoint, variants: tuple[str, ...], settings: Settings, now: datetime) -> Job:
     return Job(
         id=_NO_JOB,
         repo=checkpoint.repo.id,
         revision=checkpoint.repo.revision,
         variants=variants,
-        recipe_key=recipe_key(variants),
+        recipe_key=recipe_key(variants, text_only=settings.text_only),
         stage=Stage.INSPECT,
         state=State.WAITING,
         priority=0,

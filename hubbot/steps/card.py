@@ -17,10 +17,11 @@ from hubbot.cards.card_facts import card_facts
 from hubbot.cards.made_variants import Made, recommended, why_not_judged
 from hubbot.cards.markdown import cell_code, code, fenced, text
 from hubbot.cards.memory_needs import needed_bytes, smallest_mac
-from hubbot.cards.metadata import has_chat_template, is_text_only, metadata_of
+from hubbot.cards.metadata import has_chat_template, metadata_of, why_text_only
 from hubbot.catalogue import extensions
 from hubbot.catalogue.experts import expert_layouts
 from hubbot.catalogue.families import family_of
+from hubbot.catalogue.towers import MLX_VLM, Tower
 from hubbot.catalogue.variants.tiers import POOREST, QUALITIES
 from hubbot.checkpoints import Checkpoint
 from hubbot.files.sizes import readable
@@ -114,7 +115,8 @@ def _what_it_is(checkpoint: Checkpoint, this: Made, setting: Setting) -> dict[st
         "size": readable(this.nbytes),
         "verdict": this.report.verdict if this.report else "none",
         "update": _update(this),
-        "text_only": is_text_only(this.mark),
+        "text_only": text(why) if (why := why_text_only(this.mark)) else None,
+        "sees": _sight(checkpoint) if this.mark.get("sees") else None,
         "conversational": has_chat_template(checkpoint, this),
         "model_type": code(checkpoint.model_type or "unknown"),
         "parameters": _parameters(checkpoint, this),
@@ -124,6 +126,14 @@ def _what_it_is(checkpoint: Checkpoint, this: Made, setting: Setting) -> dict[st
         "extension": _extension(checkpoint, this),
         "plain": not this.is_quantized,
     }
+
+
+def _sight(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the version of mlx-vlm whose class was compared with the source's, and how its answers differ."""
+    family = family_of(checkpoint)
+    tower = family.tower if family else None
+    known = tower.differences if isinstance(tower, Tower) else ()
+    return {"version": MLX_VLM, "differences": [text(item) for item in known]}
 
 
 def _update(this: Made) -> dict[str, str] | None:

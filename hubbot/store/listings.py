@@ -116,8 +116,25 @@ class Listings:
 
     def queue(self, limit: int = 10) -> list[Job]:
         """Return waiting jobs in the order in which they will be taken, pauses aside."""
-        order = (col(JobRow.priority).desc(), col(JobRow.created_at), col(JobRow.id))
+        order = (col(JobRow.rank), col(JobRow.id))
         return self._jobs(State.WAITING, order, limit)
+
+    def ended_since(
+        self, states: Collection[State], since: datetime, limit: int, *, until: datetime | None = None
+    ) -> list[Job]:
+        """Return jobs that came into these states after a moment, up to another, the first one first."""
+        query = select(JobRow).where(col(JobRow.state).in_(states), col(JobRow.updated_at) > since)
+        if until is not None:
+            query = query.where(col(JobRow.updated_at) <= until)
+        with reading(self._engine) as session:
+            rows = session.exec(query.order_by(col(JobRow.updated_at), col(JobRow.id)).limit(limit)).all()
+            return [job_of(row) for row in rows]
+
+    def count_since(self, state: State, since: datetime) -> int:
+        """Return how many jobs came into a state after a moment."""
+        query = sa.select(sa.func.count()).where(col(JobRow.state) == state, col(JobRow.updated_at) > since)
+        with reading(self._engine) as session:
+            return session.scalar(query) or 0
 
     def needing_a_person(self, limit: int = 10) -> list[Job]:
         """Return parked and failed jobs, the latest first."""

@@ -96,6 +96,23 @@ class Outage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A machine that works on the queue under a runner's name: its memory, free disk, device and times."""
+
+    runner: str
+    memory_bytes: int
+    disk_bytes: int
+    device: str
+    started_at: datetime
+    seen_at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for --json."""
+        times = {"started_at": self.started_at.isoformat(), "seen_at": self.seen_at.isoformat()}
+        return {**asdict(self), **times}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """What the gates said about a published repo; `verdict` is approved, refused or not-judged.
 

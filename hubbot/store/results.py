@@ -108,6 +108,13 @@ class Results:
         with writing(self._engine) as session:
             upsert(session, WatermarkRow, {"rule": rule, "value": value}, key=("rule",), update=("value",))
 
+    def move_watermark(self, rule: str, before: str, value: str) -> bool:
+        """Set a watermark unless it has changed since it was `before`; return whether it was set."""
+        this = sa.update(WatermarkRow).where(col(WatermarkRow.rule) == rule, col(WatermarkRow.value) == before)
+        with writing(self._engine) as session:
+            moved = session.execute(this.values(value=value).returning(col(WatermarkRow.rule)))
+            return moved.first() is not None
+
     def record_publication(
         self,
         *,

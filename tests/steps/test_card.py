@@ -146,6 +146,9 @@ def test_a_text_only_conversion_of_a_seeing_model_says_so_and_is_not_tagged_as_s
     checkpoint = dataclasses.replace(hub, card={"pipeline_tag": "image-text-to-text"})
     data, body = parts(show(checkpoint, [made(workshop, "4bit")]))
     assert (data["pipeline_tag"], "**Text only.**" in body) == ("image-text-to-text", False)
+    data, body = parts(show(checkpoint, [made(workshop, "4bit", text_only="nobody asked")]))
+    assert (data["pipeline_tag"], "**Text only.**" in body) == ("text-generation", True)
+    assert "Why: nobody asked." in body
     dropped = [{"name": "model.visual.x", "reason": TOWER}]
     data, body = parts(show(checkpoint, [made(workshop, "4bit", dropped=dropped)]))
     assert (data["pipeline_tag"], "**Text only.**" in body) == ("text-generation", True)
