@@ -99,6 +99,7 @@ def layers_figure(cosines: Sequence[float]) -> Any:
         range(1, len(cosines) + 1), [max(0.0, 1 - value) for value in cosines], color=ACCENT, marker="o", ms=4
     )
     axes.set_ylim(bottom=0)
+    _count(axes.xaxis)
     axes.set_xlabel("layer")
     axes.set_ylabel("1 - mean cosine")
     return figure
@@ -120,9 +121,18 @@ def experts_figure(uses: Sequence[Mapping[str, Any]]) -> Any:
     bar.set_label("times an even share", color=SOFT)
     bar.ax.tick_params(colors=SOFT)
     axes.grid(visible=False)
+    _count(axes.xaxis)
+    _count(axes.yaxis)
     axes.set_xlabel(f"expert (of {width})")
     axes.set_ylabel(f"layer (of {len(uses)})")
     return figure
+
+
+def _count(axis: Any) -> None:
+    """Let an axis name whole numbers only: there is no layer 1.5."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - the bot itself never imports it
+
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _thinned(values: Any, most: int) -> Any:

@@ -186,17 +186,12 @@ def _rows(checkpoint: Checkpoint, made: Sequence[Made], this: Made, setting: Set
     rows = []
     for item in sorted(made, key=lambda item: item.nbytes):
         needed = needed_bytes(item.nbytes, checkpoint.config)
-        linked = "/" in item.repo_id
-        notes = [
-            *(["this repo"] if item.variant == this.variant else []),
-            *(["**recommended**"] if best is not None and item.variant == best.variant else []),
-        ]
+        name, linked = text(item.variant), "/" in item.repo_id
+        shown = f"[{name}]({setting.endpoint}/{item.repo_id})" if linked else name
+        shown = f"**{shown}**" if item.variant == this.variant else shown
         rows.append(
             {
-                "name": f"[{text(item.variant)}]({setting.endpoint}/{item.repo_id})"
-                if linked
-                else text(item.variant),
-                "notes": f" ({', '.join(notes)})" if notes else "",
+                "name": f"{shown} ★" if best is not None and item.variant == best.variant else shown,
                 "size": readable(item.nbytes),
                 "memory": readable(needed),
                 "mac": smallest_mac(needed),
