@@ -21,11 +21,15 @@ from hubbot.conversion.conversion import Conversion
 from hubbot.conversion.source_files import bring_source
 from hubbot.conversion.workspace import Workspace
 from hubbot.errors import HubbotError, TryLater
+from hubbot.finishing import ABOUT
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
+from hubbot.jobs.card_renewals import counts
 from hubbot.jobs.pipeline import recipe_key
+from hubbot.marks import recorded
 from hubbot.progress import Progress
 from hubbot.settings import Settings
+from hubbot.steps import publish
 from hubbot.store.queue import Queue
 from hubbot.store.records import PublishedVariant
 from hubbot.store.results import Results
@@ -131,7 +135,12 @@ class Auditing:
         folder = conversion.workspace.variant(item.variant)
         try:
             files = self.hub.open(item.target_repo, None)
-            self.hub.fetch(files.repo, files.files, folder, self.progress)
+            state = self.hub.state(item.target_repo)
+            mark = publish.read_mark(self.hub, item.target_repo, state) if state else None
+            own = {file.path for file in recorded(mark)} | ABOUT if mark else ABOUT
+            # What people added and no loader reads is theirs: notes, pictures.
+            judged = [file for file in files.files if file.path in own or counts(file.path)]
+            self.hub.fetch(files.repo, judged, folder, self.progress)
             report = stages.judge_folder(conversion, folder)
         except TryLater:
             raise

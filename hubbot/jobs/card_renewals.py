@@ -72,12 +72,13 @@ def _differing(hub: Hub, job: Job, there: str) -> list[str]:
         return ["everything"]
     if before is None or after is None:
         return ["everything"]
-    return [path for path in {*before.files, *after.files} if _counts(path) and not _is_same(path, before, after)]
+    return [path for path in {*before.files, *after.files} if counts(path) and not _is_same(path, before, after)]
 
 
 def _is_same(path: str, before: RepoState, after: RepoState) -> bool:
     return path in before.files and before.files[path].is_same(after.files.get(path))
 
 
-def _counts(path: str) -> bool:
+def counts(path: str) -> bool:
+    """Say whether a file of that path may change what a conversion makes, or how a repo loads."""
     return is_licence_file(path) or not _MEDIA.fullmatch(path)

@@ -243,7 +243,7 @@ def refuse_empty(state: RepoState, *, begun: bool) -> None:
 def _change(hub: Hub, state: RepoState, mark: Mark | None, folder: Path, digests: Mapping[str, str]) -> Change:
     """Return what has to be committed so that the repo holds the artifact; what others added stays.
 
-    Where only what is written about the artifact differs, the mark stays, and the card where it brings no news.
+    Where only what is written about the artifact differs, nothing is committed unless the card brings news.
     """
     own = {file.path for file in recorded(mark)} | ABOUT if mark else set()
     changed = {
@@ -272,7 +272,7 @@ def _card_change(hub: Hub, state: RepoState, folder: Path, digests: Mapping[str,
     names = {
         path: sha
         for path, sha in digests.items()
-        if path not in state.files or (path != MARK and not state.files[path].is_file(folder / path, sha))
+        if path not in state.files or not state.files[path].is_file(folder / path, sha)
     }
     return Change(
         names=names, deleted=sorted(path for path in PICTURES if path in state.files and path not in digests)

@@ -90,8 +90,19 @@ def test_a_commit_that_changes_only_readme_and_media_renews_the_card_and_nothing
         assert f"| also current at | `{second.revision}`" in card(site)
         assert "license: mit" in card(site)
         assert tags(site)[f"source-{second.revision[:12]}"] == site.client().head(TARGET)
-        # The same again, and by a bot that lost its database: nothing more is committed.
+        # A job that an audit opened to mend the repo does the whole work.
+        key = "4bit, repair of 0123456789ab"
+        repair, _ = opened.queue.enqueue(FOX, second.revision, ("4bit",), key, requested_by="audit")
+        opened.results.record_audit(
+            opened.results.publications(FOX)[0], revision="a" * 40, verdict="refused", reason="a test", gates={},
+            versions={}, job_id=repair.id,
+        )  # fmt: skip
+        opened.run_once(threading.Event(), 0)
+        assert opened.queue.job(repair.id).state is State.PUBLISHED
+        assert "convert" in stages.ran[ran:]
+        assert mark(site)["source"]["revision"] == second.revision
         count = commits(site)
+    # The same again by a bot that lost its database: nothing more is committed.
     with bot(site.client(), settings(tmp_path / "other")) as other:
         assert run_job(other, FOX).state is State.PUBLISHED
     assert commits(site) == count

@@ -71,6 +71,17 @@ def test_what_was_published_and_is_still_right_is_approved_and_recorded(
         assert len(opened.queue.jobs()) == 1
 
 
+def test_notes_and_pictures_that_people_added_are_theirs_and_code_is_not(seeded: Site, tmp_path: Path) -> None:
+    with bot(seeded.client(), settings(tmp_path / "data")) as opened:
+        run_job(opened, "fables/Fox")
+        api = seeded.api()
+        api.upload_file(path_or_fileobj=b"# mine", path_in_repo="notes/mine.md", repo_id=TARGET)
+        assert [item.verdict for item in audited(opened)] == ["approved"]
+        api.upload_file(path_or_fileobj=b"import os", path_in_repo="modeling.py", repo_id=TARGET)
+        (found,) = audited(opened)
+        assert (found.verdict, "modeling.py" in found.reason) == ("refused", True)
+
+
 def test_what_went_bad_is_refused_and_the_job_that_it_opens_mends_it(seeded: Site, tmp_path: Path) -> None:
     with bot(seeded.client(), settings(tmp_path / "data")) as opened:
         run_job(opened, "fables/Fox")
