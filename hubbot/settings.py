@@ -9,7 +9,7 @@ import socket
 import sys
 from pathlib import Path
 from string import Formatter
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -77,7 +77,11 @@ class Settings(BaseSettings):
     org: str | None = None
     """The Hub user or organisation to publish under; without it nothing is published."""
     repo_name: str = "{name}-MLX-{variant}"
-    """The published repo's name; {name} is the source's name, {variant} the variant."""
+    """The published repo's name; {name} is the source's name, {owner} its owner, {variant} the variant."""
+    without_licence: Literal["park", "other"] = "park"
+    """What becomes of a source that states no licence: "park" it, or publish it as "other"."""
+    homepage: str = ""
+    """Web address of hubbot for the cards to link to; empty for none."""
     collection: str | None = "MLX conversions by hubbot"
     """Title of the collection that published repos join; empty for none."""
     variants: tuple[str, ...] = DEFAULT_VARIANTS
@@ -107,6 +111,8 @@ class Settings(BaseSettings):
     """Release each downloaded shard as soon as the values gate has judged every output that was made from it."""
     extensions: bool = True
     """Convert families that run only with a model file of hubbot's own, which is published beside the weights."""
+    text_only: bool = False
+    """Leave out what a model sees with, also where mlx-vlm could run it beside the text that mlx-lm runs."""
     stage_hours: float = Field(default=12.0, gt=0)
     """A heavy stage that takes longer is stopped and tried again."""
     stall_minutes: float = Field(default=120.0, gt=0)
@@ -147,11 +153,23 @@ class Settings(BaseSettings):
             fields = [field for _, field, _, _ in Formatter().parse(pattern) if field is not None]
         except ValueError as error:
             raise ValueError(f"repo_name is no pattern: {error}") from error
-        if sorted(fields) != ["name", "variant"] or "{name}" not in pattern or "{variant}" not in pattern:
-            raise ValueError("repo_name must contain {name} and {variant}, once each, and no other braces")
-        if not re.fullmatch(r"[A-Za-z0-9._-]*", pattern.replace("{name}", "").replace("{variant}", "")):
-            raise ValueError("repo_name may hold letters, digits, and . _ - beside {name} and {variant}")
+        known = ["name", "variant", *(["owner"] if "owner" in fields else [])]
+        if sorted(fields) != sorted(known) or any(f"{{{field}}}" not in pattern for field in known):
+            raise ValueError(
+                "repo_name must contain {name} and {variant}, {owner} if wanted, once each, and no other"
+            )
+        if not re.fullmatch(r"[A-Za-z0-9._-]*", re.sub(r"\{(?:name|variant|owner)\}", "", pattern)):
+            raise ValueError("repo_name may hold letters, digits, and . _ - beside {name}, {variant} and {owner}")
+        if "--" in pattern or ".." in pattern:
+            raise ValueError("repo_name may hold neither -- nor .., which the Hub does not allow")
         return pattern
+
+    @field_validator("homepage")
+    @classmethod
+    def _is_an_address(cls, address: str) -> str:
+        if address and not re.fullmatch(r"https?://[A-Za-z0-9._~:/?#@!$&'*+,;=%-]{1,300}", address):
+            raise ValueError("homepage must be a web address, as https://example.org/hubbot")
+        return address
 
     @field_validator("runner")
     @classmethod
@@ -202,6 +220,11 @@ class Settings(BaseSettings):
     def quiet(self) -> QuietHours:
         """Return the hours in which no stage is begun."""
         return parse(self.quiet_hours)
+
+    @property
+    def pictures(self) -> Path:
+        """Return the folder of the pictures that pages show, by published repo."""
+        return self.data_dir / "pictures"
 
     @property
     def working_bytes(self) -> int:

@@ -21,6 +21,7 @@ from hubbot.cli import (
     devhub,
     doctor,
     enqueue,
+    init,
     inspect,
     jobs,
     layouts,
@@ -69,7 +70,7 @@ for command in (
     *(enqueue, jobs, show, retry, cancel),
     *(watch, run, status, pause, resume, serve),
     *(published, catalog, audit),
-    *(doctor, demo, devhub),
+    *(init, doctor, demo, devhub),
 ):
     command.register(app)
 

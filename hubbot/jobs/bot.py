@@ -13,10 +13,12 @@ from pathlib import Path
 from random import Random
 
 from hubbot.catalogue.variants.named_variants import VARIANTS
+from hubbot.checkpoints import Repo
 from hubbot.deadlines import Interrupted
 from hubbot.errors import WrongUsage
 from hubbot.files.atomic_folders import free_bytes
 from hubbot.hub.client import Hub
+from hubbot.jobs import courtesies
 from hubbot.jobs.child_folders import sweep
 from hubbot.jobs.lanes import run_lanes
 from hubbot.jobs.lock import runner_lock
@@ -88,6 +90,7 @@ class Bot:
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"):
             self._begin()
             with suppress(Interrupted):
+                self._pay_courtesies(stop)
                 self._looking(stop).look(dry_run=False)
             self._working(stop).run_until_idle(stop, patience_seconds)
 
@@ -95,6 +98,9 @@ class Bot:
         self._register()
         sweep(self.settings.data_dir)
         self.queue.revive_no_runtime(runtime_key())
+
+    def _pay_courtesies(self, stop: threading.Event) -> None:
+        courtesies.pay(self.results, self.hub.until(stop), self.settings)
 
     def _working(self, stop: threading.Event) -> Worker:
         pauses = replace(self.worker.pauses, probe=self.hub.until(stop).probe)
@@ -104,6 +110,7 @@ class Bot:
         return replace(self.watching, hub=self.hub.until(stop))
 
     def _watch(self, stop: threading.Event) -> None:
+        self._pay_courtesies(stop)
         if not self.settings.watch:
             logger.info("no watch rules are set, so nothing is watched")
             return
@@ -180,6 +187,17 @@ def enqueue(
     Without variants those of the settings are made. `allow_older`: what was made of a newer revision is replaced,
     too. Raises WrongUsage for a variant that does not exist or two revisions, and what Hub.open raises.
     """
+    source, wanted, newest = asked_for(repo, revision, variants, settings=settings, hub=hub)
+    return queue.enqueue(
+        source.id, source.revision, wanted, recipe_key(wanted, text_only=settings.text_only),
+        requested_by=requested_by, priority=priority, newest=newest, allow_older=allow_older,
+    )  # fmt: skip
+
+
+def asked_for(
+    repo: str, revision: str | None, variants: tuple[str, ...], *, settings: Settings, hub: Hub
+) -> tuple[Repo, tuple[str, ...], bool]:
+    """Return source, variants, and whether that commit is the newest; raises like `enqueue`."""
     wanted = tuple(dict.fromkeys(variants or settings.variants))
     unknown = [name for name in wanted if name not in VARIANTS]
     if unknown:
@@ -188,11 +206,7 @@ def enqueue(
     if commit and revision and commit != revision:
         raise WrongUsage("the revision is said twice, and not the same", hint="REPO@SHA, or --revision SHA")
     source = hub.open(name, commit or revision).repo
-    newest = not (commit or revision) or hub.head(name) == source.revision
-    return queue.enqueue(
-        source.id, source.revision, wanted, recipe_key(wanted), requested_by=requested_by, priority=priority,
-        newest=newest, allow_older=allow_older,
-    )  # fmt: skip
+    return source, wanted, not (commit or revision) or hub.head(name) == source.revision
 
 
 def wake_watch(settings: Settings) -> None:
@@ -251,7 +265,7 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
     with open_records(settings) as records:
         queue, results = records.queue, records.results
         retry = rule_of(settings, Random())  # noqa: S311 - jitter, not a secret
-        pipeline = Pipeline(settings=settings, hub=hub, results=results, on_progress=on_progress)
+        pipeline = Pipeline(settings=settings, hub=hub, results=results, on_progress=on_progress, clock=utc_now)
         worker = Worker(
             queue=queue,
             results=results,

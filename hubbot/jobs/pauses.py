@@ -18,7 +18,7 @@ from hubbot.store.queue import Clock
 from hubbot.store.records import Outage
 
 logger = logging.getLogger(__name__)
-HUB_STAGES = (Stage.INSPECT, Stage.FETCH, Stage.PUBLISH)
+HUB_STAGES = (Stage.INSPECT, Stage.PLAN, Stage.FETCH, Stage.CARD, Stage.PUBLISH)
 FIRST_SECONDS = 30.0
 LONGEST_SECONDS = 600.0
 # A Hub may ask for a longer pause than hubbot would take by itself.

@@ -223,6 +223,18 @@ class Queue:
         """Let the jobs that are meant wait again, each as `retry` does; return those that could."""
         return self._change_all(self.select(selection), lambda job: revive(job, self._clock()))
 
+    def prioritise(self, job_id: int, priority: int) -> Job:
+        """Give a job another priority; raises WrongUsage where there is no such job, or it has ended."""
+        with writing(self._engine) as session:
+            row = _row(session, job_id, lock=True)
+            if row.state not in {State.WAITING, State.RUNNING, State.PARKED}:
+                raise WrongUsage(f"job {job_id} is {row.state} and waits for nothing", where=row.repo)
+            row.rank += (row.priority - priority) * SECONDS_PER_PRIORITY
+            row.priority = priority
+            session.add(row)
+            session.flush()
+            return job_of(row)
+
     def revive_no_runtime(self, runtime: str) -> list[Job]:
         """Retry the jobs that were parked with NoRuntime under other versions than `runtime`; return them."""
         parked = Selection(states=(State.PARKED,), kind="NoRuntime", other_runtime=runtime)

@@ -50,7 +50,8 @@ class Sighting:
 class PublishedVariant:
     """A variant of a source on the Hub; `report` is what was measured about it.
 
-    `kl_mean` is the mean KL divergence from the unquantized model in nats, None where it was not measured.
+    `kl_mean` is the mean KL divergence from the unquantized model in nats, None where it was not measured;
+    `memory_bytes` is what it needs at 8192 tokens of context, None where an older version published it.
     """
 
     source_repo: str
@@ -64,6 +65,7 @@ class PublishedVariant:
     report: dict[str, Any]
     model_type: str | None = None
     kl_mean: float | None = None
+    memory_bytes: int | None = None
 
     @property
     def made_with(self) -> dict[str, str]:

@@ -173,6 +173,7 @@ class PublicationRow(SQLModel, table=True):
     report: dict[str, Any] = Field(sa_column=sa.Column(_json(), nullable=False))
     model_type: str | None = None
     kl_mean: float | None = None
+    memory_bytes: int | None = Field(default=None, sa_type=sa.BigInteger, nullable=True)
 
 
 class AuditRow(SQLModel, table=True):

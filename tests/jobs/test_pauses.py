@@ -22,7 +22,7 @@ from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-HUB_STAGES = {Stage.INSPECT, Stage.FETCH, Stage.PUBLISH}
+HUB_STAGES = {Stage.INSPECT, Stage.PLAN, Stage.FETCH, Stage.CARD, Stage.PUBLISH}
 
 
 class World:
@@ -160,7 +160,7 @@ def test_stages_that_need_no_hub_go_on_in_an_outage(world: World) -> None:
     world.enqueue("b")
     world.hub = HubUnavailable("down")
     world.work()
-    assert world.queue.job(job.id).stage is Stage.PUBLISH
+    assert world.queue.job(job.id).stage is Stage.CARD
     assert {attempts for _, attempts in world.states().values()} == {0}
 
 
