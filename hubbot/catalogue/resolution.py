@@ -88,7 +88,7 @@ def hidden_size(config: Mapping[str, Any]) -> int | None:
 
 def expert_input_size(config: Mapping[str, Any]) -> int | None:
     """Return the width of what the routed experts are given: that of the stream, or of a latent beside it."""
-    found = _first_int(config, ("moe_latent_size",))
+    found = _first_int(config, ("moe_latent_size", "routed_expert_hidden_size"))
     return found[1] if found else hidden_size(config)
 
 

@@ -4,6 +4,7 @@ The entries of the model's layer list are replaced by stand-ins that load a laye
 mlx-lm class runs unchanged in the memory of one layer. It computes in float32 and knows nothing of sources.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -124,8 +125,11 @@ def _replay(out: Any, row: int, count: int) -> Callable[..., Any]:
 
     def run(index: int, hidden: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Any:
         value = _hidden(out)[row : row + 1] if index == count - 1 else hidden
+        if not isinstance(out, tuple):
+            return value
         # Classes that pass more than the hidden state from layer to layer unpack a tuple.
-        return (value, *[None] * (len(out) - 1)) if isinstance(out, tuple) else value
+        rows = _hidden(out).shape[0]
+        return (value, *(_take(item, row, rows) if _is_state(item) else None for item in out[1:]))
 
     return run
 
@@ -139,15 +143,17 @@ def _by_row(layer: Any, hidden: Any, args: tuple[Any, ...], kwargs: dict[str, An
         out = layer(
             one, *(_take(arg, row, rows) for arg in args), **{k: _take(v, row, rows) for k, v in kwargs.items()}
         )
-        mx.eval(out)
+        mx.eval([part for part in (out if isinstance(out, tuple) else (out,)) if isinstance(part, mx.array)])
         made.append(out)
     joined = _join(made)
-    mx.eval(joined)
+    mx.eval(_hidden(joined))
     return joined
 
 
 def _take(value: Any, row: int, rows: int) -> Any:
     """Return the part of an argument that belongs to one sequence; masks [tokens, tokens] belong to all."""
+    if _is_state(value):
+        return _with(value, {name: _take_second(held, row, rows) for name, held in vars(value).items()})
     if isinstance(value, tuple | list):
         return type(value)(_take(item, row, rows) for item in value)
     if isinstance(value, mx.array) and value.ndim >= 3 and value.shape[0] == rows:
@@ -155,7 +161,37 @@ def _take(value: Any, row: int, rows: int) -> Any:
     return value
 
 
+def _take_second(held: Any, row: int, rows: int) -> Any:
+    is_by_row = isinstance(held, mx.array) and held.ndim >= 3 and held.shape[1] == rows
+    return held[:, row : row + 1] if is_by_row else held
+
+
+def _is_state(value: Any) -> bool:
+    """Say whether a value is an object that layers hand on: Kimi K3 saves streams [saved, sequences, ...] so."""
+    return hasattr(value, "__dict__") and not isinstance(value, nn.Module | mx.array) and not callable(value)
+
+
+def _with(state: Any, held: Mapping[str, Any]) -> Any:
+    made = copy.copy(state)
+    vars(made).update(held)
+    return made
+
+
+def _joined_state(made: list[Any]) -> Any:
+    """Return the object of all sequences, from that of each."""
+    held = {name: [vars(one)[name] for one in made] for name in vars(made[0])}
+    arrays = {
+        name: mx.concatenate(parts, axis=1)
+        for name, parts in held.items()
+        if isinstance(parts[0], mx.array) and parts[0].ndim >= 3
+    }
+    mx.eval(*arrays.values())
+    return _with(made[0], arrays)
+
+
 def _join(made: list[Any]) -> Any:
+    if _is_state(made[0]):
+        return _joined_state(made)
     if isinstance(made[0], tuple):
         return tuple(_join([item[place] for item in made]) for place in range(len(made[0])))
     if isinstance(made[0], mx.array) and made[0].ndim >= 3:

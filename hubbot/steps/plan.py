@@ -32,6 +32,8 @@ from hubbot.plans import Drop, Encoding, Layout, Plan, PlannedVariant
 from hubbot.runtime import loading
 from hubbot.runtime.loading import Parameter
 
+# (parameter, number of tensors it is made of) -> the move of each by its place.
+Joins = dict[tuple[str, int], dict[int, Move]]
 # Importing mlx-lm and transformers takes this much by itself (measured on Linux x86-64).
 RUNTIME_BYTES = 300 << 20
 
@@ -138,9 +140,11 @@ def _cover(
     expert_names = {tensor.name for tensor in experts if not tensor.is_flat}
     moves = _expert_moves([tensor for tensor in experts if not tensor.is_flat], layout, family, wanted)
     unplaced: list[str] = []
+    joins: Joins = defaultdict(dict)
     for name, info in kept.tensors.items():
         if name not in expert_names:
-            moves += _plain_moves(info, family, config, wanted, unplaced)
+            moves += _plain_moves(info, family, config, wanted, unplaced, joins)
+    moves += _joined(joins, kept)
     if is_tied(checkpoint.config, family):
         moves += _output_layer(moves, wanted)
     if unplaced:
@@ -159,8 +163,9 @@ def _plain_moves(
     config: Mapping[str, Any],
     wanted: Mapping[str, Parameter],
     unplaced: list[str],
+    joins: Joins,
 ) -> Iterator[Move]:
-    """Yield the moves that use the tensor; one that has no place is added to `unplaced`."""
+    """Yield the moves that use the tensor; one without a place is added to `unplaced`, a part to `joins`."""
     name = tensor.name
     for piece in reshaped(runtime_name(name, family), family.reshapes, config):
         parameter = wanted.get(piece.output)
@@ -173,17 +178,38 @@ def _plain_moves(
                 where=name,
                 hint="its place in mlx-lm's model is known, how to write it is not",
             )
-        yield Move(
+        made = Move(
             output=piece.output,
             shape=parameter.shape,
             role=role_of(piece.output),
             sources=(name,),
-            stacked=False,
+            stacked=piece.join is not None,
             quantizable=parameter.quantizable,
-            groups=piece.groups,
+            groups=1 if piece.flat else piece.groups,
             units=_units(piece, tensor.shape),
             view=piece.view,
         )
+        if piece.join is None:
+            yield made
+        else:
+            joins[piece.output, piece.join[1]][piece.join[0]] = made
+
+
+def _joined(joins: Joins, checkpoint: Checkpoint) -> Iterator[Move]:
+    """Yield the parameters that several tensors of one shape and dtype make, one below the other."""
+    for (output, count), parts in joins.items():
+        if len(parts) < count:
+            continue  # the parameter has no source, which is told with the others that have none
+        sources = tuple(parts[number].sources[0] for number in range(count))
+        first, *others = (checkpoint.tensors[name] for name in sources)
+        for other in others:
+            if (other.shape, other.dtype) != (first.shape, first.dtype):
+                raise IncompleteCover(
+                    f"{first.name!r} {list(first.shape)} {first.dtype} and {other.name!r} {list(other.shape)} "
+                    f"{other.dtype} cannot be joined in mlx-lm's {output!r}",
+                    where=other.name,
+                )
+        yield replace(parts[0], sources=sources)
 
 
 def _output_layer(moves: Sequence[Move], wanted: Mapping[str, Parameter]) -> Iterator[Move]:

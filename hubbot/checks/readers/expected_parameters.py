@@ -3,6 +3,7 @@
 It knows nothing of plans or moves: from the same rows it works out its own way from parameter to source.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,12 +82,19 @@ class Expectations:
         left = {name: tower.left_out.get(name, why) for name, why in dropped.items() if name not in kept}
         self.dropped = {**self._sources.dropped, **left}
         self.tower = {made.output: _turned(self._sources.shape(name), made) for name, made in kept.items()}
-        self._plain: dict[str, tuple[str, Reshaped]] = {
-            made.output: (name, made)
+        plain = [
+            (name, made)
             for name in infos
             if (found := expert_layouts.read_name(name)) is None or found.is_flat
             for made in reshaped(runtime_name(name, family), family.reshapes, config)
-        } | {made.output: (name, made) for name, made in kept.items()}
+        ]
+        self._plain: dict[str, tuple[str, Reshaped]] = {made.output: (name, made) for name, made in plain}
+        self._plain |= {made.output: (name, made) for name, made in kept.items()}
+        # What several tensors make together, one below the other, in the order in which they stand.
+        joined = sorted(((made.join, name, made) for name, made in plain if made.join), key=lambda one: one[:2])
+        self._joined: dict[str, list[tuple[str, Reshaped]]] = defaultdict(list)
+        for _, name, made in joined:
+            self._joined[made.output].append((name, made))
         self._embedding = self._tied_embedding(checkpoint.config)
 
     def _tied_embedding(self, config: Mapping[str, Any]) -> tuple[str, Reshaped] | None:
@@ -142,19 +150,35 @@ class Expectations:
         places = [place for p in parameters if (place := self.place(p))]
         held = {(place.prefix, self._projection(place), place.is_bias) for place in places}
         lost = [t.name for t in self._experts.values() if (t.prefix, t.projection, t.is_bias) not in held]
-        return lost + [name for parameter, (name, _) in self._plain.items() if parameter not in parameters]
+        made = {**{parameter: [one] for parameter, one in self._plain.items()}, **self._joined}
+        return lost + [
+            name for parameter, parts in made.items() if parameter not in parameters for name, _ in parts
+        ]
 
     def rows(self, parameter: str, start: int, stop: int) -> Floats:
         """Return rows [start, stop) of a plain parameter's first axis, float32 [stop - start, ...]."""
+        if parameter in self._joined:
+            return self._rows_of_parts(self._joined[parameter], start, stop)
         name, made = self._made(parameter)
-        if made.groups is None and not made.view and not made.merge and made.part is None:
+        if made.is_whole:
             return self._sources.floats(name, start, stop)
         return reshape_rows.rows(self._sources, name, made, start, stop)
+
+    def _rows_of_parts(self, parts: list[tuple[str, Reshaped]], start: int, stop: int) -> Floats:
+        """Return rows [start, stop) of tensors that stand one below the other."""
+        found, above = [], 0
+        for name, made in parts:
+            height = self._sources.shape(name)[0]
+            first, last = max(start, above), min(stop, above + height)
+            if first < last:
+                found.append(reshape_rows.rows(self._sources, name, made, first - above, last - above))
+            above += height
+        return np.concatenate(found)
 
     def length(self, parameter: str) -> int | None:
         """Return how many rows the source has for a plain parameter, or None where they are made of others."""
         name, made = self._made(parameter)
-        if made.groups is not None or made.view or made.merge or made.part is not None:
+        if not made.is_whole:
             return None
         return next(iter(self._sources.shape(name)), 1)
 

@@ -62,6 +62,8 @@ class ExpectedShapes:
 def _before(piece: Reshaped, shape: Shape) -> Shape:
     """Return the least shape that a source must have for `piece` to make a parameter of `shape`."""
     units = list(shape)
+    if piece.join is not None:
+        units[0] //= piece.join[1]
     if piece.merge and piece.groups:
         held = 1 if piece.part else piece.groups
         units = [held, shape[0] // held, *shape[1:]]
