@@ -177,7 +177,8 @@ def _matmul(one: Any, other: Any, **_stream: Any) -> Floats:
     if not isinstance(other, mx.array) or left.ndim < 2 or other.ndim < 2:
         raise NotHere
     if other.ndim > 2:
-        return np.matmul(left, float32(other))
+        product: Floats = np.matmul(left, float32(other))
+        return product
     stored = stored_rows(other.T)
     return multiply(left.reshape(-1, left.shape[-1]), stored, other.shape[1]).reshape(*left.shape[:-1], -1)
 
@@ -286,8 +287,15 @@ def _numbers(*shape: int) -> Any:
     return mx.array(np.random.default_rng(shape).standard_normal(shape, dtype=np.float32))
 
 
-def _quantized(mode: str, *shape: int) -> tuple[Any, ...]:
-    return tuple(mx.quantize(_numbers(*shape), mode=mode))
+def _quantized_product(mode: str) -> Any:
+    words, scales, *biases = mx.quantize(_numbers(24, 64), mode=mode)
+    return mx.quantized_matmul(_numbers(5, 64), words, scales, biases[0] if biases else None, mode=mode)
+
+
+def _quantized_experts() -> Any:
+    words, scales, biases = mx.quantize(_numbers(4, 24, 64))
+    chosen = mx.array([[0, 3], [1, 0], [3, 2]])
+    return mx.gather_qmm(_numbers(3, 1, 1, 64), words, scales, biases, rhs_indices=chosen)
 
 
 _CASES: Final[tuple[Callable[[], Any], ...]] = (
@@ -298,11 +306,9 @@ _CASES: Final[tuple[Callable[[], Any], ...]] = (
         _numbers(6, 1, 1, 32), _numbers(4, 24, 32).swapaxes(-1, -2),
         rhs_indices=mx.array([[0, 3], [1, 0], [3, 2], [2, 0], [1, 3], [0, 2]]),
     ),
-    lambda: mx.quantized_matmul(_numbers(5, 64), *_quantized("affine", 24, 64)),
-    lambda: mx.quantized_matmul(_numbers(5, 64), *_quantized("mxfp4", 24, 64), mode="mxfp4"),
-    lambda: mx.gather_qmm(
-        _numbers(3, 1, 1, 64), *_quantized("affine", 4, 24, 64), rhs_indices=mx.array([[0, 3], [1, 0], [3, 2]]),
-    ),
+    lambda: _quantized_product("affine"),
+    lambda: _quantized_product("mxfp4"),
+    _quantized_experts,
     lambda: mx.fast.scaled_dot_product_attention(
         _numbers(2, 4, 6, 8), _numbers(2, 2, 6, 8), _numbers(2, 2, 6, 8), scale=0.3, mask="causal"
     ),
