@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hubbot.catalogue import resolution
 from hubbot.catalogue.experts import expert_layouts
@@ -26,8 +27,9 @@ from hubbot.checkpoints import Checkpoint
 from hubbot.checks.decisive.source_settings import SourceSettings
 from hubbot.checks.readers import reshape_rows
 from hubbot.checks.readers.source_tensors import SourceTensors
-from hubbot.checks.readers.tensor_files import Floats
+from hubbot.checks.readers.tensor_files import Floats, widen
 
+Array = npt.NDArray[Any]
 Key = tuple[str, str, int | None, bool]
 
 
@@ -174,6 +176,12 @@ class Expectations:
                 found.append(reshape_rows.rows(self._sources, name, made, first - above, last - above))
             above += height
         return np.concatenate(found)
+    def stored_rows(self, parameter: str, start: int, stop: int) -> tuple[Array, str]:
+        """Return what `rows` returns, as raw values of the dtype given with them: float32 where they are made."""
+        name, made = self._made(parameter)
+        if made.groups is None and not made.view and not made.merge and made.part is None:
+            return self._sources.stored(name, start, stop)
+        return self.rows(parameter, start, stop), "F32"
 
     def length(self, parameter: str) -> int | None:
         """Return how many rows the source has for a plain parameter, or None where they are made of others."""
@@ -184,15 +192,20 @@ class Expectations:
 
     def expert(self, place: ExpertPlace, expert: int) -> Floats:
         """Return one expert's projection [out, in], or its bias [out], as float32."""
+        return widen(*self.stored_expert(place, expert))
+
+    def stored_expert(self, place: ExpertPlace, expert: int) -> tuple[Array, str]:
+        """Return one expert's projection [out, in], or its bias [out], as raw values with their dtype."""
         tensor = self._tensor(place, expert)
         assert tensor is not None, f"{place} has no source"
         if tensor.expert is not None:
-            whole = self._sources.floats(tensor.name, 0, self._sources.shape(tensor.name)[0])
+            raw, dtype = self._sources.stored(tensor.name, 0, self._sources.shape(tensor.name)[0])
         else:
-            whole = self._sources.floats(tensor.name, expert, expert + 1)[0]
+            stack, dtype = self._sources.stored(tensor.name, expert, expert + 1)
+            raw = stack[0]
         if self._transposed and not place.is_bias:
-            whole = np.ascontiguousarray(whole.T)
-        return self._half(whole, place.projection) if tensor.projection == "gate_up" else whole
+            raw = np.ascontiguousarray(raw.T)
+        return (self._half(raw, place.projection) if tensor.projection == "gate_up" else raw), dtype
 
     def experts_at(self, place: ExpertPlace) -> int:
         """Return how many experts the source holds at a place."""
@@ -209,7 +222,7 @@ class Expectations:
         stacked = self._sources.shape(tensor.name)[0]
         return self._zeros if self._declared is not None and stacked == self._declared + self._zeros else 0
 
-    def _half(self, fused: Floats, projection: str) -> Floats:
+    def _half(self, fused: Array, projection: str) -> Array:
         width = fused.shape[0] // 2
         if self._order == "interleaved":
             return np.ascontiguousarray(fused[(0 if projection == "gate" else 1) :: 2])
