@@ -89,6 +89,7 @@ def _planned(
 ) -> tuple[Plan, tuple[str, ...]]:
     """Plan as convert does, raising what it raises; return the plan and what is to be said of single variants."""
     from hubbot.engine.tied_embeddings import check_tied_samples  # noqa: PLC0415 - with mlx-lm it takes a second
+    from hubbot.engine.zero_biases import check_zero_biases_of  # noqa: PLC0415
     from hubbot.steps.plan import plan  # noqa: PLC0415
 
     remarks: list[str] = []
@@ -98,6 +99,7 @@ def _planned(
         made = plan(checkpoint, layout, ["bf16"], working_bytes=working_bytes, text_only=text_only)
         remarks.append(f"{error}; {error.hint}")
     check_tied_samples(checkpoint, made, files)
+    check_zero_biases_of(checkpoint, made, files)
     return made, tuple(remarks)
 
 

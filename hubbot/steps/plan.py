@@ -18,7 +18,16 @@ from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import Family, family_of
 from hubbot.catalogue.reshapes import Reshaped, reshaped
 from hubbot.catalogue.source_names import source_names
-from hubbot.catalogue.tensors import TOWER, is_tied, runtime_name, share, tower_of, without_drops
+from hubbot.catalogue.tensors import (
+    TOWER,
+    ZERO_BIAS,
+    is_stray_bias,
+    is_tied,
+    runtime_name,
+    share,
+    tower_of,
+    without_drops,
+)
 from hubbot.catalogue.towers import ROLE, KeptTower
 from hubbot.catalogue.variants.named_variants import VARIANTS, Subject, Variant, encode
 from hubbot.catalogue.variants.roles import role_of
@@ -138,8 +147,13 @@ def _cover(
     expert_names = {tensor.name for tensor in experts if not tensor.is_flat}
     moves = _expert_moves([tensor for tensor in experts if not tensor.is_flat], layout, family, wanted)
     unplaced: list[str] = []
+    drops = [Drop(name=name, reason=reason) for name, reason in dropped.items()]
     for name, info in kept.tensors.items():
-        if name not in expert_names:
+        if name in expert_names:
+            continue
+        if info.dtype in FLOAT_DTYPES and is_stray_bias(name, family, config, wanted):
+            drops.append(Drop(name=name, reason=ZERO_BIAS))  # proven before a weight is written
+        else:
             moves += _plain_moves(info, family, config, wanted, unplaced)
     if is_tied(checkpoint.config, family):
         moves += _output_layer(moves, wanted)
@@ -149,7 +163,6 @@ def _cover(
     if len(moves) < len(wanted):
         raise _left_over(unplaced, moves, wanted, family)
     order = {parameter.name: index for index, parameter in enumerate(parameters)}
-    drops = [Drop(name=name, reason=reason) for name, reason in dropped.items()]
     return sorted(moves, key=lambda move: order[move.output]), drops
 
 

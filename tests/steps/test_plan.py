@@ -152,7 +152,7 @@ def test_a_recipe_that_would_quantize_nothing_is_refused(qwen: Source) -> None:
     moves = [dataclasses.replace(move, shape=(*move.shape[:-1], 33)) for move in plan.moves]
     parameters = loading.skeleton(dict(plan.config))
     with pytest.raises(RecipeIneffective, match="variant mxfp4 would quantize nothing: 33 columns"):
-        step._variant(VARIANTS["mxfp4"], odd, moves, parameters)
+        step._variant(VARIANTS["mxfp4"], odd, moves, parameters, text_only=False)
 
 
 def test_an_order_that_the_catalogue_does_not_know_is_refused(workshop: Workshop) -> None:

@@ -144,6 +144,10 @@ class Expectations:
         lost = [t.name for t in self._experts.values() if (t.prefix, t.projection, t.is_bias) not in held]
         return lost + [name for parameter, (name, _) in self._plain.items() if parameter not in parameters]
 
+    def is_zero(self, name: str) -> bool:
+        """Say whether every number of source tensor `name` is zero, of either sign."""
+        return not self._sources.floats(name, 0, next(iter(self._sources.shape(name)), 1)).any()
+
     def rows(self, parameter: str, start: int, stop: int) -> Floats:
         """Return rows [start, stop) of a plain parameter's first axis, float32 [stop - start, ...]."""
         name, made = self._made(parameter)

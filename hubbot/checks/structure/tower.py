@@ -52,7 +52,7 @@ def _contradictions(
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield (key, found, wanted) of what the artifact's config says of images and the source's does not."""
     text = artifact.get(TEXT) or {}
-    wanted = {
+    wanted: dict[tuple[str, ...], Any] = {
         **{(key,): source[key] for key in tower.outer if source.get(key) is not None},
         **{(key,): value for key, value in tower.told(source).items()},
         **{(TEXT, key): value for key, value in tower.text(source).items()},
