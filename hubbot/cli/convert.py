@@ -15,6 +15,7 @@ from hubbot.engine.memory import peak_resident_bytes
 from hubbot.files.sizes import readable
 
 if TYPE_CHECKING:
+    from hubbot.checkpoints import Checkpoint
     from hubbot.conversion.in_folder import Finished
     from hubbot.plans import Plan
 
@@ -65,6 +66,10 @@ def convert_command(
         typer.Option("--free-source", help="Release each downloaded shard once nothing needs it; for repo ids."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and predict, write nothing.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", help="Say on stderr what every parameter is made of, and where that is."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Convert a checkpoint to one or more MLX variants in one pass over its weights.
@@ -92,6 +97,8 @@ def convert_command(
         )
         conversion = replace(conversion, variants=names, recipes=recipes, strategy=strategy)
         plan, peak_disk_bytes = in_folder.plan(conversion)
+        if verbose:
+            _print_moves(plan, conversion.workspace.checkpoint())
         if dry_run:
             _print_plan(plan.to_json(), peak_disk_bytes, plan.modality, as_json=as_json)
             return
@@ -104,6 +111,21 @@ def convert_command(
         _print_conversion(record, plan)
     for report in finished.reports:
         report.approve()
+
+
+def _print_moves(plan: "Plan", checkpoint: "Checkpoint") -> None:
+    """Say of every parameter what the model expects, and what was found for it under which name in which file."""
+    packed = {one.name: one for one in plan.packed}
+    for move in plan.moves:
+        first = move.sources[0]
+        kind = packed[first].packing if first in packed else "plain"
+        parts = [part.tensor for part in packed[first].parts.values()] if first in packed else [first]
+        stored = [checkpoint.tensors[name] for name in parts]
+        found = ", ".join(f"{info.name} {list(info.shape)} {info.dtype} in {info.shard}" for info in stored)
+        more = f" and {len(move.sources) - 1} more" if len(move.sources) > 1 else ""
+        talk.print(f"{move.output}: expected {list(move.shape)}; found {kind} {found}{more}")
+    for drop in plan.drops:
+        talk.print(f"{drop.name}: left out: {drop.reason}")
 
 
 def _conversion_record(plan: "Plan", finished: "Finished", *, seconds: float) -> dict[str, Any]:

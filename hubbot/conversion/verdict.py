@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubbot.catalogue import packings, resolution, runtimes
-from hubbot.catalogue.checkpoint_summary import portrait
+from hubbot.catalogue.checkpoint_summary import is_mlx_repo, portrait
 from hubbot.catalogue.families import family_of
 from hubbot.checkpoints import Checkpoint, RepoFiles
 from hubbot.errors import (
@@ -65,6 +65,8 @@ def verdict_of(
     except HubbotError as error:
         return Verdict(record=_without_checkpoint(files, error), exit_code=error.exit_code)
     layout = None
+    if is_mlx_repo(checkpoint):
+        return _of_an_mlx_repo(files, checkpoint)
     try:
         layout = classify(checkpoint)
         if not extensions:
@@ -76,6 +78,23 @@ def verdict_of(
         if type(error) not in VERDICTS:
             raise
         return Verdict(record=_record(files, checkpoint, layout, error, ()), exit_code=error.exit_code)
+
+
+def _of_an_mlx_repo(files: RepoFiles, checkpoint: Checkpoint) -> Verdict:
+    """Return what can be said of an MLX repo without its source."""
+    from hubbot.checks.structure.by_itself import check_by_itself  # noqa: PLC0415
+
+    found = list(check_by_itself(checkpoint))
+    failed = [finding for finding in found if finding.status == "fail"]
+    record = _record(
+        files, checkpoint, None, None, [f"{f.check}: {f.subject}: {f.reason}" for f in failed or found]
+    )
+    told = {
+        "verdict": "mlx-broken" if failed else "mlx",
+        "hint": "it is an MLX repo: `hubbot verify SOURCE REPO` judges its values against the source",
+        "names": {finding.check: [finding.subject] for finding in failed},
+    }
+    return Verdict(record={**record, **told}, exit_code=1 if failed else 0)
 
 
 def _planned(
