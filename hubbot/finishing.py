@@ -25,8 +25,11 @@ CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 CARD = "README.md"
 REPORT = "report.json"
+# The entry of report.json that changes only when the card says something new.
+CARD_FACTS = "card_facts"
+PICTURES = ("plots/variants.png", "plots/layers.png", "plots/experts.png")
 # Written after the conversion, about it; never among the files that the mark lists.
-ABOUT = frozenset({MARK, CARD, REPORT})
+ABOUT = frozenset({MARK, CARD, REPORT, *PICTURES})
 # The one folder of side files: chat templates beside the usual one, as transformers stores them.
 TEMPLATES = "additional_chat_templates"
 SIDE_FILES = (

@@ -28,7 +28,7 @@ from hubbot.catalogue.configs.spellings import (
     SYNONYMS,
     TOP_K,
 )
-from hubbot.catalogue.configs.statements import PLAIN
+from hubbot.catalogue.configs.statements import PLAIN, STATEMENTS
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.runtimes import ArgField
 from hubbot.catalogue.towers import Tower
@@ -119,6 +119,7 @@ def resolve(
     problems += list(_of_another_decoder(config, family))
     problems += list(_beyond_limits(origins, family))
     problems += list(_alone(origins, family))
+    problems += list(_obeyed_by_one_class(origins, family))
     problems += list(_rope_problems(origins, source, family, consumed))
     verdict = _unread(source, family, origins, consumed)
     problems += verdict.problems
@@ -209,8 +210,10 @@ def _found(name: str, config: Mapping[str, Any], family: Family) -> tuple[dict[s
     """Return the values that a config holds for a field by key, and all keys that it is spelled in."""
     derivation = family.derived.get(name) or DERIVED.get(name)
     derived = derivation(config) if derivation else None
-    # What a family derives is never taken over as it stands under the field's own name.
-    found = {} if name in family.derived else found_under(config, SYNONYMS.get(name, (name,)))
+    # What a family derives is not taken over as it stands under the field's own name, which may mean another thing
+    # in that dialect; a statement means the same everywhere, and has to agree.
+    is_derived = name in family.derived and name not in STATEMENTS
+    found = {} if is_derived else found_under(config, SYNONYMS.get(name, (name,)))
     keys = set(found)
     if derived is not None:
         keys |= {*derived.keys, *(SYNONYMS.get(name, (name,)) if name in family.derived else ())}
@@ -270,6 +273,24 @@ def _alone(origins: list[Origin], family: Family) -> Iterator[str]:
             f"the config says one expert a token, renormalised: its weight is 1, and mlx-lm's {family.runtime} "
             "class leaves it as it is"
         )
+
+
+def _obeyed_by_one_class(origins: list[Origin], family: Family) -> Iterator[str]:
+    """Yield a sentence for what a config states, mlx-lm's class obeys and transformers' class never looks at.
+
+    Transformers' class does there what it does for a config that leaves the key out: the row's default.
+    """
+    for origin in origins:
+        key = origin.origin.partition("config: ")[2] or origin.field
+        stated = STATEMENTS.get(key) if origin.origin.startswith("config") else None
+        if stated is None or stated.statement == "tied" or origin.field not in family.defaults:
+            continue
+        always = family.defaults[origin.field]
+        if not stated.is_synonym(origin.value, always) and (read := _sources(family)) and key not in read.names:
+            yield (
+                f"the config says {key} = {origin.value!r}, which {_class(family)} obeys and transformers "
+                f"{read.version}'s {family.model_type} class does not read: it always computes {key} = {always!r}"
+            )
 
 
 def _rope_problems(

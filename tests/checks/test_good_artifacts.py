@@ -78,21 +78,7 @@ def test_identical_experts_in_a_source_are_a_warning_and_no_refusal(
         assert all(subject.endswith("expert 1") for subject in warned)
 
 
-# mlx-lm's class takes the share of a head that rotates from partial_rotary_factor where rotary_dim is not there;
-# the referee asks for rotary_dim, and so refuses a right conversion of somebody else's.
-FALSELY_REFUSED = ("bailing_moe/bf16",)
-
-
-@pytest.mark.parametrize(
-    "made",
-    [
-        pytest.param(made, marks=pytest.mark.xfail(strict=True, reason="rotary_dim left out by others"))
-        if made.name in FALSELY_REFUSED
-        else made
-        for made in HUB
-    ],
-    ids=_ids,
-)
+@pytest.mark.parametrize("made", HUB, ids=_ids)
 def test_what_mlx_lm_convert_makes_is_approved_where_it_is_right(made: Case, tmp_path: Path) -> None:
     folder = borrow_tokenizer(write(made, tmp_path / "source"))
     judged_some = False

@@ -13,6 +13,7 @@ from mlx_lm.utils import MODEL_REMAPPING, _get_classes, load_model
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from hubbot.catalogue.families import family_for
 from tests.reference.checkpoints import RECORDS, Case, Floats, case, cases, files, tensors, write
 from tests.reference.packing import PACKINGS
 
@@ -25,7 +26,6 @@ EDITED = {"gpt_oss/hub", "gpt_oss/bf16", "gpt_oss/square/hub", "gpt_oss/untrunca
 # Nor these, in config or weights (facts of stock mlx-lm 0.32.2); the tests of the conversion read them.
 BEYOND_STOCK = {
     "deepseek_v2",  # crashes where rope_scaling is null
-    "ernie4_5_moe",  # throws the router's correction biases away
     "granitemoehybrid",  # a tagged infinity in time_step_limit is taken for a number
     "llama4_text",  # a dense class of that name
     "longcat_flash",  # the zero experts' weights
@@ -38,6 +38,11 @@ def _has_class(model_type: str) -> bool:
     return find_spec(f"mlx_lm.models.{MODEL_REMAPPING.get(model_type, model_type)}") is not None
 
 
+def _has_own_class(made: Case) -> bool:
+    row = family_for(made.config, ())
+    return row is not None and row.extension is not None
+
+
 STOCK = [
     made
     for made in cases()
@@ -45,6 +50,8 @@ STOCK = [
     if _has_class(made.model_type)
     and made.model_type not in BEYOND_STOCK
     and made.model not in {"groups", "lone_mscale"}
+    # Where the artifact runs on a class of hubbot's own, mlx-lm's is not expected to agree.
+    and not (made.expected == "convert" and _has_own_class(made))
 ]
 
 
@@ -67,9 +74,12 @@ def test_every_case_regenerates_to_its_recorded_bytes(made: Case) -> None:
 @every_case
 def test_logits_are_finite_and_not_flat(made: Case) -> None:
     assert made.logits.dtype == np.float32
-    assert made.logits.shape == (len(made.ids), (made.config | made.config.get("text_config", {}))["vocab_size"])
+    thinker = made.config.get("thinker_config", {})  # Qwen3-Omni's text decoder lies one deeper
+    config = made.config | thinker | (made.config | thinker).get("text_config", {})
+    assert made.logits.shape == (len(made.ids), config["vocab_size"])
     assert np.isfinite(made.logits).all()
-    assert made.logits.std(axis=-1).min() > 0.5
+    # The output layer's answers are multiplied by it; what they are spread over shrinks with it.
+    assert made.logits.std(axis=-1).min() > 0.5 * config.get("logit_scale", 1.0)
     assert len(set(made.logits.argmax(axis=-1).tolist())) > 4
 
 

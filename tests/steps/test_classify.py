@@ -23,8 +23,7 @@ from hubbot.errors import (
 from hubbot.folders import Folder
 from hubbot.steps.classify import classify
 from hubbot.steps.inspect import inspect
-from tests.checkpoints_on_disk import REFUSED, STOCK_CONVERTIBLE, Workshop
-from tests.checkpoints_on_disk import row_of as family_row
+from tests.checkpoints_on_disk import CONVERTIBLE, REFUSED, Workshop
 from tests.reference.checkpoints import Case, tensors, write
 from tests.reference.packing import PACKINGS
 
@@ -50,25 +49,27 @@ def qwen(workshop: Workshop) -> Checkpoint:
 ORIGINAL_ROWS = {
     "per_expert_w": {"mixtral", "phimoe", "minimax_m2", "lfm2_moe", "kimi_linear", "minimax_m3_vl"},
     "gateless": {"nemotron_h"},
-    "stacked_fused": {"mistral4", "gemma4", "gemma4_text", "qwen3_vl_moe"},
+    "stacked_fused": {"mistral4", "gemma4", "gemma4_text", "qwen3_vl_moe", "mistral3"},
+    "stacked_in_moe": {"step3p5", "step3p7"},
     "granite_fused": {"granitemoe", "granitemoehybrid", "granitemoeshared"},
     "flat": {"dbrx"},
     "stacked_fused_transposed": {"gpt_oss", "llama4", "llama4_text"},
 }
-# Types whose layers, numbers or names of experts the patterns here do not read: their rows alone are held.
-OTHER_NAMES = {
-    "kimi_k25", "kimi_vl", "mistral3", "step3p5", "step3p7", "bailing_moe", "deepseek", "deepseek_ocr2",
-    "glm4v_moe",
-    "hy_v3", "joyai_llm_flash", "sarvam_moe", "sarvam_mla", "qwen3_omni_moe", "qwen3_omni_moe_thinker",
-    "ernie4_5_vl_moe", "axk1", "cohere2_moe",
-}  # fmt: skip
-EXPERTS = re.compile(r"(?:layers|transformer\.blocks)\.(\d+)\.(?:\w+\.)?(?:experts\.(?!e_score)|input_linear\.)")
-LAYER = re.compile(r"(?:(?<!encoder\.)layers|transformer\.blocks)\.(\d+)\.")
+# Two forms of Tencent's own releases beside single projections.
+HUNYUAN_ROWS = {"fused": "per_expert_up_first", "stacked": "mlx_switch"}
+EXPERTS = re.compile(
+    r"(?:layers|blocks)\.(\d+)\.(?:(?:\w+\.)?(?:experts\.(?!e_score)|input_linear\.|switch_mlp\.)|moe\.(?:gate|up|down)_proj\.)"
+)
+LAYER = re.compile(r"(?<!encoder\.)(?:layers|blocks)\.(\d+)\.")
+# Towers, talkers and projectors beside the decoder.
+BESIDE = ("vision", "visual", "audio_tower", "mm_projector", "multi_modal_projector")
 
 
 def row_of(made: Case) -> str:
     if made.form == "transposed":
         return "stacked_fused_transposed"
+    if made.model_type == "hunyuan" and made.model in HUNYUAN_ROWS:
+        return HUNYUAN_ROWS[made.model]
     if made.form == "mxfp4":
         return "stacked_fused"
     if made.form in {"v5", "fp8_fused"}:
@@ -76,32 +77,29 @@ def row_of(made: Case) -> str:
     return next((row for row, types in ORIGINAL_ROWS.items() if made.model_type in types), "per_expert")
 
 
-@pytest.mark.parametrize("made", STOCK_CONVERTIBLE, ids=lambda made: made.name)
+@pytest.mark.parametrize("made", CONVERTIBLE, ids=lambda made: made.name)
 def test_what_transformers_wrote_is_recognised_with_its_numbers(made: Case, workshop: Workshop) -> None:
     layout = workshop.source(made.name).layout
-    if made.model_type in OTHER_NAMES:
-        assert layout.row in family_row(made.config, tensors(made)).layouts
-        assert layout.num_experts > (layout.experts_per_token or 0) > 0
-        assert layout.evidence
-        return
-    config = made.config | made.config.get("text_config", {})
+    config = made.config | made.config.get("thinker_config", {})  # Qwen3-Omni's, one deeper
+    config |= config.get("text_config", {})
     # A layer beyond the last is a head that predicts further tokens.
     beyond = f"layers.{config.get('num_hidden_layers')}."
-    names = [name for name in tensors(made) if "vision" not in name and beyond not in name]
+    names = [name for name in tensors(made) if not any(one in name for one in (*BESIDE, beyond))]
     assert layout.row == row_of(made)
     config |= config.get("ffn_config", {})
     keys = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
     assert layout.num_experts == next(config[key] for key in keys if config.get(key))
-    chosen = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "top_k_experts", "moe_top_k")
-    assert layout.experts_per_token == next(config[key] for key in chosen if config.get(key))
+    chosen = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "top_k_experts", "moe_top_k", "moe_k")
+    said = next(config[key] for key in chosen if config.get(key))
+    assert layout.experts_per_token == (said[0] if isinstance(said, list) else said)  # Tencent's: one a layer
     assert layout.layers == len({found[1] for name in names if (found := LAYER.search(name))})
     assert layout.moe_layers == tuple(sorted({int(found[1]) for name in names if (found := EXPERTS.search(name))}))
     assert layout.orientation == ("in,out" if layout.row == "stacked_fused_transposed" else "out,in")
     assert (layout.packing == "none") == (made.form not in PACKINGS)
     fused = "interleaved" if made.model_type == "gpt_oss" else "concatenated"
-    assert layout.order == (
-        fused if layout.row in {"stacked_fused", "granite_fused", "stacked_fused_transposed"} else None
-    )
+    shared = {"stacked_fused", "granite_fused", "stacked_fused_transposed"}
+    orders = {"per_expert_up_first": "up-first", **dict.fromkeys(shared, fused)}
+    assert layout.order == orders.get(layout.row)
     assert layout.evidence
 
 

@@ -8,8 +8,6 @@ from hubbot.catalogue.experts.expert_layouts import BY_KEY
 from hubbot.catalogue.families import BY_MODEL_TYPE, RECOGNISED, Family, Recognised
 from hubbot.catalogue.families.row import Naming
 
-__all__ = ["Naming", "naming_of", "order_in", "renamed"]
-
 
 def naming_of(model_type: str) -> Naming | None:
     """Return what is known of the names and the order in a model type; None where nothing is."""
@@ -36,6 +34,8 @@ def renamed(naming: Naming | None, name: str, *, on_hub: bool) -> str:
     dotted = f".{name}."
     for hub, module in naming.pairs if naming else ():
         old, new = (f".{module}.", f".{hub}.") if on_hub else (f".{hub}.", f".{module}.")
+        if old in new and new in dotted:
+            return name  # the longer name is there already
         if old in dotted:
             return dotted.replace(old, new, 1)[1:-1]
     return name

@@ -146,6 +146,7 @@ FAMILIES: tuple[Family, ...] = (
             (r"^model\.language_model\.", "language_model.model."),
             (r"^lm_head\.", "language_model.lm_head."),
         ),
+        module_names=(("language_model.model", "model.language_model"), ("language_model.lm_head", "lm_head")),
         tower=Tower(
             renames=(
                 (r"^vision_tower\.encoder\.patch_embed\.", "vision_tower.patch_embed."),

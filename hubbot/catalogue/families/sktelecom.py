@@ -54,6 +54,7 @@ _BIASED = Family(
     fixed={"has_correction_bias": (True, "the checkpoint has correction biases of the router")},
     renames=((r"(\.layers\.\d+)\.post_mlp_layernorm\.", r"\1.mlp.post_mlp_layernorm."),),
     reshapes=(LATENT_HEADS,),
+    module_names=(("post_mlp_layernorm", "mlp.post_mlp_layernorm"),),
 )
 _UNBIASED = replace(
     _BIASED, fixed={"has_correction_bias": (False, "the checkpoint has no correction biases: routed without")}

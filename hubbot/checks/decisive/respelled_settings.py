@@ -5,6 +5,7 @@ spell the setting in that form. What transformers' code does without a key of it
 """
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from hubbot.checks.decisive.source_settings import GROUPS, Setting, SourceSettings
@@ -256,6 +257,16 @@ def _indexers(source: SourceSettings) -> Setting | None:
     )
 
 
+def _every_how_many_sparse(source: SourceSettings) -> Setting | None:
+    """The step from one layer with experts to the next, where it is the same between all of them."""
+    said, kinds = source.said("moe_layer_interval"), source.names("mlp_layer_types") or []
+    sparse = [number for number, kind in enumerate(kinds) if kind == "sparse"]
+    steps = {after - before for before, after in pairwise(sparse)} or {1}
+    if said is not None or not sparse or len(steps) > 1:
+        return said
+    return Setting(value=steps.pop(), key="mlp_layer_types")
+
+
 def _inside(key: str, names: tuple[str, ...]) -> Rule:
     """The values of `names` inside the config that stands under `key`."""
 
@@ -295,6 +306,7 @@ RULES: Mapping[str, Rule] = {
     "layer_types": _kinds_of_layers,
     "moe_layer_start_index": _sparse_layer(0),
     "moe_layer_end_index": _sparse_layer(-1),
+    "moe_layer_interval": _every_how_many_sparse,
     "moe_layers_enum": _numbers_of_sparse_layers,
     "attention_other_setting": _heads_under_windows,
     "swiglu_limits": _without_heads("swiglu_limits"),

@@ -91,7 +91,8 @@ def code_facts() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
     """Return, by model type, what transformers' and mlx-lm's code do without a key of their configs.
 
     "always" is what transformers does whatever a config says, "unsaid" what it does where a config does not say
-    otherwise, "class" what mlx-lm's class computes that has no field for it.
+    otherwise (also by the name of a class under architectures), "class" what mlx-lm's class computes that has no
+    field for it.
     """
     facts: dict[str, Any] = json.loads((files(__package__) / CODE_FACTS).read_text(encoding="utf-8"))
     return facts
@@ -120,6 +121,10 @@ class SourceSettings:
         self.always, self.unsaid, self.by_class = (
             code_facts()[part].get(self.model_type, {}) for part in ("always", "unsaid", "class")
         )
+        names = config.get("architectures")
+        for name in names if isinstance(names, list) else ():
+            # Two generations under one model type leave out what their own code does.
+            self.unsaid = {**self.unsaid, **code_facts()["unsaid"].get(str(name), {})}
 
     def said(self, *keys: str) -> Setting | None:
         """Return the first of `keys`, each perhaps a dotted path, that the config holds a value for."""

@@ -16,6 +16,14 @@ from hubbot.catalogue.experts.transformers_names import naming_of, order_in, ren
             "model.layers.1.mlp.shared_experts.up_proj.weight",
         ),
         ("qwen3_moe", "model.norm.weight", "model.norm.weight"),
+        # The module's name lies in the Hub's, or the Hub's in the module's.
+        (
+            "axk1",
+            "model.layers.1.post_mlp_layernorm.weight",
+            "model.layers.1.mlp.post_mlp_layernorm.weight",
+        ),
+        ("kimi_k25", "language_model.lm_head.weight", "lm_head.weight"),
+        ("kimi_k25", "language_model.model.norm.weight", "model.language_model.norm.weight"),
     ],
 )
 def test_a_name_is_changed_there_and_back(model_type: str, hub: str, module: str) -> None:
@@ -23,6 +31,7 @@ def test_a_name_is_changed_there_and_back(model_type: str, hub: str, module: str
     assert renamed(naming, hub, on_hub=False) == module
     assert renamed(naming, module, on_hub=True) == hub
     assert renamed(naming, module, on_hub=False) == module
+    assert renamed(naming, hub, on_hub=True) == hub
 
 
 def test_a_fragment_is_whole_words() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from hubbot.artifacts import Finding
 from hubbot.catalogue import resolution, runtimes
-from hubbot.catalogue.families import BY_MODEL_TYPE
+from hubbot.catalogue.families import family_for
 from hubbot.checks.decisive.respelled_settings import RULES, decisive
 from hubbot.checks.decisive.source_settings import GROUPS, SourceSettings
 from hubbot.checks.structure.configuration import effective_fields
@@ -23,17 +23,6 @@ UNTOLD: Mapping[str, set[str]] = {
     "nemotron_h": {"layer_types"},  # spelled out in hybrid_override_pattern
     "granitemoeshared": {"mamba_conv_bias", "mamba_proj_bias"},  # without a Mamba layer
     "dots1": {"scoring_func"},  # the class takes the sigmoid whatever it says
-    "step3p7": {"tie_word_embeddings"},  # the class reads no such field
-    "ernie4_5_vl_moe": {"moe_layer_interval"},  # 1 in every published config; others are refused by name
-    "bailing_moe": {  # transformers has no class; of Ling 1 the config says none of it, and its row fixes it
-        "norm_head",
-        "moe_router_enable_expert_bias",
-        "n_group",
-        "topk_group",
-        "score_function",
-        "routed_scaling_factor",
-        "use_qk_norm",
-    },
 }
 
 
@@ -116,7 +105,7 @@ def test_a_key_that_is_left_out_is_what_transformers_takes_for_it(key: str) -> N
 def test_what_is_resolved_for_a_config_of_the_hub_is_what_the_referee_derives_itself(path: Path) -> None:
     held = json.loads(path.read_text(encoding="utf-8"))
     config = held.get("config", held)
-    family = BY_MODEL_TYPE.get(str(config.get("model_type")))
+    family = family_for(config, ())
     if family is None:
         pytest.skip("hubbot converts no model of this type")
     fields = runtimes.fields(family.runtime, family.model_file)
