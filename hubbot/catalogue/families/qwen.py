@@ -10,6 +10,7 @@ from hubbot.catalogue.configs import ropes
 from hubbot.catalogue.configs.nesting import decoder
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import (
+    APART,
     MAPPED,
     MAPPED_GATE_FIRST,
     MLX,
@@ -19,6 +20,7 @@ from hubbot.catalogue.families.provenances import (
     QWEN3_VL,
     QWEN3_VL_TRANSPOSED,
     QWEN_FUSED,
+    VEOMNI,
 )
 from hubbot.catalogue.families.row import Family, Limit, Recognised
 from hubbot.catalogue.reshapes import CONVOLUTION, plus_one
@@ -49,7 +51,7 @@ _GATED_DELTA: dict[str, Any] = {
 _QWEN_35: dict[str, Any] = {
     **_GATED_DELTA,
     "runtime": "qwen3_5_moe",
-    "layouts": {"per_expert": PER_EXPERT, "stacked_fused": NATIVE_FUSED, "mlx_switch": MLX},
+    "layouts": {"per_expert": PER_EXPERT, "stacked": VEOMNI, "stacked_fused": NATIVE_FUSED, "mlx_switch": MLX},
     "defaults": {
         **_GATED_DELTA_DEFAULTS,
         "intermediate_size": 0,
@@ -132,7 +134,7 @@ FAMILIES: tuple[Family, ...] = (
         blocks=("mlp",),
         runtime_block="mlp",
         renormalises_one_expert=True,
-        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked": VEOMNI, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         always={"qk_norm": "per_head"},
         defaults={
             **COMMON,
@@ -152,7 +154,13 @@ FAMILIES: tuple[Family, ...] = (
         blocks=("mlp",),
         runtime_block="mlp",
         renormalises_one_expert=True,
-        layouts={"stacked_fused": QWEN3_VL, "stacked_fused_transposed": QWEN3_VL_TRANSPOSED, "mlx_switch": MLX},
+        layouts={
+            "per_expert": APART,
+            "stacked": VEOMNI,
+            "stacked_fused": QWEN3_VL,
+            "stacked_fused_transposed": QWEN3_VL_TRANSPOSED,
+            "mlx_switch": MLX,
+        },
         text_args="qwen3_moe.ModelArgs",
         text_type="qwen3_vl_moe_text",
         always={"qk_norm": "per_head"},
