@@ -15,7 +15,6 @@ from hubbot.catalogue.experts import expert_layouts
 from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import HubbotError
-from hubbot.marks import MARK
 
 _SHARED = ("n_shared_experts", "num_shared_experts", "num_shared_expert", "moe_num_shared_experts")
 _SHARED_TENSOR = re.compile(r"\.share(?:d_experts?|d_mlp|_expert)\.")
@@ -23,13 +22,6 @@ _SHARED_NUMBER = re.compile(r"\.shared_experts\.(\d{1,3})\.")
 _HEAD_TENSOR = re.compile(r"(?:^|\.)mtp[._]")
 _LAYER = re.compile(r"(?:[\w-]+\.)*?layers\.(\d{1,6})\.")
 _VISION_TENSOR = re.compile(r"(?:^|\.)(?:visual|vision\w*|patch_embed|multi_modal_projector)\.")
-
-
-def is_mlx_repo(checkpoint: Checkpoint) -> bool:
-    """Say whether a checkpoint is what a converter to MLX made, by hubbot's mark or by MLX's quantization."""
-    marked = any(file.path == MARK for file in checkpoint.files)
-    made = any(".switch_" in name for name in checkpoint.tensors)
-    return (marked and made) or packings.mlx.is_mlx(packings.quantization(checkpoint.config))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 FORMS = tuple(map(spelled, TARGETS))
 
+Unpack = Annotated[
+    str | None, typer.Option("--unpack", help="Decode packed weights to plain ones: bf16.", show_default=False)
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
@@ -29,9 +33,7 @@ def relayout_command(
     source: Source,
     to: Annotated[str, typer.Option("--to", help=f"The form: {', '.join(FORMS)}.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder that becomes the rewritten checkpoint.")],
-    unpack: Annotated[
-        str | None, typer.Option("--unpack", help="Decode packed weights to plain ones: bf16.", show_default=False)
-    ] = None,
+    unpack: Unpack = None,
     revision: Revision = None,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -42,9 +44,9 @@ def relayout_command(
     convert reads. Code is never taken over: what is left out is listed, and config.json names it no more.
 
     per-expert is one tensor per expert and projection; stacked keeps gate, up and down apart, as VeOmni trains
-    them; stacked-fused joins gate and up to [E, 2I, H], as transformers 5 and mlx-vlm expect;
-    stacked-fused-transposed is [E, H, 2I]. The words are those of `hubbot layouts`. Nothing is computed, nothing
-    runs, and every form can be turned back into any other.
+    them; stacked-fused joins gate and up to [E, 2I, H], as transformers 5 keeps them and mlx-vlm takes Qwen3.5's;
+    stacked-fused-transposed is [E, H, 2I], as mlx-vlm takes Qwen3-VL's. The words are those of `hubbot layouts`.
+    Nothing but packed weights is computed, nothing runs, and every form can be turned back into any other.
 
     Example: hubbot relayout ./Qwen3-30B-A3B --to stacked-fused --out ./Qwen3-30B-A3B-fused
     """

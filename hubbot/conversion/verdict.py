@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubbot.catalogue import packings, resolution, runtimes
-from hubbot.catalogue.checkpoint_summary import is_mlx_repo, portrait
+from hubbot.catalogue.checkpoint_summary import portrait
 from hubbot.catalogue.families import family_of
 from hubbot.checkpoints import Checkpoint, RepoFiles
 from hubbot.errors import (
@@ -24,6 +24,7 @@ from hubbot.errors import (
     UnsafePickle,
 )
 from hubbot.files.sizes import readable
+from hubbot.marks import MARK
 from hubbot.plans import Layout, Plan
 from hubbot.steps.classify import classify, refuse_extension
 from hubbot.steps.inspect import inspect
@@ -78,6 +79,13 @@ def verdict_of(
         if type(error) not in VERDICTS:
             raise
         return Verdict(record=_record(files, checkpoint, layout, error, ()), exit_code=error.exit_code)
+
+
+def is_mlx_repo(checkpoint: Checkpoint) -> bool:
+    """Say whether a checkpoint is what a converter to MLX made, by hubbot's mark or by MLX's quantization."""
+    marked = any(file.path == MARK for file in checkpoint.files)
+    made = any(".switch_" in name for name in checkpoint.tensors)
+    return (marked and made) or packings.mlx.is_mlx(packings.quantization(checkpoint.config))
 
 
 def _of_an_mlx_repo(files: RepoFiles, checkpoint: Checkpoint) -> Verdict:

@@ -76,8 +76,7 @@ def plan(
     parameters = loading.skeleton(config)
     moves, drops = _cover(checkpoint, layout, family, config, parameters)
     moves += _tower_moves(tower, checkpoint)
-    drops = list(_with_the_tower(drops, tower))
-    drops += [Drop(name=name, reason=reason) for name, reason in stored.dropped.items()]
+    beside = [Drop(name=name, reason=reason) for name, reason in stored.dropped.items()]
     sources = Sources(tensors=physical.tensors, packed=stored.packed)
     made = (_variant(recipe, checkpoint, moves, parameters, text_only=text_only) for recipe in recipes)
     planned = tuple(kept_codes.mark_kept(variant, moves, sources) for variant in made)
@@ -88,7 +87,7 @@ def plan(
         config=config,
         origins=resolved.origins,
         moves=tuple(moves),
-        drops=tuple(drops),
+        drops=(*_with_the_tower(drops, tower), *beside),
         packed=tuple(stored.packed.values()),
         variants=planned,
         disk_bytes=sum(variant.nbytes for variant in planned),

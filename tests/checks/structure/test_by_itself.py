@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hubbot.catalogue.checkpoint_summary import is_mlx_repo
 from hubbot.checks.structure.by_itself import check_by_itself
-from hubbot.conversion.verdict import verdict_of
+from hubbot.conversion.verdict import is_mlx_repo, verdict_of
 from hubbot.folders import Folder
 from hubbot.steps.inspect import inspect
 from tests.checkpoints_on_disk import Workshop, edit_json, read_folder, rewrite, workshop
