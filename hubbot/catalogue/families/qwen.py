@@ -3,7 +3,7 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hubbot.catalogue.configs import ropes
@@ -72,22 +72,28 @@ _SEES: dict[str, Any] = {
 }
 
 
-def _mrope(config: Mapping[str, Any], *needless: str) -> dict[str, Any]:
-    """Return the rope of the text decoder of `config` in the spelling that both runtimes read."""
+def _mrope(config: Mapping[str, Any], section: Sequence[int], *needless: str) -> dict[str, Any]:
+    """Return the rope of the text decoder of `config` in the spelling that both runtimes read.
+
+    `section` is transformers' where the config has none.
+    """
     rope = ropes.flat(decoder(config))
     kept = {key: rope[key] for key in _MROPE if key in rope and key not in needless}
     # Published configs call the plain rope "mrope" or "default".
     kind = "default" if rope["rope_type"] == "mrope" else rope["rope_type"]
-    return {**kept, "type": kind, "rope_type": kind}
+    return {"mrope_section": list(section), "mrope_interleaved": True, **kept, "type": kind, "rope_type": kind}
 
 
 def _qwen_35_text(config: Mapping[str, Any]) -> dict[str, Any]:
-    rope = {"partial_rotary_factor": _GATED_DELTA_DEFAULTS["partial_rotary_factor"], **_mrope(config)}
+    rope = {
+        "partial_rotary_factor": _GATED_DELTA_DEFAULTS["partial_rotary_factor"],
+        **_mrope(config, (11, 11, 10)),
+    }
     return {"rope_parameters": rope, "rope_scaling": rope}
 
 
 def _qwen3_vl_text(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {"rope_scaling": _mrope(config, "rope_theta", "partial_rotary_factor")}
+    return {"rope_scaling": _mrope(config, (24, 20, 20), "rope_theta", "partial_rotary_factor")}
 
 
 _QWEN3_OMNI: dict[str, Any] = {
