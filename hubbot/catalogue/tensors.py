@@ -76,12 +76,15 @@ def without_drops(checkpoint: Checkpoint, family: Family | None = None) -> tuple
 
 def tower_of(checkpoint: Checkpoint, packed: Collection[str], family: Family, *, text_only: bool) -> KeptTower:
     """Return what becomes of the tower of `checkpoint`, unpacked; `packed` are the tensors stored as codes."""
-    names = [name for name in checkpoint.tensors if drop_reason(name, checkpoint.config) == TOWER]
+    maybe = (name for name in checkpoint.tensors if _MAYBE.search(name))
+    names = [name for name in maybe if drop_reason(name, checkpoint.config) == TOWER]
     return kept_tower(names, checkpoint.config, checkpoint.tensors, packed, family.tower, text_only=text_only)
 
 
 def is_stray_bias(name: str, family: Family, config: Mapping[str, Any], parameters: Container[str]) -> bool:
     """Say whether a source tensor is a bias of a module that has none in a class with `parameters`."""
+    if not name.endswith(".bias"):
+        return False
     made = [piece.output for piece in reshaped(runtime_name(name, family), family.reshapes, config)]
     return all(
         output.endswith(".bias")
