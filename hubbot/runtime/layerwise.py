@@ -179,7 +179,10 @@ def _replay(out: Any, rows: slice, scored: slice, count: int) -> Callable[..., A
             return value
         # Classes that pass more than the hidden state from layer to layer unpack a tuple.
         every = _hidden(out).shape[0]
-        return (value, *(_scored(_take(item, rows, every), scored) if _is_state(item) else None for item in out[1:]))
+        return (
+            value,
+            *(_scored(_take(item, rows, every), scored) if _is_state(item) else None for item in out[1:]),
+        )
 
     return run
 

@@ -179,6 +179,8 @@ def test_a_macs_time_machine_leaves_the_work_folder_out(tmp_path: Path) -> None:
     done = run("install", tmp_path, place, **more)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "calls").read_text() == f"addexclusion {tmp_path}/my data/work\n"
+
+
 def recorded_pip(place: Path) -> Path:
     """An environment whose pip only writes down what it is asked for."""
     environment(place)

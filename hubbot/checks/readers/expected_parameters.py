@@ -157,6 +157,10 @@ class Expectations:
             name for parameter, parts in made.items() if parameter not in parameters for name, _ in parts
         ]
 
+    def is_zero(self, name: str) -> bool:
+        """Say whether every number of source tensor `name` is zero, of either sign."""
+        return not self._sources.floats(name, 0, next(iter(self._sources.shape(name)), 1)).any()
+
     def rows(self, parameter: str, start: int, stop: int) -> Floats:
         """Return rows [start, stop) of a plain parameter's first axis, float32 [stop - start, ...]."""
         if parameter in self._joined:
@@ -176,6 +180,7 @@ class Expectations:
                 found.append(reshape_rows.rows(self._sources, name, made, first - above, last - above))
             above += height
         return np.concatenate(found)
+
     def stored_rows(self, parameter: str, start: int, stop: int) -> tuple[Array, str]:
         """Return what `rows` returns, as raw values of the dtype given with them: float32 where they are made."""
         name, made = self._made(parameter)
