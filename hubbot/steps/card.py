@@ -304,6 +304,11 @@ def _samples(smoke: Mapping[str, Any]) -> str:
         how = f"temperature {temperature:g}, seed {smoke.get('seed')}" if temperature else "temperature 0"
         cut = "" if sample["finished"] else f", cut after {sample['tokens']} tokens"
         blocks.append(f"> {text(sample['prompt'])} ({how}{cut})\n\n{fenced(str(sample['text']).strip(), 'text')}")
+    picture = smoke.get("picture") or {}
+    if picture.get("answer"):
+        told = f"> (a picture, red on the left, blue on the right) {text(picture['question'])}"
+        said = fenced(str(picture["answer"]).strip(), "text")
+        blocks.append(f"{told} ({text(picture['with'])}, temperature 0)\n\n{said}")
     return "\n\n".join(blocks)
 
 
