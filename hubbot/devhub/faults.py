@@ -6,6 +6,7 @@ Never decides by itself to fail.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from threading import Lock
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# More bytes than any answer has.
+_NEVER = 1 << 62
 
 
 @dataclass(slots=True)
@@ -26,6 +30,7 @@ class _Fault:
     body: Mapping[str, object] | None = None
     cut_after: int | None = None
     is_reset: bool = False
+    pause: float = 0.0
     meanwhile: Callable[[], object] | None = None
 
 
@@ -98,6 +103,10 @@ class Faults:
         Like `cut`, it cannot break off the answer to a HEAD.
         """
         self._arm(_Fault(method, re.compile(path), times, cut_after=0, is_reset=True, meanwhile=meanwhile))
+
+    def trickle(self, method: str, path: str, *, pause: float, times: int = 1) -> None:
+        """Take in the bodies of the next requests slowly: `pause` seconds before each part but the first."""
+        self._arm(_Fault(method, re.compile(path), times, cut_after=_NEVER, pause=pause))
 
     def clear(self) -> None:
         """Disarm what has not happened, and forget what was asked."""
@@ -176,6 +185,7 @@ class _Meter:
         self._receive = receive
         self._send = send
         self._cut_after = None if fault is None else fault.cut_after
+        self._pause = 0.0 if fault is None else fault.pause
         self._meanwhile = None if fault is None else fault.meanwhile
         self._status = 0
         self._received = 0
@@ -189,6 +199,8 @@ class _Meter:
 
     async def receive(self) -> Message:
         """Take in one message."""
+        if self._received and self._pause:
+            await asyncio.sleep(self._pause)
         message = await self._receive()
         self._received += len(message.get("body", b""))
         return message
