@@ -170,7 +170,10 @@ class Approved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """One variant on the Hub: `revision` is the commit that completed it."""
+    """One variant on the Hub: `revision` is the commit that completed it.
+
+    `owed` says which courtesies (tag, collection) the Hub refused, and why.
+    """
 
     source: Repo
     variant: str
@@ -178,3 +181,4 @@ class Publication:
     revision: str
     private: bool
     url: str
+    owed: Mapping[str, str] = field(default_factory=dict)

@@ -3,19 +3,31 @@
 The Hub is asked once; a token is never shown.
 """
 
+import os
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from hubbot import settings
 from hubbot.errors import HubbotError, TokenRejected
 from hubbot.files.atomic_folders import free_bytes
 from hubbot.jobs.retry import MAX_ATTEMPTS
 
+if TYPE_CHECKING:
+    from hubbot.hub.client import Account
+
 PACKAGES = ("mlx", "mlx-lm", "huggingface_hub")
 LITTLE_ROOM = 20e9
+# A clock that is further off makes signatures and pauses wrong.
+CLOCK_SECONDS = 60.0
+CLOCK_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +52,7 @@ def examine() -> list[Check]:
     except HubbotError:
         return checks
     checks += [_guarded("data folder", lambda: _room(chosen)), _guarded("database", lambda: _database(chosen))]
+    checks += [_memory(chosen), *_service(sys.platform, Path.home()), _notices(chosen)]
     return checks + list(_watching(chosen)) + list(_hub(chosen))
 
 
@@ -112,9 +125,69 @@ def _database(chosen: settings.Settings) -> Check:
     from hubbot.jobs.bot import open_records  # noqa: PLC0415 - SQLAlchemy is slow to import
 
     with open_records(chosen) as records:
+        records.check()
         counts = {state: count for state, count in records.queue.counts().items() if count}
     told = ", ".join(f"{count} {state}" for state, count in counts.items()) or "no jobs yet"
     return Check(name="database", status="ok", message=told)
+
+
+def _memory(chosen: settings.Settings) -> Check:
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = chosen.child_bytes
+    message = f"{machine / 1e9:.0f} GB; a stage may hold {limit / 1e9:.0f} GB"
+    if limit > machine:
+        hint = f"set memory_gigabytes to less than {machine / 1e9:.0f}, or leave it away"
+        return Check(name="memory", status="warn", message=message, hint=hint)
+    return Check(name="memory", status="ok", message=message)
+
+
+def _service(system: str, home: Path) -> Iterator[Check]:
+    """Look for the unit that deploy/install writes; elsewhere than on a Mac or Linux there is none."""
+    units = {"darwin": home / "Library/LaunchAgents/hubbot.plist", "linux": _systemd(home)}
+    unit = units.get(system)
+    if unit is None:
+        return
+    if unit.is_file():
+        yield Check(name="service", status="ok", message=str(unit))
+    else:
+        yield Check(
+            name="service", status="warn", message="not installed: after a restart of the machine nothing runs",
+            hint="deploy/install makes hubbot run whenever its user is logged in",
+        )  # fmt: skip
+
+
+def _systemd(home: Path) -> Path:
+    configured = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(configured) if configured else home / ".config") / "systemd/user/hubbot.service"
+
+
+def _notices(chosen: settings.Settings) -> Check:
+    if chosen.notify is None:
+        return Check(
+            name="notices", status="warn", message="nobody is told when a job parks or fails",
+            hint="set `notify` to a webhook's address or a file",
+        )  # fmt: skip
+    return Check(name="notices", status="ok", message="`notify` is set")
+
+
+def _clock(endpoint: str) -> Check:
+    """Compare this machine's clock with the Hub's; raises OSError where it cannot be asked."""
+    request = urllib.request.Request(f"{endpoint}/api/models?limit=1", method="GET")  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=CLOCK_TIMEOUT) as answer:  # noqa: S310
+            said = answer.headers.get("Date")
+    except urllib.error.HTTPError as refused:
+        said = refused.headers.get("Date")
+    theirs = parsedate_to_datetime(said) if said else datetime.now(UTC)
+    off = (datetime.now(UTC) - theirs).total_seconds()
+    if abs(off) > CLOCK_SECONDS:
+        return Check(
+            name="clock",
+            status="warn",
+            message=f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the Hub's",
+            hint="let the machine set its clock by the network (NTP)",
+        )  # fmt: skip
+    return Check(name="clock", status="ok", message="as the Hub's")
 
 
 def _watching(chosen: settings.Settings) -> Iterator[Check]:
@@ -159,7 +232,8 @@ def _hub(chosen: settings.Settings) -> Iterator[Check]:
         yield Check(name="hub", status="fail", message=f"{hub.endpoint}: {error.message}", hint=error.hint)
         account = None
     if account:
-        yield Check(name="hub", status="ok", message=f"{hub.endpoint} as {account.name} ({account.role})")
+        yield from _account(hub.endpoint, account, chosen)
+        yield _guarded("clock", lambda: _clock(hub.endpoint))
     if not chosen.org:
         yield Check(name="org", status="warn", message="not set, so nothing is published", hint="set `org`")
     elif account and chosen.org not in {account.name, *account.orgs}:
@@ -169,6 +243,17 @@ def _hub(chosen: settings.Settings) -> Iterator[Check]:
         )  # fmt: skip
     else:
         yield Check(name="org", status="ok", message=f"publishing as {chosen.org}")
+
+
+def _account(endpoint: str, account: "Account", chosen: settings.Settings) -> Iterator[Check]:
+    message = f"{endpoint} as {account.name} ({account.role})"
+    if account.role == "read" and chosen.org:
+        yield Check(
+            name="hub", status="fail", message=f"{message}: the token may not write, so nothing can be published",
+            hint="make a token with the role write, or fine-grained with write access to the organisation's repos",
+        )  # fmt: skip
+    else:
+        yield Check(name="hub", status="ok", message=message)
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:

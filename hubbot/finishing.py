@@ -25,8 +25,11 @@ CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 CARD = "README.md"
 REPORT = "report.json"
+# The entry of report.json that changes only when the card says something new.
+CARD_FACTS = "card_facts"
+PICTURES = ("plots/variants.png", "plots/layers.png", "plots/experts.png")
 # Written after the conversion, about it; never among the files that the mark lists.
-ABOUT = frozenset({MARK, CARD, REPORT})
+ABOUT = frozenset({MARK, CARD, REPORT, *PICTURES})
 # The one folder of side files: chat templates beside the usual one, as transformers stores them.
 TEMPLATES = "additional_chat_templates"
 SIDE_FILES = (
@@ -34,17 +37,19 @@ SIDE_FILES = (
     "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json",
     f"{TEMPLATES}/*.jinja", "generation_config.json",
 )  # fmt: skip
+# What prepares images, of a model that sees.
+PROCESSORS = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 _DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
-def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
-    """Return the source's files that are copied, licences among them.
+def side_files(checkpoint: Checkpoint, *, sees: bool = True) -> tuple[FileInfo, ...]:
+    """Return the source's files that are copied, licences among them, and what an artifact that `sees` needs.
 
     Raises NeedsHuman where the tokenizer exists only as code.
     """
     tokenizers.check_names(file.path for file in checkpoint.files)
     licences = licence_files(checkpoint.repo.id, checkpoint.card, checkpoint.files)
-    return tuple(file for file in checkpoint.files if is_side_file(file.path) or file in licences)
+    return tuple(file for file in checkpoint.files if is_side_file(file.path, sees=sees) or file in licences)
 
 
 def files_read(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
@@ -103,7 +108,7 @@ def finish(
     if plan.config.get("model_file"):
         name = plan.config["model_file"]
         (folder / name).write_bytes(extensions.content(name))
-    for file in side_files(checkpoint):
+    for file in side_files(checkpoint, sees=plan.sees):
         (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
         _copy_side_file(source / file.path, folder / file.path)
     for name, data in rewritten_tokenizer(source).items():
@@ -124,7 +129,7 @@ def finish(
 
 def _copy_side_file(source: Path, target: Path) -> None:
     """Copy byte for byte, except an `auto_map`, which would make a loader run code of another repo."""
-    if source.name == "tokenizer_config.json":
+    if source.name in ("tokenizer_config.json", *PROCESSORS):
         try:
             config = plain_json.loads(source.read_bytes())
         except ValueError as error:
@@ -176,9 +181,13 @@ def _main_dtype(plan: Plan, variant: PlannedVariant) -> str:
     return norms[0] if norms and norms[0] in _DTYPE_NAMES else "BF16"
 
 
-def is_side_file(name: str) -> bool:
-    """Say whether a file of that name is taken over from the source, whatever its card says."""
-    alike = (pattern for pattern in SIDE_FILES if pattern.count("/") == name.count("/"))
+def is_side_file(name: str, *, sees: bool = True) -> bool:
+    """Say whether a file of that name is taken over from the source, whatever its card says.
+
+    Files that prepare images are, for an artifact that `sees`.
+    """
+    taken = (*SIDE_FILES, *PROCESSORS) if sees else SIDE_FILES
+    alike = (pattern for pattern in taken if pattern.count("/") == name.count("/"))
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in alike)
 
 

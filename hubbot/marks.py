@@ -35,6 +35,8 @@ def mark(plan: Plan, variant: PlannedVariant, files: tuple[FileInfo, ...], *, ve
         "layout": plan.layout.to_json(),
         "config_origins": [asdict(origin) for origin in plan.origins],
         "dropped": [asdict(drop) for drop in plan.drops],
+        **({"sees": True} if plan.sees else {}),
+        **({"text_only": plan.text_only} if plan.text_only else {}),
         "unquantized": [asdict(item) for item in variant.unquantized],
         **({"source_codes": plan.source_codes(variant)} if plan.packed else {}),
         "files": [asdict(file) for file in files],

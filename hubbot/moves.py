@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Kind = Literal["transpose", "take", "add", "shift", "scale"]
+Kind = Literal["transpose", "channels_last", "take", "add", "shift", "scale"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One rearrangement of units [n, ..., rows, columns].
 
-    "transpose" swaps the last two axes. "take" keeps start:stop:step of `axis` (-1 or -2). "add" adds `value`
+    "transpose" swaps the last two axes. "channels_last" moves the first axis of every unit behind all others, as
+    MLX keeps convolutions. "take" keeps start:stop:step of `axis` (-1 or -2). "add" adds `value`
     in float32. "shift" adds to a whole vector the smallest power of two that leaves no element negative
     (nothing where none is): routers that mask with 0 then choose as those that mask with minus infinity. "scale"
     multiplies start:stop of `axis` by `value`, a power of two, which changes no digit.
@@ -37,6 +38,9 @@ class Step:
         if self.kind == "transpose":
             *lead, rows, columns = shape
             return (*lead, columns, rows)
+        if self.kind == "channels_last":
+            units, channels, *rest = shape
+            return (units, *rest, channels)
         if self.kind == "take":
             if self.stop > shape[self.axis]:
                 raise IndexError(f"{self.stop} is beyond axis {self.axis} of {list(shape)}")
@@ -47,6 +51,7 @@ class Step:
 
 
 TRANSPOSE = Step(kind="transpose")
+CHANNELS_LAST = Step(kind="channels_last")
 
 
 def take(start: int, stop: int, step: int = 1, *, axis: int = -2) -> Step:

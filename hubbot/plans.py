@@ -178,7 +178,8 @@ class Plan:
     `config` is the config.json to write, before any `quantization` block; `origins` says where each of the
     runtime's fields comes from; `moves` and `drops` cover every source tensor exactly once between them. `packed`
     says which sources are stored as codes and scales; all others are tensors of the checkpoint as they stand.
-    Predictions are bytes: `disk_bytes` for all variants, `memory_bytes` for the conversion's peak.
+    Predictions are bytes: `disk_bytes` for all variants, `memory_bytes` for the conversion's peak. `text_only`
+    says why the tower of a source that also sees is left out; None where it is kept, or there is none.
     """
 
     source: Repo
@@ -192,6 +193,19 @@ class Plan:
     disk_bytes: int
     memory_bytes: int
     versions: Mapping[str, str]
+    text_only: str | None = None
+
+    @property
+    def sees(self) -> bool:
+        """Say whether the artifacts hold the tower of a model that also sees."""
+        return any(move.role == "tower" for move in self.moves)
+
+    @property
+    def modality(self) -> str:
+        """Return what the artifacts take: "text and images", "text", or "text only" and why."""
+        if self.sees:
+            return "text and images"
+        return f"text only: {self.text_only}" if self.text_only else "text"
 
     def source_codes(self, variant: PlannedVariant) -> dict[str, list[str]]:
         """Return what became of a packed source's weights: outputs "kept", "requantized" or "dequantized"."""
@@ -218,6 +232,7 @@ class Plan:
             "disk_bytes": self.disk_bytes,
             "memory_bytes": self.memory_bytes,
             "versions": dict(self.versions),
+            "text_only": self.text_only,
         }
 
     @classmethod
@@ -235,4 +250,5 @@ class Plan:
             disk_bytes=data["disk_bytes"],
             memory_bytes=data["memory_bytes"],
             versions=data["versions"],
+            text_only=data.get("text_only"),
         )

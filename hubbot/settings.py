@@ -9,7 +9,7 @@ import socket
 import sys
 from pathlib import Path
 from string import Formatter
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from hubbot.catalogue.variants.named_variants import DEFAULT_VARIANTS, VARIANTS
 from hubbot.errors import WrongUsage
+from hubbot.quiet_hours import QuietHours, parse
 
 CONFIG_VARIABLE = "HUBBOT_CONFIG"
 FILE_NAME = "hubbot.toml"
@@ -76,7 +77,11 @@ class Settings(BaseSettings):
     org: str | None = None
     """The Hub user or organisation to publish under; without it nothing is published."""
     repo_name: str = "{name}-MLX-{variant}"
-    """The published repo's name; {name} is the source's name, {variant} the variant."""
+    """The published repo's name; {name} is the source's name, {owner} its owner, {variant} the variant."""
+    without_licence: Literal["park", "other"] = "park"
+    """What becomes of a source that states no licence: "park" it, or publish it as "other"."""
+    homepage: str = ""
+    """Web address of hubbot for the cards to link to; empty for none."""
     collection: str | None = "MLX conversions by hubbot"
     """Title of the collection that published repos join; empty for none."""
     variants: tuple[str, ...] = DEFAULT_VARIANTS
@@ -106,6 +111,8 @@ class Settings(BaseSettings):
     """Release each downloaded shard as soon as the values gate has judged every output that was made from it."""
     extensions: bool = True
     """Convert families that run only with a model file of hubbot's own, which is published beside the weights."""
+    text_only: bool = False
+    """Leave out what a model sees with, also where mlx-vlm could run it beside the text that mlx-lm runs."""
     stage_hours: float = Field(default=12.0, gt=0)
     """A heavy stage that takes longer is stopped and tried again."""
     stall_minutes: float = Field(default=120.0, gt=0)
@@ -120,8 +127,12 @@ class Settings(BaseSettings):
     """Time limit of one smoke test."""
     smoke_tokens: int = Field(default=64, ge=1)
     """Tokens that a smoke test generates per prompt."""
+    quiet_hours: tuple[str, ...] = ()
+    """Hours of this machine's time in which no stage is begun, such as "09:00-18:00"; what runs ends its stage."""
     keep_days: float = Field(default=7.0, ge=0, le=36500)
     """Days that the work folder of a finished job is kept."""
+    notify: SecretStr | None = None
+    """Where to tell of failures, outages and the day: the URL of a webhook (Slack, Discord), or a file."""
     web_hosts: tuple[str, ...] = ()
     """Names under which browsers may reach the dashboard, beside localhost; others are refused."""
     webhook_secret: SecretStr | None = None
@@ -142,11 +153,23 @@ class Settings(BaseSettings):
             fields = [field for _, field, _, _ in Formatter().parse(pattern) if field is not None]
         except ValueError as error:
             raise ValueError(f"repo_name is no pattern: {error}") from error
-        if sorted(fields) != ["name", "variant"] or "{name}" not in pattern or "{variant}" not in pattern:
-            raise ValueError("repo_name must contain {name} and {variant}, once each, and no other braces")
-        if not re.fullmatch(r"[A-Za-z0-9._-]*", pattern.replace("{name}", "").replace("{variant}", "")):
-            raise ValueError("repo_name may hold letters, digits, and . _ - beside {name} and {variant}")
+        known = ["name", "variant", *(["owner"] if "owner" in fields else [])]
+        if sorted(fields) != sorted(known) or any(f"{{{field}}}" not in pattern for field in known):
+            raise ValueError(
+                "repo_name must contain {name} and {variant}, {owner} if wanted, once each, and no other"
+            )
+        if not re.fullmatch(r"[A-Za-z0-9._-]*", re.sub(r"\{(?:name|variant|owner)\}", "", pattern)):
+            raise ValueError("repo_name may hold letters, digits, and . _ - beside {name}, {variant} and {owner}")
+        if "--" in pattern or ".." in pattern:
+            raise ValueError("repo_name may hold neither -- nor .., which the Hub does not allow")
         return pattern
+
+    @field_validator("homepage")
+    @classmethod
+    def _is_an_address(cls, address: str) -> str:
+        if address and not re.fullmatch(r"https?://[A-Za-z0-9._~:/?#@!$&'*+,;=%-]{1,300}", address):
+            raise ValueError("homepage must be a web address, as https://example.org/hubbot")
+        return address
 
     @field_validator("runner")
     @classmethod
@@ -154,6 +177,19 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", runner):
             raise ValueError(f"{runner!r} is no name: letters, digits, and . _ - are allowed")
         return runner
+
+    @field_validator("notify")
+    @classmethod
+    def _is_a_place(cls, notify: SecretStr | None) -> SecretStr | None:
+        if notify is not None and not re.match(r"https?://[^/\s]+/|/|~/", notify.get_secret_value()):
+            raise ValueError("notify must be the https:// address of a webhook, or the whole path of a file")
+        return notify
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _are_hours(cls, ranges: tuple[str, ...]) -> tuple[str, ...]:
+        parse(ranges)
+        return ranges
 
     @field_validator("data_dir", "corpus")
     @classmethod
@@ -171,6 +207,24 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """Return the database's URL."""
         return self.database_url or f"sqlite:///{self.data_dir / 'hubbot.db'}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Return what no log may hold: the notices' address, the webhook's secret, the database's password."""
+        named = [self.notify, self.webhook_secret]
+        found = [one.get_secret_value() for one in named if one is not None]
+        password = re.search(r"://[^/@\s]*:([^/@\s]+)@", self.database_url or "")
+        return (*found, *(password.groups() if password else ()))
+
+    @property
+    def quiet(self) -> QuietHours:
+        """Return the hours in which no stage is begun."""
+        return parse(self.quiet_hours)
+
+    @property
+    def pictures(self) -> Path:
+        """Return the folder of the pictures that pages show, by published repo."""
+        return self.data_dir / "pictures"
 
     @property
     def working_bytes(self) -> int:

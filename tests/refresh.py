@@ -11,7 +11,7 @@ import sys
 from collections.abc import Collection, Iterator
 
 from hubbot.catalogue.variants.named_variants import VARIANTS
-from tests import make_defaults
+from tests import make_defaults, source_map
 from tests.reference import coverage, matrix, table
 from tests.reference.checkpoints import Case, cases
 from tests.sabotage import resolution
@@ -37,6 +37,8 @@ def main() -> None:
         sabotage.README.write_text("\n".join(sabotage.render()) + "\n", encoding="utf-8")
     resolution.PATH.write_text(resolution.render(), encoding="utf-8")
     refresh_coverage()
+    contributing = source_map.CONTRIBUTING.read_text("utf-8")
+    source_map.CONTRIBUTING.write_text(source_map.as_contributing(contributing), encoding="utf-8")
 
 
 def stale() -> Iterator[str]:
@@ -59,6 +61,9 @@ def stale() -> Iterator[str]:
     readme = coverage.README.read_text("utf-8")
     if coverage.as_readme(readme, rows) != readme:
         yield "README.md has other totals"
+    contributing = source_map.CONTRIBUTING.read_text("utf-8")
+    if source_map.as_contributing(contributing) != contributing:
+        yield "CONTRIBUTING.md does not have every file of hubbot/ in its map"
 
 
 def refresh_table(again: Collection[str]) -> None:

@@ -3,9 +3,11 @@
 import json
 import shutil
 import sys
+import time
 from collections import namedtuple
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, tzinfo
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -239,3 +241,62 @@ def test_a_database_whose_driver_is_not_installed_fails_with_what_to_do(
     assert check.status == "fail"
     assert "psycopg" in f"{check.message} {check.hint}"
     assert "secret-word" not in str(check)
+
+
+def test_every_finding_that_is_not_well_says_what_to_do(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100, 99, 1))
+    configure(monkeypatch, tmp_path, 'memory_gigabytes = 999999\n[[watch]]\nname = "everybody"\n')
+    poor = {check.name: check for check in examine() if check.status != "ok"}
+    assert {"memory", "service", "notices", "org", "watch everybody"} <= set(poor)
+    assert all(check.hint for check in poor.values())
+
+
+def test_a_token_that_may_only_read_fails_where_something_is_to_be_published(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.Hub, "whoami", lambda _: client.Account(name="fox", orgs=(ORG,), role="read"))
+    check = found()["hub"]
+    assert (check.status, "may not write" in check.message) == ("fail", True)
+
+
+@pytest.mark.parametrize(("seconds", "word"), [(3600, "ahead of"), (-3600, "behind")])
+def test_a_clock_that_is_off_is_told(
+    site: Site, monkeypatch: pytest.MonkeyPatch, seconds: float, word: str
+) -> None:
+    assert found()["clock"].status == "ok"
+
+    class Off(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Off":
+            return cls.fromtimestamp(time.time() + seconds, tz)
+
+    monkeypatch.setattr(doctor, "datetime", Off)
+    check = found()["clock"]
+    assert (check.status, word in check.message) == ("warn", True)
+
+
+@pytest.mark.parametrize("system", ["darwin", "linux", "win32"])
+def test_the_service_is_found_where_install_puts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    before = [check.status for check in doctor._service(system, tmp_path)]
+    for unit in ("Library/LaunchAgents/hubbot.plist", ".config/systemd/user/hubbot.service"):
+        (tmp_path / unit).parent.mkdir(parents=True)
+        (tmp_path / unit).touch()
+    after = [check.status for check in doctor._service(system, tmp_path)]
+    assert (before, after) == (([], []) if system == "win32" else (["warn"], ["ok"]))
+
+
+def test_a_damaged_database_is_found_with_the_way_out(site: Site, tmp_path: Path) -> None:
+    assert found()["database"].status == "ok"
+    file = tmp_path / "data" / "hubbot.db"
+    pages = bytearray(file.read_bytes())
+    for start in range(2 * 4096, len(pages), 3 * 4096):
+        pages[start : start + 200] = b"\xff" * 200
+    file.write_bytes(pages)
+    check = found()["database"]
+    assert check.status == "fail"
+    assert ".recover" in (check.hint or "")

@@ -13,6 +13,7 @@ TREE = {
     ("TryLater", 5, "waiting"): ["HubUnavailable", "RateLimited", "OutOfRoom", "ChildDied", "WorkLost"],
     ("NotForUs", 3, "skipped"): [
         "NotMixtureOfExperts", "RepoMissing", "Gated", "LicenceForbids", "TooLarge", "AlreadyPublished",
+        "Superseded",
     ],
     ("NeedsHuman", 4, "parked"): [
         "UnknownLayout", "UnknownPacking", "AmbiguousLayout", "IncompleteCover", "ConfigUnresolved",

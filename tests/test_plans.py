@@ -55,8 +55,12 @@ LETTERS = {
 }  # fmt: skip
 
 
+# Rows that came after letters had become words.
+NEVER_A_LETTER = {"stacked_in_moe"}
+
+
 def test_every_row_is_read_under_its_former_letter_too() -> None:
-    assert sorted(LETTERS.values()) == sorted(BY_KEY)
+    assert sorted(LETTERS.values()) == sorted(set(BY_KEY) - NEVER_A_LETTER)
     for letter, word in LETTERS.items():
         stored = {**json.loads(json.dumps(LAYOUT.to_json())), "row": letter}
         assert Layout.from_json(stored) == replace(LAYOUT, row=word)

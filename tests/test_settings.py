@@ -94,7 +94,8 @@ def test_every_setting_explains_itself() -> None:
     [
         ("repo_name", "{name}{variant}{evil}"), ("repo_name", "{name.__class__}{name}{variant}"),
         ("repo_name", "{name}{variant}{"), ("repo_name", "../{name}{variant}"),
-        ("repo_name", "{name}{variant}{name}"),
+        ("repo_name", "{name}{variant}{name}"), ("repo_name", "{owner}--{name}-{variant}"),
+        ("repo_name", "{owner}{owner}{name}{variant}"), ("homepage", "javascript:alert(1)"), ("homepage", "x) ["),
         ("keep_days", 1e300), ("keep_days", float("inf")), ("keep_days", float("nan")),
         ("stage_hours", float("inf")),
         ("lease_seconds", 1e30), ("runner", "../../x"), ("runner", ""), ("runner", ".hidden"), ("runner", "a\nb"),

@@ -28,9 +28,10 @@ from hubbot.catalogue.configs.spellings import (
     SYNONYMS,
     TOP_K,
 )
-from hubbot.catalogue.configs.statements import PLAIN
+from hubbot.catalogue.configs.statements import PLAIN, STATEMENTS
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.runtimes import ArgField
+from hubbot.catalogue.towers import Tower
 from hubbot.plans import Origin
 
 TIE = "tie_word_embeddings"
@@ -91,11 +92,13 @@ def expert_input_size(config: Mapping[str, Any]) -> int | None:
     return found[1] if found else hidden_size(config)
 
 
-def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, ...]) -> Resolution:
+def resolve(
+    config: Mapping[str, Any], family: Family, fields: tuple[ArgField, ...], *, sees: bool = False
+) -> Resolution:
     """Return every ModelArgs field of `family`'s runtime with its value and origin, and every problem found.
 
     `fields` are those of the class itself; where it keeps a config of the text decoder inside, that one's
-    fields are resolved and written there.
+    fields are resolved and written there. `sees` says that the tower is kept: then the config serves mlx-vlm, too.
     """
     inner = runtimes.fields(family.text_args) if family.text_args else None
     source = decoder(config)
@@ -108,17 +111,22 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
             origins.append(origin)
             if field.is_read:
                 consumed |= keys
+    tower = family.tower if sees and isinstance(family.tower, Tower) else None
+    if tower is not None:
+        origins = [_for_the_tower(origin, tower.text(config)) for origin in origins]
     problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, source))]
     problems += list(division_problems({origin.field: origin.value for origin in origins}))
     problems += list(_of_another_decoder(config, family))
     problems += list(_beyond_limits(origins, family))
     problems += list(_alone(origins, family))
+    problems += list(_obeyed_by_one_class(origins, family))
     problems += list(_rope_problems(origins, source, family, consumed))
     verdict = _unread(source, family, origins, consumed)
     problems += verdict.problems
+    written = _written(source, family, origins, inner or fields, fields if inner else ())
     return Resolution(
         origins=tuple(origins),
-        config=_written(source, family, origins, inner or fields, fields if inner else ()),
+        config=tower.config(written, config) if tower is not None else written,
         problems=tuple(problems),
         notes=(
             *_without_effect(source, family, verdict),
@@ -127,6 +135,13 @@ def resolve(config: Mapping[str, Any], family: Family, fields: tuple[ArgField, .
         ),
         read=frozenset(consumed),
     )
+
+
+def _for_the_tower(origin: Origin, text: Mapping[str, Any]) -> Origin:
+    """Return where a field's value comes from in a config that mlx-vlm reads, too."""
+    if origin.field not in text:
+        return origin
+    return Origin(field=origin.field, value=text[origin.field], origin="config, as mlx-vlm reads it")
 
 
 def _unread(
@@ -195,8 +210,10 @@ def _found(name: str, config: Mapping[str, Any], family: Family) -> tuple[dict[s
     """Return the values that a config holds for a field by key, and all keys that it is spelled in."""
     derivation = family.derived.get(name) or DERIVED.get(name)
     derived = derivation(config) if derivation else None
-    # What a family derives is never taken over as it stands under the field's own name.
-    found = {} if name in family.derived else found_under(config, SYNONYMS.get(name, (name,)))
+    # What a family derives is not taken over as it stands under the field's own name, which may mean another thing
+    # in that dialect; a statement means the same everywhere, and has to agree.
+    is_derived = name in family.derived and name not in STATEMENTS
+    found = {} if is_derived else found_under(config, SYNONYMS.get(name, (name,)))
     keys = set(found)
     if derived is not None:
         keys |= {*derived.keys, *(SYNONYMS.get(name, (name,)) if name in family.derived else ())}
@@ -256,6 +273,24 @@ def _alone(origins: list[Origin], family: Family) -> Iterator[str]:
             f"the config says one expert a token, renormalised: its weight is 1, and mlx-lm's {family.runtime} "
             "class leaves it as it is"
         )
+
+
+def _obeyed_by_one_class(origins: list[Origin], family: Family) -> Iterator[str]:
+    """Yield a sentence for what a config states, mlx-lm's class obeys and transformers' class never looks at.
+
+    Transformers' class does there what it does for a config that leaves the key out: the row's default.
+    """
+    for origin in origins:
+        key = origin.origin.partition("config: ")[2] or origin.field
+        stated = STATEMENTS.get(key) if origin.origin.startswith("config") else None
+        if stated is None or stated.statement == "tied" or origin.field not in family.defaults:
+            continue
+        always = family.defaults[origin.field]
+        if not stated.is_synonym(origin.value, always) and (read := _sources(family)) and key not in read.names:
+            yield (
+                f"the config says {key} = {origin.value!r}, which {_class(family)} obeys and transformers "
+                f"{read.version}'s {family.model_type} class does not read: it always computes {key} = {always!r}"
+            )
 
 
 def _rope_problems(

@@ -4,13 +4,14 @@ A drop is knowledge with a reason; a tensor that no rule names must find its pla
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from hubbot.catalogue.configs.nesting import TEXT, decoder
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.reshapes import reshaped
+from hubbot.catalogue.towers import KeptTower, kept_tower
 from hubbot.checkpoints import Checkpoint
 
 TOWER = "a part of the vision or audio tower; mlx-lm runs the text decoder alone"
@@ -70,6 +71,12 @@ def without_drops(checkpoint: Checkpoint, family: Family | None = None) -> tuple
     drops = {name: reason for name in checkpoint.tensors if (reason := drop_reason(name, config))}
     kept = {name: info for name, info in checkpoint.tensors.items() if name not in drops}
     return replace(checkpoint, tensors=kept), drops
+
+
+def tower_of(checkpoint: Checkpoint, packed: Collection[str], family: Family, *, text_only: bool) -> KeptTower:
+    """Return what becomes of the tower of `checkpoint`, unpacked; `packed` are the tensors stored as codes."""
+    names = [name for name in checkpoint.tensors if drop_reason(name, checkpoint.config) == TOWER]
+    return kept_tower(names, checkpoint.config, checkpoint.tensors, packed, family.tower, text_only=text_only)
 
 
 def is_tied(config: Mapping[str, Any], family: Family) -> bool:

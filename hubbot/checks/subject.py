@@ -11,6 +11,7 @@ from typing import Any
 
 from hubbot.artifacts import Artifact, Finding
 from hubbot.catalogue.families import Family, family_of
+from hubbot.catalogue.towers import VISION
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.behaviour.budget import Examination
 from hubbot.checks.readers.artifact_parameters import StoredParameters, read_config, shapes_of
@@ -88,8 +89,8 @@ class Subject:
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the logical shape of every parameter of the model that the artifact's config describes."""
-        return shapes_of(self.config)
+        """Return the logical shape of every parameter of model and tower that the config describes."""
+        return shapes_of(self.config) | (self.expected.tower if VISION in self.config else {})
 
     @cached_property
     def stored(self) -> StoredParameters:

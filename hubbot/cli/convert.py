@@ -36,6 +36,16 @@ Extensions = Annotated[
 ]
 
 
+TextOnly = Annotated[
+    bool | None,
+    typer.Option(
+        "--text-only/--with-images",
+        help="Leave out what a model sees with, or keep it where mlx-vlm can run it. Default: the settings'.",
+        show_default=False,
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command("convert", rich_help_panel="Checkpoints")(convert_command)
@@ -48,6 +58,7 @@ def convert_command(
     revision: Revision = None,
     recipe: Recipes = None,
     extensions: Extensions = None,
+    text_only: TextOnly = None,
     verify: Annotated[bool, typer.Option("--verify", help="Run the referee on every variant.")] = False,
     free_source: Annotated[
         bool,
@@ -66,7 +77,8 @@ def convert_command(
     from hubbot.conversion import in_folder
     from hubbot.steps.plan import variant_named
 
-    chosen = settings.load(**({} if extensions is None else {"extensions": extensions}))
+    said = {"extensions": extensions, "text_only": text_only}
+    chosen = settings.load(**{key: value for key, value in said.items() if value is not None})
     recipes = tuple(recipe or ())
     for path in recipes:
         read_recipe(path)  # a fault in it is told before the look at the source
@@ -81,7 +93,7 @@ def convert_command(
         conversion = replace(conversion, variants=names, recipes=recipes, strategy=strategy)
         plan, peak_disk_bytes = in_folder.plan(conversion)
         if dry_run:
-            _print_plan(plan.to_json(), peak_disk_bytes, as_json=as_json)
+            _print_plan(plan.to_json(), peak_disk_bytes, plan.modality, as_json=as_json)
             return
         started = time.monotonic()
         finished = in_folder.convert(conversion, out.expanduser().resolve(), verified=verify)
@@ -104,6 +116,7 @@ def _conversion_record(plan: "Plan", finished: "Finished", *, seconds: float) ->
             for a in finished.artifacts
         ],
         "dropped": [asdict(drop) for drop in plan.drops],
+        "modality": plan.modality,
         "seconds": round(seconds, 2),
         "stage_seconds": dict(finished.seconds),
         "peak_memory_bytes": peak_resident_bytes(),
@@ -113,7 +126,7 @@ def _conversion_record(plan: "Plan", finished: "Finished", *, seconds: float) ->
     return record
 
 
-def _print_plan(plan: dict[str, Any], peak_disk_bytes: int, *, as_json: bool) -> None:
+def _print_plan(plan: dict[str, Any], peak_disk_bytes: int, modality: str, *, as_json: bool) -> None:
     summary = {
         "source": plan["source"]["id"],
         "revision": plan["source"]["revision"],
@@ -123,6 +136,7 @@ def _print_plan(plan: dict[str, Any], peak_disk_bytes: int, *, as_json: bool) ->
             for v in plan["variants"]
         ],
         "dropped": plan["drops"],
+        "modality": modality,
         "config_origins": plan["origins"],
         "disk_bytes": plan["disk_bytes"],
         "peak_disk_bytes": peak_disk_bytes,
@@ -135,6 +149,7 @@ def _print_plan(plan: dict[str, Any], peak_disk_bytes: int, *, as_json: bool) ->
     for variant in summary["variants"]:
         rows.add_row(variant["name"], f"{variant['bits_per_weight']:.2f}", readable(variant["bytes"]))
     data.print(rows)
+    data.print(modality)
     disk, memory = readable(plan["disk_bytes"]), readable(plan["memory_bytes"])
     data.print(f"variants {disk}, disk at most {readable(peak_disk_bytes)}, memory at most {memory}")
 
@@ -146,6 +161,7 @@ def _print_conversion(record: dict[str, Any], plan: "Plan") -> None:
     for item in record["variants"]:
         rows.add_row(item["name"], f"{item['bits_per_weight']:.2f}", readable(item["bytes"]), item["path"])
     data.print(rows)
+    data.print(record["modality"])
     for drop in record["dropped"]:
         data.print(f"left out {drop['name']}: {drop['reason']}")
     for name, verdict in record.get("verified", {}).items():

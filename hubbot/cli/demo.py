@@ -1,13 +1,19 @@
 """The command that shows everything: `hubbot demo`."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hubbot.cli.options import Json
 from hubbot.cli.output import data, print_json, styled, table, talk
+from hubbot.cli.serve import Port, dashboard
+
+if TYPE_CHECKING:
+    from hubbot.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +25,10 @@ def demo_command(
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Where the demo lives. Default: a folder in the user's data.")
     ] = None,
-    serve: Annotated[bool, typer.Option("--serve", help="Keep the embedded Hub up until Ctrl-C.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show a dashboard, and keep it and the embedded Hub up until Ctrl-C.")
+    ] = False,
+    port: Port = 8765,
     as_json: Json = False,
 ) -> None:
     """Run the whole pipeline on this machine against an embedded Hub: six repos, four to publish.
@@ -39,20 +48,29 @@ def demo_command(
         from hubbot.cli.display import Display
 
         talk.print(f"embedded Hub: {hub.url} with {len(repos)} repos; everything is under {home}", soft_wrap=True)
-        ended = demo.run(home, repos, Display(talk.console), stop)
-        if as_json:
-            print_json(ended.record)
-        else:
-            _print_record(ended.record, hub.url, home, serve=serve)
-        if serve and not stop.is_set():
-            talk.print(f"serving {hub.url} until Ctrl-C")
-            stop.wait()
+        with _dashboard(demo.settings_of(home), port) if serve else nullcontext():
+            ended = demo.run(home, repos, Display(talk.console), stop)
+            if as_json:
+                print_json(ended.record)
+            else:
+                _print_record(ended.record, hub.url, home, serve=serve)
+            if serve and not stop.is_set():
+                talk.print(f"serving {hub.url} until Ctrl-C")
+                stop.wait()
     if stop.is_set() and not ended.as_expected:
         talk.print("interrupted; the same command goes on where it stopped")
         raise typer.Exit(130)
     if not ended.as_expected:
         talk.print(styled("red", "the demo did not come to its expected end"))
         raise typer.Exit(1)
+
+
+@contextmanager
+def _dashboard(chosen: "Settings", port: int) -> Iterator[None]:
+    from hubbot.jobs.bot import open_records
+
+    with open_records(chosen) as records, dashboard(chosen, records, "127.0.0.1", port):
+        yield
 
 
 def _print_record(record: dict[str, Any], url: str, home: Path, *, serve: bool) -> None:

@@ -1,11 +1,17 @@
 """The command that puts a repo into the queue: `hubbot enqueue`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hubbot.cli.options import Json, Repo, Revision
-from hubbot.cli.output import data, print_json, talk
+if TYPE_CHECKING:
+    from hubbot.settings import Settings
+
+from hubbot.cli.options import DryRun, Json, Repo, Revision
+from hubbot.cli.output import data, print_json, table, talk
+
+# store/queue.py, which is slow to import, has the same.
+HIGHEST_PRIORITY = 1000
 
 
 def register(app: typer.Typer) -> None:
@@ -19,10 +25,19 @@ def enqueue_command(
     variant: Annotated[
         list[str] | None, typer.Option("--variant", "-v", help="Variant to make; repeat for several.")
     ] = None,
-    priority: Annotated[int, typer.Option("--priority", help="Higher goes first.")] = 0,
+    priority: Annotated[
+        int,
+        typer.Option(
+            "--priority",
+            min=-HIGHEST_PRIORITY,
+            max=HIGHEST_PRIORITY,
+            help="Higher goes first; one counts as six hours of waiting.",
+        ),
+    ] = 0,
     allow_older: Annotated[
         bool, typer.Option("--allow-older", help="Replace what was made of a newer revision, too.")
     ] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Put a repo, or REPO@SHA, into the queue; the same repo, revision and variants are one job.
@@ -34,6 +49,9 @@ def enqueue_command(
     from hubbot.jobs.bot import enqueue, open_records
 
     chosen = settings.load()
+    if dry_run:
+        _rehearse(repo, revision, tuple(variant or ()), chosen, as_json=as_json)
+        return
     with open_records(chosen) as records:
         job, created = enqueue(
             repo,
@@ -52,3 +70,25 @@ def enqueue_command(
     verb = "is new" if created else f"was there already, {job.state}"
     data.print(f"job {job.id} {verb}: {job.repo} at {job.revision[:12]}, {' '.join(job.variants)}")
     talk.print("`hubbot run` works on it; `hubbot show` tells how it stands")
+
+
+def _rehearse(
+    repo: str, revision: str | None, variants: tuple[str, ...], chosen: "Settings", *, as_json: bool
+) -> None:
+    from hubbot.hub.client import default_hub
+    from hubbot.jobs.bot import asked_for, open_records, utc_now
+    from hubbot.jobs.rehearsals import rehearse
+
+    hub = default_hub()
+    source, wanted, _ = asked_for(repo, revision, variants, settings=chosen, hub=hub)
+    with open_records(chosen) as records:
+        found = rehearse(
+            source.id, source.revision, wanted, settings=chosen, hub=hub, results=records.results, now=utc_now()
+        )
+    if as_json:
+        print_json(found)
+        return
+    rows = table(f"what a job for {found['source']} would do", "step", "repo", "how")
+    for step in found["steps"]:
+        rows.add_row(step["step"], step["repo"], step["how"])
+    data.print(rows)

@@ -48,6 +48,7 @@ def inspect_command(
         extensions=chosen.extensions,
         variants=chosen.variants,
         working_bytes=chosen.working_bytes,
+        text_only=chosen.text_only,
     )
     if as_json:
         print_json(verdict.record)
@@ -83,6 +84,8 @@ def _print_verdict(record: dict[str, Any]) -> None:
     colour = "green" if good else "yellow"
     data.print(styled("bold", record["repo"]), f"at {record['revision']}")
     data.print(styled(colour, record["verdict"]), *([f" {record['runtime']}"] if record["runtime"] else []))
+    if record["modality"]:
+        data.print(record["modality"])
     parameters = record["parameters"] or {}
     if parameters.get("total"):
         active = parameters.get("active")

@@ -1,5 +1,6 @@
 """The command that lists the jobs: `hubbot jobs`. The worker need not be running for it."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,7 +9,8 @@ from hubbot.cli.options import Json
 from hubbot.cli.output import data, print_json, styled, table
 
 if TYPE_CHECKING:
-    from hubbot.lifecycle import Job
+    from hubbot.lifecycle import Job, State
+    from hubbot.store.queue import Queue, Selection
 
 
 def register(app: typer.Typer) -> None:
@@ -27,12 +29,11 @@ def jobs_command(
     Example: hubbot jobs --state parked
     """
     from hubbot import settings
-    from hubbot.errors import WrongUsage
     from hubbot.jobs.bot import open_records
     from hubbot.lifecycle import State
 
-    if state is not None and state not in set(State):
-        raise WrongUsage(f"there is no state {state!r}", hint=f"one of: {' '.join(State)}")
+    if state is not None:
+        _states([state])
     with open_records(settings.load()) as records:
         chosen = records.queue.jobs(State(state) if state else None, None if everything else limit)
         listed = [job.to_json() for job in chosen]
@@ -61,3 +62,55 @@ def print_state(job: "Job", *, as_json: bool) -> None:
         return
     asked = ", asked to stop" if job.cancel_requested else ""
     data.print(f"job {job.id} ({job.repo}) is {job.state} at {job.stage}{asked}")
+
+
+def change(
+    job_ids: list[int] | None,
+    states: list[str] | None,
+    match: str | None,
+    error: str | None,
+    *,
+    usual: "tuple[State, ...]",
+    one: "Callable[[Queue, int], Job]",
+    many: "Callable[[Queue, Selection], list[Job]]",
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Change the jobs that a person names and print them; `usual` are the states where none is named.
+
+    Raises WrongUsage where nothing is named, and for a single number what `one` raises.
+    """
+    from hubbot import settings
+    from hubbot.errors import WrongUsage
+    from hubbot.jobs.bot import open_records
+    from hubbot.store.queue import Selection
+
+    filtered = states or match or error
+    if not job_ids and not filtered:
+        raise WrongUsage("no job is named", hint="a number of `hubbot jobs`, or --state, --match or --error")
+    ids, among = tuple(job_ids or ()), _states(states or ())
+    selection = Selection(ids=ids, states=among or (() if ids else usual), pattern=match, kind=error)
+    with open_records(settings.load()) as records:
+        if len(ids) == 1 and not filtered and not dry_run:
+            print_state(one(records.queue, ids[0]), as_json=as_json)
+            return
+        if dry_run:
+            changed = [records.queue.job(number) for number in records.queue.select(selection)]
+        else:
+            changed = many(records.queue, selection)
+    if as_json:
+        print_json({"jobs": [job.to_json() for job in changed], "dry_run": dry_run})
+        return
+    for job in changed:
+        print_state(job, as_json=False)
+    data.print(f"{len(changed)} jobs {'would be changed' if dry_run else 'changed'}")
+
+
+def _states(names: "list[str] | tuple[()]") -> "tuple[State, ...]":
+    from hubbot.errors import WrongUsage
+    from hubbot.lifecycle import State
+
+    for name in names:
+        if name not in set(State):
+            raise WrongUsage(f"there is no state {name!r}", hint=f"one of: {' '.join(State)}")
+    return tuple(State(name) for name in names)

@@ -21,16 +21,20 @@ from hubbot.cli import (
     devhub,
     doctor,
     enqueue,
+    init,
     inspect,
     jobs,
     layouts,
+    pause,
     published,
     relayout,
+    resume,
     retry,
     run,
     serve,
     show,
     smoke,
+    status,
     verify,
     watch,
 )
@@ -64,9 +68,9 @@ def _options(
 for command in (
     *(inspect, convert, verify, smoke, relayout, layouts),
     *(enqueue, jobs, show, retry, cancel),
-    *(watch, run, serve),
+    *(watch, run, status, pause, resume, serve),
     *(published, catalog, audit),
-    *(doctor, demo, devhub),
+    *(init, doctor, demo, devhub),
 ):
     command.register(app)
 

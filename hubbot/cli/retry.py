@@ -1,9 +1,9 @@
-"""The command that gives a job another chance: `hubbot retry`."""
+"""The command that gives jobs another chance: `hubbot retry`."""
 
 import typer
 
-from hubbot.cli.jobs import print_state
-from hubbot.cli.options import JobId, Json
+from hubbot.cli.jobs import change
+from hubbot.cli.options import DryRun, JobIds, Json, Kind, Match, States
 
 
 def register(app: typer.Typer) -> None:
@@ -11,14 +11,25 @@ def register(app: typer.Typer) -> None:
     app.command("retry", rich_help_panel="Jobs")(retry_command)
 
 
-def retry_command(job_id: JobId, as_json: Json = False) -> None:
-    """Give a parked, failed, skipped or cancelled job another chance.
+def retry_command(
+    job_ids: JobIds = None,
+    state: States = None,
+    match: Match = None,
+    error: Kind = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Give parked, failed, skipped or cancelled jobs another chance: by number, or all that an option names.
 
-    Example: hubbot retry 3
+    Without --state, parked and failed ones.
+
+    Example: hubbot retry 3, or hubbot retry --state parked --match 'Qwen/*'
     """
-    from hubbot import settings
-    from hubbot.jobs.bot import open_records
+    from hubbot.lifecycle import State
+    from hubbot.store.queue import Queue
 
-    with open_records(settings.load()) as records:
-        job = records.queue.retry(job_id)
-    print_state(job, as_json=as_json)
+    usual = (State.PARKED, State.FAILED)
+    change(
+        job_ids, state, match, error, usual=usual, one=Queue.retry, many=Queue.retry_all, dry_run=dry_run,
+        as_json=as_json,
+    )  # fmt: skip

@@ -1,6 +1,7 @@
 """The command that watches and works on the queue: `hubbot run`."""
 
 import logging
+import os
 from contextlib import nullcontext
 from typing import Annotated
 
@@ -35,6 +36,8 @@ def run_command(
     from hubbot.cli.log_lines import as_text
     from hubbot.hub.client import default_hub
     from hubbot.jobs.bot import open_bot
+    from hubbot.jobs.event_log import EventLog, written
+    from hubbot.redaction import secrets_in
 
     chosen = settings.load()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -42,11 +45,17 @@ def run_command(
         handler.addFilter(as_text)
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    display = Display(talk.console)
+    display, events = Display(talk.console), EventLog(chosen.runner)
+
+    def emit(event: str, **fields: object) -> None:
+        display.emit(event, **fields)
+        events.emit(event, **fields)
+
     if not chosen.watch:
         talk.print("no watch rules are set, so nothing is watched; only the queue is worked on")
     with (
-        open_bot(chosen, hub=default_hub(), emit=display.emit, on_progress=display.on_progress) as bot,
+        open_bot(chosen, hub=default_hub(), emit=emit, on_progress=display.on_progress) as bot,
+        written(chosen.data_dir / "log", secrets=(*secrets_in(os.environ), *chosen.secrets)),
         stopping() as stop,
         dashboard(chosen, bot.records, host, port) if serve else nullcontext(),
         display.live(),

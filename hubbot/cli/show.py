@@ -64,6 +64,10 @@ def _print_job(record: dict[str, Any]) -> None:
         message = (attempt["error"] or {}).get("message", "")
         rows.add_row(attempt["stage"], attempt["started_at"][:19], attempt["outcome"] or "running", message)
     data.print(rows)
+    for owed in (r["data"] for r in record["results"] if r["kind"] == "owed" and r["data"]):
+        for name, reason in owed["refused"].items():
+            told = f"{owed['repo']} is published without its {name}, which is tried again later: {reason}"
+            data.print(styled("yellow", "note: "), told)
     reports = [r for r in record["results"] if r["kind"] == "report"]
     if reports:
         rows = table("verification", "variant", "verdict", "gates", "findings")

@@ -30,7 +30,11 @@ def plan(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     workspace = Workspace.from_request(request)
     variants = [*request["variants"], *(read_recipe(Path(path)) for path in request.get("recipes", ()))]
     planned = planning.plan(
-        workspace.checkpoint(), workspace.layout(), variants, working_bytes=request["working_bytes"]
+        workspace.checkpoint(),
+        workspace.layout(),
+        variants,
+        working_bytes=request["working_bytes"],
+        text_only=request["text_only"],
     )
     workspace.save_plan(planned)
     return {

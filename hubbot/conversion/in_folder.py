@@ -21,6 +21,7 @@ from hubbot.hub.client import Hub
 from hubbot.lifecycle import Stage
 from hubbot.plans import Plan
 from hubbot.sources.pickle_files import has_pickles
+from hubbot.steps.card import Setting
 from hubbot.steps.convert import check_memory, prepare
 
 WORK = ".work"
@@ -94,7 +95,14 @@ def convert(conversion: Conversion, out: Path, *, verified: bool) -> Finished:
         if not (workspace.root / "source").exists():
             workspace.remove()  # nothing was downloaded or staged that could be used again
         raise
-    stages.write_cards(working, reports, {}, lambda variant: workspace.variant(variant).name)
+    stages.write_cards(
+        working,
+        workspace.artifacts(),
+        reports,
+        {},
+        lambda variant: workspace.variant(variant).name,
+        setting=Setting(),
+    )
     seconds = workspace.load("seconds") if workspace.has("seconds") else {}
     finished = Finished(artifacts=tuple(workspace.artifacts()), reports=reports, seconds=seconds)
     workspace.remove()

@@ -4,20 +4,32 @@ Each stage reads from the workspace what the ones before it left, and leaves the
 a job does besides (records, limits, publishing) is jobs/pipeline.py.
 """
 
+import logging
+import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hubbot.artifacts import Artifact, Report
+from hubbot.cards.changes import updated
+from hubbot.cards.made_variants import Made
 from hubbot.checkpoints import Checkpoint
 from hubbot.conversion.conversion import Conversion
+from hubbot.errors import HubbotError, WorkLost
+from hubbot.finishing import REPORT
 from hubbot.lifecycle import Stage
+from hubbot.marks import read_mark
 from hubbot.plans import Layout
+from hubbot.plots import drawing
 from hubbot.steps import card
 from hubbot.steps import classify as classifying
 from hubbot.steps import inspect as inspecting
 from hubbot.steps import verify as verifying
+from hubbot.steps.card import Setting
+
+logger = logging.getLogger(__name__)
 
 
 def inspect(conversion: Conversion) -> Checkpoint:
@@ -50,6 +62,7 @@ def plan(conversion: Conversion) -> dict[str, Any]:
         "variants": list(conversion.variants),
         "recipes": [str(path) for path in conversion.recipes],
         "working_bytes": conversion.settings.working_bytes,
+        "text_only": conversion.settings.text_only,
     }
     return conversion.ask("plan", request)
 
@@ -99,27 +112,67 @@ def run(conversion: Conversion, stages: Collection[Stage]) -> None:
 
 def write_cards(
     conversion: Conversion,
+    artifacts: Sequence[Artifact],
     reports: Sequence[Report],
     smoke_records: Mapping[str, Mapping[str, Any]],
     target: Callable[[str], str],
+    *,
+    setting: Setting,
+    published: Sequence[Made] = (),
 ) -> None:
-    """Write every variant's README.md and report.json; `target` names the repo, or folder, of a variant.
+    """Write every variant's README.md and report.json and draw its pictures; `target` names the repo of a variant.
 
-    Reports and smoke records are those there are; the card says what did not run.
+    Reports and smoke records are those there are; the card says what did not run. `published` are what the repos
+    of this source hold now: a variant made anew is compared with it, and the cards of all others are written into
+    the workspace's folder `cards`, because every card shows all variants.
     """
     workspace = conversion.workspace
-    checkpoint, planned, artifacts = workspace.checkpoint(), workspace.plan(), workspace.artifacts()
-    by_variant = {report.artifact.variant: report for report in reports}
-    entries = [
-        card.Made(
-            artifact=artifact,
-            report=by_variant.get(artifact.variant),
-            smoke=smoke_records.get(artifact.variant),
-        )
-        for artifact in artifacts
-    ]
+    checkpoint = workspace.checkpoint()
+    judged = {report.artifact.variant: report for report in reports}
+    before = {item.variant: item for item in published}
+    places: dict[str, Path] = {}
+    made: list[Made] = []
     for artifact in artifacts:
-        card.write_card(checkpoint, planned, entries, artifact.variant, target(artifact.variant))
+        mark = read_mark(Path(artifact.path))
+        if mark is None:
+            raise WorkLost(f"the mark of variant {artifact.variant} is gone", where=artifact.path)
+        places[artifact.variant] = Path(artifact.path)
+        fresh = Made(
+            repo_id=target(artifact.variant),
+            mark=mark,
+            report=judged.get(artifact.variant),
+            smoke=smoke_records.get(artifact.variant),
+            source_files=_weight_files(checkpoint),
+        )
+        made.append(updated(fresh, before.get(artifact.variant), setting.today))
+    shutil.rmtree(workspace.cards, ignore_errors=True)
+    for item in published:
+        if item.variant not in places:
+            places[item.variant] = workspace.cards / item.variant
+            places[item.variant].mkdir(parents=True)
+            made.append(item)
+    for item in made:
+        card.write_report(places[item.variant], checkpoint, made, item, setting)
+    _draw(conversion, places)
+    for item in made:
+        card.write_card(places[item.variant], checkpoint, made, item, setting)
+
+
+def _draw(conversion: Conversion, places: Mapping[str, Path]) -> None:
+    """Draw every variant's pictures from the reports; a card can do without them."""
+    reports = [str(folder / REPORT) for folder in places.values() if (folder / REPORT).is_file()]
+    if not (reports and drawing.is_possible()):
+        return
+    folders = {variant: str(folder) for variant, folder in places.items()}
+    try:
+        conversion.ask("draw", {"folders": folders, "reports": reports})
+    except HubbotError as error:
+        logger.warning("no pictures were drawn: %s", error)
+
+
+def _weight_files(checkpoint: Checkpoint) -> tuple[dict[str, Any], ...]:
+    shards = set(checkpoint.shards)
+    return tuple(asdict(file) for file in checkpoint.files if file.path in shards)
 
 
 def judge_folder(conversion: Conversion, artifact: Path) -> Report:

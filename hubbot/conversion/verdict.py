@@ -24,7 +24,7 @@ from hubbot.errors import (
     UnsafePickle,
 )
 from hubbot.files.sizes import readable
-from hubbot.plans import Layout
+from hubbot.plans import Layout, Plan
 from hubbot.steps.classify import classify, refuse_extension
 from hubbot.steps.inspect import inspect
 
@@ -51,7 +51,9 @@ class Verdict:
     exit_code: int
 
 
-def verdict_of(files: RepoFiles, *, extensions: bool, variants: Sequence[str], working_bytes: int) -> Verdict:
+def verdict_of(
+    files: RepoFiles, *, extensions: bool, variants: Sequence[str], working_bytes: int, text_only: bool = False
+) -> Verdict:
     """Return what convert would say before it reads a weight; an error about the checkpoint becomes a verdict.
 
     Without `extensions` what only a model file of hubbot's own runs has no runtime, as for convert. A variant of
@@ -67,8 +69,9 @@ def verdict_of(files: RepoFiles, *, extensions: bool, variants: Sequence[str], w
         layout = classify(checkpoint)
         if not extensions:
             refuse_extension(checkpoint)
-        remarks = _planned(files, checkpoint, layout, variants, working_bytes)
-        return Verdict(record=_record(files, checkpoint, layout, None, remarks), exit_code=0)
+        made, remarks = _planned(files, checkpoint, layout, variants, working_bytes, text_only=text_only)
+        record = {**_record(files, checkpoint, layout, None, remarks), "modality": made.modality}
+        return Verdict(record=record, exit_code=0)
     except HubbotError as error:
         if type(error) not in VERDICTS:
             raise
@@ -76,20 +79,26 @@ def verdict_of(files: RepoFiles, *, extensions: bool, variants: Sequence[str], w
 
 
 def _planned(
-    files: RepoFiles, checkpoint: Checkpoint, layout: Layout, variants: Sequence[str], working_bytes: int
-) -> tuple[str, ...]:
-    """Plan as convert does, raising what it raises, and return what is to be said of single variants."""
+    files: RepoFiles,
+    checkpoint: Checkpoint,
+    layout: Layout,
+    variants: Sequence[str],
+    working_bytes: int,
+    *,
+    text_only: bool,
+) -> tuple[Plan, tuple[str, ...]]:
+    """Plan as convert does, raising what it raises; return the plan and what is to be said of single variants."""
     from hubbot.engine.tied_embeddings import check_tied_samples  # noqa: PLC0415 - with mlx-lm it takes a second
     from hubbot.steps.plan import plan  # noqa: PLC0415
 
     remarks: list[str] = []
     try:
-        made = plan(checkpoint, layout, ["bf16", *variants], working_bytes=working_bytes)
+        made = plan(checkpoint, layout, ["bf16", *variants], working_bytes=working_bytes, text_only=text_only)
     except RecipeIneffective as error:
-        made = plan(checkpoint, layout, ["bf16"], working_bytes=working_bytes)
+        made = plan(checkpoint, layout, ["bf16"], working_bytes=working_bytes, text_only=text_only)
         remarks.append(f"{error}; {error.hint}")
     check_tied_samples(checkpoint, made, files)
-    return tuple(remarks)
+    return made, tuple(remarks)
 
 
 def _without_checkpoint(files: RepoFiles, error: HubbotError) -> dict[str, Any]:
@@ -99,7 +108,7 @@ def _without_checkpoint(files: RepoFiles, error: HubbotError) -> dict[str, Any]:
         "repo": files.repo.id, "revision": files.repo.revision, "model_type": None, "is_moe": None,
         "verdict": VERDICTS[type(error)], "layout": None, "num_experts": None, "experts_per_token": None,
         "moe_layers": None, "layers": None, "shared_experts": None, "mtp": None, "vision": None, "tied": None,
-        "parameters": None, "runtime": None, "evidence": [str(error)], "hint": error.hint,
+        "parameters": None, "runtime": None, "modality": None, "evidence": [str(error)], "hint": error.hint,
         "names": error.names,
         "requests": files.requests, "bytes_read": files.bytes_read,
     }  # fmt: skip
@@ -132,6 +141,7 @@ def _record(
         "tied": seen.tied,
         "parameters": {"total": seen.total, "active": seen.active},
         "runtime": _runtime(checkpoint),
+        "modality": None,
         "evidence": [
             _looked_at(checkpoint),
             *(layout.evidence if layout else checkpoint.notes),

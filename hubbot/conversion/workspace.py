@@ -52,6 +52,11 @@ class Workspace:
         return self.out_folder or self.root / "out"
 
     @property
+    def cards(self) -> Path:
+        """Return where the cards of variants stand that are published already and not made anew."""
+        return self.root / "cards"
+
+    @property
     def answers(self) -> Path:
         """Return where the unquantized model's answers are kept for the next variant."""
         return self.root / "answers"

@@ -26,6 +26,8 @@ def apply(read: Raw | list[Block], area: Region, part: Slice, sources: Sources) 
         raw, dtype = read, sources.dtype(name)
     if area.transpose:
         raw = np.ascontiguousarray(raw.swapaxes(-1, -2))
+    if any(step.kind == "channels_last" for step in part.move.view):
+        raw = np.ascontiguousarray(np.moveaxis(raw, 1, -1))
     if part.move.is_arithmetic:
         raw, dtype = _folded(to_float32(raw, dtype), part).view(np.uint32), "F32"
     return _as_parameter(raw, part), dtype

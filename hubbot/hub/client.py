@@ -12,16 +12,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-from huggingface_hub.hf_api import RepoFile
+from huggingface_hub import HfApi, get_token, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import disable_progress_bars, logging
 
 from hubbot.checkpoints import FileInfo, Repo, stated_licences
-from hubbot.errors import HubRefused, HubUnavailable, TokenRejected
+from hubbot.errors import HubRefused, HubUnavailable, RepoMissing, TokenRejected
 from hubbot.files.digests import sha256_of
 from hubbot.hub.remote import RemoteFiles
+from hubbot.hub.repo_states import RepoState, commit_back, commit_files, read_state
 from hubbot.hub.retries import Patience
+from hubbot.hub.spaces import push_static_space
 from hubbot.hub.time_limits import limit_requests
 from hubbot.progress import Progress
 
@@ -65,6 +66,10 @@ class Account:
     orgs: tuple[str, ...]
     role: str
 
+    def may_write(self, namespace: str) -> bool:
+        """Say whether the token may make repos under a user or organisation, as far as the Hub tells."""
+        return self.role != "read" and namespace in {self.name, *self.orgs}
+
 
 class Hub:
     """One endpoint with one token; both default to what HF_ENDPOINT, HF_TOKEN or `hf auth login` say."""
@@ -92,7 +97,7 @@ class Hub:
         """Return the token's account, or raise TokenRejected."""
         answer = self._patience.ask("HF_TOKEN", self._api.whoami)
         role = answer.get("auth", {}).get("accessToken", {}).get("role", "unknown")
-        orgs = tuple(org["name"] for org in answer.get("orgs", []))
+        orgs = tuple(org["name"] for org in answer.get("orgs", []) if org.get("roleInOrg") != "read")
         return Account(name=answer["name"], orgs=orgs, role=role)
 
     def probe(self) -> None:
@@ -170,20 +175,9 @@ class Hub:
         self._patience.ask(where, download, seconds=_transfer_seconds(file.size))
         return file
 
-    def tree(self, repo_id: str) -> dict[str, FileInfo] | None:
-        """Return a repo's files by path (sha256 where stored by content), or None where there is no repo."""
-
-        def read() -> dict[str, FileInfo] | None:
-            try:
-                entries = list(self._api.list_repo_tree(repo_id, recursive=True))
-            except RepositoryNotFoundError:
-                return None
-            files = [entry for entry in entries if isinstance(entry, RepoFile)]
-            return {
-                f.path: FileInfo(path=f.path, size=f.size, sha256=f.lfs.sha256 if f.lfs else None) for f in files
-            }
-
-        return self._patience.ask(repo_id, read)
+    def state(self, repo_id: str, revision: str | None = None) -> RepoState | None:
+        """Return a repo with its files as it is now, or was at `revision`; None where there is no such repo."""
+        return self._patience.ask(repo_id, lambda: read_state(self._api, repo_id, revision))
 
     def read_file(self, repo_id: str, path: str, limit: int) -> bytes | None:
         """Return the first `limit` bytes of a small file at the newest commit, or None where there is none."""
@@ -199,46 +193,44 @@ class Hub:
         """Make a repo private or public."""
         self._patience.ask(repo_id, lambda: self._api.update_repo_settings(repo_id, private=private))
 
-    def is_private(self, repo_id: str) -> bool:
-        """Say whether a repo is private."""
-        return bool(self._patience.ask(repo_id, lambda: self._api.model_info(repo_id)).private)
+    def commit(
+        self,
+        repo_id: str,
+        folder: Path,
+        names: Sequence[str],
+        *,
+        message: str,
+        parent: str,
+        deleted: Sequence[str] = (),
+    ) -> str:
+        """Send `names` of `folder`, delete `deleted` in one commit upon `parent`; return the newest commit then.
 
-    def upload(self, repo_id: str, folder: Path, names: Sequence[str], message: str) -> None:
-        """Upload those of `names` that `folder` has, in one commit; what the repo already holds is not sent again.
-
-        The client's upload_folder would make several commits under xet, and double one whose answer is lost.
+        What the Hub already holds is not sent again. A try whose answer was lost is not repeated once the repo has
+        moved on: the caller compares. Raises HubUnavailable where it had moved on before the first try.
         """
+        tries = 0
 
-        def send() -> None:
-            # Made anew for each attempt: the client notes in them what it has sent.
-            present = [name for name in names if (folder / name).is_file()]
-            files = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in present]
-            self._api.create_commit(repo_id, files, commit_message=message)
+        def send() -> str:
+            nonlocal tries
+            tries += 1
+            head = str(self._api.model_info(repo_id).sha) if tries > 1 else parent
+            if head != parent:
+                return head
+            return commit_files(self._api, repo_id, folder, names, deleted, message, parent)
 
-        nbytes = sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
-        self._patience.ask(repo_id, send, seconds=_transfer_seconds(nbytes))
+        nbytes = sum((folder / name).stat().st_size for name in names)
+        return self._patience.ask(repo_id, send, seconds=_transfer_seconds(nbytes))
 
-    def delete_files(self, repo_id: str, names: Sequence[str], message: str) -> None:
-        """Delete files of a repo in one commit."""
-        operations = [CommitOperationDelete(path_in_repo=name) for name in names]
-        self._patience.ask(repo_id, lambda: self._api.create_commit(repo_id, operations, commit_message=message))
+    def put_back(self, repo_id: str, before: RepoState, after: RepoState, message: str) -> None:
+        """Give a repo its files of `before` again, in one commit upon `after`."""
+        self._patience.ask(repo_id, lambda: commit_back(self._api, repo_id, before, after, message))
 
-    def differing(self, repo_id: str, folder: Path) -> list[str]:
-        """Return the files whose checksum on the Hub is not that of `folder`, and those missing on either side.
-
-        Dot files are the Hub's own (.gitattributes) or this machine's, and do not count.
-        """
-        # It reads every local file, too.
-        nbytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        checksums = self._patience.ask(
-            repo_id,
-            lambda: self._api.verify_repo_checksums(repo_id, local_dir=folder),
-            seconds=_transfer_seconds(nbytes),
-        )
-        differ = {str(mismatch["path"]) for mismatch in checksums.mismatches}
-        return sorted(
-            p for p in {*differ, *checksums.missing_paths, *checksums.extra_paths} if not p.startswith(".")
-        )
+    def present_name(self, repo_id: str) -> str | None:
+        """Return the id that a repo has now, for it may have moved; None where this token sees no such repo."""
+        try:
+            return str(self._patience.ask(repo_id, lambda: self._api.model_info(repo_id)).id)
+        except RepoMissing:
+            return None
 
     def head(self, repo_id: str) -> str:
         """Return the newest commit of a repo."""
@@ -279,6 +271,13 @@ class Hub:
                     raise
 
         self._patience.ask(f"collection {title!r}", add)
+
+    def push_space(self, repo_id: str, folder: Path) -> str:
+        """Make the static Space `repo_id` show the site in `folder`; return its commit; raises as spaces.py."""
+        nbytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return self._patience.ask(
+            repo_id, lambda: push_static_space(self._api, repo_id, folder), seconds=_transfer_seconds(nbytes)
+        )
 
     def require_token(self) -> None:
         """Raise TokenRejected where there is no token at all; the Hub is not asked."""

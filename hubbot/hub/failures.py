@@ -33,6 +33,7 @@ from hubbot.files.atomic_folders import is_disk_full
 _LATER = "a job is tried again by itself; at the command line, the same command goes on where it stopped"
 _WAIT = re.compile(r"\bt=(\d+)")
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}")
+_REQUEST_ID = re.compile(r"\s*\((?:Request|Amzn Trace|Amz CF) ID: [^)]*\)")
 # hf_xet raises bare RuntimeErrors and ConnectionErrors: what happened is in their text alone (read in 1.8.0).
 _FROM_XET = re.compile(r"^(Task|Network|Server) error: |^Rate limited: |CAS Client Error")
 _XET_TOKEN_REFUSED = re.compile(r"\((401|403) .*/xet-(read|write)-token/")
@@ -133,7 +134,8 @@ def _by_status(error: hf.HfHubHTTPError, where: str) -> HubbotError:
         return RateLimited(
             f"the Hub asks for a pause{f' of {wait:.0f} s' if wait else ''}", where=where, after_seconds=wait
         )
-    if status >= 500 or status in {0, 408}:
+    # 501 is no outage: this Hub cannot do that, however often it is asked.
+    if (status >= 500 and status != 501) or status in {0, 408}:
         return HubUnavailable(f"the Hub answered {status}", where=where, hint=_LATER, after_seconds=pause(headers))
     return HubRefused(f"the Hub refused with {status}: {_clean(error)}", where=where)
 
@@ -148,7 +150,10 @@ def pause(headers: Mapping[str, str]) -> float | None:
 
 
 def _clean(error: Exception) -> str:
-    return _shortened(str(error).strip() or type(error).__name__)
+    # The client puts the request's id first; what the server says stands apart.
+    told = error.server_message if isinstance(error, hf.HfHubHTTPError) else None
+    lines = [line.strip() for line in _REQUEST_ID.sub("", told or str(error)).splitlines()]
+    return _shortened(next(filter(None, lines), type(error).__name__))
 
 
 def _shortened(text: str) -> str:

@@ -2,9 +2,10 @@
 
 import logging
 import os
+import platform
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,11 +13,16 @@ from pathlib import Path
 from random import Random
 
 from hubbot.catalogue.variants.named_variants import VARIANTS
+from hubbot.checkpoints import Repo
 from hubbot.deadlines import Interrupted
 from hubbot.errors import WrongUsage
+from hubbot.files.atomic_folders import free_bytes
 from hubbot.hub.client import Hub
+from hubbot.jobs import courtesies
 from hubbot.jobs.child_folders import sweep
+from hubbot.jobs.lanes import run_lanes
 from hubbot.jobs.lock import runner_lock
+from hubbot.jobs.notices import Notices, sender
 from hubbot.jobs.pauses import Pauses
 from hubbot.jobs.pipeline import OnProgress, Pipeline, recipe_key, runtime_key
 from hubbot.jobs.retry import Backoff, rule_of
@@ -29,7 +35,9 @@ from hubbot.store import database
 from hubbot.store.listings import Listings
 from hubbot.store.outages import Outages
 from hubbot.store.queue import Queue
+from hubbot.store.records import Machine
 from hubbot.store.results import Results
+from hubbot.store.workers import Workers
 
 logger = logging.getLogger(__name__)
 BEATS_PER_LEASE = 4
@@ -55,14 +63,16 @@ class Bot:
     worker: Worker
     pipeline: Pipeline
     retry: Backoff
+    started_at: datetime
 
     def scheduler(self, stop: threading.Event) -> Scheduler:
-        """Return the schedule: watch, rescue, prune; a look at the Hub ends when `stop` is set."""
+        """Return the schedule: watch, rescue, tell, prune; a look at the Hub ends when `stop` is set."""
         return Scheduler(
             watch=lambda: self._watch(stop),
             watch_every=timedelta(minutes=self.settings.watch_minutes),
             rescue=self._rescue,
             prune=self._prune,
+            tell=self._tell,
             woken=lambda: take_wake(self.settings),
         )
 
@@ -73,19 +83,24 @@ class Bot:
         """
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler(stop):
             self._begin()
-            self._working(stop).run_forever(stop)
+            run_lanes(self._working(stop), stop)
 
     def run_once(self, stop: threading.Event, patience_seconds: float) -> None:
         """Watch once, then work until nothing is due within `patience_seconds`; raises as `run_forever` does."""
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"):
             self._begin()
             with suppress(Interrupted):
+                self._pay_courtesies(stop)
                 self._looking(stop).look(dry_run=False)
             self._working(stop).run_until_idle(stop, patience_seconds)
 
     def _begin(self) -> None:
+        self._register()
         sweep(self.settings.data_dir)
         self.queue.revive_no_runtime(runtime_key())
+
+    def _pay_courtesies(self, stop: threading.Event) -> None:
+        courtesies.pay(self.results, self.hub.until(stop), self.settings)
 
     def _working(self, stop: threading.Event) -> Worker:
         pauses = replace(self.worker.pauses, probe=self.hub.until(stop).probe)
@@ -95,14 +110,42 @@ class Bot:
         return replace(self.watching, hub=self.hub.until(stop))
 
     def _watch(self, stop: threading.Event) -> None:
+        self._pay_courtesies(stop)
         if not self.settings.watch:
             logger.info("no watch rules are set, so nothing is watched")
             return
         self._looking(stop).look(dry_run=False)
 
+    def _register(self) -> None:
+        """Give a sign of life: other machines leave this one's jobs alone."""
+        self.records.workers.put(
+            Machine(
+                runner=self.settings.runner,
+                memory_bytes=self.settings.child_bytes,
+                disk_bytes=free_bytes(self.settings.data_dir),
+                device=f"{platform.system()} {platform.machine()}",
+                started_at=self.started_at,
+                seen_at=utc_now(),
+            )
+        )
+
     def _rescue(self) -> None:
+        self._register()
         for job in self.queue.rescue(self.retry, self.settings.runner):
             logger.warning("job %d was given back: its runner gave no sign of life", job.id)
+
+    def _tell(self) -> None:
+        if self.settings.notify is None:
+            return
+        Notices(
+            send=sender(self.settings.notify.get_secret_value()),
+            queue=self.queue,
+            listings=self.records.listings,
+            outages=self.records.outages,
+            results=self.results,
+            clock=utc_now,
+            runner=self.settings.runner,
+        ).look()
 
     def _prune(self) -> None:
         oldest = utc_now() - timedelta(days=self.settings.keep_days)
@@ -117,12 +160,14 @@ class Bot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """The database alone, for commands that do not touch the Hub."""
+    """The database alone, for commands that do not touch the Hub; `check` raises where it is damaged."""
 
     queue: Queue
     results: Results
     listings: Listings
     outages: Outages
+    workers: Workers
+    check: Callable[[], None]
 
 
 def enqueue(
@@ -142,6 +187,17 @@ def enqueue(
     Without variants those of the settings are made. `allow_older`: what was made of a newer revision is replaced,
     too. Raises WrongUsage for a variant that does not exist or two revisions, and what Hub.open raises.
     """
+    source, wanted, newest = asked_for(repo, revision, variants, settings=settings, hub=hub)
+    return queue.enqueue(
+        source.id, source.revision, wanted, recipe_key(wanted, text_only=settings.text_only),
+        requested_by=requested_by, priority=priority, newest=newest, allow_older=allow_older,
+    )  # fmt: skip
+
+
+def asked_for(
+    repo: str, revision: str | None, variants: tuple[str, ...], *, settings: Settings, hub: Hub
+) -> tuple[Repo, tuple[str, ...], bool]:
+    """Return source, variants, and whether that commit is the newest; raises like `enqueue`."""
     wanted = tuple(dict.fromkeys(variants or settings.variants))
     unknown = [name for name in wanted if name not in VARIANTS]
     if unknown:
@@ -150,11 +206,7 @@ def enqueue(
     if commit and revision and commit != revision:
         raise WrongUsage("the revision is said twice, and not the same", hint="REPO@SHA, or --revision SHA")
     source = hub.open(name, commit or revision).repo
-    newest = not (commit or revision) or hub.head(name) == source.revision
-    return queue.enqueue(
-        source.id, source.revision, wanted, recipe_key(wanted), requested_by=requested_by, priority=priority,
-        newest=newest, allow_older=allow_older,
-    )  # fmt: skip
+    return source, wanted, not (commit or revision) or hub.head(name) == source.revision
 
 
 def wake_watch(settings: Settings) -> None:
@@ -197,6 +249,8 @@ def open_records(settings: Settings) -> Iterator[Records]:
             results=Results(engine, utc_now),
             listings=Listings(engine),
             outages=Outages(engine),
+            workers=Workers(engine),
+            check=lambda: database.check(engine),
         )
     finally:
         engine.dispose()
@@ -211,14 +265,20 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
     with open_records(settings) as records:
         queue, results = records.queue, records.results
         retry = rule_of(settings, Random())  # noqa: S311 - jitter, not a secret
-        pipeline = Pipeline(settings=settings, hub=hub, results=results, on_progress=on_progress)
+        pipeline = Pipeline(settings=settings, hub=hub, results=results, on_progress=on_progress, clock=utc_now)
         worker = Worker(
             queue=queue,
             results=results,
             run_stage=pipeline.run_stage,
             emit=emit,
             retry=retry,
-            pauses=Pauses(outages=records.outages, probe=hub.probe, clock=utc_now, runner=settings.runner),
+            pauses=Pauses(
+                outages=records.outages,
+                probe=hub.probe,
+                clock=utc_now,
+                runner=settings.runner,
+                quiet=settings.quiet,
+            ),
             clock=utc_now,
             runner=settings.runner,
             lease_seconds=settings.lease_seconds,
@@ -236,4 +296,5 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
             worker=worker,
             pipeline=pipeline,
             retry=retry,
+            started_at=utc_now(),
         )

@@ -34,6 +34,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "verify": "hubbot.conversion.child_stages:verify",
         "verify_folder": "hubbot.conversion.child_stages:verify_folder",
         "smoke": "hubbot.conversion.child_stages:smoke",
+        "draw": "hubbot.plots.drawing:draw",
     }
 )
 StageFunction: TypeAlias = Callable[[dict[str, Any], Progress], Mapping[str, Any]]

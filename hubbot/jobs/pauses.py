@@ -1,27 +1,31 @@
-"""Outages of the world: told apart from faults of a job, said once, looked at again, ended by themselves.
+"""What the bot waits for: outages of the world, said once and ended by themselves; a person's pause; quiet hours.
 
-An outage burns no attempts. While the Hub is down or refuses the token, no job is begun whose stage needs it;
-where the disk is full, each job waits until it fits. It never changes a job; the worker does.
+An outage burns no attempts. While the Hub is down or refuses the token, no stage is begun that needs it; where the
+disk is full, each job waits until it fits. It never changes a job; the worker does.
 """
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from hubbot.deadlines import Interrupted
 from hubbot.errors import HubbotError, HubUnavailable, OutOfMemory, OutOfRoom, RateLimited, TokenRejected
 from hubbot.lifecycle import Stage
-from hubbot.store.outages import Outages
+from hubbot.quiet_hours import NEVER, QuietHours
+from hubbot.store.outages import EVERY_RUNNER, Outages
 from hubbot.store.queue import Clock
 from hubbot.store.records import Outage
 
 logger = logging.getLogger(__name__)
-HUB_STAGES = (Stage.INSPECT, Stage.FETCH, Stage.PUBLISH)
+HUB_STAGES = (Stage.INSPECT, Stage.PLAN, Stage.FETCH, Stage.CARD, Stage.PUBLISH)
 FIRST_SECONDS = 30.0
 LONGEST_SECONDS = 600.0
 # A Hub may ask for a longer pause than hubbot would take by itself.
 LONGEST_ASKED_SECONDS = 6 * 3600.0
+# A person's doors, and until when they stay shut where no time was named.
+PAUSE, DRAIN = "pause", "drain"
+UNTIL_RESUMED = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,7 @@ class Pauses:
     probe: Callable[[], None]
     clock: Clock
     runner: str
+    quiet: QuietHours = NEVER
 
     def explains(self, error: HubbotError) -> bool:
         """Say whether an outage is behind a stage's error, and note it; else the job itself is at fault."""
@@ -54,9 +59,14 @@ class Pauses:
 
     def stages(self) -> frozenset[Stage]:
         """Return the stages at which no job is to be begun now; doors whose time has come are looked at first."""
+        if self.quiet.now(self.clock()):
+            return frozenset(Stage)
         paused: set[Stage] = set()
         for outage in self.outages.all(self.runner):
-            if outage.stages and not (self._is_due(outage) and self._is_over(outage)):
+            if outage.door in {PAUSE, DRAIN}:
+                if not self._has_passed(outage):
+                    paused |= {*outage.stages}
+            elif outage.stages and not (self._is_due(outage) and self._is_over(outage)):
                 paused |= {*outage.stages}
         return frozenset(paused)
 
@@ -64,6 +74,13 @@ class Pauses:
         """Note that a stage was finished: a disk that was full has room again once something was written."""
         if stage in {Stage.FETCH, Stage.CONVERT, Stage.VERIFY}:
             self._end("disk")
+
+    def _has_passed(self, asked: Outage) -> bool:
+        if asked.next_probe > self.clock():
+            return False
+        if self.outages.end(asked.runner, asked.door):
+            logger.warning("the %s of %s is over; jobs go on", asked.door, asked.runner)
+        return True
 
     def _is_due(self, outage: Outage) -> bool:
         now = self.clock()
@@ -112,7 +129,43 @@ class Pauses:
 
     def _end(self, door: str) -> None:
         known = next((one for one in self.outages.all(self.runner) if one.door == door), None)
-        if known is not None:
-            self.outages.end(self.runner, door)
-            lasted = (self.clock() - known.since).total_seconds() / 60
+        if known is not None and self.outages.end(self.runner, door):
+            # The clock may have been set back meanwhile.
+            lasted = max(0.0, (self.clock() - known.since).total_seconds() / 60)
             logger.warning("outage (%s) is over after %.0f minutes; jobs go on in their order", door, lasted)
+
+
+def pause(
+    outages: Outages,
+    now: datetime,
+    *,
+    until: datetime | None = None,
+    drain: bool = False,
+    runner: str | None = None,
+) -> Outage:
+    """Shut the door for a runner (None: every one): no stage is begun, or where it drains, no new job.
+
+    What runs ends its stage. It lasts `until`, or until `resume`; asked again, the last words count.
+    """
+    resume(outages, runner)
+    lasts = "until it is resumed" if until is None else f"until {until.isoformat(timespec='minutes')}"
+    asked = Outage(
+        runner=runner or EVERY_RUNNER,
+        door=DRAIN if drain else PAUSE,
+        # The first stage alone: jobs that are past it go on to their end.
+        stages=(Stage.INSPECT,) if drain else tuple(Stage),
+        since=now,
+        next_probe=until or UNTIL_RESUMED,
+        probes=0,
+        error={"kind": "Paused", "message": f"a person asked for it, {lasts}"},
+    )
+    outages.put(asked)
+    return asked
+
+
+def resume(outages: Outages, runner: str | None = None) -> list[Outage]:
+    """Open a person's doors again, of a runner or (None) of all; return those that were shut."""
+    shut = [one for one in outages.all() if one.door in {PAUSE, DRAIN} and runner in {None, one.runner}]
+    for one in shut:
+        outages.end(one.runner, one.door)
+    return shut

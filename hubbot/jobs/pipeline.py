@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from hubbot.artifacts import Publication
+from hubbot.cards.made_variants import Made
 from hubbot.catalogue import runtimes
 from hubbot.checkpoints import Checkpoint
 from hubbot.conversion import stages
@@ -24,15 +24,17 @@ from hubbot.deadlines import Interrupted, within
 from hubbot.errors import AlreadyPublished, HubbotError, LicenceForbids, TooLarge, WorkLost
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
+from hubbot.jobs.card_renewals import is_card_only, published_of
+from hubbot.jobs.publishing import STOP_SECONDS, Publishing
+from hubbot.jobs.targets import Targets, refuse_without_licence
 from hubbot.lifecycle import Job, Outcome, Published, Refused, Stage, StageDone
 from hubbot.progress import Progress
 from hubbot.settings import Settings
 from hubbot.sources.pickle_files import has_pickles
-from hubbot.steps import publish
+from hubbot.steps import card, publish
+from hubbot.store.queue import Clock
 from hubbot.store.results import Results
 
-# What a stage in this process may take to stop by itself; a service manager waits for twice as long.
-STOP_SECONDS = 4.0
 # How often a stage's progress is written into the database.
 SAVED_SECONDS = 10.0
 
@@ -52,6 +54,7 @@ class Pipeline:
     hub: Hub
     results: Results
     on_progress: OnProgress
+    clock: Clock
 
     def run_stage(self, job: Job, cancelled: threading.Event) -> Outcome:
         """Run the job's present stage and return its outcome; a HubbotError becomes a Refused.
@@ -92,7 +95,8 @@ class Pipeline:
         conversion = self._conversion(job, cancelled)
         checkpoint = within(None, cancelled, lambda: stages.inspect(conversion), grace=STOP_SECONDS)
         self._refuse_older(job, self.hub.until(cancelled))
-        _check_wanted(checkpoint, self.settings)
+        check_wanted(checkpoint, self.settings)
+        refuse_without_licence(checkpoint, self.settings)
         summary = {
             "model_type": checkpoint.model_type,
             "tensors": len(checkpoint.tensors),
@@ -110,9 +114,16 @@ class Pipeline:
         return StageDone()
 
     def _plan(self, job: Job, cancelled: threading.Event) -> Outcome:
-        for variant in job.variants:
-            # Better to learn before the work than after it that there is nowhere to publish.
-            self._target(job, variant)
+        # Better to learn before the work than after it that there is nowhere to publish.
+        targets = self._targets(cancelled)
+
+        def look() -> bool:
+            return is_card_only(targets.hub, job, targets.check(job))
+
+        only_card = within(None, cancelled, look, grace=STOP_SECONDS)
+        self.workspace(job).save("renewal", {"only_card": only_card})
+        if only_card:
+            return StageDone(next=Stage.CARD)
         answer = stages.plan(self._conversion(job, cancelled))
         self.results.put(job.id, "plan", answer)
         if self._is_recorded(job, answer["versions"]):
@@ -151,10 +162,43 @@ class Pipeline:
 
     def _card(self, job: Job, cancelled: threading.Event) -> Outcome:
         conversion = self._conversion(job, cancelled)
-        reports = [conversion.workspace.report(variant) for variant in job.variants]
-        smoke_records = {variant: conversion.workspace.load(f"smoke-{variant}") for variant in job.variants}
-        stages.write_cards(conversion, reports, smoke_records, lambda variant: self._target(job, variant))
+        workspace, targets = conversion.workspace, self._targets(cancelled)
+        made_now = () if self._is_only_card(workspace) else job.variants
+        reports = [workspace.report(variant) for variant in made_now]
+        smoke_records = {variant: workspace.load(f"smoke-{variant}") for variant in made_now}
+        names = {variant: targets.name(job, variant) for variant in job.variants}
+        published = within(None, cancelled, lambda: self._published(targets.hub, job, names), grace=STOP_SECONDS)
+        setting = card.Setting(
+            endpoint=targets.hub.endpoint,
+            homepage=self.settings.homepage,
+            today=self.clock().date().isoformat(),
+            without_licence_as_other=self.settings.without_licence == "other",
+        )
+        stages.write_cards(
+            conversion,
+            workspace.artifacts() if made_now else (),
+            reports,
+            smoke_records,
+            names.__getitem__,
+            setting=setting,
+            published=published,
+        )
+        others = {item.variant: item.repo_id for item in published if item.variant not in made_now}
+        workspace.save("cards", others)
         return StageDone()
+
+    def _published(self, hub: Hub, job: Job, names: Mapping[str, str]) -> list[Made]:
+        """Return what stands on the Hub of this job's source; the job's variants are noted as current."""
+        recorded = [item.target_repo for item in self.results.publications(job.repo)]
+        found: list[Made] = []
+        for item in published_of(hub, [*names.values(), *recorded]):
+            is_new = item.repo_id in names.values() and item.mark["source"]["revision"] != job.revision
+            if all(item.variant != other.variant for other in found):
+                found.append(replace(item, current_at=job.revision) if is_new else item)
+        return found
+
+    def _is_only_card(self, workspace: Workspace) -> bool:
+        return bool(workspace.has("renewal") and workspace.load("renewal")["only_card"])
 
     def _publish(self, job: Job, cancelled: threading.Event) -> Outcome:
         workspace = self.workspace(job)
@@ -165,11 +209,20 @@ class Pipeline:
         workspace.check_format()
         self.hub.require_token()
         checkpoint = workspace.checkpoint()
-        for done, variant in enumerate(job.variants):
+        publishing = Publishing(
+            settings=self.settings,
+            targets=self._targets(cancelled),
+            results=self.results,
+            job=job,
+            workspace=workspace,
+            cancelled=cancelled,
+        )
+        for done, variant in enumerate(() if self._is_only_card(workspace) else job.variants):
             if cancelled.is_set():
                 raise Interrupted("publish was stopped")
             self.on_progress(job, done, len(job.variants), variant)
-            self._publish_one(job, workspace, checkpoint, variant, cancelled)
+            publishing.publish(checkpoint, variant, self._planned_versions(job))
+        publishing.renew_cards(checkpoint)
         workspace.remove()
         return Published()
 
@@ -194,46 +247,8 @@ class Pipeline:
         }
         return recorded >= set(job.variants)
 
-    def _publish_one(
-        self, job: Job, workspace: Workspace, checkpoint: Checkpoint, variant: str, cancelled: threading.Event
-    ) -> None:
-        report = workspace.report(variant)
-        hub = self.hub.until(cancelled)
-
-        def put() -> Publication:
-            return publish.publish(
-                report.approve(),
-                checkpoint,
-                hub=hub,
-                repo_id=self._target(job, variant),
-                collection=self.settings.collection,
-                allow_older=job.allow_older,
-            )
-
-        # It reads the whole artifact again, which no event stops.
-        published = within(None, cancelled, put, grace=STOP_SECONDS)
-        self.results.record_publication(
-            source_repo=job.repo,
-            source_revision=job.revision,
-            variant=variant,
-            target_repo=published.repo_id,
-            target_revision=published.revision,
-            bits_per_weight=report.artifact.bits_per_weight,
-            size_bytes=report.artifact.nbytes,
-            report={
-                "verdict": report.verdict,
-                "gates": report.gates,
-                "url": published.url,
-                "versions": dict(self._planned_versions(job)),
-                "tier": report.tier,
-            },
-            model_type=checkpoint.model_type,
-            kl_mean=report.kl_mean,
-        )
-
-    def _target(self, job: Job, variant: str) -> str:
-        """Return the repo that a variant is published to, or raise what publish.target_id raises."""
-        return publish.target_id(self.settings.org, self.settings.repo_name, job.repo, variant)
+    def _targets(self, cancelled: threading.Event) -> Targets:
+        return Targets(settings=self.settings, hub=self.hub.until(cancelled), results=self.results)
 
     def _conversion(self, job: Job, cancelled: threading.Event) -> Conversion:
         hub = self.hub.until(cancelled)
@@ -276,12 +291,16 @@ def runtime_key() -> str:
     return f"mlx-lm {runtimes.version()}"
 
 
-def recipe_key(variants: tuple[str, ...]) -> str:
-    """Return the key under which jobs for the same repo and revision are one job: the variants, sorted."""
-    return "+".join(sorted(variants))
+def recipe_key(variants: tuple[str, ...], *, text_only: bool = False) -> str:
+    """Return the key under which jobs for the same repo and revision are one job: the variants, sorted.
+
+    With `text_only` the artifacts are others: a tower is left out where one could be kept.
+    """
+    return "+".join(sorted(variants)) + (", text only" if text_only else "")
 
 
-def _check_wanted(checkpoint: Checkpoint, settings: Settings) -> None:
+def check_wanted(checkpoint: Checkpoint, settings: Settings) -> None:
+    """Raise LicenceForbids or TooLarge where the settings want no such checkpoint."""
     forbidden = [licence for licence in checkpoint.licences if licence not in settings.licences]
     if settings.licences and (forbidden or not checkpoint.licences):
         unread = f"the card's metadata cannot be read: {checkpoint.card_problem}; the licence is unknown and"

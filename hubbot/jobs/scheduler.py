@@ -1,22 +1,26 @@
-"""The schedule: calls functions again and again, by the monotonic clock, which no correction of the time moves.
+"""The schedule: APScheduler keeps it; a guard on the monotonic clock moves it where this machine's clock jumps.
 
-A call that fails is logged in one line and made again at its next time. No two calls of the same kind overlap.
+Each call is put on the schedule when the one before it has ended, so that no two of a kind overlap and none is
+made up for. A call that fails is logged in one line and made again at its next time.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
+
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.background import BackgroundScheduler
 
 logger = logging.getLogger(__name__)
 WAKE_SECONDS = 2.0
 
 
 class Scheduler:
-    """Calls `watch` at once and every `watch_every`, `rescue` every minute, `prune` every day.
+    """Calls `watch` at once and every `watch_every`, `rescue` every minute, `tell` every ten, `prune` every day.
 
     `woken` is asked every few seconds; where it says so, the next `watch` is now.
     """
@@ -28,26 +32,33 @@ class Scheduler:
         watch_every: timedelta,
         rescue: Callable[[], None],
         prune: Callable[[], None],
-        woken: Callable[[], bool] | None = None,
+        tell: Callable[[], None] = lambda: None,
+        woken: Callable[[], bool] = lambda: False,
     ) -> None:
+        logging.getLogger("apscheduler").setLevel(logging.WARNING)
         self._over = threading.Event()
-        self._threads = [
-            self._thread("watch", watch, first=timedelta(0), every=watch_every, woken=woken),
-            self._thread("rescue", rescue, first=timedelta(minutes=1), every=timedelta(minutes=1)),
-            # Soon after the start: a machine that is restarted every day would never come to it.
-            self._thread("prune", prune, first=timedelta(minutes=10), every=timedelta(days=1)),
-        ]
+        self._woken = woken
+        self._correcting = threading.Lock()
+        self._ahead = _ahead()
+        # A call that is late by any time is still made, once.
+        self._schedule = BackgroundScheduler(timezone=UTC, job_defaults={"misfire_grace_time": None})
+        self._guard = threading.Thread(target=self._keep_right, name="schedule guard", daemon=True)
+        self._put("watch", watch, timedelta(0), every=watch_every)
+        self._put("rescue", rescue, timedelta(minutes=1), every=timedelta(minutes=1))
+        self._put("tell", tell, timedelta(minutes=1), every=timedelta(minutes=10))
+        # Soon after the start: a machine that is restarted every day would never come to it.
+        self._put("prune", prune, timedelta(minutes=10), every=timedelta(days=1))
 
     def start(self) -> None:
         """Start the calls, in threads of their own."""
-        for thread in self._threads:
-            thread.start()
+        self._schedule.start()
+        self._guard.start()
 
     def stop(self) -> None:
         """Stop calling, and wait for the calls under way."""
         self._over.set()
-        for thread in self._threads:
-            thread.join()
+        self._guard.join()
+        self._schedule.shutdown(wait=True)
 
     def __enter__(self) -> Self:
         self.start()
@@ -58,34 +69,47 @@ class Scheduler:
     ) -> None:
         self.stop()
 
-    def _thread(
-        self,
-        name: str,
-        call: Callable[[], None],
-        *,
-        first: timedelta,
-        every: timedelta,
-        woken: Callable[[], bool] | None = None,
-    ) -> threading.Thread:
-        def repeat() -> None:
-            pause = first
-            while not self._over_in(pause.total_seconds(), woken):
-                _guarded(name, call)
-                pause = every
+    def _put(self, name: str, call: Callable[[], None], wait: timedelta, *, every: timedelta) -> None:
+        def once() -> None:
+            _guarded(name, call)
+            if not self._over.is_set():
+                self._put(name, call, every, every=every)
 
-        return threading.Thread(target=repeat, name=name, daemon=True)
+        self.correct()
+        self._schedule.add_job(once, "date", run_date=_now() + wait, id=name, replace_existing=True)
 
-    def _over_in(self, seconds: float, woken: Callable[[], bool] | None) -> bool:
-        """Wait `seconds`, or until `woken` says so; return whether the schedule was stopped meanwhile."""
-        if woken is None:
-            return self._over.wait(seconds)
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            if self._over.wait(min(left, WAKE_SECONDS)):
-                return True
-            if woken():
-                return False
-        return self._over.is_set()
+    def _keep_right(self) -> None:
+        while not self._over.wait(WAKE_SECONDS):
+            self.correct()
+            # While it looks, it is not on the schedule, and the wish is kept until it is.
+            if self._schedule.get_job("watch") is not None and self._woken():
+                self._move("watch", _now())
+
+    def correct(self) -> None:
+        """Move what is on the schedule by as much as this machine's clock has jumped since the last time."""
+        with self._correcting:
+            jumped = _ahead() - self._ahead
+            if abs(jumped) < WAKE_SECONDS:
+                return
+            self._ahead += jumped
+            for job in self._schedule.get_jobs():
+                self._move(job.id, job.next_run_time + timedelta(seconds=jumped))
+
+    def _move(self, name: str, when: datetime) -> None:
+        try:
+            self._schedule.modify_job(name, next_run_time=when)
+        except JobLookupError:
+            # It has begun in between, and comes again by itself.
+            return
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _ahead() -> float:
+    """Return the seconds by which this machine's clock is ahead of its monotonic one."""
+    return time.time() - time.monotonic()
 
 
 def _guarded(name: str, call: Callable[[], None]) -> None:

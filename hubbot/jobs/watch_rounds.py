@@ -92,7 +92,7 @@ class Watching:
                 repo.id,
                 repo.revision,
                 variants,
-                recipe_key(variants),
+                recipe_key(variants, text_only=self.settings.text_only),
                 requested_by=f"rule {seen.rule}",
                 newest=True,
             )

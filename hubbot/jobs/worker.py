@@ -6,7 +6,6 @@ given_back, claimed, stage_started, stage_finished, stopping and lost, with `job
 
 import itertools
 import logging
-import re
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -26,10 +25,12 @@ from hubbot.lifecycle import (
     Refused,
     Released,
     RetryRule,
+    Stage,
     StageDone,
     State,
     advance,
 )
+from hubbot.redaction import redacted
 from hubbot.store.queue import Clock, Queue
 from hubbot.store.results import Results
 
@@ -41,7 +42,6 @@ TICK_SECONDS = 0.2
 IDLE_SECONDS = 2.0
 # When a job that found no room on the disk looks again.
 FULL_DISK_SECONDS = 120.0
-_SECRETS = re.compile(r"hf_\w{8,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+(?=@)")
 
 
 class Emit(Protocol):
@@ -62,8 +62,9 @@ class HeartbeatState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """One runner, under its runner_lock; a second thread renews the lease while a stage runs.
+    """One runner, under its runner_lock, or one of its lanes; a second thread renews the lease.
 
+    It runs `stages`; a job that comes to another, or to one that is paused, goes back to the queue.
     A lease lasts `lease_seconds` and is renewed every `beat_seconds`, which is also how soon a person's
     cancel is noticed. Jobs predicted to need more than `max_ram_bytes` are left to others.
     """
@@ -79,6 +80,10 @@ class Worker:
     lease_seconds: float
     beat_seconds: float
     max_ram_bytes: int | None
+    stages: frozenset[Stage] = frozenset(Stage)
+    # The jobs under way in this process; lanes of one runner share both.
+    held: set[int] = field(default_factory=set)
+    gate: threading.Lock = field(default_factory=threading.Lock)
 
     def run_until_idle(self, stop: threading.Event, patience_seconds: float) -> None:
         """Work until no job is due within `patience_seconds`, or `stop` is set."""
@@ -86,7 +91,7 @@ class Worker:
         while not stop.is_set():
             if self._work_once(stop):
                 continue
-            due = self.queue.next_due(self.max_ram_bytes, paused=self.pauses.stages())
+            due = self.queue.next_due(self.max_ram_bytes, paused=self._closed(), runner=self.runner)
             pause = None if due is None else (due - self.clock()).total_seconds()
             if pause is None or pause > patience_seconds:
                 return
@@ -110,20 +115,50 @@ class Worker:
                 stop.wait(IDLE_SECONDS)
 
     def _start_over(self) -> None:
-        """Give back what this runner left behind; it has only this worker, which has just started."""
-        for job in self.queue.release_runner(self.runner, self.retry):
+        """Give back what this runner left behind: an earlier process, or a lane whose database did not answer."""
+        with self.gate:
+            left = self.queue.release_runner(self.runner, self.retry, held=self.held)
+        for job in left:
             self.emit("given_back", job=job)
 
     def _work_once(self, stop: threading.Event) -> bool:
-        job = self.queue.claim(self.runner, self.lease_seconds, self.max_ram_bytes, paused=self.pauses.stages())
+        job = self._claim()
         if job is None:
             return False
-        self.emit("claimed", job=job)
-        with self._beating(job, stop) as heartbeat:
-            current: Job | None = job
-            while current is not None and current.state is State.RUNNING:
-                current = self._take_stage(current, heartbeat)
+        try:
+            self.emit("claimed", job=job)
+            with self._beating(job, stop) as heartbeat:
+                current: Job | None = job
+                while current is not None and current.state is State.RUNNING:
+                    current = self._take_stage(current, heartbeat)
+                    if current is not None and current.state is State.RUNNING and current.stage in self._closed():
+                        current = self._settle(current, Released(), heartbeat)
+        finally:
+            self.held.discard(job.id)
         return True
+
+    def _claim(self) -> Job | None:
+        closed = self._closed()
+        if self._is_far_ahead(closed):
+            return None
+        with self.gate:
+            job = self.queue.claim(self.runner, self.lease_seconds, self.max_ram_bytes, paused=closed)
+            if job is not None:
+                self.held.add(job.id)
+            return job
+
+    def _closed(self) -> frozenset[Stage]:
+        """Return the stages that this worker does not begin now."""
+        return self.pauses.stages() | (frozenset(Stage) - self.stages)
+
+    def _is_far_ahead(self, closed: frozenset[Stage]) -> bool:
+        """Say whether the next job would fetch while a fetched one still waits: the disk holds one ahead."""
+        if Stage.CONVERT in self.stages or Stage.FETCH not in self.stages:
+            return False
+        if self.queue.first_due(self.runner, (Stage.CONVERT,), self.max_ram_bytes) is None:
+            return False
+        following = self.queue.first_due(self.runner, self.stages - closed, self.max_ram_bytes)
+        return following is not None and following.stage is Stage.FETCH
 
     def _take_stage(self, job: Job, heartbeat: HeartbeatState) -> Job | None:
         """Run the job's present stage; return the job after it, or None if it is no longer ours."""
@@ -236,14 +271,10 @@ def _word(outcome: Outcome, after: Job) -> str:
 def _unforeseen(job: Job, error: Exception, *, quiet: bool) -> HubbotError:
     """Return a HubbotError for any other exception; its traceback goes to the log, without secrets."""
     if not quiet:
-        trace = _redacted("".join(traceback.format_exception(error)))
+        trace = redacted("".join(traceback.format_exception(error)))
         logger.error("job %d, %s failed unforeseen\n%s", job.id, job.stage, trace)
     return HubbotError(
-        _redacted(f"{type(error).__name__}: {error}"),
+        redacted(f"{type(error).__name__}: {error}"),
         where=f"{job.repo}, {job.stage}",
         hint="this is a fault of hubbot; its log has the traceback",
     )
-
-
-def _redacted(text: str) -> str:
-    return _SECRETS.sub("[secret]", text)

@@ -8,7 +8,7 @@ import inspect
 import json
 import platform
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -166,8 +166,11 @@ def refusal(error: Exception) -> tuple[str, list[str]]:
     return f"{head} {some_of([name[:200] for name in names])}", names
 
 
-def load_and_resanitize(folder: Path) -> list[str]:
-    """Load strictly and return the stored tensors that the class's own sanitize would change, add or drop."""
+def load_and_resanitize(folder: Path, beside: Collection[str] = ()) -> list[str]:
+    """Load strictly and return the stored tensors that the class's own sanitize would change, add or drop.
+
+    Those of `beside`, which another runtime reads, it must drop.
+    """
     model = load(folder)
     if not hasattr(model, "sanitize"):
         return []
@@ -175,7 +178,7 @@ def load_and_resanitize(folder: Path) -> list[str]:
     for path in sorted(folder.glob("model*.safetensors")):
         stored.update(mx.load(str(path)))  # type: ignore[arg-type]
     again = model.sanitize(dict(stored))
-    changed = sorted(set(stored) ^ set(again))
+    changed = sorted((set(stored) - set(beside)) ^ set(again))
     changed += [name for name, array in stored.items() if name in again and not _same(array, again[name])]
     return changed
 

@@ -13,8 +13,8 @@ from hubbot.catalogue.families import BY_MODEL_TYPE
 from hubbot.catalogue.tensors import drop_reason
 from hubbot.checkpoints import RepoFiles, TensorInfo
 from hubbot.errors import AmbiguousLayout, CorruptConfig, CorruptHeader, IncompleteCover, NotMixtureOfExperts
+from hubbot.files.git_lfs import HINT, is_pointer, named
 from hubbot.sources import leftovers, pickle_files
-from hubbot.sources.git_lfs import HINT, is_pointer, named
 
 ONE_FILE = "model.safetensors"
 INDEX = f"{ONE_FILE}.index.json"

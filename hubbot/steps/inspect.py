@@ -14,12 +14,12 @@ from hubbot.catalogue.configs.nesting import without_voice
 from hubbot.catalogue.packings.sidecars import SIDECARS, described
 from hubbot.checkpoints import Checkpoint, RepoFiles, TensorInfo
 from hubbot.errors import CorruptConfig, CorruptHeader, NeedsHuman, RepoMissing, WrongUsage
+from hubbot.files.git_lfs import HINT, LARGEST_POINTER, is_pointer, named
 from hubbot.finishing import CARD, CONFIG, is_side_file
 from hubbot.folders import Folder
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
 from hubbot.pickles.outlines import outline
 from hubbot.sources.front_matter import FrontMatter, read
-from hubbot.sources.git_lfs import HINT, LARGEST_POINTER, is_pointer, named
 from hubbot.sources.licences import is_licence_file
 from hubbot.sources.pickle_files import is_pickled
 from hubbot.sources.weight_files import (

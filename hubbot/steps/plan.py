@@ -18,7 +18,8 @@ from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import Family, family_of
 from hubbot.catalogue.reshapes import Reshaped, reshaped
 from hubbot.catalogue.source_names import source_names
-from hubbot.catalogue.tensors import is_tied, runtime_name, share, without_drops
+from hubbot.catalogue.tensors import TOWER, is_tied, runtime_name, share, tower_of, without_drops
+from hubbot.catalogue.towers import ROLE, KeptTower
 from hubbot.catalogue.variants.named_variants import VARIANTS, Subject, Variant, encode
 from hubbot.catalogue.variants.roles import role_of
 from hubbot.checkpoints import FLOAT_DTYPES, Checkpoint, TensorInfo
@@ -27,7 +28,7 @@ from hubbot.engine.memory_estimate import slice_bytes
 from hubbot.engine.reader import Sources
 from hubbot.errors import IncompleteCover, NeedsHuman, RecipeIneffective, UnknownLayout, WrongUsage, some_of
 from hubbot.moves import TRANSPOSE, Move, Step, take
-from hubbot.plans import Drop, Layout, Plan, PlannedVariant
+from hubbot.plans import Drop, Encoding, Layout, Plan, PlannedVariant
 from hubbot.runtime import loading
 from hubbot.runtime.loading import Parameter
 
@@ -37,8 +38,17 @@ Joins = dict[tuple[str, int], dict[int, Move]]
 RUNTIME_BYTES = 300 << 20
 
 
-def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Variant], *, working_bytes: int) -> Plan:
+def plan(
+    checkpoint: Checkpoint,
+    layout: Layout,
+    variants: Sequence[str | Variant],
+    *,
+    working_bytes: int,
+    text_only: bool = False,
+) -> Plan:
     """Return the plan for `variants`, names of the catalogue or recipes of the person's own.
+
+    With `text_only` the tower of a model that also sees is left out, as it is where mlx-vlm cannot keep it.
 
     Raises WrongUsage for an unknown name, ConfigUnresolved for a config that the runtime cannot be given,
     IncompleteCover where a source tensor or a parameter of the model is left over, NeedsHuman where the tokenizer
@@ -50,18 +60,20 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
     assert family is not None, "classify found the family"
     fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None, "classify found the runtime"
-    resolved = resolution.resolve(checkpoint.config, family, fields)
-    config = dict(resolved.config)
-    check_layers(without_drops(checkpoint, family)[0], resolution.layer_count(config) or 0)
-    parameters = loading.skeleton(config)
     physical, stored = checkpoint, packings.unpacked(checkpoint)
     checkpoint = stored.checkpoint
+    tower = tower_of(checkpoint, stored.packed, family, text_only=text_only)
+    resolved = resolution.resolve(checkpoint.config, family, fields, sees=tower.is_kept)
+    config = dict(resolved.config)
+    check_layers(without_drops(physical, family)[0], resolution.layer_count(config) or 0)
+    parameters = loading.skeleton(config)
     moves, drops = _cover(checkpoint, layout, family, config, parameters)
+    moves += _tower_moves(tower, checkpoint)
+    drops = list(_with_the_tower(drops, tower))
     drops += [Drop(name=name, reason=reason) for name, reason in stored.dropped.items()]
     sources = Sources(tensors=physical.tensors, packed=stored.packed)
-    planned = tuple(
-        kept_codes.mark_kept(_variant(recipe, checkpoint, moves, parameters), moves, sources) for recipe in recipes
-    )
+    made = (_variant(recipe, checkpoint, moves, parameters, text_only=text_only) for recipe in recipes)
+    planned = tuple(kept_codes.mark_kept(variant, moves, sources) for variant in made)
     slices = slice_bytes(moves, planned, sources, working_bytes=working_bytes)
     return Plan(
         source=checkpoint.repo,
@@ -75,7 +87,28 @@ def plan(checkpoint: Checkpoint, layout: Layout, variants: Sequence[str | Varian
         disk_bytes=sum(variant.nbytes for variant in planned),
         memory_bytes=RUNTIME_BYTES + slices,
         versions=loading.versions(),
+        text_only=tower.reason,
     )
+
+
+def _tower_moves(tower: KeptTower, checkpoint: Checkpoint) -> Iterator[Move]:
+    for name, made in tower.parts.items():
+        source = checkpoint.tensors[name].shape
+        move = Move(
+            output=made.output, shape=source, role=ROLE, sources=(name,), stacked=False, quantizable=False,
+            view=made.view,
+        )  # fmt: skip
+        yield replace(move, shape=move.made_shape(source)) if made.view else move
+
+
+def _with_the_tower(drops: Sequence[Drop], tower: KeptTower) -> Iterator[Drop]:
+    """Yield what is dropped beside a kept tower, or the tower's tensors with the reason why none is kept."""
+    for drop in drops:
+        if drop.name in tower.left_out:
+            yield replace(drop, reason=tower.left_out[drop.name])
+        elif drop.name not in tower.parts:
+            why = tower.reason if drop.reason == TOWER else None
+            yield replace(drop, reason=f"{TOWER}: {why}") if why else drop
 
 
 def refuse_tokenizer(checkpoint: Checkpoint) -> None:
@@ -322,13 +355,21 @@ def _made_shape(checkpoint: Checkpoint, move: Move) -> tuple[int, ...]:
 
 
 def _variant(
-    recipe: Variant, checkpoint: Checkpoint, moves: Sequence[Move], parameters: Sequence[Parameter]
+    recipe: Variant,
+    checkpoint: Checkpoint,
+    moves: Sequence[Move],
+    parameters: Sequence[Parameter],
+    *,
+    text_only: bool,
 ) -> PlannedVariant:
     by_name = {parameter.name: parameter for parameter in parameters}
     main_dtype = _main_dtype(checkpoint)
     encodings = {}
     unquantized = []
     for move in moves:
+        if move.role == ROLE:  # kept as it is, whatever the variant
+            encodings[move.output] = Encoding(mode="none", dtype=checkpoint.tensors[move.sources[0]].dtype)
+            continue
         parameter = by_name[move.output]
         subject = Subject(
             name=move.output,
@@ -353,7 +394,7 @@ def _variant(
     elements = sum(math.prod(move.shape) for move in moves)
     return PlannedVariant(
         name=recipe.name,
-        recipe=recipe.to_json(),
+        recipe=recipe.to_json() | ({"text_only": True} if text_only else {}),
         encodings=encodings,
         nbytes=nbytes,
         bits_per_weight=round(8 * nbytes / max(1, elements), 4),

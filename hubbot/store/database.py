@@ -141,6 +141,16 @@ def _keep_copy(engine: sa.Engine, connection: sa.Connection) -> None:
     aside.replace(place)
 
 
+def check(engine: sa.Engine) -> None:
+    """Read a SQLite database through; raises WrongUsage where it is damaged. PostgreSQL looks after itself."""
+    if engine.dialect.name != "sqlite":
+        return
+    with engine.connect() as connection:
+        answer = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if answer != "ok":
+        raise _damaged(engine.url, str(answer))
+
+
 def _damaged(url: sa.URL, problem: str) -> WrongUsage:
     name = url.render_as_string(hide_password=True)
     file = url.database if url.get_backend_name() == "sqlite" else None

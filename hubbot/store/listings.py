@@ -44,11 +44,17 @@ class PublishedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelQuery:
-    """Which published models to list, and in what order; `sort` is one of SORTS."""
+    """Which published models to list, and in what order; `sort` is one of SORTS.
+
+    Wanted is one variant, at least, that is called `variant`, needs at most `memory_bytes` and is at most
+    `kl_mean` nats from the unquantized model; "" and None set no such limit.
+    """
 
     text: str = ""
     model_type: str = ""
     variant: str = ""
+    memory_bytes: float | None = None
+    kl_mean: float | None = None
     sort: str = "published"
     descending: bool = True
     page: int = 1
@@ -110,8 +116,25 @@ class Listings:
 
     def queue(self, limit: int = 10) -> list[Job]:
         """Return waiting jobs in the order in which they will be taken, pauses aside."""
-        order = (col(JobRow.priority).desc(), col(JobRow.created_at), col(JobRow.id))
+        order = (col(JobRow.rank), col(JobRow.id))
         return self._jobs(State.WAITING, order, limit)
+
+    def ended_since(
+        self, states: Collection[State], since: datetime, limit: int, *, until: datetime | None = None
+    ) -> list[Job]:
+        """Return jobs that came into these states after a moment, up to another, the first one first."""
+        query = select(JobRow).where(col(JobRow.state).in_(states), col(JobRow.updated_at) > since)
+        if until is not None:
+            query = query.where(col(JobRow.updated_at) <= until)
+        with reading(self._engine) as session:
+            rows = session.exec(query.order_by(col(JobRow.updated_at), col(JobRow.id)).limit(limit)).all()
+            return [job_of(row) for row in rows]
+
+    def count_since(self, state: State, since: datetime) -> int:
+        """Return how many jobs came into a state after a moment."""
+        query = sa.select(sa.func.count()).where(col(JobRow.state) == state, col(JobRow.updated_at) > since)
+        with reading(self._engine) as session:
+            return session.scalar(query) or 0
 
     def needing_a_person(self, limit: int = 10) -> list[Job]:
         """Return parked and failed jobs, the latest first."""
@@ -127,10 +150,10 @@ class Listings:
             conditions.append(_contains(source, query.text))
         if query.model_type:
             conditions.append(col(PublicationRow.model_type) == query.model_type)
-        if query.variant:
-            # The models that have this variant, with all their variants.
-            having = sa.select(source).where(col(PublicationRow.variant) == query.variant)
-            conditions.append(source.in_(having))
+        wanted = _wanted(query)
+        if wanted:
+            # The models that have such a variant, with all their variants.
+            conditions.append(source.in_(sa.select(source).where(_current(), *wanted)))
         key = _COLUMNS[query.sort]
         columns: list[sa.Label[Any]] = [column.label(name) for name, column in _COLUMNS.items()]
         grouped = sa.select(*columns).where(*conditions).group_by(source)
@@ -177,6 +200,20 @@ class Listings:
 def _contains(column: Any, text: str) -> sa.ColumnElement[bool]:
     found: sa.ColumnElement[bool] = sa.func.lower(column).contains(text.lower(), autoescape=True)
     return found
+
+
+def _wanted(query: ModelQuery) -> list[sa.ColumnElement[bool]]:
+    """Return what one variant of a model must satisfy."""
+    conditions: list[sa.ColumnElement[bool]] = []
+    if query.variant:
+        conditions.append(col(PublicationRow.variant) == query.variant)
+    if query.memory_bytes is not None:
+        # What an older version published has no estimate; its weights are the most of it.
+        needed = sa.func.coalesce(col(PublicationRow.memory_bytes), col(PublicationRow.bytes))
+        conditions.append(needed <= query.memory_bytes)
+    if query.kl_mean is not None:
+        conditions.append(col(PublicationRow.kl_mean) <= query.kl_mean)
+    return conditions
 
 
 def _current() -> sa.ColumnElement[bool]:

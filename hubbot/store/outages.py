@@ -1,4 +1,4 @@
-"""The outages of the world around a runner, by door: hub, token or disk. It never decides what is one."""
+"""What runners wait for, by door: the Hub, the token, the disk, or a person. It decides nothing."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -12,6 +12,9 @@ from hubbot.store.database import reading, upsert, writing
 from hubbot.store.records import Outage
 from hubbot.store.tables import OutageRow
 
+# Stands in place of a runner's name, which it cannot be.
+EVERY_RUNNER = "*"
+
 
 class Outages:
     """The outages in one database."""
@@ -20,10 +23,10 @@ class Outages:
         self._engine = engine
 
     def all(self, runner: str | None = None) -> list[Outage]:
-        """Return what lasts, of one runner or of all, the oldest first."""
+        """Return what lasts, of one runner (and what is asked of every runner) or of all, the oldest first."""
         query = select(OutageRow).order_by(col(OutageRow.since))
         if runner is not None:
-            query = query.where(col(OutageRow.runner) == runner)
+            query = query.where(col(OutageRow.runner).in_([runner, EVERY_RUNNER]))
         with reading(self._engine) as session:
             return [_outage(row.model_dump()) for row in session.exec(query).all()]
 
@@ -34,12 +37,11 @@ class Outages:
         with writing(self._engine) as session:
             upsert(session, OutageRow, values, key=("runner", "door"), update=update)
 
-    def end(self, runner: str, door: str) -> None:
-        """Forget an outage that is over."""
+    def end(self, runner: str, door: str) -> bool:
+        """Forget an outage that is over; return whether it was known, so that of several who ask one says so."""
+        over = sa.delete(OutageRow).where(col(OutageRow.runner) == runner, col(OutageRow.door) == door)
         with writing(self._engine) as session:
-            session.execute(
-                sa.delete(OutageRow).where(col(OutageRow.runner) == runner, col(OutageRow.door) == door)
-            )
+            return session.execute(over.returning(col(OutageRow.door))).first() is not None
 
 
 def _outage(values: dict[str, Any]) -> Outage:

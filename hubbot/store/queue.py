@@ -3,9 +3,10 @@
 hubbot.lifecycle decides the next state of a job; this only stores it. Every method is one transaction.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import asdict, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,9 @@ from sqlmodel import Session, col, select
 from hubbot.errors import ChildDied, WrongUsage
 from hubbot.lifecycle import Job, Overtaken, Refused, RetryRule, Stage, State, advance, cancel, overtake, revive
 from hubbot.store.database import insertion, reading, writing
+from hubbot.store.records import Machine
 from hubbot.store.tables import AttemptRow, JobRow
+from hubbot.store.workers import alive
 
 Clock = Callable[[], datetime]
 
@@ -23,11 +26,31 @@ Clock = Callable[[], datetime]
 LONGEST_PAUSE = timedelta(hours=7)
 LONGEST_LEASE = timedelta(days=1)
 
+# A job that has waited for six hours goes before one of the next priority that is new: everyone's turn comes.
+SECONDS_PER_PRIORITY = 6 * 3600
+HIGHEST_PRIORITY = 1000
+# Jobs changed in one transaction: other writers wait no longer than for these.
+SLICE = 200
+
 # What a move may change; lease_until is absent because heartbeats own it while a job runs.
 _MOVABLE = (
     "stage", "state", "attempts", "not_before", "lease", "runner", "cancel_requested", "error", "updated_at",
     "predicted_ram_bytes", "predicted_disk_bytes", "runtime",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which jobs are meant: every condition that is set must hold.
+
+    `pattern` is a glob of repo ids, `kind` the class of the last error; `other_runtime`: of other versions.
+    """
+
+    ids: tuple[int, ...] = ()
+    states: tuple[State, ...] = ()
+    pattern: str | None = None
+    kind: str | None = None
+    other_runtime: str | None = None
 
 
 class Queue:
@@ -59,7 +82,7 @@ class Queue:
             "repo": repo, "revision": revision, "recipe_key": recipe_key, "variants": list(variants),
             "stage": Stage.INSPECT, "state": State.WAITING, "priority": priority, "attempts": 0,
             "cancel_requested": False, "requested_by": requested_by, "created_at": now, "updated_at": now,
-            "allow_older": allow_older,
+            "allow_older": allow_older, "rank": _rank(now, priority),
         }  # fmt: skip
         same = (
             col(JobRow.repo) == repo,
@@ -71,7 +94,8 @@ class Queue:
             created = session.execute(insert).first() is not None
             if not created:
                 raised = sa.update(JobRow).where(*same, col(JobRow.priority) < priority)
-                session.execute(raised.values(priority=priority, updated_at=now))
+                earlier = (priority - col(JobRow.priority)) * SECONDS_PER_PRIORITY
+                session.execute(raised.values(priority=priority, rank=col(JobRow.rank) - earlier, updated_at=now))
                 if allow_older:
                     session.execute(sa.update(JobRow).where(*same).values(allow_older=True, updated_at=now))
             if newest:
@@ -99,17 +123,16 @@ class Queue:
         *,
         paused: Collection[Stage] = (),
     ) -> Job | None:
-        """Lease the job of highest priority, then the oldest, that is due and fits the memory, or return None.
+        """Lease the job of the lowest rank (priority and waiting) that is due and fits the memory, or return None.
 
-        No job that stands at one of the `paused` stages is taken.
+        No job that stands at one of the `paused` stages is taken, none whose work lies on the disk of another
+        machine that lives, and none that another one has room for and this one has not.
         """
         now = self._clock()
-        waited_for = col(JobRow.not_before)
-        due = sa.or_(waited_for.is_(None), waited_for <= now, waited_for > now + LONGEST_PAUSE)
         first = (
             select(JobRow.id)
-            .where(col(JobRow.state) == State.WAITING, due, _fits(max_ram_bytes), _not_at(paused))
-            .order_by(col(JobRow.priority).desc(), col(JobRow.created_at), col(JobRow.id))
+            .where(self._due(), _fits(max_ram_bytes), _not_at(paused), self._left_to(runner))
+            .order_by(col(JobRow.rank), col(JobRow.id))
             .limit(1)
             .with_for_update(skip_locked=True)
         )
@@ -118,11 +141,20 @@ class Queue:
             .where(col(JobRow.id) == first.scalar_subquery(), col(JobRow.state) == State.WAITING)
             .values(
                 state=State.RUNNING, lease=uuid4().hex, lease_until=now + timedelta(seconds=lease_seconds),
-                runner=runner, not_before=None, updated_at=now,
+                runner=runner, home=runner, not_before=None, updated_at=now,
             )
             .returning(JobRow)
         )  # fmt: skip
         return self._first(taken)
+
+    def first_due(self, runner: str, stages: Collection[Stage], max_ram_bytes: int | None = None) -> Job | None:
+        """Return the job at one of these stages that `claim` would lease, and leave it."""
+        query = select(JobRow).where(
+            self._due(), _fits(max_ram_bytes), col(JobRow.stage).in_(list(stages)), self._left_to(runner)
+        )
+        with reading(self._engine) as session:
+            row = session.exec(query.order_by(col(JobRow.rank), col(JobRow.id)).limit(1)).first()
+            return None if row is None else job_of(row)
 
     def heartbeat(self, job: Job, lease_seconds: float) -> Job | None:
         """Extend the lease; return the job as it is now, or None if the lease was lost."""
@@ -144,13 +176,14 @@ class Queue:
         with writing(self._engine) as session:
             return _swap(session, before, after)
 
-    def release_runner(self, runner: str, retry: RetryRule) -> list[Job]:
+    def release_runner(self, runner: str, retry: RetryRule, *, held: Collection[int] = ()) -> list[Job]:
         """Give back the jobs that an earlier process of this runner left running; called when a runner starts.
 
-        They are due at once, but the attempt counts: a job that crashes the whole machine again and again parks in
-        the end.
+        Those `held` by this process stay. The others are due at once, but the attempt counts: a job that crashes
+        the whole machine again and again parks in the end.
         """
-        return self._died(col(JobRow.runner) == runner, retry, at_once=True)
+        left = sa.and_(col(JobRow.runner) == runner, col(JobRow.id).not_in(list(held)))
+        return self._died(left, retry, at_once=True)
 
     def rescue(self, retry: RetryRule, by: str) -> list[Job]:
         """Give back the jobs whose lease has expired, and count the attempt.
@@ -170,21 +203,38 @@ class Queue:
         """Let a job wait again, now and with all its attempts; raises WrongUsage if it runs or is published."""
         return self._change(job_id, lambda job: revive(job, self._clock()))
 
+    def cancel_all(self, selection: Selection) -> list[Job]:
+        """Cancel the jobs that are meant, each as `cancel` does; return those that were not ended before."""
+        return self._change_all(self.select(selection), lambda job: cancel(job, self._clock()))
+
+    def retry_all(self, selection: Selection) -> list[Job]:
+        """Let the jobs that are meant wait again, each as `retry` does; return those that could."""
+        return self._change_all(self.select(selection), lambda job: revive(job, self._clock()))
+
+    def prioritise(self, job_id: int, priority: int) -> Job:
+        """Give a job another priority; raises WrongUsage where there is no such job, or it has ended."""
+        with writing(self._engine) as session:
+            row = _row(session, job_id, lock=True)
+            if row.state not in {State.WAITING, State.RUNNING, State.PARKED}:
+                raise WrongUsage(f"job {job_id} is {row.state} and waits for nothing", where=row.repo)
+            row.rank += (row.priority - priority) * SECONDS_PER_PRIORITY
+            row.priority = priority
+            session.add(row)
+            session.flush()
+            return job_of(row)
+
     def revive_no_runtime(self, runtime: str) -> list[Job]:
         """Retry the jobs that were parked with NoRuntime under other versions than `runtime`; return them."""
-        now = self._clock()
-        stranded = (
-            select(JobRow)
-            .where(col(JobRow.state) == State.PARKED)
-            .where(col(JobRow.error)["kind"].as_string() == "NoRuntime")
-            .where(col(JobRow.runtime).is_distinct_from(runtime))
-            .order_by(col(JobRow.id))
-            .with_for_update()
-        )
-        with writing(self._engine) as session:
-            jobs = [job_of(row) for row in session.exec(stranded).all()]
-            revived = [(job, revive(job, now)) for job in jobs]
-            return [after for before, after in revived if _swap(session, before, after)]
+        parked = Selection(states=(State.PARKED,), kind="NoRuntime", other_runtime=runtime)
+        return self.retry_all(parked)
+
+    def select(self, selection: Selection) -> list[int]:
+        """Return the numbers of the jobs that are meant, the oldest first."""
+        query = sa.select(col(JobRow.id), col(JobRow.repo)).where(*_meant(selection)).order_by(col(JobRow.id))
+        with reading(self._engine) as session:
+            found = session.execute(query).all()
+        pattern = selection.pattern
+        return [number for number, repo in found if pattern is None or fnmatchcase(repo, pattern)]
 
     def jobs(self, state: State | None = None, limit: int | None = None) -> list[Job]:
         """Return jobs, the newest first."""
@@ -206,13 +256,19 @@ class Queue:
             counted = dict(session.exec(query).all())
         return {state: counted.get(state, 0) for state in State}
 
-    def next_due(self, max_ram_bytes: int | None = None, *, paused: Collection[Stage] = ()) -> datetime | None:
+    def next_due(
+        self,
+        max_ram_bytes: int | None = None,
+        *,
+        paused: Collection[Stage] = (),
+        runner: str | None = None,
+    ) -> datetime | None:
         """Return when the first waiting job that fits may be claimed: its creation, or the end of its pause."""
         waited_for = col(JobRow.not_before)
         real = sa.case((waited_for <= self._clock() + LONGEST_PAUSE, waited_for), else_=None)
         due = sa.func.coalesce(real, col(JobRow.created_at))
         query = sa.select(sa.func.min(due)).where(
-            col(JobRow.state) == State.WAITING, _fits(max_ram_bytes), _not_at(paused)
+            col(JobRow.state) == State.WAITING, _fits(max_ram_bytes), _not_at(paused), self._left_to(runner)
         )
         with reading(self._engine) as session:
             return session.scalar(query)
@@ -228,6 +284,44 @@ class Queue:
             after = move(before)
             _swap(session, before, after)
             return after
+
+    def _change_all(self, numbers: Sequence[int], move: Callable[[Job], Job]) -> list[Job]:
+        changed = []
+        for start in range(0, len(numbers), SLICE):
+            some = col(JobRow.id).in_(numbers[start : start + SLICE])
+            with writing(self._engine) as session:
+                for row in session.exec(select(JobRow).where(some).order_by(col(JobRow.id)).with_for_update()):
+                    before = job_of(row)
+                    try:
+                        after = move(before)
+                    except WrongUsage:
+                        # It has ended, or begun, since it was selected.
+                        continue
+                    if _swap(session, before, after):
+                        changed.append(after)
+        return changed
+
+    def _due(self) -> sa.ColumnElement[bool]:
+        now, waited_for = self._clock(), col(JobRow.not_before)
+        over = sa.or_(waited_for.is_(None), waited_for <= now, waited_for > now + LONGEST_PAUSE)
+        return sa.and_(col(JobRow.state) == State.WAITING, over)
+
+    def _left_to(self, runner: str | None) -> sa.ColumnElement[bool]:
+        """Say which jobs a runner (None: any) may take, seeing what other machines there are."""
+        if runner is None:
+            return sa.true()
+        with reading(self._engine) as session:
+            machines = {machine.runner: machine for machine in alive(session, self._clock())}
+        me = machines.pop(runner, None)
+        if not machines:
+            return sa.true()
+        home = col(JobRow.home)
+        # Before its first stage has run, a job has no work on any disk.
+        mine = sa.or_(home.is_(None), home.not_in(list(machines)), col(JobRow.stage) == Stage.INSPECT)
+        if me is None:
+            return mine
+        elsewhere = sa.or_(*(_has_room(machine) for machine in machines.values()))
+        return sa.and_(mine, sa.or_(_has_room(me), home == runner, sa.not_(elsewhere)))
 
     def _died(self, which: sa.ColumnElement[bool], retry: RetryRule, *, at_once: bool) -> list[Job]:
         now = self._clock()
@@ -248,7 +342,7 @@ class Queue:
 
 def job_of(row: JobRow) -> Job:
     """Return the job that a row holds."""
-    values = row.model_dump()
+    values = row.model_dump(exclude={"rank", "home"})
     return Job(**{**values, "variants": tuple(values["variants"])})
 
 
@@ -257,6 +351,29 @@ def _row(session: Session, job_id: int, *, lock: bool) -> JobRow:
     if row is None:
         raise WrongUsage(f"there is no job {job_id}", hint="`hubbot jobs` lists them")
     return row
+
+
+def _rank(since: datetime, priority: int) -> int:
+    return int(since.timestamp()) - priority * SECONDS_PER_PRIORITY
+
+
+def _meant(selection: Selection) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if selection.ids:
+        conditions.append(col(JobRow.id).in_(selection.ids))
+    if selection.states:
+        conditions.append(col(JobRow.state).in_(selection.states))
+    if selection.kind is not None:
+        conditions.append(col(JobRow.error)["kind"].as_string() == selection.kind)
+    if selection.other_runtime is not None:
+        conditions.append(col(JobRow.runtime).is_distinct_from(selection.other_runtime))
+    return conditions
+
+
+def _has_room(machine: Machine) -> sa.ColumnElement[bool]:
+    ram = sa.func.coalesce(col(JobRow.predicted_ram_bytes), 0)
+    disk = sa.func.coalesce(col(JobRow.predicted_disk_bytes), 0)
+    return sa.and_(ram <= machine.memory_bytes, disk <= machine.disk_bytes)
 
 
 def _fits(max_ram_bytes: int | None) -> sa.ColumnElement[bool]:

@@ -50,7 +50,8 @@ class Sighting:
 class PublishedVariant:
     """A variant of a source on the Hub; `report` is what was measured about it.
 
-    `kl_mean` is the mean KL divergence from the unquantized model in nats, None where it was not measured.
+    `kl_mean` is the mean KL divergence from the unquantized model in nats, None where it was not measured;
+    `memory_bytes` is what it needs at 8192 tokens of context, None where an older version published it.
     """
 
     source_repo: str
@@ -64,6 +65,7 @@ class PublishedVariant:
     report: dict[str, Any]
     model_type: str | None = None
     kl_mean: float | None = None
+    memory_bytes: int | None = None
 
     @property
     def made_with(self) -> dict[str, str]:
@@ -91,6 +93,23 @@ class Outage:
         """Return plain data for --json."""
         times = {"since": self.since.isoformat(), "next_probe": self.next_probe.isoformat()}
         return {**asdict(self), "stages": [stage.value for stage in self.stages], **times}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A machine that works on the queue under a runner's name: its memory, free disk, device and times."""
+
+    runner: str
+    memory_bytes: int
+    disk_bytes: int
+    device: str
+    started_at: datetime
+    seen_at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for --json."""
+        times = {"started_at": self.started_at.isoformat(), "seen_at": self.seen_at.isoformat()}
+        return {**asdict(self), **times}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

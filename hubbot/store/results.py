@@ -76,16 +76,7 @@ class Results:
         query = select(ResultRow).where(col(ResultRow.job_id) == job_id)
         with reading(self._engine) as session:
             rows = session.exec(query.order_by(col(ResultRow.kind), col(ResultRow.variant))).all()
-            return [
-                Result(
-                    job_id=row.job_id,
-                    kind=row.kind,
-                    variant=row.variant or None,
-                    data=_data(row),
-                    stored_at=row.stored_at,
-                )
-                for row in rows
-            ]
+            return [_result(row) for row in rows]
 
     def record_sighting(self, repo: str, revision: str, verdict: str, job_id: int | None = None) -> None:
         """Store what was decided about a repo at a revision; the time of the first sighting stays."""
@@ -117,6 +108,13 @@ class Results:
         with writing(self._engine) as session:
             upsert(session, WatermarkRow, {"rule": rule, "value": value}, key=("rule",), update=("value",))
 
+    def move_watermark(self, rule: str, before: str, value: str) -> bool:
+        """Set a watermark unless it has changed since it was `before`; return whether it was set."""
+        this = sa.update(WatermarkRow).where(col(WatermarkRow.rule) == rule, col(WatermarkRow.value) == before)
+        with writing(self._engine) as session:
+            moved = session.execute(this.values(value=value).returning(col(WatermarkRow.rule)))
+            return moved.first() is not None
+
     def record_publication(
         self,
         *,
@@ -130,6 +128,7 @@ class Results:
         report: Mapping[str, Any],
         model_type: str | None = None,
         kl_mean: float | None = None,
+        memory_bytes: int | None = None,
     ) -> None:
         """Store that a variant is on the Hub; repeated, it updates the row and keeps the first date."""
         facts = {
@@ -139,6 +138,7 @@ class Results:
             "report": dict(report),
             "model_type": model_type,
             "kl_mean": kl_mean,
+            "memory_bytes": memory_bytes,
         }
         place = {
             "source_repo": source_repo,
@@ -159,6 +159,19 @@ class Results:
             query = query.where(col(PublicationRow.source_repo) == source_repo)
         with reading(self._engine) as session:
             return [PublishedVariant(**row.model_dump(exclude={"id"})) for row in session.exec(query).all()]
+
+    def publications_to(self, target_repo: str) -> list[PublishedVariant]:
+        """Return what was ever published to a repo, the newest first."""
+        query = select(PublicationRow).where(col(PublicationRow.target_repo) == target_repo)
+        with reading(self._engine) as session:
+            rows = session.exec(query.order_by(col(PublicationRow.id).desc())).all()
+            return [PublishedVariant(**row.model_dump(exclude={"id"})) for row in rows]
+
+    def every(self, kind: str) -> list[Result]:
+        """Return the results of one kind of all jobs, the oldest first, without those whose data is empty."""
+        query = select(ResultRow).where(col(ResultRow.kind) == kind).order_by(col(ResultRow.id))
+        with reading(self._engine) as session:
+            return [_result(row) for row in session.exec(query).all() if row.data]
 
     def record_audit(
         self,
@@ -198,6 +211,16 @@ class Results:
             if job_id is not None:
                 session.execute(sa.update(PublicationRow).where(*this).values(report=refused))
         return audit
+
+
+def _result(row: ResultRow) -> Result:
+    return Result(
+        job_id=row.job_id,
+        kind=row.kind,
+        variant=row.variant or None,
+        data=_data(row),
+        stored_at=row.stored_at,
+    )
 
 
 def _data(row: ResultRow) -> dict[str, Any]:

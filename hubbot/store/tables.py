@@ -63,7 +63,7 @@ class JobRow(SQLModel, table=True):
     __tablename__ = "jobs"
     __table_args__: ClassVar[Any] = (
         sa.UniqueConstraint("repo", "revision", "recipe_key", name="uq_jobs_repo_revision_recipe_key"),
-        sa.Index("ix_jobs_state_priority_created_at", "state", "priority", "created_at"),
+        sa.Index("ix_jobs_state_rank", "state", "rank", "id"),
         sa.Index("ix_jobs_state_updated_at", "state", "updated_at"),
     )
 
@@ -89,6 +89,9 @@ class JobRow(SQLModel, table=True):
     predicted_disk_bytes: int | None = Field(sa_type=sa.BigInteger, nullable=True)
     runtime: str | None = None
     allow_older: bool = Field(sa_column=sa.Column(sa.Boolean(), nullable=False, server_default=sa.false()))
+    # Where it stands in the queue, the smallest first; and whose disk has its work.
+    rank: int = Field(sa_column=sa.Column(sa.BigInteger(), nullable=False, server_default="0"))
+    home: str | None = None
 
 
 class AttemptRow(SQLModel, table=True):
@@ -170,6 +173,7 @@ class PublicationRow(SQLModel, table=True):
     report: dict[str, Any] = Field(sa_column=sa.Column(_json(), nullable=False))
     model_type: str | None = None
     kl_mean: float | None = None
+    memory_bytes: int | None = Field(default=None, sa_type=sa.BigInteger, nullable=True)
 
 
 class AuditRow(SQLModel, table=True):
@@ -201,3 +205,16 @@ class OutageRow(SQLModel, table=True):
     next_probe: datetime = _time(null=False)
     probes: int
     error: dict[str, Any] = Field(sa_column=sa.Column(_json(), nullable=False))
+
+
+class WorkerRow(SQLModel, table=True):
+    """A machine that works on the queue; its row stays when it is gone, and says since when."""
+
+    __tablename__ = "workers"
+
+    runner: str = Field(primary_key=True)
+    memory_bytes: int = Field(sa_type=sa.BigInteger, nullable=False)
+    disk_bytes: int = Field(sa_type=sa.BigInteger, nullable=False)
+    device: str
+    started_at: datetime = _time(null=False)
+    seen_at: datetime = _time(null=False)

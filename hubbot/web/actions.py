@@ -1,4 +1,4 @@
-"""What a person may do: sign in and out, enqueue, retry, cancel. Every form carries the visitor's token."""
+"""What a person may do: sign in and out, enqueue, retry, cancel, prioritise; every form carries a token."""
 
 from collections.abc import Callable
 from urllib.parse import parse_qs
@@ -57,12 +57,17 @@ def routes(site: Site) -> list[Route]:
         job = queue.cancel(request.path_params["id"])
         return RedirectResponse(f"/jobs/{job.id}", 303)
 
+    def prioritise(request: Request, form: Form) -> Response:
+        job = queue.prioritise(request.path_params["id"], _priority(form))
+        return RedirectResponse(f"/jobs/{job.id}", 303)
+
     posts: dict[str, Act] = {
         SIGN_IN: sign_in,
         "/sign-out": sign_out,
         "/jobs": enqueue,
         "/jobs/{id:int}/retry": retry,
         "/jobs/{id:int}/cancel": cancel,
+        "/jobs/{id:int}/priority": prioritise,
     }
     return [
         Route(SIGN_IN, show_sign_in),

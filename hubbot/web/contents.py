@@ -10,19 +10,23 @@ from functools import cache
 from typing import Any
 
 from hubbot import __version__
+from hubbot.cards.memory_needs import MACS, smallest_mac, usable_bytes
 from hubbot.catalogue import coverage, runtimes
 from hubbot.catalogue.variants.named_variants import VARIANTS
+from hubbot.catalogue.variants.tiers import QUALITIES, quality_of
 from hubbot.errors import RepoMissing
 from hubbot.files.atomic_folders import free_bytes
 from hubbot.jobs.watch_rounds import watermark_key
 from hubbot.lifecycle import TRANSITIONS, Cancelled, Job, Revived, Stage, State
 from hubbot.store.listings import PAGE_ROWS, SORTS, ModelQuery, PublishedModel
 from hubbot.store.records import Attempt, PublishedVariant
+from hubbot.web import job_log, pictures
 from hubbot.web.site import Site
 
 Content = dict[str, Any]
 FINDING_ORDER = ("fail", "not-run", "not-applicable", "pass")
 MOST_FINDINGS = 300
+MOST_LINES = 300
 # Beyond this a page number is a mistake; it also keeps the offset in the database's range.
 LAST_PAGE = 1_000_000
 _NEXT_STEPS = {
@@ -83,6 +87,8 @@ def job(site: Site, job_id: int) -> Content:
         "stages": [_stage(stage, this, attempts, site.clock()) for stage in Stage],
         "attempts": [_attempt(attempt, site.clock()) for attempt in reversed(attempts[-100:])],
         "more_attempts": max(0, len(attempts) - 100),
+        "log": job_log.entries(this, attempts, results)[-MOST_LINES:],
+        "notes": [_owed(result.data) for result in results if result.kind == "owed" and result.data],
         "checkpoint": facts.get("checkpoint"),
         "layout": facts.get("layout"),
         "reports": [_report(r.variant, r.data) for r in results if r.kind == "report"],
@@ -90,12 +96,18 @@ def job(site: Site, job_id: int) -> Content:
 
 
 def published(site: Site, query: Mapping[str, str]) -> Content:
-    """Return one page of published models: `text`, `type`, `variant`, `sort`, `order` (asc, desc), `page`."""
+    """Return one page of published models: `text`, `type`, `variant`, `mac`, `quality`, `sort`, `order`, `page`.
+
+    `mac` (GB) and `quality` want one variant, at least, that fits such a Mac and is so good or better.
+    """
     sort = query.get("sort", "")
+    mac = next((gigabytes for gigabytes in MACS if str(gigabytes) == query.get("mac")), None)
     chosen = ModelQuery(
         text=query.get("text", "")[:200],
         model_type=query.get("type", "")[:200],
         variant=query.get("variant", "")[:200],
+        memory_bytes=None if mac is None else usable_bytes(mac),
+        kl_mean=QUALITIES.get(query.get("quality", "")),
         sort=sort if sort in SORTS else "published",
         descending=query.get("order", "desc") != "asc",
         page=_page(query),
@@ -108,9 +120,13 @@ def published(site: Site, query: Mapping[str, str]) -> Content:
             "text": chosen.text,
             "type": chosen.model_type,
             "variant": chosen.variant,
+            "mac": "" if mac is None else str(mac),
+            "quality": query.get("quality", "") if chosen.kl_mean is not None else "",
             "sort": chosen.sort,
             "order": "desc" if chosen.descending else "asc",
         },
+        "macs": list(MACS),
+        "qualities": dict(QUALITIES),
         **_paging(chosen.page, found.total),
     }
 
@@ -129,6 +145,9 @@ def model(site: Site, source_repo: str) -> Content:
         "source_url": source_url,
         "model_type": newest.model_type,
         "variants": variants,
+        "recommended": _recommended(variants),
+        "qualities": dict(QUALITIES),
+        "pictures": pictures.of_model(site.settings, [item["target_repo"] for item in variants]),
     }
 
 
@@ -237,7 +256,22 @@ def _report(variant: str | None, data: Mapping[str, Any]) -> Content:
 
 
 def _model(item: PublishedModel) -> Content:
-    return {**asdict(item), "published_at": item.published_at.isoformat()}
+    quality = None if item.kl_best is None else quality_of(item.kl_best)
+    return {**asdict(item), "quality_best": quality, "published_at": item.published_at.isoformat()}
+
+
+def _owed(data: Mapping[str, Any]) -> Content:
+    return {"repo": data["repo"], "refused": [{"what": k, "why": v} for k, v in data["refused"].items()]}
+
+
+def _recommended(variants: Sequence[Content]) -> str | None:
+    """Return the smallest variant of good quality or better, as the cards do; None where nothing was measured."""
+    measured = [item for item in variants if item["kl_mean"] is not None]
+    good = [item for item in measured if item["quality"] in {"excellent", "good"}]
+    if good:
+        return str(min(good, key=lambda item: item["bytes"])["variant"])
+    best = min(measured, key=lambda item: item["kl_mean"], default=None)
+    return None if best is None else str(best["variant"])
 
 
 def _published(item: PublishedVariant) -> Content:
@@ -254,7 +288,9 @@ def _published(item: PublishedVariant) -> Content:
         "bits_per_weight": item.bits_per_weight,
         "bytes": item.bytes,
         "kl_mean": item.kl_mean,
-        "tier": item.report.get("tier"),
+        "quality": None if item.kl_mean is None else quality_of(item.kl_mean),
+        "memory_bytes": item.memory_bytes,
+        "mac": None if item.memory_bytes is None else smallest_mac(item.memory_bytes),
         "gates": item.report.get("gates") or {},
         "versions": item.made_with,
         "url": url if safe else None,

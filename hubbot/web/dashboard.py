@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from hubbot.errors import WrongUsage
 from hubbot.jobs.bot import Records, utc_now, wake_watch
 from hubbot.settings import Settings
-from hubbot.web import actions, live_progress, metrics, page_routes, token_file, webhook
+from hubbot.web import actions, live_progress, metrics, page_routes, pictures, token_file, webhook
 from hubbot.web.guards import Guard
 from hubbot.web.site import LOOPBACK_NAMES, Enqueue, Site
 from hubbot.web.templating import STATIC
@@ -57,6 +57,7 @@ def application(site: Site) -> ASGIApp:
             *actions.routes(site),
             *page_routes.routes(site),
             *live_progress.routes(site),
+            *pictures.routes(site),
             *metrics.routes(site),
             *webhook.routes(site, lambda: wake_watch(site.settings)),
             Mount("/static", StaticFiles(directory=STATIC)),

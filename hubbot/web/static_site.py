@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hubbot.errors import WrongUsage
-from hubbot.web import contents
+from hubbot.web import contents, pictures
 from hubbot.web.site import Site
 from hubbot.web.templating import STATIC, render
 
@@ -32,16 +32,27 @@ def write(site: Site, out: Path) -> int:
     for model in models:
         repo = model["source_repo"]
         pages.append((f"published/{repo}.html", "model.html", "/published", contents.model(site, repo)))
-    shutil.rmtree(out / "published", ignore_errors=True)
+    for folder in ("published", "pictures"):
+        shutil.rmtree(out / folder, ignore_errors=True)
     for path, template, section, content in pages:
         values = {"section": section, "static": True, "signed_in": False, "form_token": "", **content}
         file = out / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(render(template, values, now=site.clock(), link=relative(path)), encoding="utf-8")
+        for picture in content.get("pictures", ()):
+            _copy_picture(site, picture["address"], out)
     (out / "static").mkdir(exist_ok=True)
     for name in ASSETS:
         shutil.copyfile(STATIC / name, out / "static" / name)
     return len(models)
+
+
+def _copy_picture(site: Site, address: str, out: Path) -> None:
+    repo_id, _, name = address.removeprefix("/pictures/").rpartition("/")
+    kept = pictures.path_of(site.settings, repo_id, name)
+    if kept is not None:
+        (out / "pictures" / repo_id).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(kept, out / "pictures" / repo_id / name)
 
 
 def relative(page: str) -> Callable[..., str]:
@@ -52,7 +63,7 @@ def relative(page: str) -> Callable[..., str]:
         del query
         if path in {"/", "/published"}:
             return f"{up}{INDEX}"
-        if path.startswith("/static/"):
+        if path.startswith(("/static/", "/pictures/")):
             return up + path.removeprefix("/")
         return f"{up}{path.removeprefix('/')}.html"
 

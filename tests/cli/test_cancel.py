@@ -16,3 +16,10 @@ def test_a_running_job_is_only_asked_to_stop(hubbot: Shell, job_id: str) -> None
         assert records.queue.claim("another", 60) is not None
     ended = hubbot("cancel", job_id)
     assert "is running at inspect, asked to stop" in ended.out
+
+
+def test_jobs_are_cancelled_by_pattern_and_by_several_numbers(hubbot: Shell, job_id: str) -> None:
+    assert hubbot("cancel", "--match", "others/*").out.strip() == "0 jobs changed"
+    assert "1 jobs would be changed" in hubbot("cancel", "--match", "fables/*", "--dry-run").out
+    ended = hubbot("cancel", job_id, "999", "--json").json
+    assert [(str(job["id"]), job["state"]) for job in ended["jobs"]] == [(job_id, "cancelled")]

@@ -16,6 +16,7 @@ CONVERT_KEYS = {
     "variants",
     "dropped",
     "stage_seconds",
+    "modality",
     "seconds",
     "peak_memory_bytes",
 }

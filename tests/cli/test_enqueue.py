@@ -3,7 +3,7 @@
 import pytest
 
 from tests.cli.conftest import FOX, Shell
-from tests.hub.embedded import Site
+from tests.hub.embedded import ORG, Site
 
 
 def test_a_repo_is_enqueued_at_the_commit_it_has_now(hubbot: Shell, site: Site) -> None:
@@ -54,3 +54,27 @@ def test_what_cannot_be_done_says_why(
     ended = hubbot(*arguments, "--json")
     assert (ended.code, ended.json["error"]["kind"]) == (code, kind)
     assert hubbot("jobs", "--json").json == {"jobs": []}
+
+
+def test_a_rehearsal_prints_everything_that_would_be_done_and_does_nothing(
+    hubbot: Shell, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUBBOT_ORG", ORG)
+    before = site.repos
+    ended = hubbot("enqueue", FOX, "-v", "4bit", "-v", "8bit", "--dry-run", "--json")
+    assert ended.code == 0
+    steps = [(step["step"], step["repo"]) for step in ended.json["steps"]]
+    assert steps[:3] == [("fetch", FOX), ("convert", FOX), ("verify", FOX)]
+    names = [f"{ORG}/{FOX.partition('/')[2]}-MLX-{variant}" for variant in ("4bit", "8bit")]
+    assert steps[3:] == [(step, name) for name in names for step in ("publish", "tag", "collect")]
+    assert site.repos == before
+    assert hubbot("jobs", "--json").json["jobs"] == []
+
+
+def test_a_rehearsal_is_refused_as_the_job_would_be(
+    hubbot: Shell, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUBBOT_ORG", ORG)
+    site.api().create_repo(f"{ORG}/{FOX.partition('/')[2]}-MLX-4bit")
+    ended = hubbot("enqueue", FOX, "-v", "4bit", "--dry-run", "--json")
+    assert (ended.code, ended.json["error"]["kind"]) == (4, "NotOurs")

@@ -15,7 +15,8 @@ __all__ = ["workshop"]
 
 INSPECT_KEYS = {
     "repo", "revision", "model_type", "is_moe", "verdict", "layout", "num_experts", "experts_per_token",
-    "moe_layers", "layers", "shared_experts", "mtp", "vision", "tied", "parameters", "runtime", "evidence",
+    "moe_layers", "layers", "shared_experts", "mtp", "vision", "tied", "parameters", "runtime", "modality",
+    "evidence",
     "requests", "bytes_read",
 }  # fmt: skip
 LAYOUT_KEYS = {"naming", "stacking", "order", "orientation", "packing"}

@@ -9,6 +9,7 @@ from hubbot.conversion.conversion import reading_in_place
 from hubbot.conversion.in_folder import whole_source
 from hubbot.errors import NoRuntime, WorkLost
 from hubbot.lifecycle import Stage
+from hubbot.steps.card import Setting
 from tests.conversion.conversions import conversion_of
 from tests.reference.checkpoints import case, write
 
@@ -31,7 +32,9 @@ def test_they_run_in_that_order_however_they_are_named(source: Path, tmp_path: P
     stages.run(conversion, (Stage.VERIFY, Stage.CONVERT, Stage.FETCH, Stage.PLAN, Stage.CLASSIFY))
     assert asked == ["plan", "convert", "verify"]
     assert conversion.workspace.report("8bit").verdict == "approved"
-    stages.write_cards(conversion, [conversion.workspace.report("8bit")], {}, lambda variant: f"me/moe-{variant}")
+    reports = [conversion.workspace.report("8bit")]
+    made = conversion.workspace.artifacts()
+    stages.write_cards(conversion, made, reports, {}, lambda variant: f"me/moe-{variant}", setting=Setting())
     assert "me/moe-8bit" in (conversion.workspace.variant("8bit") / "README.md").read_text("utf-8")
 
 

@@ -15,6 +15,7 @@ from hubbot.devhub.accounts import Account
 from hubbot.devhub.faults import Faults
 from hubbot.devhub.server import EmbeddedHub
 from hubbot.hub.client import Hub
+from hubbot.hub.repo_states import RemoteFile
 from hubbot.hub.retries import Patience
 
 ORG = "mlx-moe"
@@ -58,6 +59,21 @@ class Site:
         home = write(files, folder / repo_id)
         self.embedded.seed(repo_id, home, **settings)  # type: ignore[arg-type]
         return repo_id
+
+    def tree(self, repo_id: str, token: str | None = OWNER) -> dict[str, RemoteFile]:
+        """The files of a repo that is there."""
+        state = self.client(token).state(repo_id)
+        assert state is not None
+        return dict(state.files)
+
+    def is_private(self, repo_id: str) -> bool:
+        return bool(self.api().model_info(repo_id).private)
+
+    def differing(self, repo_id: str, folder: Path) -> list[str]:
+        """The files whose checksum on the Hub is not that of the folder, and those missing on either side."""
+        found = self.api().verify_repo_checksums(repo_id, local_dir=folder)
+        names = {str(one["path"]) for one in found.mismatches} | {*found.missing_paths, *found.extra_paths}
+        return sorted(name for name in names if not name.startswith("."))
 
     @property
     def repos(self) -> set[str]:

@@ -55,7 +55,7 @@ def own(site: Site, tmp_path: Path, files: dict[str, bytes] | None = None) -> tu
     repo_id, folder = fresh(ORG), write(files or FILES, tmp_path / "mine")
     client = site.client()
     client.create_private(repo_id)
-    client.upload(repo_id, folder, list(files or FILES), "first")
+    client.commit(repo_id, folder, list(files or FILES), message="first", parent=client.head(repo_id))
     return repo_id, folder
 
 
@@ -259,11 +259,10 @@ def test_a_full_disk_during_a_fetch_is_out_of_room(
 
 
 def test_a_tree_has_sizes_and_hashes_and_is_none_without_a_repo(site: Site, repo: str) -> None:
-    tree = site.client().tree(repo)
-    assert tree is not None
+    tree = site.tree(repo)
     assert {path: file.size for path, file in tree.items()} == {path: len(data) for path, data in FILES.items()}
     assert tree["model.safetensors"].sha256 == hashlib.sha256(FILES["model.safetensors"]).hexdigest()
-    assert site.client().tree("fables/nothing-here") is None
+    assert site.client().state("fables/nothing-here") is None
 
 
 def test_a_small_file_is_read_up_to_the_limit_and_is_none_where_absent(site: Site, repo: str) -> None:
@@ -280,13 +279,13 @@ def test_creating_twice_keeps_the_repo_and_its_privacy(site: Site) -> None:
     client, repo_id = site.client(), fresh(ORG)
     client.create_private(repo_id)
     client.create_private(repo_id)
-    assert client.is_private(repo_id)
+    assert site.is_private(repo_id)
     client.set_private(repo_id, private=False)
-    assert not client.is_private(repo_id)
+    assert not site.is_private(repo_id)
     client.create_private(repo_id)
-    assert not client.is_private(repo_id)
+    assert not site.is_private(repo_id)
     client.set_private(repo_id, private=True)
-    assert client.is_private(repo_id)
+    assert site.is_private(repo_id)
 
 
 def test_an_organisation_of_others_is_closed(site: Site) -> None:
@@ -296,13 +295,12 @@ def test_an_organisation_of_others_is_closed(site: Site) -> None:
 
 def test_what_is_uploaded_is_what_differs_no_more(site: Site, tmp_path: Path) -> None:
     repo_id, folder = own(site, tmp_path)
-    client = site.client()
-    assert client.differing(repo_id, folder) == []
+    assert site.differing(repo_id, folder) == []
     (folder / "config.json").write_bytes(b"{}")
     (folder / "new.txt").write_bytes(b"new")
     (folder / "README.md").unlink()
     (folder / ".hidden").write_bytes(b"this machine's")
-    assert client.differing(repo_id, folder) == ["README.md", "config.json", "new.txt"]
+    assert site.differing(repo_id, folder) == ["README.md", "config.json", "new.txt"]
 
 
 def test_a_large_file_that_differs_in_one_bit_is_found(site: Site, tmp_path: Path) -> None:
@@ -310,25 +308,26 @@ def test_a_large_file_that_differs_in_one_bit_is_found(site: Site, tmp_path: Pat
     damaged = bytearray(FILES["model.safetensors"])
     damaged[100] ^= 1
     (folder / "model.safetensors").write_bytes(damaged)
-    assert site.client().differing(repo_id, folder) == ["model.safetensors"]
+    assert site.differing(repo_id, folder) == ["model.safetensors"]
 
 
 def test_only_the_named_files_are_uploaded(site: Site, tmp_path: Path) -> None:
     repo_id, folder = own(site, tmp_path, {"config.json": b"{}"})
     write({"secret.txt": b"no", "more.json": b"[1]"}, folder)
-    site.client().upload(repo_id, folder, ["more.json"], "second")
-    tree = site.client().tree(repo_id)
-    assert tree is not None
+    site.client().commit(repo_id, folder, ["more.json"], message="2", parent=site.client().head(repo_id))
+    tree = site.tree(repo_id)
     assert set(tree) == {".gitattributes", "config.json", "more.json"}
 
 
-def test_files_are_deleted_in_one_commit(site: Site, tmp_path: Path) -> None:
-    repo_id, _ = own(site, tmp_path)
+def test_files_are_sent_and_deleted_in_one_commit(site: Site, tmp_path: Path) -> None:
+    repo_id, folder = own(site, tmp_path)
     before = len(site.api().list_repo_commits(repo_id))
-    site.client().delete_files(repo_id, ["config.json", "sub/notes.txt"], "gone")
+    site.client().commit(
+        repo_id, folder, ["model.safetensors"], deleted=["config.json", "sub/notes.txt"], message="gone",
+        parent=site.client().head(repo_id),
+    )  # fmt: skip
     assert len(site.api().list_repo_commits(repo_id)) == before + 1
-    tree = site.client().tree(repo_id)
-    assert tree is not None
+    tree = site.tree(repo_id)
     assert set(tree) == {".gitattributes", "README.md", "model.safetensors"}
 
 
@@ -340,7 +339,7 @@ def test_a_tag_is_put_once_and_moves_with_the_head(site: Site, tmp_path: Path) -
     client.tag(repo_id, "source-abc", "converted")
     assert site.faults.count("POST") + site.faults.count("DELETE") == 0
     write({"new.txt": b"new"}, folder)
-    client.upload(repo_id, folder, ["new.txt"], "second")
+    client.commit(repo_id, folder, ["new.txt"], message="second", parent=client.head(repo_id))
     client.tag(repo_id, "source-abc", "converted")
     assert _tags(site.api(), repo_id) == {"source-abc": client.head(repo_id)}
 
@@ -379,7 +378,7 @@ def assert_an_upload_gets_over(site: Site, tmp_path: Path, fault: tuple[str, str
     else:
         site.faults.cut(*fault, after=0)
     repo_id, folder = own(site, tmp_path, unique)
-    assert site.client().differing(repo_id, folder) == []
+    assert site.differing(repo_id, folder) == []
     titles = [commit.title for commit in site.api().list_repo_commits(repo_id)]
     assert titles.count("first") == 1
     assert site.faults.count(*fault) > 0
@@ -406,7 +405,7 @@ def test_an_upload_waits_as_long_as_the_hub_asks(site: Site, tmp_path: Path) -> 
     repo_id, folder = own(site, tmp_path)
     sleeps: list[float] = []
     site.faults.limit_rate("GET", f"/api/models/{repo_id}$", wait=12)
-    assert site.client(patience=impatient(sleeps)).is_private(repo_id)
+    assert site.client(patience=impatient(sleeps)).head(repo_id)
     assert sleeps == [13.0]
     assert folder.is_dir()
 
@@ -417,11 +416,8 @@ def test_a_missing_repo_is_missing_for_every_call(site: Site, tmp_path: Path) ->
     calls = (
         lambda: client.open(absent, None),
         lambda: client.head(absent),
-        lambda: client.is_private(absent),
         lambda: client.set_private(absent, private=True),
-        lambda: client.upload(absent, folder, ["a.txt"], "no"),
-        lambda: client.delete_files(absent, ["a.txt"], "no"),
-        lambda: client.differing(absent, folder),
+        lambda: client.commit(absent, folder, ["a.txt"], message="no", parent="a" * 40),
         lambda: client.tag(absent, "t", "no"),
         lambda: client.fetch(Repo(id=absent, revision="a" * 40), [FileInfo(path="a", size=1)], folder, quiet),
     )
@@ -436,7 +432,7 @@ def test_a_file_name_is_a_name_and_never_a_pattern(site: Site, tmp_path: Path, n
     repo_id, folder = own(site, tmp_path)
     (folder / name).write_bytes(b"text")
     (folder / "ab.txt").write_bytes(b"not to be sent")
-    site.client().upload(repo_id, folder, [name], "one file")
-    tree = site.client().tree(repo_id) or {}
+    site.client().commit(repo_id, folder, [name], message="one file", parent=site.client().head(repo_id))
+    tree = site.tree(repo_id)
     assert name in tree
     assert "ab.txt" not in tree

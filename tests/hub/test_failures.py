@@ -8,6 +8,7 @@ from types import ModuleType
 import httpx2
 import pytest
 from huggingface_hub import errors as hf
+from huggingface_hub.utils import hf_raise_for_status
 
 from hubbot.errors import (
     CorruptHeader,
@@ -251,3 +252,26 @@ def test_what_broke_a_transfer_over_xet_is_read_from_its_text(
 
 def test_a_runtime_error_that_is_not_of_xet_stays_a_fault_of_hubbot() -> None:
     assert translate(RuntimeError("dictionary changed size during iteration"), "ours/model") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (403, "You have used up your private storage"),
+        (400, "The card's license is not one of the list"),
+        (409, "The repo is being renamed"),
+        (413, "The commit has too many files"),
+        (501, "Collections are not implemented"),
+    ],
+)
+def test_a_refusal_holds_what_the_server_said_and_never_only_the_requests_id(status: int, said: str) -> None:
+    request = httpx2.Request("POST", "https://hub.example/api/models/a/b/commit/main")
+    answer = httpx2.Response(
+        status, request=request, json={"error": said}, headers={"x-request-id": "Root=1-abc;xyz"}
+    )
+    with pytest.raises(hf.HfHubHTTPError) as caught:
+        hf_raise_for_status(answer)
+    found = translate(caught.value, "a/b")
+    assert isinstance(found, HubRefused if status != 403 else TokenRejected)
+    assert said in found.message
+    assert "Root=1-abc" not in found.message

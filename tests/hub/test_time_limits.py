@@ -27,21 +27,18 @@ def every_call(hub: Hub, folder: Path) -> dict[str, Callable[[], object]]:
         "open": lambda: hub.open("a/b", None),
         "listing": lambda: list(hub.listing(author=None, search=None, tags=(), until=None)),
         "fetch": lambda: hub.fetch(repo, [FILE], folder / "fetched", lambda *_: None),
-        "tree": lambda: hub.tree("a/b"),
+        "state": lambda: hub.state("a/b"),
         "create": lambda: hub.create_private("a/b"),
         "settings": lambda: hub.set_private("a/b", private=True),
         "head": lambda: hub.head("a/b"),
-        "upload": lambda: hub.upload("a/b", folder, ["config.json"], "message"),
-        "delete": lambda: hub.delete_files("a/b", ["x"], "message"),
-        "compare": lambda: hub.differing("a/b", folder),
+        "commit": lambda: hub.commit("a/b", folder, ["config.json"], message="m", parent="a" * 40),
         "tag": lambda: hub.tag("a/b", "t", "m"),
         "collect": lambda: hub.collect("t", "a", "a/b"),
     }
 
 
 CALLS = [
-    "whoami", "open", "listing", "fetch", "tree", "create", "settings", "head", "upload", "delete", "compare",
-    "tag", "collect",
+    "whoami", "open", "listing", "fetch", "state", "create", "settings", "head", "commit", "tag", "collect",
 ]  # fmt: skip
 
 

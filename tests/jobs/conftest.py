@@ -1,3 +1,3 @@
-from tests.store.conftest import clock, engine, queue, results
+from tests.store.conftest import clock, database_url, engine, postgres_server, queue, results
 
-__all__ = ["clock", "engine", "queue", "results"]
+__all__ = ["clock", "database_url", "engine", "postgres_server", "queue", "results"]

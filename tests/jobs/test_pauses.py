@@ -2,8 +2,9 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from random import Random
 
 import pytest
@@ -11,16 +12,17 @@ import sqlalchemy as sa
 
 from hubbot.errors import HubbotError, HubUnavailable, OutOfMemory, OutOfRoom, RateLimited, TokenRejected
 from hubbot.jobs import worker as module
-from hubbot.jobs.pauses import Pauses
+from hubbot.jobs.pauses import Pauses, pause, resume
 from hubbot.jobs.retry import Backoff
 from hubbot.jobs.worker import Worker
 from hubbot.lifecycle import Job, Outcome, Published, Refused, Stage, StageDone, State
+from hubbot.quiet_hours import QuietHours
 from hubbot.store.outages import Outages
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-HUB_STAGES = {Stage.INSPECT, Stage.FETCH, Stage.PUBLISH}
+HUB_STAGES = {Stage.INSPECT, Stage.PLAN, Stage.FETCH, Stage.CARD, Stage.PUBLISH}
 
 
 class World:
@@ -31,6 +33,7 @@ class World:
         self.probes = 0
         self.of_one_job: dict[str, HubbotError] = {}
         self.order: list[str] = []
+        self.at_stage: dict[Stage, Callable[[], object]] = {}
         self.queue, self.outages = Queue(engine, self.clock), Outages(engine)
         self.hub: HubbotError | None = None
         self.disk: HubbotError | None = None
@@ -64,6 +67,8 @@ class World:
             error = error or self.disk
         if error is not None:
             return Refused(error=error)
+        if job.stage in self.at_stage:
+            self.at_stage.pop(job.stage)()
         if job.stage is Stage.PUBLISH:
             self.order.append(job.repo)
             return Published()
@@ -155,7 +160,7 @@ def test_stages_that_need_no_hub_go_on_in_an_outage(world: World) -> None:
     world.enqueue("b")
     world.hub = HubUnavailable("down")
     world.work()
-    assert world.queue.job(job.id).stage is Stage.PUBLISH
+    assert world.queue.job(job.id).stage is Stage.CARD
     assert {attempts for _, attempts in world.states().values()} == {0}
 
 
@@ -166,5 +171,64 @@ def test_a_clock_that_jumps_in_an_outage_does_not_make_it_last(world: World, day
     world.work()
     world.hub = None
     world.now += timedelta(days=days)
+    world.live(1)
+    assert world.order == ["a"]
+
+
+@pytest.mark.parametrize("runner", [None, "mac"])
+def test_a_pause_begins_no_stage_until_its_end_or_until_it_is_resumed(world: World, runner: str | None) -> None:
+    world.enqueue("a")
+    pause(world.outages, world.now, until=world.now + timedelta(hours=2), runner=runner)
+    world.work()
+    world.live(1.5)
+    assert world.states() == {"a": (State.WAITING, 0)}
+    world.live(1)
+    assert world.order == ["a"]
+    assert world.outages.all() == []
+    world.enqueue("b")
+    pause(world.outages, world.now, runner=runner)
+    world.live(240, step_minutes=600)
+    assert world.order == ["a"]
+    assert [one.door for one in resume(world.outages, runner)] == ["pause"]
+    world.work()
+    assert world.order == ["a", "b"]
+    assert world.probes == 0
+
+
+def test_a_pause_of_another_runner_is_none_of_ours_and_the_last_words_count(world: World) -> None:
+    pause(world.outages, world.now, runner="other")
+    assert world.worker.pauses.stages() == frozenset()
+    pause(world.outages, world.now, until=world.now + timedelta(hours=2))
+    pause(world.outages, world.now, drain=True)
+    assert world.worker.pauses.stages() == {Stage.INSPECT}
+    resume(world.outages)
+    assert world.outages.all() == []
+
+
+def test_a_pause_that_comes_in_the_middle_of_a_job_stops_it_between_two_stages(world: World) -> None:
+    (job,) = world.enqueue("a")
+    world.at_stage[Stage.CONVERT] = lambda: pause(world.outages, world.now)
+    world.work()
+    after = world.queue.job(job.id)
+    assert (after.state, after.stage, after.attempts, after.error) == (State.WAITING, Stage.VERIFY, 0, None)
+    resume(world.outages)
+    world.work()
+    assert world.queue.job(job.id).state is State.PUBLISHED
+
+
+def test_a_drain_finishes_what_is_under_way_and_begins_nothing(world: World) -> None:
+    world.enqueue("a", "b")
+    world.at_stage[Stage.CONVERT] = lambda: pause(world.outages, world.now, drain=True)
+    world.work()
+    assert world.states() == {"a": (State.PUBLISHED, 0), "b": (State.WAITING, 0)}
+
+
+def test_no_stage_is_begun_in_quiet_hours(world: World) -> None:
+    world.enqueue("a")
+    quiet = QuietHours(((time(11), time(14)),), zone=UTC)
+    world.worker = replace(world.worker, pauses=replace(world.worker.pauses, quiet=quiet))
+    world.work()
+    world.live(1.5)
+    assert world.order == []
     world.live(1)
     assert world.order == ["a"]

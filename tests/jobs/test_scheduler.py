@@ -3,10 +3,13 @@
 import logging
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
+import apscheduler.executors.base
+import apscheduler.schedulers.base
 import pytest
 
+from hubbot.jobs import scheduler as scheduler_module
 from hubbot.jobs.scheduler import WAKE_SECONDS, Scheduler
 
 
@@ -52,34 +55,70 @@ def test_a_slow_watch_is_never_called_twice_at_once() -> None:
     assert all(most)
 
 
-def test_rescue_comes_after_a_minute_and_prune_after_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rescue_comes_after_a_minute_and_prune_after_ten() -> None:
+    before = now()
     scheduler = Scheduler(watch=nothing, watch_every=timedelta(minutes=5), rescue=nothing, prune=nothing)
-    waits: list[float] = []
-
-    def wait(seconds: float) -> bool:
-        waits.append(seconds)
-        return len(waits) % 2 == 0
-
-    monkeypatch.setattr(scheduler._over, "wait", wait)
-    for thread in scheduler._threads:
-        thread.run()
-    assert waits == [0.0, 300.0, 60.0, 60.0, 600.0, 86400.0]
+    waits = {job.id: (job.trigger.run_date - before).total_seconds() for job in scheduler._schedule.get_jobs()}
+    assert waits == pytest.approx({"watch": 0, "rescue": 60, "tell": 60, "prune": 600}, abs=5)
 
 
-@pytest.mark.parametrize("days", [-2, 2])
-def test_a_clock_that_jumps_moves_no_call(days: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, jumped, calls, fourth = time.time, threading.Event(), [], threading.Event()
+def test_each_call_is_put_on_the_schedule_again_when_it_has_ended() -> None:
+    called = threading.Event()
+    with Scheduler(watch=called.set, watch_every=timedelta(hours=1), rescue=nothing, prune=nothing) as scheduler:
+        assert called.wait(5)
+        while (again := scheduler._schedule.get_job("watch")) is None:
+            threading.Event().wait(0.01)
+        assert (again.next_run_time - now()).total_seconds() == pytest.approx(3600, abs=5)
+
+
+class MovedClock:
+    """This machine's clock, which jumps for the schedule and for APScheduler; the monotonic one does not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.moved = moved = [0.0]
+        real = time.time
+
+        class Moved(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> "Moved":
+                return cls.fromtimestamp(real() + moved[0], tz)
+
+        monkeypatch.setattr(time, "time", lambda: real() + moved[0])
+        for module in (scheduler_module, apscheduler.schedulers.base, apscheduler.executors.base):
+            monkeypatch.setattr(module, "datetime", Moved)
+
+    def jump(self, days: float) -> None:
+        self.moved[0] += days * 86400
+
+
+@pytest.mark.parametrize("days", [-2, 2, -365])
+def test_a_clock_that_jumps_loses_no_call_and_repeats_none(days: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler_module, "WAKE_SECONDS", 0.05)
+    clock, calls, fourth = MovedClock(monkeypatch), [], threading.Event()
 
     def watch() -> None:
         calls.append(1)
-        jumped.set()
+        if len(calls) == 1:
+            clock.jump(days)
         if len(calls) == 4:
             fourth.set()
 
-    monkeypatch.setattr(time, "time", lambda: real() + (days * 86400 if jumped.is_set() else 0))
-    with Scheduler(watch=watch, watch_every=timedelta(seconds=0.05), rescue=nothing, prune=nothing):
+    with Scheduler(watch=watch, watch_every=timedelta(seconds=0.1), rescue=nothing, prune=nothing):
         assert fourth.wait(5)
-    assert len(calls) < 50
+    assert len(calls) < 8
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_what_is_on_the_schedule_moves_with_the_clock(days: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, called = MovedClock(monkeypatch), threading.Event()
+    with Scheduler(
+        watch=nothing, watch_every=timedelta(hours=1), rescue=called.set, prune=called.set
+    ) as scheduler:
+        before = scheduler._schedule.get_job("prune").next_run_time
+        clock.jump(days)
+        scheduler.correct()
+        moved = scheduler._schedule.get_job("prune").next_run_time - before
+    assert moved.total_seconds() == pytest.approx(days * 86400, abs=1)
 
 
 def test_a_watch_that_is_woken_comes_at_once() -> None:

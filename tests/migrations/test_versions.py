@@ -1,5 +1,7 @@
 """The migrations, from nothing to the tables and back."""
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,33 @@ def test_the_migrations_are_one_line_of_numbers() -> None:
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))
     script = ScriptDirectory.from_config(config)
-    numbers = sorted(revision.revision for revision in script.walk_revisions())
-    assert numbers == [f"{number:04d}" for number in range(1, len(numbers) + 1)]
+    numbers = [revision.revision for revision in script.walk_revisions()]
+    assert numbers == sorted(numbers, reverse=True)
+    assert numbers[-1] == "0001"
+    assert all(re.fullmatch(r"\d{4}", number) for number in numbers)
     assert len(script.get_heads()) == 1
+
+
+def test_jobs_keep_their_order_when_their_places_are_written_down(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/hubbot.db")
+    upgrade(engine)
+    rows = [("late-urgent", 10, "2026-03-02"), ("early", 0, "2026-03-01"), ("late", 0, "2026-03-03")]
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0005")
+        for repo, priority, day in rows:
+            connection.exec_driver_sql(
+                "INSERT INTO jobs (repo, revision, recipe_key, variants, stage, state, priority, attempts,"
+                " cancel_requested, requested_by, created_at, updated_at) VALUES"
+                f" ('{repo}', 'a', 'k', '[]', 'inspect', 'waiting', {priority}, 0, 0, 't',"
+                f" '{day} 12:00:00', '{day} 12:00:00')"
+            )
+    upgrade(engine)
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT repo, rank FROM jobs ORDER BY rank").all()
+    assert [repo for repo, _ in found] == ["late-urgent", "early", "late"]
+    noon = int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp())
+    assert [rank - noon for _, rank in found] == [86400 - 10 * 6 * 3600, 0, 2 * 86400]
+    engine.dispose()

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from transformers import AutoConfig
 
+from hubbot.checks.parity.transformers_twin import speaking_part
 from tests.reference import checkpoints
 from tests.reference.added_forms import ADDED_FORMS, TRANSPOSED, WEIGHTS, Record, added_form, transposed
 from tests.reference.families import ROWS
@@ -271,12 +272,13 @@ def strided_view(name: str, numbers: np.ndarray) -> Record:
 def answer(network: Any, ids: list[int]) -> np.ndarray:
     """Logits of one sequence, float32 [tokens, vocab]."""
     with torch.no_grad():
-        return network(torch.tensor([ids]), use_cache=False).logits[0].float().numpy()
+        return speaking_part(network)(torch.tensor([ids]), use_cache=False).logits[0].float().numpy()
 
 
 def decode(network: Any, ids: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Greedy steps with the KV cache: the ids fed and the logits after each."""
     fed, steps = [], []
+    network = speaking_part(network)
     with torch.no_grad():
         output = network(torch.tensor([ids]), use_cache=True)
         for _ in range(STEPS):

@@ -85,8 +85,9 @@ def error_after(matrices: int, precision: Precision | None) -> float:
     """
     assert precision is not None
     matrix = mx.array(np.random.default_rng(0).standard_normal((256, 1024)).astype(np.float32))
-    options = {"group_size": precision.group_size, "bits": precision.bits, "mode": precision.mode}
-    rounded = mx.dequantize(*mx.quantize(matrix, **options), **options)
+    group, bits, mode = precision.group_size, precision.bits, precision.mode
+    parts = mx.quantize(matrix, group_size=group, bits=bits, mode=mode)
+    rounded = mx.dequantize(*parts, group_size=group, bits=bits, mode=mode)
     lost = np.square(np.array(rounded.astype(mx.float32) - matrix)).sum() / np.square(np.array(matrix)).sum()
     return float(np.sqrt(2 - 2 / np.sqrt(1 + matrices * lost)))
 

@@ -1,5 +1,6 @@
 """A database of its own for every test, and a clock that stands still until told."""
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,9 @@ import sqlalchemy as sa
 from hubbot.store.database import open_engine, upgrade
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
+from tests import postgres
+
+NUMBERS = itertools.count()
 
 
 class Clock:
@@ -28,9 +32,27 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    if (reason := postgres.missing()) is not None:
+        pytest.skip(reason)
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A new database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/hubbot.db"
+        return
+    with postgres.database(request.getfixturevalue("postgres_server"), f"test_{next(NUMBERS)}") as url:
+        yield url
+
+
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_engine(f"sqlite:///{tmp_path}/hubbot.db")
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    engine = open_engine(database_url)
     upgrade(engine)
     yield engine
     engine.dispose()

@@ -20,6 +20,12 @@ from hubbot.store.queue import Queue
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """SQLite alone: what is tested here is its own."""
+    return f"sqlite:///{tmp_path}/hubbot.db"
+
+
 def pragma(engine: sa.Engine, name: str) -> object:
     with engine.connect() as connection:
         return connection.scalar(sa.text(f"PRAGMA {name}"))

@@ -10,9 +10,10 @@ from typing import Protocol
 import pytest
 import sqlalchemy as sa
 
-from hubbot.errors import HubUnavailable, NoRuntime, TryLater, UnknownLayout, WrongUsage
+from hubbot.errors import HubbotError, HubUnavailable, NoRuntime, TryLater, UnknownLayout, WrongUsage
 from hubbot.lifecycle import Job, Outcome, Published, Refused, Released, Stage, StageDone, State, advance
-from hubbot.store.queue import Queue
+from hubbot.store import queue as module
+from hubbot.store.queue import SECONDS_PER_PRIORITY, Queue, Selection
 from hubbot.store.results import Results
 
 SHA = "a" * 40
@@ -324,3 +325,70 @@ def test_a_clock_that_jumps_holds_up_no_job_and_no_lease(queue: Queue, clock: Cl
     clock.forward(-days * 86400)
     clock.forward(3600)
     assert len(queue.rescue(lambda attempts, error: timedelta(0), by="other")) == 2
+
+
+def test_what_has_waited_long_goes_before_what_is_new_and_a_little_more_urgent(queue: Queue, clock: Clock) -> None:
+    enqueue(queue, "old")
+    clock.forward(3 * SECONDS_PER_PRIORITY)
+    for repo, priority in (("two", 2), ("four", 4), ("minus", -1)):
+        enqueue(queue, repo, priority=priority)
+    assert [claim(queue).repo for _ in range(4)] == ["four", "old", "two", "minus"]
+
+
+def test_a_priority_raised_later_counts_as_if_it_had_been_given_at_once(queue: Queue, clock: Clock) -> None:
+    enqueue(queue, "a")
+    enqueue(queue, "b")
+    clock.forward(60)
+    enqueue(queue, "c", priority=1)
+    enqueue(queue, "b", priority=1)
+    enqueue(queue, "b", priority=0)
+    assert [claim(queue).repo for _ in range(3)] == ["b", "c", "a"]
+
+
+def park(queue: Queue, clock: Clock, error: HubbotError) -> Job:
+    return settle(queue, claim(queue), Refused(error=error), clock)
+
+
+def test_jobs_are_retried_and_cancelled_by_state_pattern_and_error(queue: Queue, clock: Clock) -> None:
+    for repo in ("Qwen/a", "Qwen/b", "other/c", "other/d"):
+        enqueue(queue, repo)
+    park(queue, clock, UnknownLayout("odd"))
+    park(queue, clock, NoRuntime("none"))
+    park(queue, clock, NoRuntime("none"))
+    parked = Selection(states=(State.PARKED,), pattern="Qwen/*", kind="NoRuntime")
+    assert [job.repo for job in queue.retry_all(parked)] == ["Qwen/b"]
+    assert [job.repo for job in queue.cancel_all(Selection(pattern="Qwen/*"))] == ["Qwen/a", "Qwen/b"]
+    assert queue.counts()[State.CANCELLED] == 2
+    # Those that have ended stay as they are.
+    assert queue.cancel_all(Selection(pattern="Qwen/*")) == []
+    assert [job.repo for job in queue.cancel_all(Selection(ids=(3, 4)))] == ["other/c", "other/d"]
+
+
+def test_many_jobs_are_changed_in_slices_that_let_others_write(
+    queue: Queue, clock: Clock, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLICE", 3)
+    for number in range(7):
+        enqueue(queue, f"org/{number}")
+    commits = []
+    sa.event.listen(engine, "commit", lambda _: commits.append(1))
+    assert len(queue.cancel_all(Selection(states=(State.WAITING,)))) == 7
+    assert len(commits) == 3
+
+
+def test_the_next_job_can_be_looked_at_without_taking_it(queue: Queue) -> None:
+    assert queue.first_due("mac", (Stage.INSPECT,)) is None
+    enqueue(queue, "a")
+    enqueue(queue, "b", priority=1)
+    first = queue.first_due("mac", (Stage.INSPECT, Stage.FETCH))
+    assert first is not None
+    assert (first.repo, first.state) == ("b", State.WAITING)
+    assert queue.first_due("mac", (Stage.FETCH,)) is None
+
+
+def test_a_runner_that_starts_leaves_what_its_own_process_holds(queue: Queue) -> None:
+    enqueue(queue, "a")
+    enqueue(queue, "b")
+    held, left = claim(queue), claim(queue)
+    assert [job.id for job in queue.release_runner("mac", three_attempts, held={held.id})] == [left.id]
+    assert queue.job(held.id).state is State.RUNNING

@@ -382,9 +382,12 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_hub_asks(site: Site, fox: Pat
         revision = opened.hub.open("fables/Fox", None).repo.revision
         site.faults.limit_rate("GET", "/api/models/fables/Fox", times=999, wait=250)
         job = run_revision(opened, "fables/Fox", revision)
-    assert job.state is State.WAITING
-    assert job.not_before is not None
-    assert (job.not_before - job.updated_at).total_seconds() == pytest.approx(251.0)
+        outages = opened.records.outages.all()
+        assert opened.worker.pauses.stages() == {Stage.INSPECT, Stage.FETCH, Stage.PUBLISH}
+    # The Hub limits the account, not this job: the whole bot waits, and no attempt is spent.
+    assert (job.state, job.stage, job.attempts) == (State.WAITING, Stage.INSPECT, 0)
+    assert [(outage.door, outage.error["kind"]) for outage in outages] == [("hub", "RateLimited")]
+    assert (outages[0].next_probe - outages[0].since).total_seconds() == pytest.approx(251.0, abs=1.0)
 
 
 def test_a_repo_of_somebody_else_under_the_same_name_parks_and_is_left_alone(

@@ -21,6 +21,7 @@ from hubbot.store.listings import Listings
 from hubbot.store.outages import Outages
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
+from hubbot.store.workers import Workers
 from hubbot.web.dashboard import application
 from hubbot.web.site import LOOPBACK_NAMES, Site
 
@@ -91,6 +92,8 @@ def bench(engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         results=Results(engine, lambda: NOW),
         listings=Listings(engine),
         outages=Outages(engine),
+        check=lambda: None,
+        workers=Workers(engine),
     )
     asked: list[tuple[str, str | None, tuple[str, ...], int]] = []
 

@@ -39,8 +39,17 @@ class States:
         """Say whether the class always does what `value` states."""
         done = judged.always.get(self.statement)
         done = done if isinstance(done, tuple) else (done,)
-        said = next((meant for word, meant in self.words if is_same(word, value)), ()) if self.words else (value,)
-        return any(is_same(one, other) for one in said for other in done if one is not None)
+        return any(is_same(one, other) for one in self._said(value) for other in done if one is not None)
+
+    def is_synonym(self, value: Any, other: Any) -> bool:
+        """Say whether two values of the key state the same."""
+        said = self._said(other)
+        return is_same(value, other) or any(is_same(one, two) for one in self._said(value) for two in said)
+
+    def _said(self, value: Any) -> tuple[Any, ...]:
+        if not self.words:
+            return (value,)
+        return next((meant for word, meant in self.words if is_same(word, value)), ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

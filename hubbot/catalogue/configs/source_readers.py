@@ -16,6 +16,7 @@ PACKAGE = "transformers"
 # Beside a model's own files: what turns a config into masks and rotary embeddings for every model.
 _SHARED = ("masking_utils.py", "modeling_rope_utils.py")
 _TYPES = "models/auto/auto_mappings.py"
+_CLASSES = "models/auto/modeling_auto.py"
 _TEXT = "text_config"
 
 
@@ -69,7 +70,8 @@ def config_classes() -> dict[str, list[ast.ClassDef]]:
 def _scanned(model_type: str, inner_types: tuple[str, ...]) -> SourceReaders:
     root = _root()
     assert root is not None, "the table of types was read there"
-    folders = dict.fromkeys(_folders()[one] for one in (model_type, *inner_types))
+    types = (model_type, *inner_types)
+    folders = dict.fromkeys(folder for one in types for folder in (_folders()[one], *_lending_folders(root, one)))
     files = _followed(root, folders)
     trees = {path: tree for path in files if (tree := _parsed(path))}
     classes = {node.name: node for tree in trees.values() for node in tree.body if isinstance(node, ast.ClassDef)}
@@ -99,19 +101,51 @@ def _root() -> Path | None:
 def _folders() -> Mapping[str, str]:
     """Return the folder of every model type that transformers lists."""
     root = _root()
-    tree = root and _parsed(root / _TYPES)
-    tables: dict[str, list[tuple[str, str]]] = {
-        "CONFIG_MAPPING_NAMES": [],
-        "SPECIAL_MODEL_TYPE_TO_MODULE_NAME": [],
-    }
+    tables = dict(_tables(root / _TYPES)) if root else {}
+    own = {model_type: model_type.replace("-", "_") for model_type, _ in tables.get("CONFIG_MAPPING_NAMES", ())}
+    return own | dict(tables.get("SPECIAL_MODEL_TYPE_TO_MODULE_NAME", ()))
+
+
+def _tables(path: Path) -> Iterator[tuple[str, list[tuple[str, Any]]]]:
+    """Yield (name, rows) of every table of a file: NAME = OrderedDict([(model type, value), ...])."""
+    tree = _parsed(path)
     for node in tree.body if tree else ():
-        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call) or not node.value.args:
-            continue
-        target = node.targets[0]
-        if isinstance(target, ast.Name) and target.id in tables:  # NAME = OrderedDict([...])
-            tables[target.id] = ast.literal_eval(node.value.args[0])
-    own = {model_type: model_type.replace("-", "_") for model_type, _ in tables["CONFIG_MAPPING_NAMES"]}
-    return own | dict(tables["SPECIAL_MODEL_TYPE_TO_MODULE_NAME"])
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args:
+            target, rows = node.targets[0], _value(node.value.args[0])
+            if isinstance(target, ast.Name) and isinstance(rows, list):
+                yield target.id, rows
+
+
+def _lending_folders(root: Path, model_type: str) -> Iterator[str]:
+    """Yield the folders of the model types whose classes compute one that has a config class only.
+
+    transformers' table of classes says that `sarvam_mla` is a DeepseekV3ForCausalLM.
+    """
+    folder = _folders()[model_type]
+    if _modeling(root, folder).is_file():
+        return
+    used = _class_names(root)
+    names = used.get(model_type, frozenset())
+    for other in dict.fromkeys(
+        _folders()[one] for one, lent in used.items() if lent & names and one in _folders()
+    ):
+        path = _modeling(root, other)
+        if path.is_file() and any(f"class {name}(" in path.read_text(encoding="utf-8") for name in names):
+            yield other
+
+
+def _modeling(root: Path, folder: str) -> Path:
+    return root / "models" / folder / f"modeling_{folder}.py"
+
+
+@cache
+def _class_names(root: Path) -> Mapping[str, frozenset[str]]:
+    """Return the names of the model classes that transformers takes for each model type."""
+    found: dict[str, set[str]] = {}
+    for name, rows in _tables(root / _CLASSES):
+        for model_type, names in rows if name.endswith("MAPPING_NAMES") else ():
+            found.setdefault(model_type, set()).update((names,) if isinstance(names, str) else names)
+    return {model_type: frozenset(names) for model_type, names in found.items()}
 
 
 def _followed(root: Path, folders: Iterable[str]) -> list[Path]:

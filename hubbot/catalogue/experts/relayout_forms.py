@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hubbot.catalogue.experts.expert_layouts import BIAS, BY_KEY, LayoutRow
-from hubbot.catalogue.experts.transformers_names import Naming
+from hubbot.catalogue.families.row import Naming
 from hubbot.errors import AmbiguousLayout, WrongUsage
 
 

@@ -8,8 +8,6 @@ from hubbot.catalogue.experts.expert_layouts import BY_KEY
 from hubbot.catalogue.families import BY_MODEL_TYPE, RECOGNISED, Family, Recognised
 from hubbot.catalogue.families.row import Naming
 
-__all__ = ["Naming", "naming_of", "order_in", "renamed"]
-
 
 def naming_of(model_type: str) -> Naming | None:
     """Return what is known of the names and the order in a model type; None where nothing is."""

@@ -10,6 +10,7 @@ from hubbot.catalogue.configs.derivations import Derivation, Derived, copied, fi
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import ENCODER, MAPPED, NATIVE_FUSED, PART
 from hubbot.catalogue.families.row import Family, Recognised
+from hubbot.catalogue.towers import Tower
 
 
 def _of_full_layers(key: str) -> Derivation:
@@ -74,6 +75,19 @@ FAMILIES: tuple[Family, ...] = (
         text_args="gemma4_text.ModelArgs",
         text_type="gemma4_text",
         renames=((r"^model\.language_model\.", "language_model.model."),),
+        tower=Tower(
+            renames=((r"^(?:model\.)?(vision_tower|embed_vision)\.", r"\1."),),
+            left_out=(
+                (r"(?:model\.)?(?:audio_tower|embed_audio)\..+", "a part that hears; only what sees is kept"),
+            ),
+            outer=(
+                "image_token_id",
+                "video_token_id",
+                "boi_token_id",
+                "eoi_token_id",
+                "vision_soft_tokens_per_image",
+            ),
+        ),
         **_GEMMA4,
     ),
     Family(model_type="gemma4_text", runtime="gemma4_text", **_GEMMA4),

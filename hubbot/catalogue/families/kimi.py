@@ -28,6 +28,7 @@ from hubbot.catalogue.reshapes import (
     joined,
     transposed,
 )
+from hubbot.catalogue.towers import Tower
 
 
 def _linear_attention(config: Mapping[str, Any]) -> Derived | None:
@@ -99,11 +100,36 @@ _K3 = Provenance(order=None, source="mlx-lm 0.32.2 and SGLang, models/kimi_k3.py
 def _is_delta_layer(found: re.Match[str], config: Mapping[str, Any]) -> bool:
     """Say whether a layer is linear; the others' queries, where they have no rank, keep a module of their own."""
     layer = re.search(r"\.layers\.(\d+)\.", found[0])
-    return bool(layer) and int(layer[1]) + 1 in config["linear_attn_config"]["kda_layers"]
+    return layer is not None and int(layer[1]) + 1 in config["linear_attn_config"]["kda_layers"]
 
 
 # num_reserved_special_tokens is 256, to which the code of K2, Linear and Moonlight adds 2.
 _SPECIALS = TiktokenSpecials(count=258)
+
+
+def _placeholder(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the token that stands for an image: transformers 5 calls it image_token_id."""
+    token = config.get("media_placeholder_token_id", config.get("image_token_id"))
+    return {} if token is None else {"media_placeholder_token_id": token}
+
+
+# What mlx-vlm's class calls the tower's sizes -> what transformers 5 and the published config call them.
+_MOONVIT: Mapping[str, tuple[str, ...]] = {
+    "depth": ("num_hidden_layers", "vt_num_hidden_layers"),
+    "hidden_size": ("hidden_size", "vt_hidden_size"),
+    "embed_dim": ("hidden_size", "vt_hidden_size"),
+    "num_heads": ("num_attention_heads", "vt_num_attention_heads"),
+    "intermediate_size": ("intermediate_size", "vt_intermediate_size"),
+    "init_pos_emb_height": ("pos_emb_height", "init_pos_emb_height"),
+    "init_pos_emb_width": ("pos_emb_width", "init_pos_emb_width"),
+}
+
+
+def _moonvit(config: Mapping[str, Any]) -> dict[str, Any]:
+    vision = config["vision_config"]
+    told = {name: next((vision[key] for key in keys if key in vision), None) for name, keys in _MOONVIT.items()}
+    return {"model_type": "moonvit", **{name: value for name, value in told.items() if value is not None}}
+
 
 FAMILIES: tuple[Family, ...] = (
     # DeepSeek-V3 with other numbers; its own name would hide the tokenizer's class.
@@ -130,6 +156,19 @@ FAMILIES: tuple[Family, ...] = (
             (r"^lm_head\.", "language_model.lm_head."),
         ),
         module_names=(("language_model.model", "model.language_model"), ("language_model.lm_head", "lm_head")),
+        tower=Tower(
+            renames=(
+                (r"^vision_tower\.encoder\.patch_embed\.", "vision_tower.patch_embed."),
+                (r"^(vision_tower)\.encoder\.(blocks\.\d+)\.(wqkv|wo)\.", r"\1.\2.attn.\3."),
+                (r"^vision_tower\.encoder\.", "vision_tower."),
+                (r"^(vision_tower\.patch_embed|mm_projector)\.", r"\1."),
+            ),
+            convolutions=r"vision_tower\.patch_embed\.proj\.weight",
+            outer=("image_token_id",),
+            told=_placeholder,
+            differences=("it resamples positions by another bicubic kernel: tiny logits differ by up to 2e-1",),
+            vision=_moonvit,
+        ),
         **_DEEPSEEK_V3,
     ),
     Family(

@@ -3,11 +3,25 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+from hubbot.catalogue.configs import ropes
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import ENCODER, LLAMA4, MAPPED, MLX_EXPERTS, PART
 from hubbot.catalogue.families.row import Between, Family, Limit, Recognised
+from hubbot.catalogue.towers import Tower
+
+
+def _llama4_vision(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what mlx-vlm's class needs and transformers 5 leaves out or spells otherwise."""
+    vision = config["vision_config"]
+    return {
+        "rope_theta": ropes.flat(vision).get("rope_theta", 10000.0),
+        "vision_feature_layer": vision.get("vision_feature_layer", -1),
+        "vision_feature_select_strategy": vision.get("vision_feature_select_strategy", "default"),
+    }
+
 
 _LLAMA4: dict[str, Any] = {
     "always": {
@@ -50,6 +64,14 @@ _LLAMA4: dict[str, Any] = {
 FAMILIES: tuple[Family, ...] = (
     Family(
         model_type="llama4",
+        tower=Tower(
+            renames=((r"^(?:model\.)?(vision_model|multi_modal_projector)\.", r"\1."),),
+            outer=("image_token_index", "image_token_id", "boi_token_index", "eoi_token_index"),
+            vision=_llama4_vision,
+            differences=(
+                "the tower's GELU is taken as x sigmoid(1.702 x): logits of a tiny reference differ by 4e-2",
+            ),
+        ),
         **_LLAMA4,
     ),
     Family(

@@ -71,7 +71,9 @@ _LONG = replace(
     extension=Extension(
         file="phimoe.py",
         reason="mlx-lm's phimoe class rotates by long_factor whatever the length of the context, and has no "
-        "sliding window; it is no longer needed once mlx-lm's class computes both",
+        "sliding window; it is no longer needed once mlx-lm's class computes both. In contexts longer than "
+        "original_max_position_embeddings it takes long_factor, as Microsoft's code does, where transformers 5.24 "
+        "keeps short_factor",
     ),
 )
 FAMILIES: tuple[Family, ...] = (

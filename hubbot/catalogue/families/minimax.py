@@ -12,6 +12,7 @@ from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import MAPPED, MIXTRAL_FUSED, MIXTRAL_PER_EXPERT, MLX, PART
 from hubbot.catalogue.families.row import Family, Recognised
 from hubbot.catalogue.reshapes import Piece, Reshape
+from hubbot.catalogue.towers import Tower
 
 # transformers 5 joins the gate and up projections of a dense MLP, gate first.
 _JOINED_GATE_UP = Reshape(
@@ -33,6 +34,13 @@ def _kinds_of_attention(config: Mapping[str, Any]) -> Derived | None:
         return None
     kinds = ["minimax_m3_sparse" if sparse else "full_attention" for sparse in where]
     return Derived(value=kinds, keys=("sparse_attention_config.sparse_attention_freq",))
+
+
+def _other_projector(config: Mapping[str, Any]) -> str | None:
+    width, inner = config.get("projector_hidden_size"), look_up(config, "text_config.hidden_size")
+    if width in (None, inner):
+        return None
+    return f"mlx-vlm's class merges patches {inner} wide, and the config says projector_hidden_size = {width!r}"
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -120,6 +128,41 @@ FAMILIES: tuple[Family, ...] = (
             (r"\.mlp\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),
         ),
         reshapes=(_JOINED_GATE_UP,),
+        tower=Tower(
+            renames=(
+                # As transformers 5 spells its modules.
+                (
+                    r"^model\.vision_tower\.embeddings\.proj\.",
+                    "vision_tower.vision_model.embeddings.patch_embedding.",
+                ),
+                (r"^model\.vision_tower\.layers\.", "vision_tower.vision_model.encoder.layers."),
+                (r"^model\.vision_tower\.(?!vision_model\.)", "vision_tower.vision_model."),
+                (r"^model\.multi_modal_projector\.merge_linear_", "patch_merge_mlp.linear_"),
+                (r"^(?:model\.)?(vision_tower|multi_modal_projector|patch_merge_mlp)\.", r"\1."),
+            ),
+            outer=(
+                "image_token_index",
+                "video_token_index",
+                "image_token_id",
+                "video_token_id",
+                "vision_start_token_id",
+                "vision_end_token_id",
+                "projector_hidden_size",
+                "projector_hidden_act",
+                "multimodal_projector_bias",
+                "patch_merge_bias",
+                "img_token_compression_config",
+                "vision_feature_layer",
+                "vision_feature_select_strategy",
+                "image_seq_length",
+            ),
+            unfit=_other_projector,
+            differences=(
+                "of more than index_topk_blocks blocks of tokens, in text too, it sees to others than the source",
+            ),
+            # mlx-lm keeps the shared expert beside the routed ones.
+            text=lambda _config: {"pack_shared_expert": False},
+        ),
     ),
 )
 RECOGNISED: tuple[Recognised, ...] = (

@@ -41,6 +41,7 @@ _MISTRAL4: dict[str, Any] = {
     "reshapes": (LATENT_HEADS,),
 }
 
+
 FAMILIES: tuple[Family, ...] = (
     Family(
         model_type="mixtral",
@@ -75,6 +76,7 @@ FAMILIES: tuple[Family, ...] = (
             (r"^model\.language_model\.", "language_model.model."),
             (r"^lm_head\.", "language_model.lm_head."),
         ),
+        tower="mlx-vlm's class keeps kv_b_proj whole, and mlx-lm's in two parts",
         **_MISTRAL4,
     ),
 )

@@ -6,6 +6,8 @@ A row knows one model type; it never reads a checkpoint.
 from collections.abc import Mapping
 from typing import Any
 
+from hubbot.catalogue.configs import ropes
+from hubbot.catalogue.configs.nesting import decoder
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import (
     MAPPED,
@@ -20,6 +22,7 @@ from hubbot.catalogue.families.provenances import (
 )
 from hubbot.catalogue.families.row import Family, Limit, Recognised
 from hubbot.catalogue.reshapes import CONVOLUTION, plus_one
+from hubbot.catalogue.towers import Tower
 
 _AROUND_ZERO = plus_one(
     r".*(?:input_layernorm|post_attention_layernorm|model\.norm|\.q_norm|\.k_norm)\.weight",
@@ -57,6 +60,33 @@ _QWEN_35: dict[str, Any] = {
     "text_args": "qwen3_5.TextModelArgs",
     "text_type": "qwen3_5_moe_text",
 }
+
+# What mlx-vlm reads of a rope that turns by place in the picture, too.
+_MROPE = ("mrope_section", "mrope_interleaved", "partial_rotary_factor", "rope_theta")
+_SEES: dict[str, Any] = {
+    "renames": ((r"^(?:model\.)?visual\.", "vision_tower."),),
+    "convolutions": r"vision_tower\.patch_embed\.proj\.weight",
+    "outer": ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id"),
+}
+
+
+def _mrope(config: Mapping[str, Any], *needless: str) -> dict[str, Any]:
+    """Return the rope of the text decoder of `config` in the spelling that both runtimes read."""
+    rope = ropes.flat(decoder(config))
+    kept = {key: rope[key] for key in _MROPE if key in rope and key not in needless}
+    # Published configs call the plain rope "mrope" or "default".
+    kind = "default" if rope["rope_type"] == "mrope" else rope["rope_type"]
+    return {**kept, "type": kind, "rope_type": kind}
+
+
+def _qwen_35_text(config: Mapping[str, Any]) -> dict[str, Any]:
+    rope = {"partial_rotary_factor": _GATED_DELTA_DEFAULTS["partial_rotary_factor"], **_mrope(config)}
+    return {"rope_parameters": rope, "rope_scaling": rope}
+
+
+def _qwen3_vl_text(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"rope_scaling": _mrope(config, "rope_theta", "partial_rotary_factor")}
+
 
 _QWEN3_OMNI: dict[str, Any] = {
     "runtime": "qwen3_moe",
@@ -146,6 +176,14 @@ FAMILIES: tuple[Family, ...] = (
             (r"^model\.language_model\.", "language_model.model."),
             (r"^lm_head\.", "language_model.lm_head."),
         ),
+        tower=Tower(
+            **_SEES,
+            text=_qwen3_vl_text,
+            vision=lambda config: {"model_type": config["model_type"]},
+            differences=(
+                "the tower's blocks and mergers have each other's GELU: logits of a tiny reference differ by 2e-4",
+            ),
+        ),
     ),
     # Qwen3-Omni, of which the thinker writes; it may also stand alone.
     Family(
@@ -178,6 +216,7 @@ FAMILIES: tuple[Family, ...] = (
             (r"^model\.language_model\.", "language_model.model."),
             (r"^lm_head\.", "language_model.lm_head."),
         ),
+        tower=Tower(**_SEES, text=_qwen_35_text),
         **_QWEN_35,
     ),
     Family(

@@ -10,6 +10,7 @@ from typing import Any
 from hubbot.catalogue.configs import ropes
 from hubbot.catalogue.configs.derivations import Derivation
 from hubbot.catalogue.reshapes import Reshape
+from hubbot.catalogue.towers import Tower
 
 # Projection -> module, as mlx-lm's SwitchGLU calls them.
 EXPERT_NAMES: Mapping[str, str] = {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"}
@@ -55,6 +56,9 @@ class Family:
     The tokenizer:
     - `tiktoken` is what the published code makes of a tiktoken.model, for repos that keep no code beside it.
 
+    Beside the decoder:
+    - `tower` says how mlx-vlm keeps what a model that also sees has for that, or in words why it cannot.
+
     In transformers:
     - `transformers_type` is the model type of the config class where transformers has none of this name.
     - `module_names` are fragments of names on the Hub and what transformers' modules say instead; the first that
@@ -95,6 +99,7 @@ class Family:
     transformers_type: str | None = None
     under: tuple["Under", ...] = ()
     module_names: tuple[tuple[str, str], ...] = ()
+    tower: Tower | str | None = None
 
     @property
     def written_type(self) -> str:

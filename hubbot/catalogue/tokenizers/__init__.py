@@ -11,13 +11,14 @@ from hubbot.catalogue.tokenizers import hunyuan_tokenizer, kimi_tokenizer
 from hubbot.catalogue.tokenizers.tiktokens import HINT, LARGEST_VOCABULARY, Reading, ranks_of, written
 from hubbot.checkpoints import FileInfo
 from hubbot.errors import NeedsHuman
+from hubbot.files import git_lfs
+from hubbot.files.git_lfs import LARGEST_POINTER
 
 # One of these makes a tokenizer that loads without anybody's code.
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "vocab.txt")
 CONFIG = "tokenizer_config.json"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
 _VOCABULARIES = (kimi_tokenizer.VOCABULARY, hunyuan_tokenizer.VOCABULARY)
-_POINTER, _LARGEST_POINTER = b"version https://git-lfs.github.com/spec/", 1024
 # Of a file no more is ever read: the largest vocabulary, and one byte that tells that it is larger.
 MOST_BYTES = LARGEST_VOCABULARY + 1
 # (file of the repo) -> its first MOST_BYTES bytes
@@ -64,10 +65,8 @@ def check(files: Iterable[FileInfo], config: Mapping[str, Any], read: Read) -> N
     sizes = {file.path: file.size for file in files}
     check_names(sizes)
     for name in (*TOKENIZERS, *_VOCABULARIES, CONFIG):
-        if sizes.get(name, _LARGEST_POINTER) < _LARGEST_POINTER and read(name).startswith(_POINTER):
-            raise NeedsHuman(
-                f"{name} is a Git LFS pointer, not the file itself", where=name, hint="git lfs pull fetches it"
-            )
+        if sizes.get(name, LARGEST_POINTER + 1) <= LARGEST_POINTER and git_lfs.is_pointer(read(name)):
+            raise NeedsHuman(git_lfs.named(name), where=name, hint=git_lfs.HINT)
     if is_rewritable(sizes):
         _ranks_and_reading(sizes, config, read)
 

@@ -75,11 +75,11 @@ class TransformersTwin:
         ]
         try:
             with torch.no_grad(), _one_thread():
-                logits = self._network(torch.tensor(ids)[None], use_cache=False).logits[0].float().numpy()
+                answer = speaking_part(self._network)(torch.tensor(ids)[None], use_cache=False)
         finally:
             for hook in hooks:
                 hook.remove()
-        return Run(logits=logits, choices=tuple(found), experts=None)
+        return Run(logits=answer.logits[0].float().numpy(), choices=tuple(found), experts=None)
 
     def save(self, folder: Path, *, fused: bool) -> None:
         """Write config.json and safetensors, the experts as published or as transformers 5 fuses them."""
@@ -93,6 +93,15 @@ class TransformersTwin:
     def _tensors(self) -> dict[str, torch.Tensor]:
         named = dict(self._network.named_parameters()) | dict(self._network.named_buffers())
         return {name: named[name] for name in self._network.state_dict() if name in named}
+
+
+def speaking_part(network: Any) -> Any:
+    """Return the part of a model that answers to text alone: the model, or the causal model within it.
+
+    Llama4ForConditionalGeneration of transformers 5.24 does not: it asks its text's output for that of pictures.
+    """
+    within = getattr(network, "language_model", None)
+    return within if hasattr(within, "lm_head") else network
 
 
 def _build(config: Mapping[str, Any]) -> Any:

@@ -19,7 +19,8 @@ from hubbot.catalogue.experts.orientation import geometry_of
 from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.reshapes import Reshaped, reshaped
-from hubbot.catalogue.tensors import runtime_name, without_drops
+from hubbot.catalogue.tensors import runtime_name, tower_of, without_drops
+from hubbot.catalogue.towers import VISION
 from hubbot.catalogue.variants.roles import role_of
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.decisive.source_settings import SourceSettings
@@ -39,8 +40,16 @@ class ExpertPlace:
     is_bias: bool = False
 
 
+def _turned(shape: tuple[int, ...], made: Reshaped) -> tuple[int, ...]:
+    """Return a tower tensor's shape with the channels [out, in, ...] last where its row says so."""
+    return (shape[0], *shape[2:], shape[1]) if made.view else shape
+
+
 class Expectations:
-    """The source of one artifact, asked by the runtime's parameter names."""
+    """The source of one artifact, asked by the runtime's parameter names.
+
+    `tower` holds the shape of each tensor of a tower that the artifact's config says it has, by mlx-vlm's name.
+    """
 
     def __init__(self, folder: Path, checkpoint: Checkpoint, family: Family, config: Mapping[str, Any]) -> None:
         self._sources = SourceTensors(folder, checkpoint)
@@ -63,13 +72,22 @@ class Expectations:
         }
         declared = resolution.expert_count(checkpoint.config)
         self._declared, self._zeros = declared and declared[1], resolution.zero_experts(checkpoint.config)
-        self.dropped = {**self._sources.dropped, **dropped}
+        tower = tower_of(
+            replace(checkpoint, tensors=self._sources.infos),
+            self._sources.packed,
+            family,
+            text_only=VISION not in config,
+        )
+        kept = tower.parts
+        left = {name: tower.left_out.get(name, why) for name, why in dropped.items() if name not in kept}
+        self.dropped = {**self._sources.dropped, **left}
+        self.tower = {made.output: _turned(self._sources.shape(name), made) for name, made in kept.items()}
         plain = [
             (name, made)
             for name in infos
             if (found := expert_layouts.read_name(name)) is None or found.is_flat
             for made in reshaped(runtime_name(name, family), family.reshapes, config)
-        ]
+        ] + list(kept.items())
         self._plain: dict[str, tuple[str, Reshaped]] = {made.output: (name, made) for name, made in plain}
         # What several tensors make together, one below the other, in the order in which they stand.
         joined = sorted(((made.join, name, made) for name, made in plain if made.join), key=lambda one: one[:2])

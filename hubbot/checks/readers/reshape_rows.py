@@ -44,6 +44,8 @@ def _viewed(units: Floats, made: Reshaped) -> Floats:
     for step in made.view:
         if step.kind == "transpose":
             units = units.swapaxes(-1, -2)
+        elif step.kind == "channels_last":
+            units = units.transpose(0, *range(2, units.ndim), 1)
         elif step.kind == "add":
             units = units + np.float32(step.value)
         elif step.kind == "scale":

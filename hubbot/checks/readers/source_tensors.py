@@ -20,6 +20,7 @@ class SourceTensors:
         found = packings.unpacked(checkpoint)
         self._files = TensorFiles(folder, checkpoint.shards, checkpoint.tensors)
         self._packed = found.packed
+        self.packed = frozenset(found.packed)
         self.infos = found.checkpoint.tensors
         self.dropped = dict(found.dropped)
         self._whole: tuple[str, Floats] | None = None

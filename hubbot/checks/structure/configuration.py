@@ -12,6 +12,7 @@ from hubbot.catalogue import resolution, runtimes
 from hubbot.catalogue.configs import ropes
 from hubbot.catalogue.configs.nesting import decoder
 from hubbot.catalogue.families import Family
+from hubbot.catalogue.towers import VISION
 from hubbot.checks.structure import finding
 from hubbot.errors import HubbotError
 from hubbot.runtime import loading
@@ -38,7 +39,8 @@ def check_configuration(
     """
     fields = runtimes.fields(family.runtime, family.model_file)
     assert fields is not None, "the caller found the runtime"
-    expected = {origin.field: origin for origin in resolution.resolve(source, family, fields).origins}
+    resolved = resolution.resolve(source, family, fields, sees=VISION in artifact)
+    expected = {origin.field: origin for origin in resolved.origins}
     try:
         effective = effective_fields(artifact, family)
     except REJECTIONS as error:

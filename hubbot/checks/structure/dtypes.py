@@ -24,7 +24,7 @@ def check_dtypes(
 ) -> Iterator[Finding]:
     """Yield findings on the dtypes; `is_own` says that hubbot made the artifact and keeps its own rules."""
     plain = [p for p in stored.by_name.values() if p.mode == "none" and p.dtype in FLOAT_DTYPES]
-    main = _main_dtype(plain, expected)
+    main = _main_dtype([p for p in plain if p.name not in expected.tower], expected)
     wrong = [(p, allowed) for p in plain if p.dtype not in (allowed := _allowed(p, expected, main, is_own=is_own))]
     first, allowed = wrong[0] if wrong else (None, frozenset())
     yield finding.decided(
@@ -33,7 +33,7 @@ def check_dtypes(
         reason=f"{len(wrong)} tensors have a dtype that nobody asked for" if first
         else f"{main} and what the source holds in float32",
     )  # fmt: skip
-    norms = [NAMES[p.dtype] for p in plain if role_of(p.name) == "norm"]
+    norms = [NAMES[p.dtype] for p in plain if role_of(p.name) == "norm" and p.name not in expected.tower]
     said = config.get("dtype")
     if is_own and norms and said != norms[0]:
         yield finding(
@@ -48,6 +48,8 @@ def _main_dtype(plain: list[StoredParameter], expected: Expectations) -> str:
 
 
 def _allowed(parameter: StoredParameter, expected: Expectations, main: str, *, is_own: bool) -> frozenset[str]:
+    if is_own and parameter.name in expected.tower:
+        return frozenset({expected.source_dtype(parameter.name) or main})
     if _is_protected(parameter, expected) and (is_own or not _is_matrix(parameter)):
         return frozenset({"F32"})
     if is_own:

@@ -13,7 +13,7 @@ from hubbot.checkpoints import Checkpoint
 from hubbot.checks.readers.tiktoken_sources import is_rewritten
 from hubbot.checks.structure import finding
 from hubbot.checks.structure.rewritten_tokenizer import WRITTEN, check_rewritten_tokenizer
-from hubbot.finishing import is_side_file, stored_names
+from hubbot.finishing import PROCESSORS, is_side_file, stored_names
 from hubbot.sources.licences import is_licence_file, licence_files
 
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
@@ -21,8 +21,13 @@ GENERATION = "generation_config.json"
 TOKENIZER = "tokenizer_config.json"
 
 
-def check_side_files(checkpoint: Checkpoint, source: Path, artifact: Artifact) -> Iterator[Finding]:
-    """Yield a finding on the copied files; not-run for an artifact that hubbot did not make."""
+def check_side_files(
+    checkpoint: Checkpoint, source: Path, artifact: Artifact, *, sees: bool = False
+) -> Iterator[Finding]:
+    """Yield a finding on the copied files; not-run for an artifact that hubbot did not make.
+
+    One that `sees` has the files of its image processor, too.
+    """
     if not artifact.files:
         yield finding(
             "side files", "folder", None, None, "not-run",
@@ -30,7 +35,7 @@ def check_side_files(checkpoint: Checkpoint, source: Path, artifact: Artifact) -
         )  # fmt: skip
         return
     folder = Path(artifact.path)
-    names = {name for place in (source, folder) for name in stored_names(place) if is_side_file(name)}
+    names = {name for place in (source, folder) for name in stored_names(place) if is_side_file(name, sees=sees)}
     names |= {file.path for file in licence_files(checkpoint.repo.id, checkpoint.card, checkpoint.files)}
     held = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     names |= {name for name in held if is_licence_file(name)}
@@ -67,7 +72,7 @@ def _is_taken_over(source: Path, found: Path) -> bool:
         return found.exists() == (source.is_file() and not source.is_symlink())
     if source.read_bytes() == found.read_bytes():
         return True
-    if source.name != TOKENIZER:
+    if source.name not in (TOKENIZER, *PROCESSORS):
         return False
     # The one change that is made on purpose: a loader must not be sent to another repo's code.
     kept = {key: value for key, value in _json(source).items() if key != "auto_map"}

@@ -42,7 +42,7 @@ class Tracer:
     """The gate over one converter, `execute`. A source's twin is converted once for all of its variants."""
 
     execute: Executor
-    _known: dict[Repo, _Traced] = field(default_factory=dict)
+    _known: dict[tuple[Repo, bool], _Traced] = field(default_factory=dict)
 
     def check(self, subject: Subject) -> Outcome:
         """Return the findings and the provenance map, which is empty where the gate did not run."""
@@ -56,7 +56,7 @@ class Tracer:
         if mark is None or reason:
             return Outcome(findings=(finding(GATE, "artifact", None, None, "not-applicable", reason),))
         try:
-            traced = self._traced(checkpoint)
+            traced = self._traced(checkpoint, text_only=bool(mark.get("text_only")))
         except _FAULTS as error:
             told = f"{type(error).__name__}: {str(error).strip()[:300]}"
             return Outcome(findings=(finding.not_run(f"no twin can be traced: {told}", subject="twin"),))
@@ -64,17 +64,18 @@ class Tracer:
         own = (*_same_layout(mark, traced.layout), *uncovered_by_values(traced.computed, passed))
         return Outcome(findings=(*traced.findings, *own), provenance=traced.provenance)
 
-    def _traced(self, checkpoint: Checkpoint) -> _Traced:
-        if checkpoint.repo not in self._known:
+    def _traced(self, checkpoint: Checkpoint, *, text_only: bool) -> _Traced:
+        key = (checkpoint.repo, text_only)
+        if key not in self._known:
             family = family_of(checkpoint) or BY_MODEL_TYPE[checkpoint.model_type]
-            trace = follow(twin_of(checkpoint, family), family, self.execute)
-            self._known[checkpoint.repo] = _Traced(
+            trace = follow(twin_of(checkpoint, family, text_only=text_only), family, self.execute)
+            self._known[key] = _Traced(
                 findings=tuple(judge_trace(trace)),
                 provenance=provenance(trace),
                 computed=trace.computed,
                 layout=trace.layout,
             )
-        return self._known[checkpoint.repo]
+        return self._known[key]
 
 
 def inapplicable(mark: Mapping[str, Any] | None) -> str:

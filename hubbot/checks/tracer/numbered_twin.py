@@ -16,6 +16,7 @@ from hubbot.catalogue.experts.completeness import Experts
 from hubbot.catalogue.experts.orientation import geometry_of
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.tensors import without_drops
+from hubbot.catalogue.towers import VISION
 from hubbot.checkpoints import Checkpoint, Repo, TensorInfo
 from hubbot.checks.tracer.expected_shapes import ExpectedShapes, Shape
 from hubbot.checks.twins.shrinking import shrink
@@ -38,7 +39,8 @@ _HEADS = "num_nextn_predict_layers"
 class Twin:
     """A checkpoint without bytes, F32 in one file; `resolved` is its config as the runtime takes it.
 
-    `drops` are the tensors that no parameter holds, with the reason; `idle` are stacks that end with zero experts.
+    `drops` are the tensors that mlx-lm's class has no place for, a tower's among them, with the reason; `idle` are
+    stacks that end with zero experts.
     """
 
     checkpoint: Checkpoint
@@ -52,13 +54,17 @@ class Twin:
         return {name: info.shape for name, info in self.checkpoint.tensors.items()}
 
 
-def twin_of(checkpoint: Checkpoint, family: Family, *, small: int = SMALL) -> Twin:
+def twin_of(checkpoint: Checkpoint, family: Family, *, small: int = SMALL, text_only: bool = False) -> Twin:
     """Return the twin of `checkpoint`; sources of at most `small` elements keep their sizes.
+
+    With `text_only` it says nothing of how to see, so that its tower is left out.
 
     Raises ConfigUnresolved or IncompleteCover where the smaller config is not one that the runtime takes.
     """
     logical = packings.unpacked(checkpoint).checkpoint
     config, dropped_axis = _unpacked_config(logical.config), None
+    if text_only:
+        config.pop(VISION, None)
     if sum(info.elements for info in logical.tensors.values()) > small:
         dropped_axis = DROPPED_AXIS
         config = shrink(config, without_drops(logical, family)[0].tensors)

@@ -72,8 +72,8 @@ class _Pass:
     def of(cls, twin: Twin, family: Family, source: Path, artifact: Path) -> "_Pass":
         """Return the pass over the twin in `source` and what was made of it."""
         config = read_config(artifact)
-        shapes = shapes_of(config)
         expectations = Expectations(source, twin.checkpoint, family, config)
+        shapes = shapes_of(config) | expectations.tower
         stored = StoredParameters(artifact, shapes)
         return cls(artifact=artifact, shapes=shapes, expectations=expectations, stored=stored)
 

@@ -19,6 +19,7 @@ from hubbot.checks.values.alternatives import EXAMINED, AlternativesCheck
 from hubbot.checks.values.compared_slices import Compared, Slice, Slices
 from hubbot.checks.values.error_measure import WorstError
 from hubbot.checks.values.random_projections import RandomProjections
+from hubbot.checks.values.router_ties import router_ties
 from hubbot.checks.values.window_findings import WindowFindings
 from hubbot.files.digests import sha256_of
 from hubbot.progress import Progress
@@ -43,6 +44,8 @@ def _findings(subject: Subject) -> Iterator[Finding]:
         else:
             yield from windows.findings_on(subject.stored, subject.digests)
         yield from check_used(subject.expected, subject.stored)
+        if windows is None:
+            yield from router_ties(subject.expected, subject.stored)
     except READING_FAULTS as error:
         yield finding.unreadable(error, subject.folder.name)
 

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from hubbot.catalogue import runtimes
 from hubbot.catalogue.configs.acting_keys import ACTING, REPEATED
 from hubbot.catalogue.configs.conditions import CONDITIONS
 from hubbot.catalogue.configs.meanings import is_same
+from hubbot.catalogue.configs.source_readers import readers
 from hubbot.catalogue.configs.statements import PLAIN, STATEMENTS
 from hubbot.catalogue.families import FAMILIES, Family
 from hubbot.catalogue.resolution import Resolution
@@ -110,6 +112,39 @@ def test_an_acting_value_under_a_key_that_can_be_neutral_is_refused_by_name(fami
             told += 1
     assert passed == []
     assert told > len(KEYS) // 2
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_what_the_runtime_obeys_and_transformers_never_reads_is_refused_by_name(family: Family) -> None:
+    passed, told = [], set()
+    for key in obeyed_by_the_runtime_alone(family):
+        value = family.defaults[key]
+        for word, _meant in STATEMENTS[key].words or ((77, ()),):
+            if STATEMENTS[key].is_synonym(word, value):
+                continue
+            told.add(key)
+            problems = resolve(planted(config_of(family), key, word, {})).problems
+            if not any(key in problem for problem in problems):
+                passed.append((key, word))
+    assert passed == []
+    assert told >= OBEYED_ALONE.get(family.model_type, set())
+
+
+# A few of them, known: so that the test above is never without anything to ask.
+OBEYED_ALONE = {
+    "qwen3_vl_moe": {"norm_topk_prob"},
+    "afmoe": {"route_norm", "score_func"},
+    "hy_v3": {"norm_topk_prob", "routed_scaling_factor", "use_qk_norm"},
+}
+
+
+def obeyed_by_the_runtime_alone(family: Family) -> Iterator[str]:
+    sources = readers(family.transformers_type or family.model_type, *family.text_types[:1])
+    fields = runtimes.fields(family.text_args or family.runtime, None if family.text_args else family.model_file)
+    read = {field.name for field in fields or () if field.is_read and field.name not in family.fixed}
+    for key in sorted(family.defaults.keys() & STATEMENTS.keys() & read):
+        if sources and key not in sources.names and STATEMENTS[key].statement != "tied":
+            yield key
 
 
 def is_idle(key: str, family: Family, resolved: Resolution) -> bool:

@@ -32,6 +32,8 @@ def test_every_family_but_those_of_vendors_code_alone_has_a_class_in_transformer
         ("lfm2_moe", "tie_embedding"),
         ("mixtral", "sliding_window"),
         ("llama4", "attention_chunk_size"),
+        ("sarvam_mla", "rope_interleave"),  # in DeepSeek-V3's class, which transformers takes for that type
+        ("sarvam_moe", "use_qk_norm"),  # in that of GLM-4.5
     ],
 )
 def test_a_key_that_is_read_by_attribute_by_name_or_in_post_init_counts_as_read(model_type: str, key: str) -> None:

@@ -10,7 +10,7 @@ from hubbot.catalogue.experts.relayout_forms import (
     proven,
     target,
 )
-from hubbot.catalogue.experts.transformers_names import Naming
+from hubbot.catalogue.families.row import Naming
 from hubbot.errors import AmbiguousLayout, WrongUsage
 
 GATED = frozenset({"gate", "up", "down"})

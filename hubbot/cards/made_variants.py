@@ -1,0 +1,147 @@
+"""One variant as cards and pictures show it: from its mark, its report and its smoke test, and nothing else.
+
+The three may come from a folder of this machine or from the variant's repo: what is read back is never believed to
+be well formed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hubbot import plain_json
+from hubbot.artifacts import Report
+from hubbot.catalogue.variants.tiers import quality_of
+
+Estimate = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """What changed in a published repo on day `since` (ISO), when commit `before` of the source was replaced."""
+
+    since: str
+    changed: tuple[str, ...]
+    before: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data that `read_update` takes back."""
+        return {"since": self.since, "changed": list(self.changed), "before": self.before}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A variant in `repo_id`; `report` and `smoke` are None where that stage did not run.
+
+    `update` tells whoever has an older copy what changed; `current_at` is a later commit of the source that
+    changed nothing of it.
+    """
+
+    repo_id: str
+    mark: Mapping[str, Any]
+    report: Report | None
+    smoke: Mapping[str, Any] | None
+    update: Update | None = None
+    current_at: str | None = None
+    source_files: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def variant(self) -> str:
+        """Return the variant's name."""
+        return str(self.mark["variant"])
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of its weights."""
+        return int(self.mark["bytes"])
+
+    @property
+    def bits(self) -> float:
+        """Return the bits per weight."""
+        return float(self.mark["bits_per_weight"])
+
+    @property
+    def is_quantized(self) -> bool:
+        """Say whether any of its weights are quantized."""
+        recipe = self.mark["recipe"]
+        rules = recipe.get("rules") or []
+        return bool(recipe.get("experts") or recipe.get("rest") or any(rule.get("precision") for rule in rules))
+
+    @property
+    def divergence(self) -> Mapping[str, Any] | None:
+        """Return the divergence from the unquantized model, None where there was no comparison."""
+        measured = self.report.measurements if self.report else None
+        if not self.report or not measured or not measured["text"]["is_text"] or self.report.tier is None:
+            return None
+        found: Mapping[str, Any] | None = measured["divergence"]
+        return found
+
+    @property
+    def kl_mean(self) -> float | None:
+        """Return the mean KL divergence in nats, None where there was no comparison."""
+        found = self.divergence
+        return None if found is None else float(found["kl_mean"]["value"])
+
+    @property
+    def quality(self) -> str:
+        """Return the quality in a word of the one scale for all variants, or why there is none."""
+        if self.kl_mean is not None:
+            return quality_of(self.kl_mean)
+        judged = self.report.findings if self.report else ()
+        tier = next((f for f in judged if f.gate == "behaviour" and f.check == "tier"), None)
+        return "as the source" if tier is not None and tier.status == "not-applicable" else "not measured"
+
+
+def read_made(repo_id: str, mark: Mapping[str, Any], report: bytes | None) -> Made:
+    """Return a published variant from its repo's mark and report.json; what cannot be read counts as not there."""
+    record = _record(report)
+    return Made(
+        repo_id=repo_id,
+        mark=mark,
+        report=_report(record, mark),
+        smoke=_dict(record.get("smoke")),
+        update=read_update(record.get("update")),
+        current_at=_text(record.get("current_at")),
+        source_files=tuple(record.get("source_files") or ()),
+    )
+
+
+def read_update(data: object) -> Update | None:
+    """Return the update that `Update.to_json` wrote, None for anything else."""
+    if not isinstance(data, dict) or not isinstance(data.get("changed"), list):
+        return None
+    return Update(
+        since=str(data.get("since")), changed=tuple(map(str, data["changed"])), before=str(data.get("before"))
+    )
+
+
+def recommended(made: tuple[Made, ...]) -> Made | None:
+    """Return the smallest variant of good quality or better, else the nearest to the source, if measured."""
+    measured = [item for item in made if item.kl_mean is not None]
+    good = [item for item in measured if item.quality in {"excellent", "good"}]
+    if good:
+        return min(good, key=lambda item: item.nbytes)
+    return min(measured, key=lambda item: item.kl_mean or 0.0, default=None)
+
+
+def _record(report: bytes | None) -> dict[str, Any]:
+    try:
+        found = plain_json.loads(report or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _report(record: dict[str, Any], mark: Mapping[str, Any]) -> Report | None:
+    try:
+        source = {"id": mark["source"]["repo"], "revision": mark["source"]["revision"]}
+        return Report.from_json({**record, "artifact": {**record["artifact"], "source": source}})
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+def _dict(value: object) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,160 @@
+"""Draw the pictures of card and page in a child process, from report.json alone; without matplotlib none.
+
+The colours are readable on light pages and on dark ones; each picture stays below 100 kB.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hubbot import plain_json
+from hubbot.files.sizes import readable
+from hubbot.finishing import PICTURES
+from hubbot.progress import Progress
+
+VARIANTS, LAYERS, EXPERTS = PICTURES
+MOST_BYTES = 100_000
+PAPER, INK, SOFT, LINE, ACCENT, OTHER = "#fbfaf7", "#1d1f21", "#5d6166", "#d9d5cc", "#0b6e69", "#b0651e"
+WIDE, HIGH, DOTS = 7.0, 3.4, 110
+# Layers and experts beyond these are drawn together.
+MOST_CELLS = (96, 256)
+
+
+def is_possible() -> bool:
+    """Say whether pictures can be drawn here."""
+    return find_spec("matplotlib") is not None
+
+
+def draw(request: dict[str, Any], progress: Progress) -> Mapping[str, Any]:
+    """Draw what the reports `request["reports"]` (paths) tell into each of `request["folders"]` (variant -> path).
+
+    Returns {"drawn": the number of pictures}; a picture whose numbers were not measured is not drawn.
+    """
+    reports = [plain_json.loads(Path(path).read_bytes()) for path in request["reports"]]
+    drawn = 0
+    for done, (variant, folder) in enumerate(request["folders"].items()):
+        progress(done, len(request["folders"]), variant)
+        own = next((item for item in reports if item["artifact"]["variant"] == variant), None)
+        for name, figure in _figures(reports, own, variant):
+            path = Path(folder) / name
+            path.parent.mkdir(exist_ok=True)
+            _save(figure, path)
+            drawn += 1
+    return {"drawn": drawn}
+
+
+def _figures(reports: Sequence[Any], own: Any, variant: str) -> list[tuple[str, Any]]:
+    found = []
+    points = [point for point in map(_point, reports) if point is not None]
+    if points:
+        found.append((VARIANTS, variants_figure(points, variant)))
+    cosines = (own or {}).get("measurements", {}).get("layer_cosines") or []
+    if len(cosines) > 1 and min(cosines) < 1:
+        found.append((LAYERS, layers_figure(cosines)))
+    uses = ((own or {}).get("smoke") or {}).get("utilisation") or []
+    if uses:
+        found.append((EXPERTS, experts_figure(uses)))
+    return found
+
+
+def _point(report: Any) -> tuple[str, float, float] | None:
+    """Return name, bytes and mean KL divergence of a variant, None where that was not measured."""
+    measured = (report.get("measurements") or {}).get("divergence")
+    text = (report.get("measurements") or {}).get("text") or {}
+    if not measured or not text.get("is_text"):
+        return None
+    return report["artifact"]["variant"], float(report["artifact"]["nbytes"]), float(measured["kl_mean"]["value"])
+
+
+def variants_figure(points: Sequence[tuple[str, float, float]], variant: str) -> Any:
+    """Return size against mean KL divergence of (name, bytes, nats), `variant` marked; the latter logarithmic."""
+    figure, axes = _axes("Size and nearness to the unquantized model")
+    least = min((kl for _, _, kl in points if kl > 0), default=1e-4) / 2
+    for name, nbytes, kl in points:
+        colour = ACCENT if name == variant else OTHER
+        axes.scatter([nbytes], [max(kl, least)], s=70, color=colour, zorder=3)
+        note = f"{name}, {readable(nbytes)}" + ("" if kl > 0 else " (KL 0)")
+        axes.annotate(note, (nbytes, max(kl, least)), xytext=(9, 5), textcoords="offset points", color=INK)
+    largest = max(nbytes for _, nbytes, _ in points)
+    axes.set_yscale("log")
+    axes.margins(y=0.25)
+    # To the right of the largest there is room for its name.
+    axes.set_xlim(0, 1.35 * largest)
+    axes.xaxis.set_major_formatter(lambda value, _: readable(value).replace(".00", ""))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda *_: "")
+    axes.set_xlabel("size of the weights")
+    axes.set_ylabel("mean KL divergence (nats)")
+    return figure
+
+
+def layers_figure(cosines: Sequence[float]) -> Any:
+    """Return by layer, counted from 1, how far the hidden states are from the unquantized model's: 1 - cosine."""
+    figure, axes = _axes("Drift of the hidden states")
+    axes.plot(
+        range(1, len(cosines) + 1), [max(0.0, 1 - value) for value in cosines], color=ACCENT, marker="o", ms=4
+    )
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("layer")
+    axes.set_ylabel("1 - mean cosine")
+    return figure
+
+
+def experts_figure(uses: Sequence[Mapping[str, Any]]) -> Any:
+    """Return how often each expert of each layer was chosen, as a heat map of its share against an even one."""
+    import numpy as np  # noqa: PLC0415 - beside matplotlib, in the child alone
+
+    width = max(len(use["counts"]) for use in uses)
+    shares = np.zeros((len(uses), width))
+    for row, use in enumerate(uses):
+        counts = np.asarray(use["counts"], dtype=float)
+        shares[row, : len(counts)] = counts * len(counts) / max(1.0, counts.sum())
+    shares = _thinned(_thinned(shares, MOST_CELLS[0]).T, MOST_CELLS[1]).T
+    figure, axes = _axes("How often each expert was chosen while it answered")
+    image = axes.imshow(shares, aspect="auto", cmap="viridis", vmin=0, vmax=max(2.0, float(shares.max())))
+    bar = figure.colorbar(image, ax=axes, pad=0.02)
+    bar.set_label("times an even share", color=SOFT)
+    bar.ax.tick_params(colors=SOFT)
+    axes.grid(visible=False)
+    axes.set_xlabel(f"expert (of {width})")
+    axes.set_ylabel(f"layer (of {len(uses)})")
+    return figure
+
+
+def _thinned(values: Any, most: int) -> Any:
+    """Return at most `most` rows, each the mean of those that it stands for."""
+    step = -(-len(values) // most)
+    return values if step <= 1 else _means(values, step)
+
+
+def _means(values: Any, step: int) -> Any:
+    import numpy as np  # noqa: PLC0415 - beside matplotlib, in the child alone
+
+    return np.stack([values[start : start + step].mean(axis=0) for start in range(0, len(values), step)])
+
+
+def _axes(title: str) -> tuple[Any, Any]:
+    # Asked for before the first import of matplotlib, which would look for a display otherwise.
+    os.environ["MPLBACKEND"] = "agg"
+    from matplotlib.figure import Figure  # noqa: PLC0415 - the bot itself never imports it
+
+    figure = Figure(figsize=(WIDE, HIGH), dpi=DOTS, layout="constrained", facecolor=PAPER)
+    axes = figure.add_subplot(facecolor=PAPER)
+    axes.set_title(title, color=INK, loc="left", fontsize=11)
+    axes.tick_params(colors=SOFT)
+    axes.grid(visible=True, color=LINE, linewidth=0.6)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in {"left", "bottom"})
+        spine.set_color(LINE)
+    axes.xaxis.label.set_color(SOFT)
+    axes.yaxis.label.set_color(SOFT)
+    return figure, axes
+
+
+def _save(figure: Any, path: Path) -> None:
+    # Without the program's version, equal reports give equal bytes for longer.
+    figure.savefig(path, format="png", metadata={"Software": None})
+    if path.stat().st_size > MOST_BYTES:
+        figure.savefig(path, format="png", dpi=DOTS * 0.6, metadata={"Software": None})
