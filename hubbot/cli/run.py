@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from contextlib import nullcontext
 from typing import Annotated
 
@@ -35,6 +36,7 @@ def run_command(
     from hubbot.cli.display import Display
     from hubbot.cli.log_lines import as_text
     from hubbot.hub.client import default_hub
+    from hubbot.jobs.awake import awake
     from hubbot.jobs.bot import open_bot
     from hubbot.jobs.event_log import EventLog, written
     from hubbot.redaction import secrets_in
@@ -57,6 +59,7 @@ def run_command(
         open_bot(chosen, hub=default_hub(), emit=emit, on_progress=display.on_progress) as bot,
         written(chosen.data_dir / "log", secrets=(*secrets_in(os.environ), *chosen.secrets)),
         stopping() as stop,
+        awake(sys.platform, os.getpid()),
         dashboard(chosen, bot.records, host, port) if serve else nullcontext(),
         display.live(),
     ):

@@ -14,6 +14,7 @@ from hubbot.store.results import Results
 
 logger = logging.getLogger(__name__)
 ENQUEUED = "enqueued"
+DEFERRED = "deferred: its last commit is younger than the rule's min_age_hours"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,22 +72,20 @@ class Watching:
 
     @staticmethod
     def _keep(by_revision: dict[tuple[str, str], Seen], seen: Seen) -> None:
-        """Add `seen`; where several rules saw one revision, a rule that wants it wins."""
-        if seen.deferred:
-            return
+        """Add `seen`; where several rules saw one revision, a rule that wants it wins, then one that waits."""
         key = (seen.repo.id, seen.repo.revision)
-        if key not in by_revision or (by_revision[key].refusal is not None and seen.refusal is None):
+        if key not in by_revision or _eagerness(seen) > _eagerness(by_revision[key]):
             by_revision[key] = seen
 
     def _is_new(self, seen: Seen) -> bool:
         before = self.results.sighting(seen.repo.id, seen.repo.revision)
         # What was refused once may be wanted now that the rules have changed.
-        return before is None or (before.job_id is None and before.verdict != (seen.refusal or ENQUEUED))
+        return before is None or (before.job_id is None and before.verdict != _verdict(seen))
 
     def _decide(self, seen: Seen, *, dry_run: bool) -> Decision:
         repo = seen.repo
-        verdict, job_id = seen.refusal or ENQUEUED, None
-        if seen.refusal is None and not dry_run:
+        verdict, job_id = _verdict(seen), None
+        if verdict == ENQUEUED and not dry_run:
             variants = self.settings.variants
             job, _ = self.queue.enqueue(
                 repo.id,
@@ -101,3 +100,11 @@ class Watching:
             self.results.record_sighting(repo.id, repo.revision, verdict, job_id)
             logger.info("%s: %s (rule %s)", repo.id, verdict, seen.rule)
         return Decision(repo=repo.id, revision=repo.revision, rule=seen.rule, verdict=verdict, job_id=job_id)
+
+
+def _verdict(seen: Seen) -> str:
+    return seen.refusal or (DEFERRED if seen.deferred else ENQUEUED)
+
+
+def _eagerness(seen: Seen) -> int:
+    return 0 if seen.refusal is not None else 1 if seen.deferred else 2

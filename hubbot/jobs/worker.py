@@ -31,7 +31,7 @@ from hubbot.lifecycle import (
     advance,
 )
 from hubbot.redaction import redacted
-from hubbot.store.queue import Clock, Queue
+from hubbot.store.queue import Clock, Ended, Queue
 from hubbot.store.results import Results
 
 logger = logging.getLogger(__name__)
@@ -192,19 +192,32 @@ class Worker:
         return outcome
 
     def _finish(self, attempt: int, job: Job, outcome: Outcome, heartbeat: HeartbeatState) -> Job | None:
-        after = self._settle(job, outcome, heartbeat)
-        word = "lost" if after is None else _word(outcome, after)
         error = outcome.error if isinstance(outcome, Refused | Held) else None
-        self.results.finish_attempt(attempt, word, None if error is None else error.to_json())
+        told = None if error is None else error.to_json()
+        after = self._settle(
+            job,
+            outcome,
+            heartbeat,
+            lambda after: Ended(attempt=attempt, outcome=_word(outcome, after), error=told),
+        )
+        word = "lost" if after is None else _word(outcome, after)
+        if after is None:
+            self.results.finish_attempt(attempt, word, told)
         self.emit("stage_finished", job=after or job, stage=job.stage, outcome=word, error=error)
         return after
 
-    def _settle(self, job: Job, outcome: Outcome, heartbeat: HeartbeatState) -> Job | None:
-        """Store the outcome; return the job after it, or None if another runner has it now."""
+    def _settle(
+        self,
+        job: Job,
+        outcome: Outcome,
+        heartbeat: HeartbeatState,
+        ended: Callable[[Job], Ended | None] = lambda _: None,
+    ) -> Job | None:
+        """Store the outcome and how the attempt ended; return the job after it, or None if another has it now."""
         before = job
         while not heartbeat.lost:
             after = self._advance(before, outcome)
-            if self.queue.apply(before, after):
+            if self.queue.apply(before, after, ended(after)):
                 return after
             before = self.queue.job(job.id)
             # The same lease: only a request to cancel came in between, and the move is made again with it.

@@ -18,7 +18,16 @@ from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import Family, family_of
 from hubbot.catalogue.reshapes import Reshaped, reshaped
 from hubbot.catalogue.source_names import source_names
-from hubbot.catalogue.tensors import TOWER, is_tied, runtime_name, share, tower_of, without_drops
+from hubbot.catalogue.tensors import (
+    TOWER,
+    ZERO_BIAS,
+    is_stray_bias,
+    is_tied,
+    runtime_name,
+    share,
+    tower_of,
+    without_drops,
+)
 from hubbot.catalogue.towers import ROLE, KeptTower
 from hubbot.catalogue.variants.named_variants import VARIANTS, Subject, Variant, encode
 from hubbot.catalogue.variants.roles import role_of
@@ -69,8 +78,7 @@ def plan(
     parameters = loading.skeleton(config)
     moves, drops = _cover(checkpoint, layout, family, config, parameters)
     moves += _tower_moves(tower, checkpoint)
-    drops = list(_with_the_tower(drops, tower))
-    drops += [Drop(name=name, reason=reason) for name, reason in stored.dropped.items()]
+    beside = [Drop(name=name, reason=reason) for name, reason in stored.dropped.items()]
     sources = Sources(tensors=physical.tensors, packed=stored.packed)
     made = (_variant(recipe, checkpoint, moves, parameters, text_only=text_only) for recipe in recipes)
     planned = tuple(kept_codes.mark_kept(variant, moves, sources) for variant in made)
@@ -81,7 +89,7 @@ def plan(
         config=config,
         origins=resolved.origins,
         moves=tuple(moves),
-        drops=tuple(drops),
+        drops=(*_with_the_tower(drops, tower), *beside),
         packed=tuple(stored.packed.values()),
         variants=planned,
         disk_bytes=sum(variant.nbytes for variant in planned),
@@ -140,9 +148,14 @@ def _cover(
     expert_names = {tensor.name for tensor in experts if not tensor.is_flat}
     moves = _expert_moves([tensor for tensor in experts if not tensor.is_flat], layout, family, wanted)
     unplaced: list[str] = []
+    drops = [Drop(name=name, reason=reason) for name, reason in dropped.items()]
     joins: Joins = defaultdict(dict)
     for name, info in kept.tensors.items():
-        if name not in expert_names:
+        if name in expert_names:
+            continue
+        if info.dtype in FLOAT_DTYPES and is_stray_bias(name, family, config, wanted):
+            drops.append(Drop(name=name, reason=ZERO_BIAS))  # proven before a weight is written
+        else:
             moves += _plain_moves(info, family, config, wanted, unplaced, joins)
     moves += _joined(joins, kept)
     if is_tied(checkpoint.config, family):
@@ -153,7 +166,6 @@ def _cover(
     if len(moves) < len(wanted):
         raise _left_over(unplaced, moves, wanted, family)
     order = {parameter.name: index for index, parameter in enumerate(parameters)}
-    drops = [Drop(name=name, reason=reason) for name, reason in dropped.items()]
     return sorted(moves, key=lambda move: order[move.output]), drops
 
 

@@ -53,6 +53,15 @@ class Selection:
     other_runtime: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How an attempt ended: stored together with what it makes of the job, so that a kill parts them never."""
+
+    attempt: int
+    outcome: str
+    error: dict[str, Any] | None
+
+
 class Queue:
     """The jobs of one database."""
 
@@ -167,14 +176,17 @@ class Queue:
         )
         return self._first(beat)
 
-    def apply(self, before: Job, after: Job) -> bool:
-        """Store `after` unless the job has changed since `before`; return whether it was stored.
+    def apply(self, before: Job, after: Job, ended: Ended | None = None) -> bool:
+        """Store `after`, and how the attempt `ended`, unless the job has changed since `before`; return whether.
 
         A changed state or lease means that another runner has the job; after a changed `cancel_requested` the
         caller computes the move again.
         """
         with writing(self._engine) as session:
-            return _swap(session, before, after)
+            stored = _swap(session, before, after)
+            if stored and ended is not None:
+                _close(session, col(AttemptRow.id) == ended.attempt, self._clock(), ended.outcome, ended.error)
+            return stored
 
     def release_runner(self, runner: str, retry: RetryRule, *, held: Collection[int] = ()) -> list[Job]:
         """Give back the jobs that an earlier process of this runner left running; called when a runner starts.
@@ -335,7 +347,7 @@ class Queue:
                 if at_once:
                     after = replace(after, not_before=None)
                 if _swap(session, before, after):
-                    _close_attempts(session, after, now)
+                    _close(session, col(AttemptRow.job_id) == after.id, now, "lost", after.error)
                     given_back.append(after)
         return given_back
 
@@ -399,7 +411,8 @@ def _swap(session: Session, before: Job, after: Job) -> bool:
     return session.execute(swap, execution_options={"synchronize_session": False}).first() is not None
 
 
-def _close_attempts(session: Session, job: Job, now: datetime) -> None:
-    """End the attempts that the dead runner left open."""
-    left_open = sa.update(AttemptRow).where(col(AttemptRow.job_id) == job.id, col(AttemptRow.ended_at).is_(None))
-    session.execute(left_open.values(ended_at=now, outcome="lost", error=job.error))
+def _close(
+    session: Session, which: sa.ColumnElement[bool], now: datetime, outcome: str, error: dict[str, Any] | None
+) -> None:
+    still_open = sa.update(AttemptRow).where(which, col(AttemptRow.ended_at).is_(None))
+    session.execute(still_open.values(ended_at=now, outcome=outcome, error=error))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-SCRIPTS = ("try", "test", "install", "uninstall", "environment.sh")
+SCRIPTS = ("try", "test", "install", "upgrade", "uninstall", "environment.sh")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -32,6 +32,7 @@ def test_launchd_would_keep_the_bot_running() -> None:
     assert agent["ProgramArguments"] == ["@PROGRAM@", "run"]
     assert agent["KeepAlive"] is True
     assert agent["RunAtLoad"] is True
+    assert agent["ProcessType"] == "Standard"
     assert "EnvironmentVariables" not in agent  # a token has no place in a file that everybody can read
 
 

@@ -5,6 +5,7 @@ import plistlib
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,93 @@ def test_a_mac_whose_bootstrap_fails_at_first_gets_its_service_all_the_same(tmp_
     done = run("install", tmp_path, place)
     assert done.returncode == 0, done.stderr
     assert len(tries.read_text().split()) == 3
+
+
+CALLS = 'echo "$*" >>"$CALLS"'
+
+
+def upgraded(tmp_path: Path, running: list[str]) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Upgrade an installed hubbot that says what is under way, one answer after the other."""
+    place = environment(tmp_path / "env")
+    answers = "\n".join(f'{{"running": {answer}}}' for answer in running)
+    (tmp_path / "answers").write_text(answers + "\n")
+    script(
+        place / "bin" / "hubbot",
+        f'{CALLS}\n[ "$1" = status ] || exit 0\nhead -n 1 "$HOME/answers"; sed -i 1d "$HOME/answers"',
+    )
+    script(tmp_path / "tools" / "uname", "echo Linux")
+    script(tmp_path / "tools" / "systemctl", "exit 0")
+    script(tmp_path / "tools" / "sleep", "exit 0")
+    done = run("upgrade", tmp_path, place, CALLS=str(tmp_path / "calls"), HUBBOT_PATIENCE_SECONDS="20")
+    return done, (tmp_path / "calls").read_text().splitlines()
+
+
+def test_an_upgrade_waits_for_the_stage_at_hand_migrates_and_goes_on(tmp_path: Path) -> None:
+    done, calls = upgraded(tmp_path, ['[{"id": 1}]', '[{"id": 1}]', "[]"])
+    assert done.returncode == 0, done.stderr
+    assert calls == ["pause", *["status --json"] * 3, "jobs --limit 1", "doctor", "resume"]
+
+
+def test_an_upgrade_does_not_wait_for_ever_and_resumes_even_where_it_fails(tmp_path: Path) -> None:
+    done, calls = upgraded(tmp_path, ['[{"id": 1}]'] * 9)
+    assert "still under way after 20 s" in done.stderr
+    assert calls[-1] == "resume"
+
+
+def test_uninstalling_twice_is_as_once_and_keeps_the_data(tmp_path: Path) -> None:
+    place = environment(tmp_path / "env")
+    script(tmp_path / "tools" / "uname", "echo Linux")
+    script(tmp_path / "tools" / "systemctl", "exit 0")
+    assert run("install", tmp_path, place).returncode == 0
+    data = tmp_path / ".local/share/hubbot/hubbot.db"
+    data.parent.mkdir(parents=True)
+    data.write_text("jobs")
+    for _ in range(2):
+        assert run("uninstall", tmp_path, place).returncode == 0
+    assert not (tmp_path / ".config/systemd/user/hubbot.service").exists()
+    assert data.read_text() == "jobs"
+
+
+def test_a_macs_time_machine_leaves_the_work_folder_out(tmp_path: Path) -> None:
+    place = environment(tmp_path / "env")
+    script(tmp_path / "tools" / "uname", "echo Darwin")
+    script(tmp_path / "tools" / "launchctl", '[ "$1" = print ] && echo "state = running"; exit 0')
+    script(tmp_path / "tools" / "tmutil", CALLS)
+    more = {"CALLS": str(tmp_path / "calls"), "HUBBOT_DATA_DIR": f"{tmp_path}/my data", "PYTHONPATH": str(ROOT)}
+    done = run("install", tmp_path, place, **more)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "calls").read_text() == f"addexclusion {tmp_path}/my data/work\n"
+
+
+def recorded_pip(place: Path) -> Path:
+    """An environment whose pip only writes down what it is asked for."""
+    environment(place)
+    (place / ".hubbot").unlink()
+    log = place.parent / "asked"
+    body = f'if [ "$1 $2" = "-m pip" ]; then shift 2; echo "$@" >>{shlex.quote(str(log))}; exit 0; fi\n'
+    script(place / "bin" / "python", body + f'exec {shlex.quote(sys.executable)} "$@"')
+    return log
+
+
+def test_the_cuda_build_is_installed_last_and_the_cpu_build_is_gone(tmp_path: Path) -> None:
+    place = tmp_path / "environment"
+    log = recorded_pip(place)
+    assert run("try", tmp_path, place, HUBBOT_DEVICE="cuda").returncode == 0
+    first, second, last = log.read_text().splitlines()
+    assert first.split()[0] == "install"
+    assert "--editable" in first
+    assert (second.split()[0], second.split()[-1]) == ("uninstall", "mlx-cpu")
+    assert f"mlx-cuda-13=={version('mlx')}" in last
+    assert run("try", tmp_path, place, HUBBOT_DEVICE="cuda").returncode == 0
+    assert len(log.read_text().splitlines()) == 3  # nothing is installed again
+    assert run("try", tmp_path, place).returncode == 0
+    assert log.read_text().splitlines()[-1].startswith("install")  # the other device's build is not in force
+
+
+def test_a_device_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
+    place = tmp_path / "environment"
+    log = recorded_pip(place)
+    done = run("try", tmp_path, place, HUBBOT_DEVICE="abacus")
+    assert done.returncode == 1
+    assert "abacus" in done.stderr
+    assert not log.exists()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hubbot.hub.client import Listed
-from hubbot.jobs.watch_rounds import Decision, Watching, watermark_key
+from hubbot.jobs.watch_rounds import DEFERRED, Decision, Watching, watermark_key
 from hubbot.lifecycle import State
 from hubbot.settings import Settings, WatchRule
 from hubbot.store.queue import Queue
@@ -115,9 +115,17 @@ def test_hubbots_own_repos_and_mlx_repos_are_not_enqueued(watcher: Watcher) -> N
 
 def test_a_young_repo_is_left_for_a_later_look(watcher: Watcher) -> None:
     rules = ({"min_age_hours": 6},)
+    assert told(watcher.look(FOX, rules=rules)) == {"fables/Fox": DEFERRED}
+    assert [(seen.verdict, seen.job_id) for seen in sightings(watcher.results)] == [(DEFERRED, None)]
+    # Said once; and a rule that wants it now does not wait for the other.
     assert watcher.look(FOX, rules=rules) == []
-    assert sightings(watcher.results) == []
     watcher.now += 5 * HOUR
+    assert told(watcher.look(FOX, rules=rules)) == {"fables/Fox": "enqueued"}
+
+
+def test_a_rule_that_wants_a_repo_at_once_goes_before_one_that_waits(watcher: Watcher) -> None:
+    rules = ({"deny": ("*/Fox",)}, {"min_age_hours": 6}, {})
+    assert told(watcher.look(FOX, rules=rules[:2])) == {"fables/Fox": DEFERRED}
     assert told(watcher.look(FOX, rules=rules)) == {"fables/Fox": "enqueued"}
 
 

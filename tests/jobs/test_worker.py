@@ -20,7 +20,7 @@ from hubbot.jobs.pauses import Pauses
 from hubbot.jobs.worker import Worker
 from hubbot.lifecycle import Cancelled, Job, Outcome, Published, Refused, Stage, StageDone, State
 from hubbot.store.outages import Outages
-from hubbot.store.queue import Queue
+from hubbot.store.queue import Ended, Queue
 from hubbot.store.results import Results
 
 ROOT = Path(__file__).parents[2]
@@ -260,7 +260,9 @@ def test_an_interrupt_from_the_keyboard_gives_the_job_back_and_rises(shop: Shop)
 def test_a_worker_that_lost_its_job_does_not_finish_it(shop: Shop, beat_seconds: float) -> None:
     def lose(job: Job, cancelled: threading.Event) -> Outcome:
         shop.queue.release_runner("mac", three_attempts)
-        assert shop.queue.claim("other", 60) is not None
+        # PostgreSQL skips a row that a heartbeat looks at just now.
+        while shop.queue.claim("other", 60) is None:
+            time.sleep(0.01)
         if beat_seconds < 1:
             assert cancelled.wait(10)
         return StageDone()
@@ -304,10 +306,10 @@ def test_a_worker_that_runs_forever_takes_what_comes_and_outlives_its_database(
 ) -> None:
     apply, failures = Queue.apply, [TryLater("the database does not answer")]
 
-    def apply_after_a_failure(queue: Queue, before: Job, after: Job) -> bool:
+    def apply_after_a_failure(queue: Queue, before: Job, after: Job, ended: Ended | None = None) -> bool:
         if failures and before.stage is Stage.CONVERT:
             raise failures.pop()
-        return apply(queue, before, after)
+        return apply(queue, before, after, ended)
 
     monkeypatch.setattr(Queue, "apply", apply_after_a_failure)
     with caplog.at_level(logging.CRITICAL, "hubbot"):

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from hubbot.errors import HubbotError, HubUnavailable, NoRuntime, TryLater, UnknownLayout, WrongUsage
 from hubbot.lifecycle import Job, Outcome, Published, Refused, Released, Stage, StageDone, State, advance
 from hubbot.store import queue as module
-from hubbot.store.queue import SECONDS_PER_PRIORITY, Queue, Selection
+from hubbot.store.queue import SECONDS_PER_PRIORITY, Ended, Queue, Selection
 from hubbot.store.results import Results
 
 SHA = "a" * 40
@@ -392,3 +392,18 @@ def test_a_runner_that_starts_leaves_what_its_own_process_holds(queue: Queue) ->
     held, left = claim(queue), claim(queue)
     assert [job.id for job in queue.release_runner("mac", three_attempts, held={held.id})] == [left.id]
     assert queue.job(held.id).state is State.RUNNING
+
+
+def test_how_an_attempt_ended_is_stored_with_the_job_or_not_at_all(
+    queue: Queue, results: Results, clock: Clock
+) -> None:
+    enqueue(queue)
+    job = claim(queue)
+    attempt = results.begin_attempt(job.id, job.stage, "mac")
+    after = advance(job, StageDone(), clock(), three_attempts)
+    ended = Ended(attempt=attempt, outcome="done", error=None)
+    assert not queue.apply(replace(job, lease="another"), after, ended)
+    assert results.attempts(job.id)[0].ended_at is None
+    assert queue.apply(job, after, ended)
+    (closed,) = results.attempts(job.id)
+    assert (closed.outcome, closed.ended_at, closed.error) == ("done", clock(), None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hubbot.catalogue import resolution
 from hubbot.catalogue.experts import expert_layouts
@@ -26,8 +27,9 @@ from hubbot.checkpoints import Checkpoint
 from hubbot.checks.decisive.source_settings import SourceSettings
 from hubbot.checks.readers import reshape_rows
 from hubbot.checks.readers.source_tensors import SourceTensors
-from hubbot.checks.readers.tensor_files import Floats
+from hubbot.checks.readers.tensor_files import Floats, widen
 
+Array = npt.NDArray[Any]
 Key = tuple[str, str, int | None, bool]
 
 
@@ -89,6 +91,7 @@ class Expectations:
             for made in reshaped(runtime_name(name, family), family.reshapes, config)
         ] + list(kept.items())
         self._plain: dict[str, tuple[str, Reshaped]] = {made.output: (name, made) for name, made in plain}
+        self._plain |= {made.output: (name, made) for name, made in kept.items()}
         # What several tensors make together, one below the other, in the order in which they stand.
         joined = sorted(((made.join, name, made) for name, made in plain if made.join), key=lambda one: one[:2])
         self._joined: dict[str, list[tuple[str, Reshaped]]] = defaultdict(list)
@@ -154,6 +157,10 @@ class Expectations:
             name for parameter, parts in made.items() if parameter not in parameters for name, _ in parts
         ]
 
+    def is_zero(self, name: str) -> bool:
+        """Say whether every number of source tensor `name` is zero, of either sign."""
+        return not self._sources.floats(name, 0, next(iter(self._sources.shape(name)), 1)).any()
+
     def rows(self, parameter: str, start: int, stop: int) -> Floats:
         """Return rows [start, stop) of a plain parameter's first axis, float32 [stop - start, ...]."""
         if parameter in self._joined:
@@ -174,6 +181,13 @@ class Expectations:
             above += height
         return np.concatenate(found)
 
+    def stored_rows(self, parameter: str, start: int, stop: int) -> tuple[Array, str]:
+        """Return what `rows` returns, as raw values of the dtype given with them: float32 where they are made."""
+        name, made = self._made(parameter)
+        if made.is_whole:
+            return self._sources.stored(name, start, stop)
+        return self.rows(parameter, start, stop), "F32"
+
     def length(self, parameter: str) -> int | None:
         """Return how many rows the source has for a plain parameter, or None where they are made of others."""
         name, made = self._made(parameter)
@@ -183,15 +197,20 @@ class Expectations:
 
     def expert(self, place: ExpertPlace, expert: int) -> Floats:
         """Return one expert's projection [out, in], or its bias [out], as float32."""
+        return widen(*self.stored_expert(place, expert))
+
+    def stored_expert(self, place: ExpertPlace, expert: int) -> tuple[Array, str]:
+        """Return one expert's projection [out, in], or its bias [out], as raw values with their dtype."""
         tensor = self._tensor(place, expert)
         assert tensor is not None, f"{place} has no source"
         if tensor.expert is not None:
-            whole = self._sources.floats(tensor.name, 0, self._sources.shape(tensor.name)[0])
+            raw, dtype = self._sources.stored(tensor.name, 0, self._sources.shape(tensor.name)[0])
         else:
-            whole = self._sources.floats(tensor.name, expert, expert + 1)[0]
+            stack, dtype = self._sources.stored(tensor.name, expert, expert + 1)
+            raw = stack[0]
         if self._transposed and not place.is_bias:
-            whole = np.ascontiguousarray(whole.T)
-        return self._half(whole, place.projection) if tensor.projection == "gate_up" else whole
+            raw = np.ascontiguousarray(raw.T)
+        return (self._half(raw, place.projection) if tensor.projection == "gate_up" else raw), dtype
 
     def experts_at(self, place: ExpertPlace) -> int:
         """Return how many experts the source holds at a place."""
@@ -208,7 +227,7 @@ class Expectations:
         stacked = self._sources.shape(tensor.name)[0]
         return self._zeros if self._declared is not None and stacked == self._declared + self._zeros else 0
 
-    def _half(self, fused: Floats, projection: str) -> Floats:
+    def _half(self, fused: Array, projection: str) -> Array:
         width = fused.shape[0] // 2
         if self._order == "interleaved":
             return np.ascontiguousarray(fused[(0 if projection == "gate" else 1) :: 2])

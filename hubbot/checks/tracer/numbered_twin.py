@@ -15,7 +15,7 @@ from hubbot.catalogue.experts import expert_layouts
 from hubbot.catalogue.experts.completeness import Experts
 from hubbot.catalogue.experts.orientation import geometry_of
 from hubbot.catalogue.families import Family
-from hubbot.catalogue.tensors import without_drops
+from hubbot.catalogue.tensors import ZERO_BIAS, without_drops
 from hubbot.catalogue.towers import VISION
 from hubbot.checkpoints import Checkpoint, Repo, TensorInfo
 from hubbot.checks.tracer.expected_shapes import ExpectedShapes, Shape
@@ -73,6 +73,7 @@ def twin_of(checkpoint: Checkpoint, family: Family, *, small: int = SMALL, text_
     kept = dict(_kept(logical, config, family))
     _, drops = without_drops(replace(logical, config=config, tensors=kept), family)
     outlines = _outlines(logical, config, resolved, family)
+    drops = {**drops, **{name: ZERO_BIAS for name in kept if name not in drops and outlines.is_stray_bias(name)}}
     shapes = {
         name: tuple(min(dropped_axis or axis, axis) for axis in info.shape)
         if name in drops
