@@ -100,7 +100,7 @@ _K3 = Provenance(order=None, source="mlx-lm 0.32.2 and SGLang, models/kimi_k3.py
 def _is_delta_layer(found: re.Match[str], config: Mapping[str, Any]) -> bool:
     """Say whether a layer is linear; the others' queries, where they have no rank, keep a module of their own."""
     layer = re.search(r"\.layers\.(\d+)\.", found[0])
-    return bool(layer) and int(layer[1]) + 1 in config["linear_attn_config"]["kda_layers"]
+    return layer is not None and int(layer[1]) + 1 in config["linear_attn_config"]["kda_layers"]
 
 
 # num_reserved_special_tokens is 256, to which the code of K2, Linear and Moonlight adds 2.
