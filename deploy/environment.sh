@@ -1,5 +1,6 @@
 # Sourced by the other scripts: finds Python, makes .venv beside the source, installs hubbot into it.
 # Sets $PYTHON to the environment's interpreter. POSIX sh; needs Python >= 3.11 with venv, or uv.
+# HUBBOT_DEVICE=cuda: MLX's CUDA build takes the place of its CPU build (Linux with an NVIDIA GPU).
 # usage: ROOT=... EXTRAS="[test]"; . "$ROOT/deploy/environment.sh"   (EXTRAS may be empty)
 
 set -eu
@@ -54,15 +55,36 @@ make_environment() {
     fail "needs Python 3.11 or newer with venv, or uv; found python3: $version. Set HUBBOT_PYTHON to another interpreter."
 }
 
+# Both builds own the same library file, so the one that is wanted is installed last and the other is gone.
+use_cuda() {
+    mlx=$("$PYTHON" -c 'from importlib.metadata import version; print(version("mlx"))') || fail "mlx is not installed"
+    "$PYTHON" -m pip uninstall --quiet --disable-pip-version-check --yes mlx-cpu >&2 || fail "mlx-cpu stays in the way"
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check --force-reinstall "mlx-cuda-13==$mlx" >&2 ||
+        fail "MLX's CUDA build could not be installed; the lines above say why"
+}
+
 install_hubbot() {
     # Installing again costs seconds, so it is done only when the package's own description has changed.
-    stamp=$ENVIRONMENT/.hubbot$(printf '%s' "$EXTRAS" | tr -c 'a-z\n' '_')
+    device=${HUBBOT_DEVICE:-}
+    case $device in
+    '' | cuda) ;;
+    *) fail "HUBBOT_DEVICE is $device; it may be cuda, or be left unset" ;;
+    esac
+    stamp=$ENVIRONMENT/.hubbot$(printf '%s%s' "$EXTRAS" "${device:+_$device}" | tr -c 'a-z\n' '_')
     if [ -f "$stamp" ] && cmp -s "$stamp" "$ROOT/pyproject.toml"; then
         return 0
     fi
     printf 'hubbot: installing into %s (some minutes the first time)\n' "$ENVIRONMENT" >&2
     "$PYTHON" -m pip install --quiet --disable-pip-version-check --editable "$ROOT$EXTRAS" >&2 ||
         fail "the installation failed; the lines above say why"
+    if [ "$device" = cuda ]; then use_cuda; fi
+    # What was installed for another device is not in force any more.
+    for other in "$ENVIRONMENT"/.hubbot*; do
+        case $device$other in
+        cuda*_cuda) ;;
+        cuda* | *_cuda) rm -f "$other" ;;
+        esac
+    done
     cp "$ROOT/pyproject.toml" "$stamp"
 }
 

@@ -46,7 +46,7 @@ class Check:
 
 def examine() -> list[Check]:
     """Return every check; those that need readable settings are left out where the settings are not."""
-    checks = [_settings_file(), *_packages(), *_kernels()]
+    checks = [_settings_file(), *_packages(), _guarded("device", _device), *_kernels()]
     try:
         chosen = settings.load()
     except HubbotError:
@@ -94,6 +94,20 @@ def _packages() -> Iterator[Check]:
             yield Check(name=package, status="ok", message=version(package))
         except PackageNotFoundError:
             yield Check(name=package, status="fail", message="not installed", hint="install hubbot anew")
+
+
+def _device() -> Check:
+    from hubbot.runtime import blas_products, loading  # noqa: PLC0415 - MLX takes a while to import
+
+    found, builds = loading.describe(), loading.builds()
+    multiplier = "numpy's BLAS" if blas_products.blas_is_better() else "MLX"
+    message = f"{found['device']} {found['name']}, {' and '.join(builds) or 'mlx'}, products by {multiplier}"
+    if len(builds) > 1:
+        return Check(
+            name="device", status="warn", message=message,
+            hint="they own the same library file, and the one installed last is in force: uninstall the other",
+        )  # fmt: skip
+    return Check(name="device", status="ok", message=message)
 
 
 def _kernels() -> Iterator[Check]:

@@ -63,10 +63,11 @@ def take(start: int, stop: int, step: int = 1, *, axis: int = -2) -> Step:
 class Move:
     """One parameter of the runtime's model and where its elements come from.
 
-    `sources` holds one tensor, or with `stacked` one per expert in expert order. A unit is one source of a
-    stack, else one step along the first axis of the source; `groups` first splits that axis into so many
-    units. Of the units those of `units` [first, stop) are used, `view` is applied to each, and together they
-    are the parameter, reshaped to `shape` (logical, before quantization) without changing their order.
+    `sources` holds one tensor, or with `stacked` several of one shape: one per expert in expert order, or what
+    stands one below the other. A unit is one source of a stack, else one step along the first axis of the source;
+    `groups` first splits that axis into so many units. Of the units those of `units` [first, stop) are used,
+    `view` is applied to each, and together they are the parameter, reshaped to `shape` (logical, before
+    quantization) without changing their order.
     `is_copy` marks the one exception from "each source element once": a tied embedding that is written a second
     time, as the output layer of a class that keeps one of its own.
     """

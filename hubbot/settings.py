@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     corpus: Path | None = None
     """Text file on which variants are compared with the unquantized model; the default ships with hubbot."""
     behaviour_tokens: int | None = Field(default=None, ge=16)
-    """Tokens of that text to read: 4096 by default, on a machine without a GPU 2048."""
+    """Tokens of that text to read: 4096 by default, without a GPU 2048, and fewer where time is short."""
     behaviour_minutes: float = Field(default=120.0, gt=0)
     """Time limit of that comparison for one variant; beyond it the gate is recorded as not run."""
     smoke_seconds: float = Field(default=600.0, gt=0)

@@ -50,7 +50,10 @@ CONVERTIBLE = tuple(made for made in cases() if made.model_type in CONVERTED and
 STOCK_CONVERTIBLE = tuple(made for made in CONVERTIBLE if row_of(made.config).extension is None)
 REFUSED = tuple(made for made in cases() if made not in CONVERTIBLE)
 # numpy types that carry the bits of a safetensors dtype.
-BITS: Mapping[str, str] = {"F32": "<u4", "F16": "<u2", "BF16": "<u2", "U32": "<u4", "U8": "u1", "I64": "<u8"}
+BITS: Mapping[str, str] = {
+    "F32": "<u4", "F16": "<u2", "BF16": "<u2", "U32": "<u4", "I32": "<u4", "U8": "u1", "I8": "u1", "F8_E4M3": "u1",
+    "F8_E8M0": "u1", "I64": "<u8",
+}  # fmt: skip
 MLX_DTYPES = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
 
 # A source's twin is converted once, however many of its artifacts are judged.

@@ -18,6 +18,7 @@ from hubbot.doctor import Check, examine, explain
 from hubbot.engine.formats import kernels
 from hubbot.hub import client
 from hubbot.jobs.retry import MAX_ATTEMPTS
+from hubbot.runtime import loading
 from hubbot.settings import Settings
 from tests.hub.embedded import ORG, OWNER, Site, calm, impatient, running
 
@@ -300,3 +301,12 @@ def test_a_damaged_database_is_found_with_the_way_out(site: Site, tmp_path: Path
     check = found()["database"]
     assert check.status == "fail"
     assert ".recover" in (check.hint or "")
+
+
+def test_the_device_and_the_build_of_mlx_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor._device().status == "ok"
+    assert "products by" in doctor._device().message
+    monkeypatch.setattr(loading, "builds", lambda: ("mlx-cpu 0.32.4", "mlx-cuda-13 0.32.4"))
+    both = doctor._device()
+    assert both.status == "warn"
+    assert "mlx-cpu 0.32.4 and mlx-cuda-13 0.32.4" in both.message

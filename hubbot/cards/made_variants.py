@@ -70,25 +70,42 @@ class Made:
     def divergence(self) -> Mapping[str, Any] | None:
         """Return the divergence from the unquantized model, None where there was no comparison."""
         measured = self.report.measurements if self.report else None
-        if not self.report or not measured or not measured["text"]["is_text"] or self.report.tier is None:
+        if self.report is None or not measured or self.kl_mean is None:
             return None
-        found: Mapping[str, Any] | None = measured["divergence"]
+        found: Mapping[str, Any] = measured["divergence"]
         return found
 
     @property
     def kl_mean(self) -> float | None:
         """Return the mean KL divergence in nats, None where there was no comparison."""
-        found = self.divergence
-        return None if found is None else float(found["kl_mean"]["value"])
+        return None if self.report is None else kl_mean_of(self.report)
 
     @property
     def quality(self) -> str:
         """Return the quality in a word of the one scale for all variants, or why there is none."""
-        if self.kl_mean is not None:
-            return quality_of(self.kl_mean)
-        judged = self.report.findings if self.report else ()
-        tier = next((f for f in judged if f.gate == "behaviour" and f.check == "tier"), None)
-        return "as the source" if tier is not None and tier.status == "not-applicable" else "not measured"
+        return quality_word(self.report)
+
+
+def kl_mean_of(report: Report) -> float | None:
+    """Return the mean KL divergence in nats from a comparison on a text, None where there was none."""
+    measured = report.measurements
+    return report.kl_mean if measured and measured["text"]["is_text"] else None
+
+
+def quality_word(report: Report | None) -> str:
+    """Return the quality in a word of the one scale for all variants, or why there is none."""
+    if report is None:
+        return "not measured"
+    kl_mean = kl_mean_of(report)
+    if kl_mean is not None:
+        return quality_of(kl_mean)
+    return "not judged" if why_not_judged(report) else "not measured"
+
+
+def why_not_judged(report: Report | None) -> str | None:
+    """Return why a comparison on a text tells nothing of this model, None where it does or there was none."""
+    judged = (f for f in report.findings if f.gate == "behaviour" and f.check == "tier") if report else ()
+    return next((finding.reason for finding in judged if finding.status == "not-applicable"), None)
 
 
 def read_made(repo_id: str, mark: Mapping[str, Any], report: bytes | None) -> Made:

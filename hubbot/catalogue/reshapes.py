@@ -38,7 +38,8 @@ class Piece:
     `groups` splits the source's first axis into so many units (None: each step is one), `steps` are applied to
     every unit, `merge` joins the units' rows again into one axis. Groups and steps are worked out from the
     resolved config (text part), e.g. the number of heads. `part` (k, n) takes the k-th of n equal parts of an
-    ungrouped source's first axis.
+    ungrouped source's first axis. `join` (k, n) says that n such sources, of one shape, make the parameter
+    together, one below the other, of which this is the k-th. `flat` leaves out axes of length 1.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Piece:
     steps: Callable[[Config], tuple[Step, ...]] = _no_steps
     merge: bool = False
     part: tuple[int, int] | None = None
+    join: tuple[int, int] | None = None
+    flat: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,14 @@ class Reshaped:
     reason: str
     part: tuple[int, int] | None = None
     shares: int = 1
+    join: tuple[int, int] | None = None
+    flat: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Say whether the parameter is the source as it stands, row by row."""
+        plain = self.groups is None and self.part is None and self.join is None
+        return plain and not (self.view or self.merge or self.flat)
 
 
 def reshaped(name: str, rows: Sequence[Reshape], config: Config) -> tuple[Reshaped, ...]:
@@ -104,6 +115,8 @@ def _made(found: re.Match[str], row: Reshape, config: Config) -> Iterator[Reshap
                 reason=row.reason,
                 part=piece.part,
                 shares=row.shares,
+                join=piece.join,
+                flat=piece.flat,
             )
         for number in range(parts or 0):
             output, part = name.replace("{e}", str(number)), (number, parts or 0)
@@ -155,6 +168,32 @@ CONVOLUTION = Reshape(
     pieces=(Piece(name=r"\1", steps=transposed),),
     reason="torch stores convolutions [out, in, width], MLX [out, width, in]",
 )
+
+
+def joined(
+    pattern: str,
+    parts: str,
+    name: str,
+    reason: str,
+    *,
+    steps: Callable[[Config], tuple[Step, ...]] = _no_steps,
+    where: Callable[[re.Match[str], Config], bool] = _everywhere,
+) -> tuple[Reshape, ...]:
+    """Return the rows for tensors that one parameter `name` holds one below the other: one for each of `parts`.
+
+    `pattern` has {part} where each of them is named.
+    """
+    return tuple(
+        Reshape(
+            pattern=pattern.replace("{part}", part),
+            pieces=(Piece(name=name, steps=steps, join=(number, len(parts))),),
+            reason=reason,
+            where=where,
+        )
+        for number, part in enumerate(parts)
+    )
+
+
 # transformers 5 joins the convolutions of queries, keys and values, one after the other.
 JOINED_CONVOLUTIONS = Reshape(
     pattern=r"(.*)\.conv1d\.weight",

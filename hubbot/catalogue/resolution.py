@@ -88,7 +88,7 @@ def hidden_size(config: Mapping[str, Any]) -> int | None:
 
 def expert_input_size(config: Mapping[str, Any]) -> int | None:
     """Return the width of what the routed experts are given: that of the stream, or of a latent beside it."""
-    found = _first_int(config, ("moe_latent_size",))
+    found = _first_int(config, ("moe_latent_size", "routed_expert_hidden_size"))
     return found[1] if found else hidden_size(config)
 
 
@@ -111,9 +111,6 @@ def resolve(
             origins.append(origin)
             if field.is_read:
                 consumed |= keys
-    tower = family.tower if sees and isinstance(family.tower, Tower) else None
-    if tower is not None:
-        origins = [_for_the_tower(origin, tower.text(config)) for origin in origins]
     problems += [problem for origin in origins if (problem := value_problem(origin.field, origin.value, source))]
     problems += list(division_problems({origin.field: origin.value for origin in origins}))
     problems += list(_of_another_decoder(config, family))
@@ -123,6 +120,10 @@ def resolve(
     problems += list(_rope_problems(origins, source, family, consumed))
     verdict = _unread(source, family, origins, consumed)
     problems += verdict.problems
+    tower = family.tower if sees and isinstance(family.tower, Tower) else None
+    if tower is not None:
+        # What stands in the way was said of the source's own words.
+        origins = [_for_the_tower(origin, tower.text(config)) for origin in origins]
     written = _written(source, family, origins, inner or fields, fields if inner else ())
     return Resolution(
         origins=tuple(origins),

@@ -4,7 +4,7 @@ A drop is knowledge with a reason; a tensor that no rule names must find its pla
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from hubbot.checkpoints import Checkpoint
 TOWER = "a part of the vision or audio tower; mlx-lm runs the text decoder alone"
 _SEES = "for tokens of images alone; mlx-lm runs the text decoder alone"
 TIED = "tie_word_embeddings is true: the output layer is the embedding, as in transformers"
+ZERO_BIAS = "a bias that mlx-lm's class has no place for; every number of it is zero"
 # (whole-name pattern, config key that must hold or None, reason)
 _DROPS: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
     (
@@ -75,8 +76,22 @@ def without_drops(checkpoint: Checkpoint, family: Family | None = None) -> tuple
 
 def tower_of(checkpoint: Checkpoint, packed: Collection[str], family: Family, *, text_only: bool) -> KeptTower:
     """Return what becomes of the tower of `checkpoint`, unpacked; `packed` are the tensors stored as codes."""
-    names = [name for name in checkpoint.tensors if drop_reason(name, checkpoint.config) == TOWER]
+    maybe = (name for name in checkpoint.tensors if _MAYBE.search(name))
+    names = [name for name in maybe if drop_reason(name, checkpoint.config) == TOWER]
     return kept_tower(names, checkpoint.config, checkpoint.tensors, packed, family.tower, text_only=text_only)
+
+
+def is_stray_bias(name: str, family: Family, config: Mapping[str, Any], parameters: Container[str]) -> bool:
+    """Say whether a source tensor is a bias of a module that has none in a class with `parameters`."""
+    if not name.endswith(".bias"):
+        return False
+    made = [piece.output for piece in reshaped(runtime_name(name, family), family.reshapes, config)]
+    return all(
+        output.endswith(".bias")
+        and output not in parameters
+        and f"{output.removesuffix('.bias')}.weight" in parameters
+        for output in made
+    )
 
 
 def is_tied(config: Mapping[str, Any], family: Family) -> bool:

@@ -15,6 +15,7 @@ from hubbot.engine.memory import peak_resident_bytes
 from hubbot.files.sizes import readable
 
 if TYPE_CHECKING:
+    from hubbot.checkpoints import Checkpoint
     from hubbot.conversion.in_folder import Finished
     from hubbot.plans import Plan
 
@@ -45,6 +46,15 @@ TextOnly = Annotated[
     ),
 ]
 
+FreeSource = Annotated[
+    bool,
+    typer.Option("--free-source", help="Release each downloaded shard once nothing needs it; for repo ids."),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", help="Say on stderr what every parameter is made of, and where that is."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
@@ -60,11 +70,9 @@ def convert_command(
     extensions: Extensions = None,
     text_only: TextOnly = None,
     verify: Annotated[bool, typer.Option("--verify", help="Run the referee on every variant.")] = False,
-    free_source: Annotated[
-        bool,
-        typer.Option("--free-source", help="Release each downloaded shard once nothing needs it; for repo ids."),
-    ] = False,
+    free_source: FreeSource = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and predict, write nothing.")] = False,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Convert a checkpoint to one or more MLX variants in one pass over its weights.
@@ -77,8 +85,7 @@ def convert_command(
     from hubbot.conversion import in_folder
     from hubbot.steps.plan import variant_named
 
-    said = {"extensions": extensions, "text_only": text_only}
-    chosen = settings.load(**{key: value for key, value in said.items() if value is not None})
+    chosen = settings.load(**_said(extensions=extensions, text_only=text_only))
     recipes = tuple(recipe or ())
     for path in recipes:
         read_recipe(path)  # a fault in it is told before the look at the source
@@ -92,18 +99,37 @@ def convert_command(
         )
         conversion = replace(conversion, variants=names, recipes=recipes, strategy=strategy)
         plan, peak_disk_bytes = in_folder.plan(conversion)
+        if verbose:
+            _print_moves(plan, conversion.workspace.checkpoint())
         if dry_run:
             _print_plan(plan.to_json(), peak_disk_bytes, plan.modality, as_json=as_json)
             return
         started = time.monotonic()
         finished = in_folder.convert(conversion, out.expanduser().resolve(), verified=verify)
     record = _conversion_record(plan, finished, seconds=time.monotonic() - started)
-    if as_json:
-        print_json(record)
-    else:
-        _print_conversion(record, plan)
+    _show(record, plan, as_json=as_json)
     for report in finished.reports:
         report.approve()
+
+
+def _said(**options: bool | None) -> dict[str, bool]:
+    """Return the options that were said: the others are the settings'."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _print_moves(plan: "Plan", checkpoint: "Checkpoint") -> None:
+    """Say of every parameter what the model expects, and what was found for it under which name in which file."""
+    packed = {one.name: one for one in plan.packed}
+    for move in plan.moves:
+        first = move.sources[0]
+        kind = packed[first].packing if first in packed else "plain"
+        parts = [part.tensor for part in packed[first].parts.values()] if first in packed else [first]
+        stored = [checkpoint.tensors[name] for name in parts]
+        found = ", ".join(f"{info.name} {list(info.shape)} {info.dtype} in {info.shard}" for info in stored)
+        more = f" and {len(move.sources) - 1} more" if len(move.sources) > 1 else ""
+        talk.print(f"{move.output}: expected {list(move.shape)}; found {kind} {found}{more}")
+    for drop in plan.drops:
+        talk.print(f"{drop.name}: left out: {drop.reason}")
 
 
 def _conversion_record(plan: "Plan", finished: "Finished", *, seconds: float) -> dict[str, Any]:
@@ -152,6 +178,13 @@ def _print_plan(plan: dict[str, Any], peak_disk_bytes: int, modality: str, *, as
     data.print(modality)
     disk, memory = readable(plan["disk_bytes"]), readable(plan["memory_bytes"])
     data.print(f"variants {disk}, disk at most {readable(peak_disk_bytes)}, memory at most {memory}")
+
+
+def _show(record: dict[str, Any], plan: "Plan", *, as_json: bool) -> None:
+    if as_json:
+        print_json(record)
+    else:
+        _print_conversion(record, plan)
 
 
 def _print_conversion(record: dict[str, Any], plan: "Plan") -> None:

@@ -106,7 +106,7 @@ def render(org: str, variants: tuple[str, ...], authors: tuple[str, ...], licenc
     from hubbot.catalogue.variants.named_variants import VARIANTS
 
     rules = "".join(
-        f"[[watch]]\\nname = {json.dumps(author)}\\nauthors = [{json.dumps(author)}]\\nmin_age_hours = 6\\n\\n"
+        f"[[watch]]\nname = {json.dumps(author)}\nauthors = [{json.dumps(author)}]\nmin_age_hours = 6\n\n"
         for author in authors
     )
     return _TEXT.format(

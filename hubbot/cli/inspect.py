@@ -1,7 +1,7 @@
 """The command that says what a checkpoint is: `hubbot inspect`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,12 +10,18 @@ from hubbot.cli.output import data, print_json, styled
 from hubbot.errors import WrongUsage
 from hubbot.files.sizes import readable
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hubbot.checkpoints import TensorInfo
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command("inspect", rich_help_panel="Checkpoints")(inspect_command)
 
 
+Tensors = Annotated[bool, typer.Option("--tensors", help="List every tensor: name, dtype and shape as stored.")]
 Strict = Annotated[
     bool,
     typer.Option(
@@ -26,11 +32,16 @@ Strict = Annotated[
 
 
 def inspect_command(
-    source: Source, revision: Revision = None, strict: Strict = False, as_json: Json = False
+    source: Source,
+    revision: Revision = None,
+    strict: Strict = False,
+    tensors: Tensors = False,
+    as_json: Json = False,
 ) -> None:
     """Say what is in a checkpoint and whether convert would take it, with evidence; reads config and headers only.
 
-    Of one weight file (.safetensors, .bin) it lists names, dtypes and shapes.
+    Of one weight file (.safetensors, .bin) it lists names, dtypes and shapes, with --tensors of a checkpoint, too.
+    An MLX repo is judged by itself: are all components there, in the shapes and bits that its config says?
 
     Example: hubbot inspect Qwen/Qwen3-30B-A3B --strict
     """
@@ -42,6 +53,9 @@ def inspect_command(
     from hubbot.cli.arguments import open_source
     from hubbot.conversion.verdict import verdict_of
 
+    if tensors:
+        _list_checkpoint(source, revision, as_json=as_json)
+        return
     chosen = settings.load()
     verdict = verdict_of(
         open_source(source, revision),
@@ -63,14 +77,25 @@ def _list_tensors(path: Path, revision: str | None, *, as_json: bool) -> None:
 
     if revision:
         raise WrongUsage("--revision goes with a repo id, not with a file", where=str(path))
-    tensors = tensors_of_file(path)
+    _print_tensors(str(path), tensors_of_file(path), as_json=as_json)
+
+
+def _list_checkpoint(source: str, revision: str | None, *, as_json: bool) -> None:
+    from hubbot.cli.arguments import open_source
+    from hubbot.steps.inspect import inspect
+
+    found = inspect(open_source(source, revision)).tensors
+    _print_tensors(source, [found[name] for name in sorted(found)], as_json=as_json)
+
+
+def _print_tensors(source: str, tensors: "Sequence[TensorInfo]", *, as_json: bool) -> None:
     elements, nbytes = sum(tensor.elements for tensor in tensors), sum(tensor.nbytes for tensor in tensors)
     if as_json:
         listed = [
             {"name": tensor.name, "dtype": tensor.dtype, "shape": list(tensor.shape), "bytes": tensor.nbytes}
             for tensor in tensors
         ]
-        print_json({"file": str(path), "tensors": listed, "elements": elements, "bytes": nbytes})
+        print_json({"file": source, "tensors": listed, "elements": elements, "bytes": nbytes})
         return
     for tensor in tensors:
         data.print(f"{tensor.name}  {tensor.dtype} {list(tensor.shape)}")
@@ -80,7 +105,7 @@ def _list_tensors(path: Path, revision: str | None, *, as_json: bool) -> None:
 def _print_verdict(record: dict[str, Any]) -> None:
     from hubbot.catalogue.packings import UNPACKED
 
-    good = record["verdict"] == "convertible"
+    good = record["verdict"] in {"convertible", "mlx"}
     colour = "green" if good else "yellow"
     data.print(styled("bold", record["repo"]), f"at {record['revision']}")
     data.print(styled(colour, record["verdict"]), *([f" {record['runtime']}"] if record["runtime"] else []))

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 FORMS = tuple(map(spelled, TARGETS))
 
+Unpack = Annotated[
+    str | None, typer.Option("--unpack", help="Decode packed weights to plain ones: bf16.", show_default=False)
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
@@ -29,21 +33,25 @@ def relayout_command(
     source: Source,
     to: Annotated[str, typer.Option("--to", help=f"The form: {', '.join(FORMS)}.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder that becomes the rewritten checkpoint.")],
+    unpack: Unpack = None,
     revision: Revision = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Rewrite a checkpoint's experts in another form, bit for bit; every other tensor and file stays as it is.
 
+    Of packed experts fp8 codes move together with their block scales; --unpack bf16 decodes any packing that
+    convert reads. Code is never taken over: what is left out is listed, and config.json names it no more.
+
     per-expert is one tensor per expert and projection; stacked keeps gate, up and down apart, as VeOmni trains
-    them; stacked-fused joins gate and up to [E, 2I, H], as transformers 5 and mlx-vlm expect;
-    stacked-fused-transposed is [E, H, 2I]. The words are those of `hubbot layouts`. Nothing is computed, nothing
-    runs, and every form can be turned back into any other.
+    them; stacked-fused joins gate and up to [E, 2I, H], as transformers 5 keeps them and mlx-vlm takes Qwen3.5's;
+    stacked-fused-transposed is [E, H, 2I], as mlx-vlm takes Qwen3-VL's. The words are those of `hubbot layouts`.
+    Nothing but packed weights is computed, nothing runs, and every form can be turned back into any other.
 
     Example: hubbot relayout ./Qwen3-30B-A3B --to stacked-fused --out ./Qwen3-30B-A3B-fused
     """
     from hubbot import settings
-    from hubbot.catalogue.experts.relayout_moves import rearrangement
+    from hubbot.catalogue.experts.relayout_packed import packed_rearrangement
     from hubbot.cli.arguments import conversion_of
     from hubbot.conversion import relayout_in_folder, stages
     from hubbot.errors import WrongUsage
@@ -51,13 +59,15 @@ def relayout_command(
     layout = target_named(to)
     if layout is None:
         raise WrongUsage(f"there is no form {to!r}", hint=f"one of: {' '.join(FORMS)}")
+    if unpack not in (None, "bf16"):
+        raise WrongUsage(f"--unpack {unpack!r}", hint="weights are decoded to bf16")
     place = out.expanduser().resolve()
     with tempfile.TemporaryDirectory(prefix="hubbot-") as folder:
         conversion = conversion_of(source, revision, settings.load(), Path(folder))
         checkpoint = stages.inspect(conversion)
-        made = rearrangement(checkpoint, layout)
+        made = packed_rearrangement(checkpoint, layout, unpack=unpack is not None)
         record = _record(checkpoint, made)
-        if not dry_run:
+        if not dry_run and not made.is_there_already:
             started = time.monotonic()
             files = relayout_in_folder.relayout(conversion, checkpoint, made, place)
             record["path"] = str(place)
@@ -71,6 +81,9 @@ def relayout_command(
 
 
 def _record(checkpoint: "Checkpoint", made: "Rearrangement") -> dict[str, Any]:
+    from hubbot.checkpoints import stored_bytes
+    from hubbot.steps.relayout import left_out
+
     first = made.layers[0]
     return {
         "source": checkpoint.repo.id,
@@ -81,7 +94,9 @@ def _record(checkpoint: "Checkpoint", made: "Rearrangement") -> dict[str, Any]:
         "experts": first.experts,
         "moe_layers": len(made.layers),
         "tensors": {"source": len(checkpoint.tensors), "out": len(made.outputs)},
-        "bytes": checkpoint.weight_bytes,
+        "bytes": sum(stored_bytes(output.dtype, output.shape) for output in made.outputs),
+        "already": made.is_there_already,
+        "left_out": list(left_out(checkpoint, made)),
         "examples": _examples(made),
     }
 
@@ -112,7 +127,13 @@ def _print(record: dict[str, Any]) -> None:
     )
     for example in record["examples"]:
         data.print(f"  {example['name']} {example['shape']} {example['dtype']}")
-    if "path" in record:
+    for name in record["left_out"]:
+        data.print(f"  left out: {name}")
+    if record["already"]:
+        data.print(
+            styled("green", "nothing to do:"), f"it is {spelled(record['to'])} already; nothing was written"
+        )
+    elif "path" in record:
         size, seconds = readable(record["bytes"]), record["seconds"]
         data.print(styled("green", "done:"), f"{size} written to {record['path']} in {seconds} s")
     else:

@@ -47,6 +47,10 @@ def smoke_command(
             f"{sample['prompt_tokens_per_second']} tokens/s, then {sample['tokens_per_second']} tokens/s"
         )
         data.print(styled("dim", speed), "\n", lines=True)
+    if record["picture"]:
+        shown = record["picture"]
+        data.print(styled("bold", f"> (a picture, red and blue) {shown['question']}"))
+        data.print(shown.get("answer", "").strip() or f"no answer: {shown.get('not_run') or shown.get('fault')}")
     for warning in record["warnings"]:
         talk.print(styled("yellow", "warning:"), warning)
     data.print(styled("green", "it speaks;"), f"peak memory {readable(record['peak_memory_bytes'])}")

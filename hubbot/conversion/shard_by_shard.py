@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hubbot.catalogue.tensors import ZERO_BIAS
 from hubbot.checkpoints import Checkpoint
 from hubbot.conversion.conversion import Conversion
 from hubbot.conversion.workspace import judged_name
+from hubbot.errors import NeedsHuman
 from hubbot.files.atomic_folders import check_room
 from hubbot.files.sizes import readable
 from hubbot.plans import Plan
@@ -32,7 +34,17 @@ class ShardByShard:
     judged: bool
 
     def fetch(self, conversion: Conversion, checkpoint: Checkpoint) -> None:
-        """Bring everything but the weights, which come with their windows; raises as steps.fetch does."""
+        """Bring everything but the weights, which come with their windows; raises as steps.fetch does.
+
+        Raises NeedsHuman where the plan leaves out biases that must be seen to be zero before anything is made.
+        """
+        unproven = [drop.name for drop in conversion.workspace.plan().drops if drop.reason == ZERO_BIAS]
+        if unproven:
+            raise NeedsHuman(
+                f"{len(unproven)} biases have to be read before the conversion begins, {unproven[0]} the first",
+                where=checkpoint.repo.id,
+                hint="leave --free-source (the setting free_source) out for this checkpoint",
+            )
         _bring(conversion, checkpoint, ())
 
     def convert(self, conversion: Conversion, checkpoint: Checkpoint) -> None:

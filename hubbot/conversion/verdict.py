@@ -24,6 +24,7 @@ from hubbot.errors import (
     UnsafePickle,
 )
 from hubbot.files.sizes import readable
+from hubbot.marks import MARK
 from hubbot.plans import Layout, Plan
 from hubbot.steps.classify import classify, refuse_extension
 from hubbot.steps.inspect import inspect
@@ -65,6 +66,8 @@ def verdict_of(
     except HubbotError as error:
         return Verdict(record=_without_checkpoint(files, error), exit_code=error.exit_code)
     layout = None
+    if is_mlx_repo(checkpoint):
+        return _of_an_mlx_repo(files, checkpoint)
     try:
         layout = classify(checkpoint)
         if not extensions:
@@ -78,6 +81,30 @@ def verdict_of(
         return Verdict(record=_record(files, checkpoint, layout, error, ()), exit_code=error.exit_code)
 
 
+def is_mlx_repo(checkpoint: Checkpoint) -> bool:
+    """Say whether a checkpoint is what a converter to MLX made, by hubbot's mark or by MLX's quantization."""
+    marked = any(file.path == MARK for file in checkpoint.files)
+    made = any(".switch_" in name for name in checkpoint.tensors)
+    return (marked and made) or packings.mlx.is_mlx(packings.quantization(checkpoint.config))
+
+
+def _of_an_mlx_repo(files: RepoFiles, checkpoint: Checkpoint) -> Verdict:
+    """Return what can be said of an MLX repo without its source."""
+    from hubbot.checks.structure.by_itself import check_by_itself  # noqa: PLC0415
+
+    found = list(check_by_itself(checkpoint))
+    failed = [finding for finding in found if finding.status == "fail"]
+    record = _record(
+        files, checkpoint, None, None, [f"{f.check}: {f.subject}: {f.reason}" for f in failed or found]
+    )
+    told = {
+        "verdict": "mlx-broken" if failed else "mlx",
+        "hint": "it is an MLX repo: `hubbot verify SOURCE REPO` judges its values against the source",
+        "names": {finding.check: [finding.subject] for finding in failed},
+    }
+    return Verdict(record={**record, **told}, exit_code=1 if failed else 0)
+
+
 def _planned(
     files: RepoFiles,
     checkpoint: Checkpoint,
@@ -89,6 +116,7 @@ def _planned(
 ) -> tuple[Plan, tuple[str, ...]]:
     """Plan as convert does, raising what it raises; return the plan and what is to be said of single variants."""
     from hubbot.engine.tied_embeddings import check_tied_samples  # noqa: PLC0415 - with mlx-lm it takes a second
+    from hubbot.engine.zero_biases import check_zero_biases_of  # noqa: PLC0415
     from hubbot.steps.plan import plan  # noqa: PLC0415
 
     remarks: list[str] = []
@@ -98,6 +126,7 @@ def _planned(
         made = plan(checkpoint, layout, ["bf16"], working_bytes=working_bytes, text_only=text_only)
         remarks.append(f"{error}; {error.hint}")
     check_tied_samples(checkpoint, made, files)
+    check_zero_biases_of(checkpoint, made, files)
     return made, tuple(remarks)
 
 

@@ -68,5 +68,6 @@ def _as_parameter(raw: npt.NDArray[Any], part: Slice) -> npt.NDArray[Any]:
     if not shape:
         return raw.reshape(())
     if part.rows is not None:
-        return raw.reshape(1, part.rows[1] - part.rows[0], *shape[2:])
+        lead = (part.rows[1] - part.rows[0],)
+        return raw.reshape(lead + shape[1:] if part.is_joined else (1, *lead, *shape[2:]))
     return raw.reshape(-1, *shape[1:])

@@ -73,7 +73,9 @@ def stored_parts(blocks: Sequence[Block], part: Slice, sources: Sources, encodin
     made = [_kept(_packed(part, index, sources), block, sources, encoding) for index, block in enumerate(blocks)]
     together = {suffix: np.stack([one[suffix] for one in made]) for suffix in made[0]}
     shape = part.move.shape
-    lead = (1, part.rows[1] - part.rows[0], *shape[2:-1]) if part.rows is not None else (-1, *shape[1:-1])
+    lead: tuple[int, ...] = (-1, *shape[1:-1])
+    if part.rows is not None and not part.is_joined:
+        lead = (1, part.rows[1] - part.rows[0], *shape[2:-1])
     return {
         suffix: array if suffix == "global_scale" else array.reshape(*lead, array.shape[-1])
         for suffix, array in together.items()

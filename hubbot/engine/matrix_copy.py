@@ -14,11 +14,16 @@ import numpy.typing as npt
 
 from hubbot.catalogue.experts.relayout_moves import Output, Piece
 from hubbot.checkpoints import TensorInfo
-from hubbot.engine.byte_ranges import ByteRanges, word_type
+from hubbot.engine.byte_ranges import word_type
+from hubbot.engine.floats import from_float32
+from hubbot.engine.reader import Shards
+from hubbot.engine.unpacking import unpack
 
 Array = npt.NDArray[Any]
 # A band is in memory while it is written, the next while it is made, and beside it what is being read.
 HELD = 4
+# Bytes of one element while it is decoded: its code, its float32 value, and what becomes of it.
+DECODED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +35,17 @@ class Band:
     data: memoryview
 
 
-def bands(output: Output, tensors: Mapping[str, TensorInfo], ranges: ByteRanges, limit: int) -> Iterator[Band]:
+def bands(output: Output, tensors: Mapping[str, TensorInfo], ranges: Shards, limit: int) -> Iterator[Band]:
     """Yield the bytes of `output` in order; about `limit` bytes are in memory at once.
+
+    What `ranges` knows as packed is decoded to the dtype of `output`.
 
     Raises UnknownPacking for elements that are no whole bytes, CorruptHeader where a shard ends early.
     """
     limit = max(1, limit // HELD)
+    if not output.pieces and ranges.is_packed(output.source):
+        yield from _decoded(output, ranges, limit)
+        return
     if not output.pieces:
         yield from _copied(output, tensors[output.source], ranges, limit)
         return
@@ -55,11 +65,29 @@ def bands(output: Output, tensors: Mapping[str, TensorInfo], ranges: ByteRanges,
         yield Band(output=output.name, offset=offset, data=made.reshape(-1).view(np.uint8).data)
 
 
-def _copied(output: Output, tensor: TensorInfo, ranges: ByteRanges, limit: int) -> Iterator[Band]:
+def _copied(output: Output, tensor: TensorInfo, ranges: Shards, limit: int) -> Iterator[Band]:
     for start in range(0, tensor.nbytes, limit):
         made = np.empty(min(limit, tensor.nbytes - start), np.uint8)
         ranges.read_into(made, tensor, start)
         yield Band(output=output.name, offset=start, data=made.data)
+
+
+def _decoded(output: Output, ranges: Shards, limit: int) -> Iterator[Band]:
+    """Yield a packed tensor beside the experts, some of its rows at a time."""
+    *lead, height, width = output.shape
+    for matrix in range(math.prod(lead)):
+        step = max(1, limit // (DECODED * width))
+        for first in range(0, height, step):
+            rows = range(first, min(height, first + step))
+            made = from_float32(_values(ranges, output.source, matrix if lead else None, rows), output.dtype)
+            offset = (matrix * height + first) * width * made.itemsize
+            yield Band(output=output.name, offset=offset, data=made.reshape(-1).view(np.uint8).data)
+
+
+def _values(ranges: Shards, name: str, matrix: int | None, rows: range) -> npt.NDArray[np.float32]:
+    """Return consecutive rows of a packed matrix [out, in] as float32."""
+    packed, block, dtypes = ranges.packed_rows(name, matrix, rows)
+    return np.ascontiguousarray(unpack(packed, block, dtypes))
 
 
 def _cuts(experts: int, height: int, row_bytes: int, limit: int) -> Iterator[tuple[int, int, int, int]]:
@@ -88,7 +116,7 @@ def _up(distance: int, step: int) -> int:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Mover:
     tensors: Mapping[str, TensorInfo]
-    ranges: ByteRanges
+    ranges: Shards
     limit: int
 
     def put(self, piece: Piece, band: Array, first: int) -> None:
@@ -121,6 +149,9 @@ class _Mover:
         kind = word_type(tensor)
         base = (expert or 0) * height * width
         out = np.empty((len(rows), len(columns)), kind)
+        if self.ranges.is_packed(tensor.name):
+            self._decode(out, piece, rows, columns)
+            return out
         whole = columns == range(width)
         taken = max(1, self.limit // (width * kind().itemsize * rows.step))
         for done in range(0, len(rows), taken):
@@ -134,3 +165,13 @@ class _Mover:
             self.ranges.read_into(block, tensor, at)
             target[:] = block[:: rows.step, columns.start : columns.stop : columns.step]
         return out
+
+    def _decode(self, out: Array, piece: Piece, rows: range, columns: range) -> None:
+        """Fill `out` with rows x columns of a packed expert's matrix, decoded some rows at a time."""
+        tensor = self.tensors[piece.source.tensor]
+        step = max(1, self.limit // (DECODED * max(1, tensor.shape[-1]) * rows.step))
+        for done in range(0, len(rows), step):
+            some = rows[done : done + step]
+            values = _values(self.ranges, tensor.name, piece.source.expert, range(some[0], some[-1] + 1))
+            wanted = values[:: rows.step, columns.start : columns.stop : columns.step]
+            out[done : done + len(some)] = from_float32(np.ascontiguousarray(wanted), tensor.dtype)

@@ -100,6 +100,16 @@ class Shards(ByteRanges):
         first = (part.move.units or (0, 0))[0]
         return self._units(self._sources.tensors[name], part, unit, area, first), area
 
+    def is_packed(self, name: str) -> bool:
+        """Say whether a source is stored as codes and scales."""
+        return name in self._sources.packed
+
+    def packed_rows(self, name: str, matrix: int | None, rows: range) -> tuple[Packed, Block, dict[str, str]]:
+        """Return how a source is packed, `rows` of its matrix (number `matrix` of a stack), and its dtypes."""
+        packed, shape = self._sources.packed[name], self._sources.shape(name)
+        dtypes = {role: self._sources.tensors[part.tensor].dtype for role, part in packed.parts.items()}
+        return packed, self._block(packed, matrix or 0, rows, range(shape[-1])), dtypes
+
     def _stack(self, part: Slice, area: Region) -> Raw:
         names = part.move.sources[part.start : part.stop]
         first = self._sources.tensors[names[0]]

@@ -40,6 +40,11 @@ class Slice:
         """Return the source tensor that an error about this slice should name."""
         return self.move.sources[self.start if self.move.stacked else 0]
 
+    @property
+    def is_joined(self) -> bool:
+        """Say whether the units are matrices that stand one below the other in a matrix."""
+        return self.move.stacked and len(self.move.shape) < MATRICES
+
 
 def region(move: Move, unit: tuple[int, ...], rows: tuple[int, int] | None) -> Region:
     """Return the source rows and columns that output `rows` (None: all) of a unit of shape `unit` are made from.
@@ -79,7 +84,7 @@ def slices_of(
     share = math.prod(made) / max(1, count * math.prod(unit))
     used = count / max(1, _units(move, source))
     per_unit = max(1, int(nbytes * used * share / max(1, count)))
-    is_matrix = len(made) == MATRICES and len(move.shape) == MATRICES
+    is_matrix = len(made) == MATRICES and (move.stacked or len(move.shape) == MATRICES)
     if per_unit > limit and is_matrix and not (whole_units or move.is_arithmetic):
         yield from _rows(move, count, made[-2], per_unit, limit)
         return

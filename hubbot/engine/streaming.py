@@ -171,7 +171,9 @@ def _computed(
 
 def _culprit(part: Slice, faulty: Sequence[bool]) -> str:
     """Return the source tensor that holds the first faulty unit."""
-    return part.move.sources[part.start + list(faulty).index(True)] if part.move.stacked else part.source
+    units = part.stop - part.start
+    unit = list(faulty).index(True) * units // len(faulty)
+    return part.move.sources[part.start + unit] if part.move.stacked else part.source
 
 
 def _place(part: Slice, array: npt.NDArray[Any]) -> tuple[int, tuple[int, int]]:
@@ -179,4 +181,6 @@ def _place(part: Slice, array: npt.NDArray[Any]) -> tuple[int, tuple[int, int]]:
     if part.rows is None:
         steps = array.shape[0] if array.ndim else 1
         return part.start * steps // max(1, part.stop - part.start), (0, 1)
+    if part.is_joined:
+        return part.start * (part.move.shape[0] // len(part.move.sources)) + part.rows[0], (0, 1)
     return part.start, (part.rows[0], part.move.shape[1])

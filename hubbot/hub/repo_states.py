@@ -6,6 +6,7 @@ A commit names its parent, so that nobody's change in between is overwritten. It
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
@@ -14,6 +15,7 @@ from huggingface_hub.hf_api import RepoFile
 from hubbot.errors import HubUnavailable
 from hubbot.files.digests import git_blob_id
 
+Operation: TypeAlias = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 MOVED_ON = (409, 412)
 
 
@@ -73,7 +75,7 @@ def commit_files(
     HubUnavailable where the repo has moved on from `parent`.
     """
     # Made anew for each attempt: the client notes in them what it has sent.
-    operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
+    operations: list[Operation] = [
         *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in names),
         *(CommitOperationDelete(path_in_repo=name) for name in deleted),
     ]
@@ -91,7 +93,7 @@ def commit_files(
 
 def commit_back(api: HfApi, repo_id: str, before: RepoState, after: RepoState, message: str) -> None:
     """Give a repo its files of `before` again, in one commit upon `after`."""
-    operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
+    operations: list[Operation] = [
         *(
             CommitOperationCopy(src_path_in_repo=path, path_in_repo=path, src_revision=before.revision)
             for path, file in before.files.items()

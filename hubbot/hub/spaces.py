@@ -11,6 +11,7 @@ from huggingface_hub.errors import EntryNotFoundError
 
 from hubbot.errors import NotOurs
 from hubbot.files.digests import sha256_of
+from hubbot.hub.repo_states import Operation
 
 MARK = "hubbot-catalog.json"
 _CARD = """---
@@ -39,7 +40,7 @@ def push_static_space(api: HfApi, repo_id: str, folder: Path) -> str:
         return head
     mark = json.dumps({"made_by": "hubbot", "files": digests}, indent=1).encode()
     card = _CARD.format(title=json.dumps(repo_id.rpartition("/")[2])).encode()
-    operations: list[CommitOperationAdd | CommitOperationDelete] = [
+    operations: list[Operation] = [
         *(
             CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name)
             for name, sha in digests.items()

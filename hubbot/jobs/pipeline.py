@@ -193,7 +193,9 @@ class Pipeline:
         found: list[Made] = []
         for item in published_of(hub, [*names.values(), *recorded]):
             is_new = item.repo_id in names.values() and item.mark["source"]["revision"] != job.revision
-            if all(item.variant != other.variant for other in found):
+            named = item.mark["source"]["repo"]
+            is_ours = named == job.repo or hub.present_name(named) == job.repo
+            if is_ours and all(item.variant != other.variant for other in found):
                 found.append(replace(item, current_at=job.revision) if is_new else item)
         return found
 

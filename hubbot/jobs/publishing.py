@@ -3,6 +3,7 @@
 What each publication came to is written down; courtesies that were refused are noted for later. It judges nothing.
 """
 
+import logging
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Publication, Report
-from hubbot.cards.made_variants import Made
+from hubbot.cards.made_variants import Made, quality_word
 from hubbot.cards.memory_needs import needed_bytes
 from hubbot.checkpoints import Checkpoint, Repo
 from hubbot.conversion.workspace import Workspace
 from hubbot.deadlines import within
+from hubbot.errors import HubbotError, TryLater
 from hubbot.finishing import PICTURES
 from hubbot.hub.client import Hub
 from hubbot.jobs import courtesies
@@ -26,6 +28,7 @@ from hubbot.settings import Settings
 from hubbot.steps import publish
 from hubbot.store.results import Results
 
+logger = logging.getLogger(__name__)
 # What a stage in this process may take to stop by itself; a service manager waits for twice as long.
 STOP_SECONDS = 4.0
 
@@ -74,8 +77,15 @@ class Publishing:
             return
         by_variant = self.workspace.load("cards")
         for made in self._within(lambda: published_of(self.hub, by_variant.values())):
-            if made.variant in by_variant:
+            if by_variant.get(made.variant) != made.repo_id:
+                continue
+            try:
                 self._renew(made, checkpoint)
+            except HubbotError as error:
+                # What was asked for is published; that the others show it, too, is a courtesy.
+                if isinstance(error, TryLater) or made.variant in self.job.variants:
+                    raise
+                logger.warning("the card of %s is not renewed: %s", made.repo_id, error)
 
     def _renew(self, made: Made, checkpoint: Checkpoint) -> None:
         job, folder = self.job, self.workspace.cards / made.variant
@@ -117,6 +127,7 @@ class Publishing:
         told: dict[str, Any] = {"url": published.url, "versions": dict(versions)}
         if report is not None:
             told |= {"verdict": report.verdict, "gates": report.gates, "tier": report.tier}
+        told["quality"] = quality_word(report)
         self.results.record_publication(
             source_repo=published.source.id,
             source_revision=published.source.revision,

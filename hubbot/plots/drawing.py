@@ -63,7 +63,9 @@ def _point(report: Any) -> tuple[str, float, float] | None:
     """Return name, bytes and mean KL divergence of a variant, None where that was not measured."""
     measured = (report.get("measurements") or {}).get("divergence")
     text = (report.get("measurements") or {}).get("text") or {}
-    if not measured or not text.get("is_text"):
+    tiers = [one["status"] for one in report.get("findings") or () if one["check"] == "tier"]
+    # A text that the model does not know tells nothing of it.
+    if not measured or not text.get("is_text") or not {"pass", "fail"} & set(tiers):
         return None
     return report["artifact"]["variant"], float(report["artifact"]["nbytes"]), float(measured["kl_mean"]["value"])
 
@@ -97,6 +99,7 @@ def layers_figure(cosines: Sequence[float]) -> Any:
         range(1, len(cosines) + 1), [max(0.0, 1 - value) for value in cosines], color=ACCENT, marker="o", ms=4
     )
     axes.set_ylim(bottom=0)
+    _count(axes.xaxis)
     axes.set_xlabel("layer")
     axes.set_ylabel("1 - mean cosine")
     return figure
@@ -118,9 +121,18 @@ def experts_figure(uses: Sequence[Mapping[str, Any]]) -> Any:
     bar.set_label("times an even share", color=SOFT)
     bar.ax.tick_params(colors=SOFT)
     axes.grid(visible=False)
+    _count(axes.xaxis)
+    _count(axes.yaxis)
     axes.set_xlabel(f"expert (of {width})")
     axes.set_ylabel(f"layer (of {len(uses)})")
     return figure
+
+
+def _count(axis: Any) -> None:
+    """Let an axis name whole numbers only: there is no layer 1.5."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - the bot itself never imports it
+
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _thinned(values: Any, most: int) -> Any:

@@ -10,7 +10,7 @@ import platform
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,17 @@ def describe() -> dict[str, str]:
     on_cpu = mx.default_device() == mx.cpu
     name = platform.machine() if on_cpu else str(mx.device_info().get("device_name", "GPU"))
     return {"device": "CPU" if on_cpu else "GPU", "name": name, "system": platform.system()}
+
+
+def builds() -> tuple[str, ...]:
+    """Return the installed builds of MLX with their versions; a Mac has none beside mlx itself."""
+    found = []
+    for name in ("mlx-cpu", "mlx-cuda-12", "mlx-cuda-13"):
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return tuple(found)
 
 
 def skeleton(config: Mapping[str, Any]) -> tuple[Parameter, ...]:

@@ -5,6 +5,7 @@ It is a runtime and never a judge of numbers: faults of its own are known. Witho
 
 import importlib
 import json
+import tempfile
 import warnings
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError
@@ -32,8 +33,7 @@ def load(folder: Path) -> Any:
 
     Raises StructureMismatch where it refuses the repo, and for a repo with a model file, which mlx-vlm would run.
     """
-    if json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_file") is not None:
-        raise StructureMismatch("mlx-vlm runs a repo's model_file without asking", where=str(folder))
+    _refuse_model_file(folder)
     # Importing it takes seconds, and it is not everywhere.
     with warnings.catch_warnings(action="ignore"):
         loader = importlib.import_module("mlx_vlm.utils")
@@ -42,6 +42,36 @@ def load(folder: Path) -> Any:
         except Exception as error:  # a repo's files can break loaders in any way
             told = " ".join(str(error).split())[:400] or type(error).__name__
             raise StructureMismatch(f"mlx-vlm refuses it: {told}", where=str(folder)) from error
+
+
+def ask(folder: Path, picture: bytes, question: str, *, max_tokens: int) -> str:
+    """Return what the model says of a picture, given as the bytes of a PNG; code of the repo is never run.
+
+    Raises StructureMismatch where mlx-vlm cannot load the repo or show it a picture.
+    """
+    _refuse_model_file(folder)
+    with warnings.catch_warnings(action="ignore"), tempfile.TemporaryDirectory(prefix="hubbot-") as name:
+        shown = Path(name) / "picture.png"
+        shown.write_bytes(picture)
+        runtime = importlib.import_module("mlx_vlm")
+        templates = importlib.import_module("mlx_vlm.prompt_utils")
+        try:
+            model, processor = runtime.load(str(folder), trust_remote_code=False)
+            if mx.default_device() == mx.cpu:
+                model.set_dtype(mx.float32)  # a CPU multiplies unquantized experts in float32 only
+            prompt = templates.apply_chat_template(processor, model.config, question, num_images=1)
+            said = runtime.generate(
+                model, processor, prompt, image=[str(shown)], max_tokens=max_tokens, temperature=0.0, verbose=False
+            )
+        except Exception as error:  # a repo's files, and processors, can fail in any way
+            told = " ".join(str(error).split())[:300] or type(error).__name__
+            raise StructureMismatch(f"mlx-vlm shows it no picture: {told}", where=str(folder)) from error
+    return str(getattr(said, "text", said))
+
+
+def _refuse_model_file(folder: Path) -> None:
+    if json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_file") is not None:
+        raise StructureMismatch("mlx-vlm runs a repo's model_file without asking", where=str(folder))
 
 
 def logits(

@@ -14,7 +14,7 @@ import yaml
 
 from hubbot.artifacts import GATES
 from hubbot.cards.card_facts import card_facts
-from hubbot.cards.made_variants import Made, recommended
+from hubbot.cards.made_variants import Made, recommended, why_not_judged
 from hubbot.cards.markdown import cell_code, code, fenced, text
 from hubbot.cards.memory_needs import needed_bytes, smallest_mac
 from hubbot.cards.metadata import has_chat_template, metadata_of, why_text_only
@@ -186,17 +186,12 @@ def _rows(checkpoint: Checkpoint, made: Sequence[Made], this: Made, setting: Set
     rows = []
     for item in sorted(made, key=lambda item: item.nbytes):
         needed = needed_bytes(item.nbytes, checkpoint.config)
-        linked = "/" in item.repo_id
-        notes = [
-            *(["this repo"] if item.variant == this.variant else []),
-            *(["**recommended**"] if best is not None and item.variant == best.variant else []),
-        ]
+        name, linked = text(item.variant), "/" in item.repo_id
+        shown = f"[{name}]({setting.endpoint}/{item.repo_id})" if linked else name
+        shown = f"**{shown}**" if item.variant == this.variant else shown
         rows.append(
             {
-                "name": f"[{text(item.variant)}]({setting.endpoint}/{item.repo_id})"
-                if linked
-                else text(item.variant),
-                "notes": f" ({', '.join(notes)})" if notes else "",
+                "name": f"{shown} ★" if best is not None and item.variant == best.variant else shown,
                 "size": readable(item.nbytes),
                 "memory": readable(needed),
                 "mac": smallest_mac(needed),
@@ -213,6 +208,7 @@ def _evidence(this: Made) -> dict[str, Any]:
     device = text(", ".join(map(str, smoke.get("device", {}).values())))
     return {
         "quality": this.quality,
+        "not_judged": text(why_not_judged(this.report)) if why_not_judged(this.report) else None,
         "measured": _measured(this),
         "speed": f"{max(speeds):.0f} tokens per second" if speeds else None,
         "device": device,
@@ -308,6 +304,11 @@ def _samples(smoke: Mapping[str, Any]) -> str:
         how = f"temperature {temperature:g}, seed {smoke.get('seed')}" if temperature else "temperature 0"
         cut = "" if sample["finished"] else f", cut after {sample['tokens']} tokens"
         blocks.append(f"> {text(sample['prompt'])} ({how}{cut})\n\n{fenced(str(sample['text']).strip(), 'text')}")
+    picture = smoke.get("picture") or {}
+    if picture.get("answer"):
+        told = f"> (a picture, red on the left, blue on the right) {text(picture['question'])}"
+        said = fenced(str(picture["answer"]).strip(), "text")
+        blocks.append(f"{told} ({text(picture['with'])}, temperature 0)\n\n{said}")
     return "\n\n".join(blocks)
 
 

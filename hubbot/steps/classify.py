@@ -13,7 +13,7 @@ from hubbot.catalogue.experts.completeness import (
     check_layers,
     expert_count,
 )
-from hubbot.catalogue.experts.expert_layouts import LayoutRow
+from hubbot.catalogue.experts.expert_layouts import TARGETS, LayoutRow, spelled
 from hubbot.catalogue.experts.orientation import Geometry, geometry_of
 from hubbot.catalogue.families import RECOGNISED, Family, Provenance, family_of
 from hubbot.catalogue.tensors import without_drops
@@ -176,9 +176,15 @@ def _provenance(checkpoint: Checkpoint, family: Family, row: LayoutRow) -> Prove
         raise AmbiguousLayout(
             f"layout {row.key} ({row.naming}) is known, but not listed for model type {checkpoint.model_type}",
             where=checkpoint.repo.id,
-            hint="a provenance in catalogue/families with a committed transformers reference decides it",
+            hint="a provenance in catalogue/families with a committed transformers reference decides it; "
+            f"`hubbot relayout --to {_taken(family)}` makes one that converts of what a trainer made",
         )
     return found
+
+
+def _taken(family: Family) -> str:
+    """Return the form among relayout's that a family is converted from, as its command spells it."""
+    return next((spelled(key) for key in TARGETS if key in family.layouts), "per-expert")
 
 
 def _evidence(

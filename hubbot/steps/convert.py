@@ -24,6 +24,7 @@ from hubbot.engine.slices import Slice, slices_of
 from hubbot.engine.stage_times import StageTimes
 from hubbot.engine.tied_embeddings import check_tied
 from hubbot.engine.writer import Stored, WeightWriter
+from hubbot.engine.zero_biases import check_zero_biases
 from hubbot.errors import HubbotError, OutOfRoom
 from hubbot.files.atomic_folders import (
     check_room,
@@ -110,12 +111,14 @@ def convert(
     """Write DIR/<variant>/ for every variant of `plan` and return the artifacts; `times` is added to.
 
     Raises WrongUsage where a folder in the way is not hubbot's own for this source and recipe, OutOfRoom on a
-    full disk, ConfigUnresolved where only the config ties an output layer, ValueMismatch for NaN or infinity in
+    full disk, ConfigUnresolved where only the config ties an output layer, IncompleteCover where a bias without a
+    place is not zero, ValueMismatch for NaN or infinity in
     the source or an overflow of fp16.
     """
     conversion = SourcePass.of(checkpoint, plan, source=source, out=out, bounds=bounds, times=times)
     if not bounds.is_numbered:
         check_tied(checkpoint, plan, source)
+        check_zero_biases(checkpoint, plan, source)
     prepare(out, plan)
     with _journals(conversion) as journals:
         needed = plan.disk_bytes - sum(journal.nbytes for journal in journals)

@@ -18,7 +18,16 @@ from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import Family, family_of
 from hubbot.catalogue.reshapes import Reshaped, reshaped
 from hubbot.catalogue.source_names import source_names
-from hubbot.catalogue.tensors import TOWER, is_tied, runtime_name, share, tower_of, without_drops
+from hubbot.catalogue.tensors import (
+    TOWER,
+    ZERO_BIAS,
+    is_stray_bias,
+    is_tied,
+    runtime_name,
+    share,
+    tower_of,
+    without_drops,
+)
 from hubbot.catalogue.towers import ROLE, KeptTower
 from hubbot.catalogue.variants.named_variants import VARIANTS, Subject, Variant, encode
 from hubbot.catalogue.variants.roles import role_of
@@ -32,6 +41,8 @@ from hubbot.plans import Drop, Encoding, Layout, Plan, PlannedVariant
 from hubbot.runtime import loading
 from hubbot.runtime.loading import Parameter
 
+# (parameter, number of tensors it is made of) -> the move of each by its place.
+Joins = dict[tuple[str, int], dict[int, Move]]
 # Importing mlx-lm and transformers takes this much by itself (measured on Linux x86-64).
 RUNTIME_BYTES = 300 << 20
 
@@ -67,8 +78,7 @@ def plan(
     parameters = loading.skeleton(config)
     moves, drops = _cover(checkpoint, layout, family, config, parameters)
     moves += _tower_moves(tower, checkpoint)
-    drops = list(_with_the_tower(drops, tower))
-    drops += [Drop(name=name, reason=reason) for name, reason in stored.dropped.items()]
+    beside = [Drop(name=name, reason=reason) for name, reason in stored.dropped.items()]
     sources = Sources(tensors=physical.tensors, packed=stored.packed)
     made = (_variant(recipe, checkpoint, moves, parameters, text_only=text_only) for recipe in recipes)
     planned = tuple(kept_codes.mark_kept(variant, moves, sources) for variant in made)
@@ -79,7 +89,7 @@ def plan(
         config=config,
         origins=resolved.origins,
         moves=tuple(moves),
-        drops=tuple(drops),
+        drops=(*_with_the_tower(drops, tower), *beside),
         packed=tuple(stored.packed.values()),
         variants=planned,
         disk_bytes=sum(variant.nbytes for variant in planned),
@@ -138,9 +148,16 @@ def _cover(
     expert_names = {tensor.name for tensor in experts if not tensor.is_flat}
     moves = _expert_moves([tensor for tensor in experts if not tensor.is_flat], layout, family, wanted)
     unplaced: list[str] = []
+    drops = [Drop(name=name, reason=reason) for name, reason in dropped.items()]
+    joins: Joins = defaultdict(dict)
     for name, info in kept.tensors.items():
-        if name not in expert_names:
-            moves += _plain_moves(info, family, config, wanted, unplaced)
+        if name in expert_names:
+            continue
+        if info.dtype in FLOAT_DTYPES and is_stray_bias(name, family, config, wanted):
+            drops.append(Drop(name=name, reason=ZERO_BIAS))  # proven before a weight is written
+        else:
+            moves += _plain_moves(info, family, config, wanted, unplaced, joins)
+    moves += _joined(joins, kept)
     if is_tied(checkpoint.config, family):
         moves += _output_layer(moves, wanted)
     if unplaced:
@@ -149,7 +166,6 @@ def _cover(
     if len(moves) < len(wanted):
         raise _left_over(unplaced, moves, wanted, family)
     order = {parameter.name: index for index, parameter in enumerate(parameters)}
-    drops = [Drop(name=name, reason=reason) for name, reason in dropped.items()]
     return sorted(moves, key=lambda move: order[move.output]), drops
 
 
@@ -159,8 +175,9 @@ def _plain_moves(
     config: Mapping[str, Any],
     wanted: Mapping[str, Parameter],
     unplaced: list[str],
+    joins: Joins,
 ) -> Iterator[Move]:
-    """Yield the moves that use the tensor; one that has no place is added to `unplaced`."""
+    """Yield the moves that use the tensor; one without a place is added to `unplaced`, a part to `joins`."""
     name = tensor.name
     for piece in reshaped(runtime_name(name, family), family.reshapes, config):
         parameter = wanted.get(piece.output)
@@ -173,17 +190,38 @@ def _plain_moves(
                 where=name,
                 hint="its place in mlx-lm's model is known, how to write it is not",
             )
-        yield Move(
+        made = Move(
             output=piece.output,
             shape=parameter.shape,
             role=role_of(piece.output),
             sources=(name,),
-            stacked=False,
+            stacked=piece.join is not None,
             quantizable=parameter.quantizable,
-            groups=piece.groups,
+            groups=1 if piece.flat else piece.groups,
             units=_units(piece, tensor.shape),
             view=piece.view,
         )
+        if piece.join is None:
+            yield made
+        else:
+            joins[piece.output, piece.join[1]][piece.join[0]] = made
+
+
+def _joined(joins: Joins, checkpoint: Checkpoint) -> Iterator[Move]:
+    """Yield the parameters that several tensors of one shape and dtype make, one below the other."""
+    for (output, count), parts in joins.items():
+        if len(parts) < count:
+            continue  # the parameter has no source, which is told with the others that have none
+        sources = tuple(parts[number].sources[0] for number in range(count))
+        first, *others = (checkpoint.tensors[name] for name in sources)
+        for other in others:
+            if (other.shape, other.dtype) != (first.shape, first.dtype):
+                raise IncompleteCover(
+                    f"{first.name!r} {list(first.shape)} {first.dtype} and {other.name!r} {list(other.shape)} "
+                    f"{other.dtype} cannot be joined in mlx-lm's {output!r}",
+                    where=other.name,
+                )
+        yield replace(parts[0], sources=sources)
 
 
 def _output_layer(moves: Sequence[Move], wanted: Mapping[str, Parameter]) -> Iterator[Move]:

@@ -1,23 +1,26 @@
 """Rewrite a checkpoint with its experts in another form, streaming, bit for bit, everything else as it is.
 
 It writes to a hidden folder, fsyncs and renames: an error leaves nothing behind, and after a kill it goes on where
-it stopped. It computes nothing, touches no config, and never copies a file that can run.
+it stopped. It computes nothing but what packed weights stand for where that is asked for, takes out of config.json
+only what is true no more, and never copies a file that can run.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from hubbot import __version__
+from hubbot import __version__, plain_json
+from hubbot.catalogue.configs.nesting import TEXT
 from hubbot.catalogue.experts.expert_layouts import target_words
 from hubbot.catalogue.experts.relayout_moves import Output, Rearrangement
 from hubbot.checkpoints import Checkpoint, FileInfo, stored_bytes
-from hubbot.engine.byte_ranges import ByteRanges
 from hubbot.engine.journal import Journal
 from hubbot.engine.matrix_copy import Band, bands
+from hubbot.engine.reader import Shards, Sources
 from hubbot.engine.writer import WeightWriter
 from hubbot.errors import HubbotError
 from hubbot.files.atomic_folders import (
@@ -28,12 +31,15 @@ from hubbot.files.atomic_folders import (
     refuse_foreign,
     replace_folder,
 )
-from hubbot.finishing import INDEX, is_side_file, write_json
+from hubbot.finishing import CONFIG, INDEX, is_side_file, write_json
 from hubbot.folders import file_info
 from hubbot.marks import FORMAT, MARK, fingerprint, read_mark, same_origin, source_of
 from hubbot.progress import Progress
 from hubbot.sources.licences import licence_files
 
+# Where a checkpoint says how its weights are packed.
+PACKING_KEYS = ("quantization_config", "quantization", "compression_config")
+PACKING_FILES = ("hf_quant_config.json", "quantize_config.json", "quant_config.json")
 SIDE_ENDINGS = (".json", ".jinja", ".txt", ".md", ".model", ".tiktoken")
 
 
@@ -58,15 +64,16 @@ def relayout(
         f"the folder exists and its {MARK} does not mark the same source in the same form",
     )
     make_folder(out.parent)
-    identity = fingerprint({"source": asdict(checkpoint.repo), "to": made.to, "shard": shard_bytes})
+    identity = fingerprint({"source": asdict(checkpoint.repo), "to": _variants(made)[0], "shard": shard_bytes})
     journal = Journal(partial_folder(out), identity)
     try:
         nbytes = sum(map(_nbytes, made.outputs))
         check_room(out.parent, nbytes - journal.nbytes, purpose="the new form")
         _stream(checkpoint, made, journal, source, working_bytes, shard_bytes, progress)
-        for file in side_files(checkpoint):
+        for file in _taken(checkpoint, made):
             (journal.folder / file.path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / file.path, journal.folder / file.path)
+        _edit_config(journal.folder / CONFIG, made)
         files = _digests(journal)
         write_json(journal.folder / MARK, _mark(checkpoint, made, files))
         journal.close()
@@ -96,6 +103,42 @@ def side_files(checkpoint: Checkpoint) -> tuple[FileInfo, ...]:
     )
 
 
+def left_out(checkpoint: Checkpoint, made: Rearrangement) -> tuple[str, ...]:
+    """Return the files beside the weights that are not taken over, code among them, sorted by name."""
+    taken = {file.path for file in _taken(checkpoint, made)}
+    paths = (file.path for file in checkpoint.files)
+    return tuple(sorted(path for path in paths if path not in taken and not _is_weights(path, checkpoint)))
+
+
+def _is_weights(path: str, checkpoint: Checkpoint) -> bool:
+    return path in checkpoint.shards or path.endswith(".index.json") or path in (MARK, ".gitattributes")
+
+
+def _taken(checkpoint: Checkpoint, made: Rearrangement) -> Iterator[FileInfo]:
+    for file in side_files(checkpoint):
+        # Of weights that are decoded no file may say any more how they are packed.
+        if not (made.packed and file.path in PACKING_FILES):
+            yield file
+
+
+def _edit_config(path: Path, made: Rearrangement) -> None:
+    """Take out of config.json what is true no more; where all is true it stays the source's bytes."""
+    config = plain_json.loads(path.read_bytes())
+    kept = _without(config, PACKING_KEYS) if made.packed else dict(config)
+    # The code that it names is never taken over: a loader would look for it in vain.
+    kept.pop("auto_map", None)
+    if kept != config:
+        write_json(path, kept)
+
+
+def _without(config: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {
+        key: _without(value, keys) if key == TEXT and isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if key not in keys
+    }
+
+
 def _stream(
     checkpoint: Checkpoint,
     made: Rearrangement,
@@ -107,14 +150,14 @@ def _stream(
 ) -> None:
     stored = [(output.name, output.dtype, output.shape) for output in made.outputs]
     with (
-        ByteRanges(source) as ranges,
+        Shards(source, Sources(tensors=checkpoint.tensors, packed=made.packed)) as ranges,
         WeightWriter(journal.folder, stored, shard_bytes=shard_bytes, journal=journal, form="pt") as writer,
         ThreadPoolExecutor(1) as pool,
     ):
         wanted = [output for output in made.outputs if writer.wants(output.name)]
         total, done = sum(map(_nbytes, wanted)), 0
         writing: Future[None] | None = None
-        for band in _bands(wanted, checkpoint, ranges, working_bytes):
+        for band in _bands(wanted, made, ranges, working_bytes):
             if writing is not None:
                 writing.result()
             writing = pool.submit(writer.write_at, band.output, band.offset, band.data)
@@ -125,11 +168,9 @@ def _stream(
     write_json(journal.folder / INDEX, writer.index())
 
 
-def _bands(
-    outputs: list[Output], checkpoint: Checkpoint, ranges: ByteRanges, working_bytes: int
-) -> Iterator[Band]:
+def _bands(outputs: list[Output], made: Rearrangement, ranges: Shards, working_bytes: int) -> Iterator[Band]:
     for output in outputs:
-        yield from bands(output, checkpoint.tensors, ranges, working_bytes)
+        yield from bands(output, made.tensors, ranges, working_bytes)
 
 
 def _nbytes(output: Output) -> int:
@@ -146,7 +187,8 @@ def _digests(journal: Journal) -> tuple[FileInfo, ...]:
 
 def _variants(made: Rearrangement) -> tuple[str, ...]:
     """Return what a mark calls the rewritten form, the present word first, then what earlier versions wrote."""
-    return tuple(f"relayout {word}" for word in target_words(made.to))
+    decoded = " unpacked" if made.packed else ""
+    return tuple(f"relayout {word}{decoded}" for word in target_words(made.to))
 
 
 def _mark(checkpoint: Checkpoint, made: Rearrangement, files: tuple[FileInfo, ...]) -> dict[str, object]:

@@ -19,7 +19,7 @@ from hubbot.files.atomic_folders import free_bytes
 from hubbot.jobs.watch_rounds import watermark_key
 from hubbot.lifecycle import TRANSITIONS, Cancelled, Job, Revived, Stage, State
 from hubbot.store.listings import PAGE_ROWS, SORTS, ModelQuery, PublishedModel
-from hubbot.store.records import Attempt, PublishedVariant
+from hubbot.store.records import Attempt, Outage, PublishedVariant
 from hubbot.web import job_log, pictures
 from hubbot.web.site import Site
 
@@ -42,6 +42,7 @@ def overview(site: Site, query: Mapping[str, str]) -> Content:
     counts = site.records.queue.counts()
     return {
         "counts": {state.value: count for state, count in counts.items()},
+        "outages": [_outage(outage) for outage in site.records.outages.all()],
         "running": [_running(site, job) for job in listings.running()],
         "queue": [_job(job) for job in listings.queue(8)],
         "needs_person": [_job(job) for job in listings.needing_a_person(5)],
@@ -54,12 +55,18 @@ def overview(site: Site, query: Mapping[str, str]) -> Content:
 
 
 def live(site: Site) -> Content:
-    """Return the progress of what runs, and a `version` that changes with anything else on the overview."""
+    """Return the progress of what runs, and the `version` of everything else that a page shows."""
     running = [_running(site, job) for job in site.records.listings.running()]
-    counts = site.records.queue.counts()
-    steps = [f"{job['id']} {job['stage']} {job['attempts']} {job['cancel_requested']}" for job in running]
     progress = [{"id": job["id"], **job["progress"]} for job in running if job["progress"]]
-    return {"version": " ".join([*map(str, counts.values()), *steps]), "progress": progress}
+    return {"version": version(site), "progress": progress}
+
+
+def version(site: Site) -> str:
+    """Return a text that changes with the jobs' states and with the stages of those that run."""
+    running, counts = site.records.listings.running(), site.records.queue.counts()
+    steps = [f"{job.id} {job.stage} {job.attempts} {job.cancel_requested}" for job in running]
+    doors = [f"{outage.door} {outage.runner}" for outage in site.records.outages.all()]
+    return " ".join([*map(str, counts.values()), *steps, *doors])
 
 
 def jobs(site: Site, query: Mapping[str, str]) -> Content:
@@ -260,6 +267,27 @@ def _model(item: PublishedModel) -> Content:
     return {**asdict(item), "quality_best": quality, "published_at": item.published_at.isoformat()}
 
 
+def _quality(item: PublishedVariant) -> str | None:
+    """Return the word of the one scale, or what was said where nothing was measured; None if nothing was said."""
+    if item.kl_mean is not None:
+        return quality_of(item.kl_mean)
+    said = item.report.get("quality")
+    return str(said) if said else None
+
+
+def _outage(outage: Outage) -> Content:
+    """Return what a runner waits for, in words; `stages` are those that are not begun meanwhile."""
+    error = outage.error
+    return {
+        "door": outage.door,
+        "runner": outage.runner,
+        "since": outage.since.isoformat(),
+        "message": str(error.get("message") or ""),
+        "hint": error.get("hint"),
+        "stages": [stage.value for stage in outage.stages],
+    }
+
+
 def _owed(data: Mapping[str, Any]) -> Content:
     return {"repo": data["repo"], "refused": [{"what": k, "why": v} for k, v in data["refused"].items()]}
 
@@ -288,7 +316,7 @@ def _published(item: PublishedVariant) -> Content:
         "bits_per_weight": item.bits_per_weight,
         "bytes": item.bytes,
         "kl_mean": item.kl_mean,
-        "quality": None if item.kl_mean is None else quality_of(item.kl_mean),
+        "quality": _quality(item),
         "memory_bytes": item.memory_bytes,
         "mac": None if item.memory_bytes is None else smallest_mac(item.memory_bytes),
         "gates": item.report.get("gates") or {},

@@ -56,6 +56,7 @@ def page(
     frame = {
         "section": section,
         "static": False,
+        "version": "",
         "form_token": token_file.form_token(site.token, cookie),
         "signed_in": not site.open_to_all and is_signed_in(request, site),
     }
@@ -87,10 +88,12 @@ def missing(site: Site, request: Request, error: HTTPException) -> Response:
 def _as_page(site: Site, template: str, section: str, read: Read) -> Callable[[Request], Response]:
     def answer(request: Request) -> Response:
         try:
+            # Before what is read: what changes meanwhile is noticed by the open page.
+            seen = contents.version(site)
             content = read(site, request)
         except HubbotError as error:
             return refusal(site, request, error, _status(error))
-        return page(site, request, template, content, section=section)
+        return page(site, request, template, {**content, "version": seen}, section=section)
 
     return answer
 

@@ -35,7 +35,8 @@ def write(site: Site, out: Path) -> int:
     for folder in ("published", "pictures"):
         shutil.rmtree(out / folder, ignore_errors=True)
     for path, template, section, content in pages:
-        values = {"section": section, "static": True, "signed_in": False, "form_token": "", **content}
+        frame = {"section": section, "static": True, "version": "", "signed_in": False, "form_token": ""}
+        values = {**frame, **content}
         file = out / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(render(template, values, now=site.clock(), link=relative(path)), encoding="utf-8")

@@ -108,3 +108,12 @@ def test_a_repo_is_fetched_converted_verified_and_its_download_removed(
     assert [path.name for path in out.iterdir()] == ["8bit"]
     assert json.loads((out / "8bit" / "hubbot.json").read_text())["verified"] is True
     assert (out / "8bit" / "report.json").is_file()
+
+
+def test_verbose_says_on_stderr_what_every_parameter_is_made_of(hubbot: Shell, fox: Path, tmp_path: Path) -> None:
+    ended = hubbot("convert", str(fox), "--out", str(tmp_path / "out"), "--dry-run", "--json", "--verbose")
+    assert ended.code == 0
+    told = " ".join(ended.err.split())
+    assert "model.layers.0.mlp.switch_mlp.up_proj.weight: expected [" in told
+    assert "found plain model.layers.0.mlp.experts.gate_up_proj [" in told
+    assert "in model.safetensors" in told

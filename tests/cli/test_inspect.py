@@ -146,3 +146,18 @@ def test_markup_in_a_checkpoint_stays_text(hubbot: Shell, fox: Path) -> None:
     ended = hubbot("inspect", str(fox))
     assert ended.code == 0
     assert "[bold]evil[/nonsense]" in ended.out
+
+
+def test_every_tensor_of_a_checkpoint_is_listed_when_asked_for(hubbot: Shell, fox: Path) -> None:
+    listed = hubbot("inspect", str(fox), "--tensors", "--json").json["tensors"]
+    names = [tensor["name"] for tensor in listed]
+    assert names == sorted(names)
+    assert "model.embed_tokens.weight" in names
+    assert set(listed[0]) == {"name", "dtype", "shape", "bytes"}
+    assert "model.embed_tokens.weight  " in hubbot("inspect", str(fox), "--tensors").out
+
+
+def test_an_mlx_repo_is_judged_by_itself(hubbot: Shell, fox: Path, tmp_path: Path) -> None:
+    assert hubbot("convert", str(fox), "--out", str(tmp_path / "out"), "--variant", "4bit").code == 0
+    ended = hubbot("inspect", str(tmp_path / "out" / "4bit"), "--strict")
+    assert (ended.code, "experts of every layer" in ended.out) == (0, True)

@@ -34,7 +34,7 @@ def without(*parts: str) -> Callable[[Path], None]:
 
 
 def adding(name: str, *shape: int) -> Callable[[Path], None]:
-    return rewritten(lambda stored: stored | {name: ("F32", np.zeros(shape, np.uint32))})
+    return rewritten(lambda stored: stored | {name: ("F32", np.full(shape, 0x3F800000, np.uint32))})
 
 
 def emptied(part: str) -> Callable[[Path], None]:

@@ -13,6 +13,7 @@ from tests.relaid import same
 
 KEYS = {
     "source", "revision", "model_type", "to", "order", "experts", "moe_layers", "tensors", "bytes", "examples",
+    "already", "left_out",
 }  # fmt: skip
 DONE = {"path", "seconds", "peak_memory_bytes"}
 

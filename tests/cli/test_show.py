@@ -30,3 +30,11 @@ def test_show_calls_a_layout_of_an_earlier_version_by_its_word(hubbot: Shell, jo
         records.results.put(int(job_id), "layout", {"row": "E", "naming": "stacked fused"})
     (found,) = hubbot("show", job_id, "--json").json["results"]
     assert found["data"] == {"row": "stacked_fused", "naming": "stacked fused"}
+
+
+def test_show_says_which_courtesies_were_refused(hubbot: Shell, job_id: str) -> None:
+    refused = {"repo": "me/x", "refused": {"collection": "the Hub refused with 501: not here"}}
+    with open_records(load()) as records:
+        records.results.put(int(job_id), "owed", refused, "4bit")
+    page = " ".join(hubbot("show", job_id).out.split())
+    assert "me/x is published without its collection, which is tried again later: the Hub refused with 501" in page

@@ -5,6 +5,7 @@ import plistlib
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,37 @@ def test_a_macs_time_machine_leaves_the_work_folder_out(tmp_path: Path) -> None:
     done = run("install", tmp_path, place, **more)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "calls").read_text() == f"addexclusion {tmp_path}/my data/work\n"
+
+
+def recorded_pip(place: Path) -> Path:
+    """An environment whose pip only writes down what it is asked for."""
+    environment(place)
+    (place / ".hubbot").unlink()
+    log = place.parent / "asked"
+    body = f'if [ "$1 $2" = "-m pip" ]; then shift 2; echo "$@" >>{shlex.quote(str(log))}; exit 0; fi\n'
+    script(place / "bin" / "python", body + f'exec {shlex.quote(sys.executable)} "$@"')
+    return log
+
+
+def test_the_cuda_build_is_installed_last_and_the_cpu_build_is_gone(tmp_path: Path) -> None:
+    place = tmp_path / "environment"
+    log = recorded_pip(place)
+    assert run("try", tmp_path, place, HUBBOT_DEVICE="cuda").returncode == 0
+    first, second, last = log.read_text().splitlines()
+    assert first.split()[0] == "install"
+    assert "--editable" in first
+    assert (second.split()[0], second.split()[-1]) == ("uninstall", "mlx-cpu")
+    assert f"mlx-cuda-13=={version('mlx')}" in last
+    assert run("try", tmp_path, place, HUBBOT_DEVICE="cuda").returncode == 0
+    assert len(log.read_text().splitlines()) == 3  # nothing is installed again
+    assert run("try", tmp_path, place).returncode == 0
+    assert log.read_text().splitlines()[-1].startswith("install")  # the other device's build is not in force
+
+
+def test_a_device_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
+    place = tmp_path / "environment"
+    log = recorded_pip(place)
+    done = run("try", tmp_path, place, HUBBOT_DEVICE="abacus")
+    assert done.returncode == 1
+    assert "abacus" in done.stderr
+    assert not log.exists()

@@ -8,8 +8,9 @@ from hubbot.catalogue.experts.relayout_forms import Form, target
 from hubbot.catalogue.experts.relayout_moves import Output, Piece
 from hubbot.catalogue.experts.transformers_names import naming_of
 from hubbot.checkpoints import TensorInfo
-from hubbot.engine.byte_ranges import ByteRanges, word_type
+from hubbot.engine.byte_ranges import word_type
 from hubbot.engine.matrix_copy import bands
+from hubbot.engine.reader import Shards, Sources
 from hubbot.errors import CorruptHeader, UnknownPacking
 
 EXPERTS, WIDTH, HIDDEN = 3, 4, 5
@@ -21,7 +22,7 @@ def info(name: str, shape: tuple[int, ...], dtype: str = "BF16", start: int = 7)
 
 
 def made(output: Output, tensors: dict[str, TensorInfo], folder: Path, limit: int) -> tuple[Any, int]:
-    with ByteRanges(folder) as ranges:
+    with Shards(folder, Sources(tensors=tensors, packed={})) as ranges:
         found = list(bands(output, tensors, ranges, limit))
     assert [band.offset for band in found] == list(np.cumsum([0, *(len(band.data) for band in found)])[:-1])
     joined = np.frombuffer(b"".join(bytes(band.data) for band in found), np.uint16)
@@ -70,7 +71,10 @@ def test_a_tensor_without_pieces_is_copied(tmp_path: Path, limit: int) -> None:
 
 def test_a_file_that_ends_early_is_corrupt_and_named(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(b"\0" * 20)
-    with ByteRanges(tmp_path) as ranges, pytest.raises(CorruptHeader, match="'s' ends 47 bytes early"):
+    with (
+        Shards(tmp_path, Sources(tensors={}, packed={})) as ranges,
+        pytest.raises(CorruptHeader, match="'s' ends 47 bytes early"),
+    ):
         ranges.read_into(np.empty(30, np.uint16), info("s", (30,)), 0)
 
 

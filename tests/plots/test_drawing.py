@@ -16,6 +16,7 @@ def report(variant: str, nbytes: int, kl: float, **more: Any) -> dict[str, Any]:
     text = {"is_text": True}
     return {
         "artifact": {"variant": variant, "nbytes": nbytes},
+        "findings": [{"check": "tier", "status": "pass"}],
         "measurements": {"text": text, "divergence": {"kl_mean": {"value": kl}}, **more},
     }
 
@@ -56,6 +57,8 @@ def test_what_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
     assert drawn(tmp_path / "a", report("8bit", 10**9, 0.001)).keys() == {"plots/variants.png"}
     bare = {"artifact": {"variant": "4bit", "nbytes": 1}, "measurements": {}, "smoke": None}
     assert drawn(tmp_path / "b", bare) == {}
+    unknown = {**report("8bit", 10**9, 0.001), "findings": [{"check": "tier", "status": "not-applicable"}]}
+    assert drawn(tmp_path / "c", unknown) == {}
 
 
 def test_equal_reports_make_equal_pictures(tmp_path: Path) -> None:

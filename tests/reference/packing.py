@@ -93,6 +93,14 @@ PACKINGS: Mapping[str, Packing] = {
         kind="mxfp4", layout="orig", pattern=r".*\.experts\.(?:gate_up_proj|down_proj)", block=(1, 32),
         declared={"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]},
     ),
+    "mxfp4_pack": Packing(
+        kind="mxfp4_pack", layout="orig", pattern=r".*\.experts\.\d+\.\w+\.weight", block=(1, 32),
+        declared={
+            **_INT4, "format": "mxfp4-pack-quantized", **_group(4, "float", "group", 32),
+            "ignore": ["re:.*self_attn.*", "re:.*shared_experts.*", "re:.*lm_head.*"],
+        },
+        float32=("e_score_correction_bias", "A_log", "dt_bias"),
+    ),
 }  # fmt: skip
 
 
@@ -102,6 +110,8 @@ def parts(packing: Packing, name: str, value: Floats) -> dict[str, Stored]:
         return _int4(packing, name, value)
     if packing.kind == "mxfp4":
         return _mxfp4(name, value)
+    if packing.kind == "mxfp4_pack":
+        return _mxfp4_pack(name, value)
     codes, scales = _fp8(packing, value)
     ending = "_scale" if packing.kind == "fp8_channel" else "_scale_inv"
     return {name: ("F8_E4M3", codes), name + ending: _floats(scales, packing.scales)}
@@ -119,6 +129,10 @@ def unpacked(packing: Packing, name: str, value: Floats) -> Floats:
         signed = np.where(nibbles & 8, -E2M1[nibbles & 7], E2M1[nibbles & 7])
         turned = (signed * np.exp2(exponents.astype(np.float32))[..., None]).reshape(value.swapaxes(-1, -2).shape)
         return np.ascontiguousarray(turned.swapaxes(-1, -2))
+    if packing.kind == "mxfp4_pack":
+        nibbles, exponents = _e2m1(value)
+        signed = np.where(nibbles & 8, -E2M1[nibbles & 7], E2M1[nibbles & 7])
+        return np.reshape(signed * np.exp2(exponents.astype(np.float32))[..., None], value.shape)
     codes, scales = _fp8(packing, value)
     magnitude = E4M3[codes & 0x7F]
     restored: Floats = np.where(codes & 0x80, -magnitude, magnitude) * _spread(packing, scales, value.shape)
@@ -182,6 +196,16 @@ def _mxfp4(name: str, value: Floats) -> dict[str, Stored]:
     return {
         f"{name}_blocks": ("U8", (pairs[..., 0] | pairs[..., 1] << 4).astype(np.uint8)),
         f"{name}_scales": ("U8", (exponents + 127).astype(np.uint8)),
+    }
+
+
+def _mxfp4_pack(name: str, value: Floats) -> dict[str, Stored]:
+    """compressed-tensors, mxfp4-pack-quantized: bytes [out, in / 2], the low half first, scales [out, in / 32]."""
+    codes, exponents = _e2m1(value)
+    flat = codes.reshape(*value.shape[:-1], -1, 2)
+    return {
+        f"{name}_packed": ("U8", (flat[..., 0] | flat[..., 1] << 4).astype(np.uint8)),
+        f"{name}_scale": ("U8", (exponents + 127).astype(np.uint8)),
     }
 
 

@@ -33,6 +33,10 @@ def dequantized(form: str, name: str, stored: dict[str, Stored]) -> Floats:
         rows = blocks.view(mx.uint32).flatten(-2)
         wide = mx.dequantize(rows, powers, group_size=32, bits=4, mode="mxfp4", dtype=mx.float32)
         return np.array(wide.swapaxes(-1, -2))
+    if packing.kind == "mxfp4_pack":
+        words, powers = (mx.array(stored[f"{name}_{part}"][1]) for part in ("packed", "scale"))
+        options = {"group_size": 32, "bits": 4, "mode": "mxfp4", "dtype": mx.float32}
+        return np.array(mx.dequantize(words.view(mx.uint32), powers, **options))
     codes = np.array(mx.from_fp8(mx.array(stored[name][1]), dtype=mx.float32))
     scales = of_mlx(stored[name + ("_scale" if packing.kind == "fp8_channel" else "_scale_inv")])
     height, width = packing.block[0], packing.block[1] or codes.shape[-1]

@@ -307,12 +307,12 @@ def test_one_row_for_every_variant_smallest_first_and_the_recommended_one_is_mar
     large = made(workshop, "bf16", bytes=4_000_000)
     body = parts(show(hub, [large, middle, small], endpoint="http://hub.example"))[1]
     rows = [line for line in body.splitlines() if line.startswith("| [")]
-    middle_row = "| [8bit](http://hub.example/me/tiny-8bit) (**recommended**)"
     assert rows == [
-        "| [4bit](http://hub.example/me/tiny-4bit) (this repo) | 1.50 MB | 605.69 MB | 8 GB | poor | 0.3000 |",
-        f"{middle_row} | 2.00 MB | 606.19 MB | 8 GB | good | 0.0200 |",
-        "| [bf16](http://hub.example/me/tiny-bf16) | 4.00 MB | 608.19 MB | 8 GB | as the source |  |",
+        "| [8bit](http://hub.example/me/tiny-8bit) ★ | 2.00 MB | 606.19 MB | 8 GB | good | 0.0200 |",
+        "| [bf16](http://hub.example/me/tiny-bf16) | 4.00 MB | 608.19 MB | 8 GB | not judged |  |",
     ]
+    (row,) = [line for line in body.splitlines() if line.startswith("| **[")]
+    assert row == "| **[4bit](http://hub.example/me/tiny-4bit)** | 1.50 MB | 605.69 MB | 8 GB | poor | 0.3000 |"
     assert "excellent up to 0.01, good up to 0.05, fair up to 0.2, poor above" in body
 
 
@@ -320,6 +320,13 @@ def test_a_comparison_that_did_not_run_shows_no_number(hub: Checkpoint, workshop
     body = parts(show(hub, [made(workshop, "4bit", judged=False)]))[1]
     assert "| not measured |  |" in body
     assert "were not compared with the unquantized model's" in body
+
+
+def test_a_text_that_tells_nothing_of_the_model_judges_nothing(hub: Checkpoint, workshop: Workshop) -> None:
+    item = made(workshop, "4bit")
+    assert item.quality == "not judged"
+    body = parts(show(hub, [item]))[1]
+    assert "on a text that tells nothing of this model, so its quality is not judged: " in body
 
 
 def test_samples_say_temperature_seed_and_where_they_were_cut(hub: Checkpoint, workshop: Workshop) -> None:
@@ -417,8 +424,8 @@ def test_no_control_character_of_a_source_is_in_the_card(hub: Checkpoint, worksh
 
 
 def test_the_table_of_variants_fits_a_phone_turned_sideways(hub: Checkpoint, workshop: Workshop) -> None:
-    """700 px hold some 90 characters of the Hub's 14 px type; links do not count."""
+    """600 px hold some 75 characters of the Hub's type; addresses of links do not count."""
     body = parts(show(hub, [compared(made(workshop, "4bit")), made(workshop, "bf16")]))[1]
-    rows = [re.sub(r"\]\([^)]*\)", "]", line) for line in body.splitlines() if line.startswith("| [")]
-    assert rows
-    assert all(len(row) <= 90 for row in rows)
+    lines = [line for line in body.splitlines() if line.startswith(("| [", "| **["))]
+    assert len(lines) == 2
+    assert all(len(re.sub(r"\]\([^)]*\)", "]", line)) <= 75 for line in lines)

@@ -599,6 +599,40 @@ def test_killed_at_any_request_it_is_never_half_public_and_the_next_run_complete
         shutil.rmtree(case.folder)
 
 
+def _update(make: Callable[..., Case], folder: Path) -> tuple[Case, Case]:
+    """A published case, and the same with other weights, a file more and a newer commit."""
+    case = make()
+    case.publish()
+    newer = replace(SOURCE, revision="f" * 40)
+    files = {**artifact_files(f"newer {case.repo_id}".encode(), newer), "extra.jinja": b"a template"}
+    return case, replace(case, folder=write(files, folder / "newer" / case.repo_id), source=newer)
+
+
+@pytest.mark.usefixtures("_over")
+@pytest.mark.parametrize("manner", ["it is refused", "its answer is lost"])
+def test_an_update_killed_at_any_request_is_seen_as_the_old_or_the_new_one_and_never_hidden(
+    make: Callable[..., Case], tmp_path: Path, manner: str
+) -> None:
+    _, counted = _update(make, tmp_path)
+    counted.site.faults.clear()
+    counted.publish()
+    total = counted.site.faults.count()
+    assert total > 10
+    for index in range(total):
+        old, new = _update(make, tmp_path)
+        commits = len(old.commits())
+        _interrupt(new, index, manner)
+        assert not old.site.is_private(old.repo_id), f"hidden at {index}"
+        seen = [case for case in (old, new) if old.site.differing(old.repo_id, case.folder) == []]
+        assert len(seen) == 1, f"neither the old nor the new one at {index}"
+        new.publish()
+        state = new.end_state()
+        assert (state["differing"], state["private"]) == ([], False), f"after a kill at request {index}"
+        assert state["tags"] == {"source-0123456789ab": False, f"source-{'f' * 12}": True}
+        assert len(new.commits()) == commits + 1, f"commits after a kill at request {index}: {new.commits()}"
+        shutil.rmtree(new.folder)
+
+
 @pytest.mark.usefixtures("_over")
 def test_one_failure_at_any_request_is_overcome_within_the_run(make: Callable[..., Case]) -> None:
     total = _requests_of_one_publication(make)

@@ -1,12 +1,15 @@
 import json
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import mlx.core as mx
 import pytest
 
 from hubbot.errors import SmokeFailed
-from hubbot.steps.smoke import PROMPTS, smoke
+from hubbot.runtime import vision
+from hubbot.steps.smoke import PROMPTS, QUESTION, show_picture, smoke, two_colours
 from tests.checkpoints_on_disk import Workshop, converted, look, rewrite
 from tests.sabotage.bench import Broken
 
@@ -82,3 +85,21 @@ def test_what_no_strict_load_takes_fails(spoken: dict[str, Path], tmp_path: Path
     (tmp_path / "config.json").write_bytes((spoken["bf16"] / "config.json").read_bytes())
     with pytest.raises(SmokeFailed, match="stock mlx-lm cannot load"):
         smoke(tmp_path, max_tokens=4)
+
+
+def test_a_model_of_text_is_shown_no_picture_and_one_that_sees_only_where_mlx_vlm_is(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3_moe"}')
+    assert show_picture(tmp_path, max_tokens=4) == {}
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3_5_moe", "vision_config": {"depth": 1}}')
+    told = show_picture(tmp_path, max_tokens=4)
+    assert told["question"] == QUESTION
+    assert ("not_run" in told) == (vision.version() is None)
+
+
+def test_the_picture_is_a_png_of_two_colours() -> None:
+    data = two_colours()
+    width, height = struct.unpack(">II", data[16:24])
+    size = struct.unpack(">I", data[33:37])[0]
+    lines = zlib.decompress(data[41 : 41 + size])
+    assert (data[:8], width, height, len(lines)) == (b"\x89PNG\r\n\x1a\n", 448, 448, 448 * (1 + 3 * 448))
+    assert (lines[1:4], lines[448 * 3 - 2 : 448 * 3 + 1]) == (b"\xd0\x20\x20", b"\x20\x20\xd0")

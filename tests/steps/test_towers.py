@@ -176,3 +176,17 @@ def test_a_repo_that_lost_its_sight_is_refused(source: Source, copied: Path) -> 
     found = failures(judged(source, copied))
     assert ("tower", "config.json") in found
     assert any(check == "no other tensors" for check, _ in found)
+
+
+def test_a_tower_in_a_repo_that_others_made_is_judged_too(source: Source, copied: Path) -> None:
+    (copied / "hubbot.json").unlink()
+    assert judged(source, copied).verdict == "approved"
+    name = "vision_tower.merger.linear_fc2.weight"
+    changed(copied, name, lambda raw: raw[4:] + raw[:4])
+    assert ("values", name) in failures(judged(source, copied))
+
+
+def test_windows_of_few_bytes_keep_the_tower_too(source: Source, tmp_path: Path) -> None:
+    small = converted(source, tmp_path / "out", "4bit", working_bytes=1 << 10, shard_bytes=1 << 14)["4bit"]
+    assert len(list(small.glob("model*.safetensors"))) > 4
+    assert judged(source, small).verdict == "approved"

@@ -152,7 +152,9 @@ def end_state(folder: Path) -> dict[str, Any]:
     state: dict[str, Any] = {}
     with published_files(folder) as repos:
         for name, found in repos.items():
-            contents = {path: file.read_bytes() for path, file in found["paths"].items()}
+            # Pictures show measurements.
+            files = {path: file for path, file in found["paths"].items() if not path.startswith("plots/")}
+            contents = {path: file.read_bytes() for path, file in files.items()}
             mark = json.loads(contents.pop("hubbot.json"))
             revision = mark["source"].pop("revision")
             for measured in ("README.md", "report.json"):

@@ -207,23 +207,22 @@ def test_a_gate_without_access_skips(site: Site, fox: Path, tmp_path: Path) -> N
     assert_one_clear_line(job, "restricted")
 
 
-def test_without_a_token_the_job_parks_at_publish_and_goes_on_there_with_one(
+def test_without_a_token_the_job_parks_before_the_work_and_goes_on_with_one(
     site: Site, fox: Path, tmp_path: Path, stages: Stages
 ) -> None:
     site.embedded.seed("fables/Fox", fox)
     chosen = settings(tmp_path / "data")
     with bot(site.client(None), chosen) as opened:
         job = run_job(opened, "fables/Fox")
-        assert (job.state, job.stage) == (State.PARKED, Stage.PUBLISH)
+        assert (job.state, job.stage) == (State.PARKED, Stage.PLAN)
         assert job.error is not None
         assert job.error["kind"] == "TokenRejected"
         assert_one_clear_line(job, "there is no token")
         opened.queue.retry(job.id)
     assert on_the_hub(site) == {}
-    stages.ran.clear()
+    assert stages.ran == []
     with bot(site.client(), chosen) as opened:
         assert run_job(opened, "fables/Fox").state is State.PUBLISHED
-    assert stages.ran == []
     assert on_the_hub(site) == {f"{ORG}/Fox-MLX-4bit": False}
 
 
@@ -231,7 +230,7 @@ def test_a_token_that_may_not_publish_parks(site: Site, fox: Path, tmp_path: Pat
     site.embedded.seed("fables/Fox", fox)
     with bot(site.client(STRANGER), settings(tmp_path / "data")) as opened:
         job = run_job(opened, "fables/Fox")
-    assert (job.state, job.stage) == (State.PARKED, Stage.PUBLISH)
+    assert (job.state, job.stage) == (State.PARKED, Stage.PLAN)
     assert_one_clear_line(job)
 
 
@@ -400,7 +399,7 @@ def test_a_repo_of_somebody_else_under_the_same_name_parks_and_is_left_alone(
     before = site.embedded.seed(f"{ORG}/Fox-MLX-4bit", theirs)
     with bot(site.client(), settings(tmp_path / "data")) as opened:
         job = run_job(opened, "fables/Fox")
-    assert (job.state, job.stage) == (State.PARKED, Stage.PUBLISH)
+    assert (job.state, job.stage) == (State.PARKED, Stage.PLAN)
     assert job.error is not None
     assert job.error["kind"] == "NotOurs"
     assert site.client().head(f"{ORG}/Fox-MLX-4bit") == before

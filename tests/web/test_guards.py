@@ -35,7 +35,7 @@ def test_every_answer_has_the_headers_of_safety(bench: Bench) -> None:
         headers = browser.get(path).headers
         assert headers["content-security-policy"] == POLICY
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
     assert "unsafe" not in POLICY
     assert "http" not in POLICY
 

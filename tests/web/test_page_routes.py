@@ -1,6 +1,7 @@
 """Pages: what they show and how they are told apart, that nothing from outside is markup, the same as JSON."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from starlette.testclient import TestClient
@@ -8,7 +9,8 @@ from starlette.testclient import TestClient
 from hubbot.errors import UnknownLayout
 from hubbot.lifecycle import Stage
 from hubbot.store.listings import PAGE_ROWS
-from tests.web.conftest import TOKEN, Bench
+from hubbot.store.records import Outage
+from tests.web.conftest import NOW, TOKEN, Bench
 
 EVIL = '"><script>alert(1)</script>'
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -185,3 +187,19 @@ def test_no_page_needs_anything_from_another_server_or_inline(bench: Bench, brow
         assert browser.get(f"/static/{name}").status_code == 200
     assert "http" not in browser.get("/static/hubbot.css").text
     assert browser.get("/static/../page_routes.py").status_code == 404
+
+
+def test_the_overview_says_what_the_bot_waits_for(bench: Bench, browser: TestClient) -> None:
+    outage = Outage(
+        runner="mac-mini", door="hub", stages=(Stage.INSPECT, Stage.FETCH), since=NOW - timedelta(hours=3),
+        next_probe=NOW, probes=2, error={"message": "the Hub answered 503", "hint": "it ends by itself"},
+    )  # fmt: skip
+    quiet = browser.get("/").text
+    bench.records.outages.put(outage)
+    page = browser.get("/").text
+    assert "hub, mac-mini, since 3.0 h ago the Hub answered 503 it ends by itself" in words(page)
+    assert "Not begun meanwhile: inspect, fetch" in words(page)
+    versions = [re.search(r'data-version="([^"]*)"', text) for text in (quiet, page)]
+    assert versions[0] is not None
+    assert versions[1] is not None
+    assert versions[0][1] != versions[1][1]

@@ -40,7 +40,7 @@ GROUPS: Mapping[str, WithoutEffect] = {
                 "router_aux_loss_coef", "aux_loss_alpha", "seq_aux", "router_z_loss_coef", "moe_loss_weight",
                 "router_jitter_noise", "input_jitter_noise", "moe_jitter_eps", "gradient_checkpointing",
                 "moe_capacity", "capacity_factor", "moe_random_routing_dropped_token", "use_mtp",
-                "load_balance_coeff", "moe_router_bias_update_speed",
+                "load_balance_coeff", "moe_router_bias_update_speed", "ignore_index",
             }
         ),
         pattern=r"\w*dropout\w*|\w+_pdrop|\w*aux_loss\w*|\w*z_loss\w*",

@@ -59,7 +59,7 @@ def _words(statement: str, **words: Any) -> States:
 
 _ACTIVATION = _words(
     "activation", silu="silu", swish="silu", gelu_pytorch_tanh="gelu_tanh", gelu_new="gelu_tanh", relu2="relu2",
-    swigluoai="swigluoai",
+    swigluoai="swigluoai", situ="situ",
 )  # fmt: skip
 _SCORES = _words("scores", softmax="softmax", sigmoid="sigmoid", noaux_tc="sigmoid")
 _NORM = _words("norm", rms="rms", hf_rms="rms", fused="rms", rmsnorm="rms", rms_norm="rms", RMSNorm="rms")

@@ -298,8 +298,12 @@ _PATTERNS = [
     for projection, part in row.all_parts.items()
 ]
 _EXPERT_LIKE = re.compile(r"(?:^|\.)(?:experts?|local_experts|switch_mlp)(?:[._]|$)|(?:^|\.)w13_|_experts?_")
-# Shared experts are MLPs beside the routed ones; a bias or a scale per expert belongs to the router.
-_SHARED = re.compile(r"shared_(?:expert|mlp)|expert_bias$|\.e_score_correction_bias$|\.per_expert_scale$")
+# Shared experts are MLPs beside the routed ones; a bias or a scale per expert belongs to the router. Kimi K3 has a
+# latent space that all routed experts share.
+_SHARED = re.compile(
+    r"shared_(?:expert|mlp)|expert_bias$|\.e_score_correction_bias$|\.per_expert_scale$"
+    r"|\.routed_expert_(?:down_proj|up_proj|norm)\."
+)
 
 
 def read_name(name: str) -> ExpertTensor | None:

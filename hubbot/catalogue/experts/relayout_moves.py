@@ -4,7 +4,7 @@ Exact cover: every matrix of the source has one place in the target, every tenso
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hubbot.catalogue.experts import relayout_forms
 from hubbot.catalogue.experts.expert_layouts import read_name, spelled
@@ -12,8 +12,9 @@ from hubbot.catalogue.experts.orientation import Shape
 from hubbot.catalogue.experts.relayout_forms import Form, Place
 from hubbot.catalogue.experts.relayout_sources import ExpertLayer, expert_layers
 from hubbot.catalogue.experts.transformers_names import naming_of, renamed
-from hubbot.checkpoints import Checkpoint
+from hubbot.checkpoints import Checkpoint, TensorInfo
 from hubbot.errors import IncompleteCover, UnknownPacking
+from hubbot.moves import Packed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +39,25 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rearrangement:
-    """A whole checkpoint in the form of row `to`; `layers` are as they stand, `form` is what the first becomes."""
+    """A whole checkpoint in the form of row `to`; `layers` are as they stand, `form` is what the first becomes.
+
+    `tensors` are the source's by name, `packed` those of them that are decoded while they are moved.
+    """
 
     to: str
     form: Form
     layers: tuple[ExpertLayer, ...]
     outputs: tuple[Output, ...]
+    tensors: Mapping[str, TensorInfo]
+    packed: Mapping[str, Packed] = field(default_factory=dict)
+
+    @property
+    def is_there_already(self) -> bool:
+        """Say whether the source is in this form: every tensor keeps its name, shape and dtype."""
+        if self.packed:
+            return False
+        made = {output.name: (output.shape, output.dtype) for output in self.outputs}
+        return made == {name: (info.shape, info.dtype) for name, info in self.tensors.items()}
 
 
 def rearrangement(checkpoint: Checkpoint, to: str) -> Rearrangement:
@@ -57,7 +71,9 @@ def rearrangement(checkpoint: Checkpoint, to: str) -> Rearrangement:
     outputs = tuple(_outputs(checkpoint, layers, forms, to))
     _check_names(outputs)
     form = next(iter(forms.values()))
-    return Rearrangement(to=to, form=form, layers=tuple(layers.values()), outputs=outputs)
+    return Rearrangement(
+        to=to, form=form, layers=tuple(layers.values()), outputs=outputs, tensors=checkpoint.tensors
+    )
 
 
 def _form(checkpoint: Checkpoint, layer: ExpertLayer, to: str) -> Form:

@@ -3,22 +3,21 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from hubbot.catalogue.configs.derivations import Derived
 from hubbot.catalogue.families.defaults import COMMON, LATENT
 from hubbot.catalogue.families.provenances import (
-    BY_CLASS,
     MIXTRAL_FUSED,
     MIXTRAL_PER_EXPERT,
     MLX,
     PER_EXPERT,
     QWEN_FUSED,
-    UNPROVEN,
     UNTIED,
 )
-from hubbot.catalogue.families.row import Family, Recognised, TiktokenSpecials
+from hubbot.catalogue.families.row import Between, Family, Limit, Provenance, TiktokenSpecials
 from hubbot.catalogue.reshapes import (
     GROUPED_BIAS,
     JOINED_CONVOLUTIONS,
@@ -26,6 +25,7 @@ from hubbot.catalogue.reshapes import (
     LATENT_NORMS,
     Piece,
     Reshape,
+    joined,
     transposed,
 )
 from hubbot.catalogue.towers import Tower
@@ -93,6 +93,15 @@ _DEEPSEEK_V3: dict[str, Any] = {
     },
     "reshapes": (LATENT_HEADS, GROUPED_BIAS),
 }
+
+_K3 = Provenance(order=None, source="mlx-lm 0.32.2 and SGLang, models/kimi_k3.py: w1 is the gate, w3 up, w2 down")
+
+
+def _is_delta_layer(found: re.Match[str], config: Mapping[str, Any]) -> bool:
+    """Say whether a layer is linear; the others' queries, where they have no rank, keep a module of their own."""
+    layer = re.search(r"\.layers\.(\d+)\.", found[0])
+    return bool(layer) and int(layer[1]) + 1 in config["linear_attn_config"]["kda_layers"]
+
 
 # num_reserved_special_tokens is 256, to which the code of K2, Linear and Moonlight adds 2.
 _SPECIALS = TiktokenSpecials(count=258)
@@ -213,7 +222,71 @@ FAMILIES: tuple[Family, ...] = (
             ("block_sparse_moe.shared_experts", "mlp.shared_experts"),
         ),
     ),
-)
-RECOGNISED: tuple[Recognised, ...] = (
-    Recognised(model_type="kimi_k3", layouts={"per_expert": BY_CLASS}, reason=UNPROVEN),
+    # K3's text: Kimi-Linear's attention, experts in a latent space, residuals that attend to earlier ones.
+    Family(
+        model_type="kimi_k3",
+        runtime="kimi_k3",
+        blocks=("block_sparse_moe", "mlp"),
+        runtime_block="mlp",
+        renormalises_one_expert=False,
+        layouts={"per_expert_w": _K3, "mlx_switch": MLX},
+        text_args="kimi_k3.TextArgs",
+        text_type="kimi_linear",
+        text_types=("kimi_linear",),
+        default_source="Moonshot AI",
+        always={
+            "activation": "situ",
+            "attention": "latent",
+            "rope": "none",
+            "scores": "sigmoid",
+            "selection": "biased",
+        },
+        defaults={
+            "tie_word_embeddings": False,
+            "activation_situ_linear_beta": None,
+            "q_lora_rank": None,
+            "moe_renormalize": True,
+            "moe_layer_freq": 1,
+            "num_expert_group": 1,
+            "topk_group": 1,
+        },
+        limits={
+            "tie_word_embeddings": UNTIED,
+            "mla_use_nope": Limit(values=(True,), reason="mlx-lm's class attends without positions alone"),
+            "num_experts_per_token": Limit(
+                values=Between(least=2, most=1e6),
+                reason="mlx-lm's class leaves the weight of a single expert as it is, others renormalise it",
+            ),
+            "attn_res_block_size": Limit(
+                values=Between(least=1, most=1e6), reason="the reference attends to residuals, as the model does"
+            ),
+            "routed_expert_hidden_size": Limit(
+                values=Between(least=1, most=1e6), reason="the reference's experts work in a latent space"
+            ),
+        },
+        renames=((r"\.(?:block_sparse_moe|mlp)\.gate\.e_score_correction_bias$", ".mlp.e_score_correction_bias"),),
+        reshapes=(
+            LATENT_HEADS,
+            GROUPED_BIAS,
+            *joined(
+                r"(.*\.self_attn)\.{part}_proj\.weight",
+                "qkv",
+                r"\1.qkv_proj.weight",
+                "mlx-lm's class joins queries, keys and values of its linear layers (models/kimi_k3.py, sanitize)",
+                where=_is_delta_layer,
+            ),
+            *joined(
+                r"(.*\.self_attn)\.{part}_conv1d\.weight",
+                "qkv",
+                r"\1.qkv_conv.conv.weight",
+                "and their convolutions, which torch stores [out, in, width], MLX [out, width, in]",
+                steps=transposed,
+            ),
+            Reshape(
+                pattern=r"(.*\.self_attn\.(?:A_log|dt_bias))",
+                pieces=(Piece(name=r"\1", flat=True),),
+                reason="a number for each head or channel, whose other axes mlx-lm's class leaves out",
+            ),
+        ),
+    ),
 )

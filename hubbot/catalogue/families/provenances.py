@@ -10,6 +10,11 @@ QWEN_FUSED = Provenance(
     source="transformers 5.23 conversion_mapping: gate_proj, up_proj -> MergeModulelist, Concatenate(dim=1)",
 )
 PER_EXPERT = Provenance(order=None, source="transformers 5.23 conversion_mapping, one tensor per projection")
+# What trainers and hubbot's relayout make: a projection is never joined to another, so that no order can be wrong.
+VEOMNI = Provenance(
+    order=None, source="VeOmni moe_merge.py: the experts' weights of one projection, [out, in] each, stacked"
+)
+APART = Provenance(order=None, source="hubbot relayout: one tensor for each expert and projection, [out, in]")
 BAILING = Provenance(
     order=None,
     source="transformers 5.24 conversion_mapping of sarvam_moe, whose names are Bailing's: a tensor a projection",

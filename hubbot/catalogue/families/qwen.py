@@ -3,13 +3,14 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hubbot.catalogue.configs import ropes
 from hubbot.catalogue.configs.nesting import decoder
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import (
+    APART,
     MAPPED,
     MAPPED_GATE_FIRST,
     MLX,
@@ -19,6 +20,7 @@ from hubbot.catalogue.families.provenances import (
     QWEN3_VL,
     QWEN3_VL_TRANSPOSED,
     QWEN_FUSED,
+    VEOMNI,
 )
 from hubbot.catalogue.families.row import Family, Limit, Recognised
 from hubbot.catalogue.reshapes import CONVOLUTION, plus_one
@@ -49,7 +51,7 @@ _GATED_DELTA: dict[str, Any] = {
 _QWEN_35: dict[str, Any] = {
     **_GATED_DELTA,
     "runtime": "qwen3_5_moe",
-    "layouts": {"per_expert": PER_EXPERT, "stacked_fused": NATIVE_FUSED, "mlx_switch": MLX},
+    "layouts": {"per_expert": PER_EXPERT, "stacked": VEOMNI, "stacked_fused": NATIVE_FUSED, "mlx_switch": MLX},
     "defaults": {
         **_GATED_DELTA_DEFAULTS,
         "intermediate_size": 0,
@@ -70,22 +72,28 @@ _SEES: dict[str, Any] = {
 }
 
 
-def _mrope(config: Mapping[str, Any], *needless: str) -> dict[str, Any]:
-    """Return the rope of the text decoder of `config` in the spelling that both runtimes read."""
+def _mrope(config: Mapping[str, Any], section: Sequence[int], *needless: str) -> dict[str, Any]:
+    """Return the rope of the text decoder of `config` in the spelling that both runtimes read.
+
+    `section` is transformers' where the config has none.
+    """
     rope = ropes.flat(decoder(config))
     kept = {key: rope[key] for key in _MROPE if key in rope and key not in needless}
     # Published configs call the plain rope "mrope" or "default".
     kind = "default" if rope["rope_type"] == "mrope" else rope["rope_type"]
-    return {**kept, "type": kind, "rope_type": kind}
+    return {"mrope_section": list(section), "mrope_interleaved": True, **kept, "type": kind, "rope_type": kind}
 
 
 def _qwen_35_text(config: Mapping[str, Any]) -> dict[str, Any]:
-    rope = {"partial_rotary_factor": _GATED_DELTA_DEFAULTS["partial_rotary_factor"], **_mrope(config)}
+    rope = {
+        "partial_rotary_factor": _GATED_DELTA_DEFAULTS["partial_rotary_factor"],
+        **_mrope(config, (11, 11, 10)),
+    }
     return {"rope_parameters": rope, "rope_scaling": rope}
 
 
 def _qwen3_vl_text(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {"rope_scaling": _mrope(config, "rope_theta", "partial_rotary_factor")}
+    return {"rope_scaling": _mrope(config, (24, 20, 20), "rope_theta", "partial_rotary_factor")}
 
 
 _QWEN3_OMNI: dict[str, Any] = {
@@ -132,7 +140,7 @@ FAMILIES: tuple[Family, ...] = (
         blocks=("mlp",),
         runtime_block="mlp",
         renormalises_one_expert=True,
-        layouts={"per_expert": PER_EXPERT, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
+        layouts={"per_expert": PER_EXPERT, "stacked": VEOMNI, "stacked_fused": QWEN_FUSED, "mlx_switch": MLX},
         always={"qk_norm": "per_head"},
         defaults={
             **COMMON,
@@ -152,7 +160,13 @@ FAMILIES: tuple[Family, ...] = (
         blocks=("mlp",),
         runtime_block="mlp",
         renormalises_one_expert=True,
-        layouts={"stacked_fused": QWEN3_VL, "stacked_fused_transposed": QWEN3_VL_TRANSPOSED, "mlx_switch": MLX},
+        layouts={
+            "per_expert": APART,
+            "stacked": VEOMNI,
+            "stacked_fused": QWEN3_VL,
+            "stacked_fused_transposed": QWEN3_VL_TRANSPOSED,
+            "mlx_switch": MLX,
+        },
         text_args="qwen3_moe.ModelArgs",
         text_type="qwen3_vl_moe_text",
         always={"qk_norm": "per_head"},

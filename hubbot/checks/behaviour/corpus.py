@@ -36,6 +36,11 @@ class Text:
         return int(self.ids.shape[1]) // 2
 
     @property
+    def scored(self) -> slice:
+        """Return the positions whose prediction counts: the last one's true next token is not known."""
+        return slice(self.scored_from, -1)
+
+    @property
     def following(self) -> npt.NDArray[np.int64]:
         """Return the true next token [windows, scored] of every scored position."""
         return self.ids[:, self.scored_from + 1 :]

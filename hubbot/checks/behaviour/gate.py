@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hubbot.artifacts import Finding, Status
+from hubbot.catalogue.resolution import expert_count, experts_per_token
 from hubbot.catalogue.variants.roles import role_of
 from hubbot.catalogue.variants.tiers import tier_of, tiers_of
 from hubbot.checks.behaviour import baseline_cache, finding, measurement, preconditions
+from hubbot.checks.behaviour.budget import affordable_tokens
 from hubbot.checks.behaviour.corpus import Text, read_text
 from hubbot.checks.behaviour.divergence import Divergence
 from hubbot.checks.behaviour.measurement import Deadline, Measured
@@ -23,6 +25,7 @@ from hubbot.checks.subject import RUNNING_FAULTS, Outcome, Subject
 from hubbot.errors import WrongUsage
 from hubbot.marks import fingerprint
 from hubbot.runtime import loading
+from hubbot.runtime.blas_products import blas_is_better, operations_per_second
 from hubbot.runtime.layerwise import open_artifact
 
 RELEASED = "the source's weights were released while converting; the values gate had judged every one of them"
@@ -58,7 +61,7 @@ def check_behaviour(subject: Subject) -> Outcome:
             f"one layer needs {needed / 1e9:.2f} GB, {examination.memory_bytes / 1e9:.2f} GB are allowed"
         )
     text = read_text(
-        subject.folder, examination.corpus, tokens=examination.tokens or TOKENS[loading.describe()["device"]],
+        subject.folder, examination.corpus, tokens=examination.tokens or _affordable(subject),
         vocabulary=_vocabulary(subject.shapes), context=_context(subject.config),
     )  # fmt: skip
     clock = examination.clock
@@ -74,20 +77,36 @@ def check_behaviour(subject: Subject) -> Outcome:
     )
 
 
+def _affordable(subject: Subject) -> int:
+    """Return how many tokens this device can read in the time that is allowed."""
+    config = subject.checkpoint.config
+    experts, chosen = expert_count(config), experts_per_token(config)
+    share = min(1.0, chosen / experts[1]) if experts and experts[1] and chosen else 1.0
+    return affordable_tokens(
+        TOKENS[loading.describe()["device"]],
+        weights=preconditions.weights_per_token(subject.shapes, subject.expected, share),
+        rate=operations_per_second(), seconds=subject.examination.seconds,
+    )  # fmt: skip
+
+
 def _measure(subject: Subject, text: Text, deadline: Deadline) -> Measured:
     config = unquantized_config(subject.config)
-    key = fingerprint([asdict(subject.artifact.source), config, text.ids.tolist(), loading.versions()])[:32]
+    by_blas = blas_is_better()
+    key = fingerprint([asdict(subject.artifact.source), config, text.ids.tolist(), loading.versions(), by_blas])[
+        :32
+    ]
     answers = subject.examination.answers
     keep = nullcontext(answers) if answers else tempfile.TemporaryDirectory()
     with keep as store:
         base = baseline_cache.find(Path(store), key)
         if base is None:
-            source = open_source(subject.config, subject.expected, subject.shapes)
+            source = open_source(subject.config, subject.expected, subject.shapes, by_blas=by_blas)
             base = measurement.answer(source, text, Path(store), key, deadline)
         try:
-            return measurement.compare(open_artifact(subject.folder), text, base, deadline, weights="as stored")
+            artifact = open_artifact(subject.folder, by_blas=by_blas)
+            return measurement.compare(artifact, text, base, deadline, weights="as stored")
         except NOT_ON_THIS_DEVICE:
-            decoded = open_dequantized(subject.config, subject.stored)
+            decoded = open_dequantized(subject.config, subject.stored, by_blas=by_blas)
             return measurement.compare(
                 decoded, text, base, deadline, weights="dequantized: no kernel on this device"
             )
@@ -147,6 +166,7 @@ def _unfamiliar(measured: Measured) -> str | None:
 
 
 def _measurements(text: Text, measured: Measured) -> dict[str, Any]:
+    multiplier = "numpy's BLAS" if blas_is_better() else "MLX"
     return {
         "text": {
             "name": text.name, "sha256": text.sha256, "windows": len(text.ids), "window": text.ids.shape[1],
@@ -155,7 +175,7 @@ def _measurements(text: Text, measured: Measured) -> dict[str, Any]:
         "divergence": measured.divergence.to_json() if measured.divergence else None,
         "layer_cosines": list(measured.cosines),
         "device": loading.describe(),
-        "arithmetic": f"float32, layer by layer, {measured.weights}",
+        "arithmetic": f"float32, layer by layer, {measured.weights}, products by {multiplier}",
     }  # fmt: skip
 
 

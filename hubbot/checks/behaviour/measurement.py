@@ -60,8 +60,7 @@ def answer(model: LayerwiseModel, text: Text, store: Path, key: str, deadline: D
     started = deadline.clock()
     writer: BaselineWriter | None = None
     hidden: list[Floats] = []
-    for logits in _run(model, text, hidden, deadline, "unquantized"):
-        scored = logits[text.scored_from : -1]
+    for scored in _run(model, text, hidden, deadline, "unquantized"):
         if writer is None:
             exact = scored.nbytes * len(text.ids) <= EXACT_BYTES
             writer = BaselineWriter(store, key, exact=exact)
@@ -76,8 +75,7 @@ def compare(model: LayerwiseModel, text: Text, base: Baseline, deadline: Deadlin
     scores: list[divergence.TokenScores] = []
     base_bad = bad = width = 0
     equal = True
-    for index, logits in enumerate(_run(model, text, hidden, deadline, "variant")):
-        scored = logits[text.scored_from : -1]
+    for index, scored in enumerate(_run(model, text, hidden, deadline, "variant")):
         width = scored.shape[1]
         reference = base.window(index)
         base_bad += int((~np.isfinite(reference.logits)).sum())
@@ -104,7 +102,7 @@ def _run(model: LayerwiseModel, text: Text, hidden: list[Floats], deadline: Dead
         hidden.append(np.array(flat[positions]).reshape(len(positions), -1))
         deadline.step(index + 1, layers, f"{what}, layers")
 
-    for index, logits in enumerate(model.logits(text.ids, after_layer)):
+    for index, logits in enumerate(model.logits(text.ids, after_layer, text.scored)):
         deadline.step(index + 1, len(text.ids), f"{what}, windows")
         yield logits
 

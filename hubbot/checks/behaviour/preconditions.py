@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hubbot.catalogue.variants.roles import role_of
 from hubbot.checks.readers.artifact_parameters import StoredParameter, StoredParameters
 from hubbot.checks.readers.expected_parameters import Expectations
 from hubbot.checks.readers.tensor_files import Floats
@@ -25,6 +26,15 @@ def largest_step_bytes(shapes: Mapping[str, tuple[int, ...]]) -> int:
         sizes[found[0] if found else ""] += FLOAT32_BYTES * math.prod(shape)
     beside = sizes.pop("", 0)
     return beside + max(sizes.values(), default=0)
+
+
+def weights_per_token(shapes: Mapping[str, tuple[int, ...]], expected: Expectations, share: float) -> float:
+    """Return how many weights one token is multiplied by; it is sent to `share` of the experts."""
+    found = 0.0
+    for name, shape in shapes.items():
+        if len(shape) > 1 and role_of(name) != "embedding":
+            found += math.prod(shape) * (1.0 if expected.place(name) is None else share)
+    return found
 
 
 def narrowest_bits(stored: StoredParameters) -> int:

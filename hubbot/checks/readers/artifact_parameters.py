@@ -55,11 +55,13 @@ class StoredParameter:
 
 
 class StoredParameters:
-    """All parameters of one artifact folder, by the runtime's names."""
+    """All parameters of one artifact folder, by the runtime's names; `files` are its weights where known."""
 
-    def __init__(self, folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(
+        self, folder: Path, shapes: Mapping[str, tuple[int, ...]], files: TensorFiles | None = None
+    ) -> None:
         shards = tuple(sorted(path.name for path in folder.glob("model*.safetensors")))
-        self.files = TensorFiles(folder, shards)
+        self.files = files or TensorFiles(folder, shards)
         self.by_name: dict[str, StoredParameter] = {}
         claimed: set[str] = set()
         for name, shape in shapes.items():

@@ -3,12 +3,14 @@
 It knows nothing of plans or moves: from the same rows it works out its own way from parameter to source.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hubbot.catalogue import resolution
 from hubbot.catalogue.experts import expert_layouts
@@ -25,8 +27,9 @@ from hubbot.checkpoints import Checkpoint
 from hubbot.checks.decisive.source_settings import SourceSettings
 from hubbot.checks.readers import reshape_rows
 from hubbot.checks.readers.source_tensors import SourceTensors
-from hubbot.checks.readers.tensor_files import Floats
+from hubbot.checks.readers.tensor_files import Floats, widen
 
+Array = npt.NDArray[Any]
 Key = tuple[str, str, int | None, bool]
 
 
@@ -81,12 +84,19 @@ class Expectations:
         left = {name: tower.left_out.get(name, why) for name, why in dropped.items() if name not in kept}
         self.dropped = {**self._sources.dropped, **left}
         self.tower = {made.output: _turned(self._sources.shape(name), made) for name, made in kept.items()}
-        self._plain: dict[str, tuple[str, Reshaped]] = {
-            made.output: (name, made)
+        plain = [
+            (name, made)
             for name in infos
             if (found := expert_layouts.read_name(name)) is None or found.is_flat
             for made in reshaped(runtime_name(name, family), family.reshapes, config)
-        } | {made.output: (name, made) for name, made in kept.items()}
+        ]
+        self._plain: dict[str, tuple[str, Reshaped]] = {made.output: (name, made) for name, made in plain}
+        self._plain |= {made.output: (name, made) for name, made in kept.items()}
+        # What several tensors make together, one below the other, in the order in which they stand.
+        joined = sorted(((made.join, name, made) for name, made in plain if made.join), key=lambda one: one[:2])
+        self._joined: dict[str, list[tuple[str, Reshaped]]] = defaultdict(list)
+        for _, name, made in joined:
+            self._joined[made.output].append((name, made))
         self._embedding = self._tied_embedding(checkpoint.config)
 
     def _tied_embedding(self, config: Mapping[str, Any]) -> tuple[str, Reshaped] | None:
@@ -142,33 +152,65 @@ class Expectations:
         places = [place for p in parameters if (place := self.place(p))]
         held = {(place.prefix, self._projection(place), place.is_bias) for place in places}
         lost = [t.name for t in self._experts.values() if (t.prefix, t.projection, t.is_bias) not in held]
-        return lost + [name for parameter, (name, _) in self._plain.items() if parameter not in parameters]
+        made = {**{parameter: [one] for parameter, one in self._plain.items()}, **self._joined}
+        return lost + [
+            name for parameter, parts in made.items() if parameter not in parameters for name, _ in parts
+        ]
+
+    def is_zero(self, name: str) -> bool:
+        """Say whether every number of source tensor `name` is zero, of either sign."""
+        return not self._sources.floats(name, 0, next(iter(self._sources.shape(name)), 1)).any()
 
     def rows(self, parameter: str, start: int, stop: int) -> Floats:
         """Return rows [start, stop) of a plain parameter's first axis, float32 [stop - start, ...]."""
+        if parameter in self._joined:
+            return self._rows_of_parts(self._joined[parameter], start, stop)
         name, made = self._made(parameter)
-        if made.groups is None and not made.view and not made.merge and made.part is None:
+        if made.is_whole:
             return self._sources.floats(name, start, stop)
         return reshape_rows.rows(self._sources, name, made, start, stop)
+
+    def _rows_of_parts(self, parts: list[tuple[str, Reshaped]], start: int, stop: int) -> Floats:
+        """Return rows [start, stop) of tensors that stand one below the other."""
+        found, above = [], 0
+        for name, made in parts:
+            height = self._sources.shape(name)[0]
+            first, last = max(start, above), min(stop, above + height)
+            if first < last:
+                found.append(reshape_rows.rows(self._sources, name, made, first - above, last - above))
+            above += height
+        return np.concatenate(found)
+
+    def stored_rows(self, parameter: str, start: int, stop: int) -> tuple[Array, str]:
+        """Return what `rows` returns, as raw values of the dtype given with them: float32 where they are made."""
+        name, made = self._made(parameter)
+        if made.groups is None and not made.view and not made.merge and made.part is None:
+            return self._sources.stored(name, start, stop)
+        return self.rows(parameter, start, stop), "F32"
 
     def length(self, parameter: str) -> int | None:
         """Return how many rows the source has for a plain parameter, or None where they are made of others."""
         name, made = self._made(parameter)
-        if made.groups is not None or made.view or made.merge or made.part is not None:
+        if not made.is_whole:
             return None
         return next(iter(self._sources.shape(name)), 1)
 
     def expert(self, place: ExpertPlace, expert: int) -> Floats:
         """Return one expert's projection [out, in], or its bias [out], as float32."""
+        return widen(*self.stored_expert(place, expert))
+
+    def stored_expert(self, place: ExpertPlace, expert: int) -> tuple[Array, str]:
+        """Return one expert's projection [out, in], or its bias [out], as raw values with their dtype."""
         tensor = self._tensor(place, expert)
         assert tensor is not None, f"{place} has no source"
         if tensor.expert is not None:
-            whole = self._sources.floats(tensor.name, 0, self._sources.shape(tensor.name)[0])
+            raw, dtype = self._sources.stored(tensor.name, 0, self._sources.shape(tensor.name)[0])
         else:
-            whole = self._sources.floats(tensor.name, expert, expert + 1)[0]
+            stack, dtype = self._sources.stored(tensor.name, expert, expert + 1)
+            raw = stack[0]
         if self._transposed and not place.is_bias:
-            whole = np.ascontiguousarray(whole.T)
-        return self._half(whole, place.projection) if tensor.projection == "gate_up" else whole
+            raw = np.ascontiguousarray(raw.T)
+        return (self._half(raw, place.projection) if tensor.projection == "gate_up" else raw), dtype
 
     def experts_at(self, place: ExpertPlace) -> int:
         """Return how many experts the source holds at a place."""
@@ -185,7 +227,7 @@ class Expectations:
         stacked = self._sources.shape(tensor.name)[0]
         return self._zeros if self._declared is not None and stacked == self._declared + self._zeros else 0
 
-    def _half(self, fused: Floats, projection: str) -> Floats:
+    def _half(self, fused: Array, projection: str) -> Array:
         width = fused.shape[0] // 2
         if self._order == "interleaved":
             return np.ascontiguousarray(fused[(0 if projection == "gate" else 1) :: 2])

@@ -12,6 +12,8 @@ def rows(sources: SourceTensors, name: str, made: Reshaped, start: int, stop: in
     """Return rows [start, stop) of the parameter that `made` describes, float32 [stop - start, ...]."""
     shape = sources.shape(name)
     lead = shape[0] if shape else 1
+    if made.flat:
+        return sources.floats(name, 0, lead).reshape(-1)[start:stop]
     per_unit = lead // (made.groups or lead)
     if made.part is not None and made.merge:
         number, _ = made.part

@@ -4,8 +4,10 @@ It shares no code with the converter; which stored tensors belong together is th
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hubbot.catalogue import packings
 from hubbot.checkpoints import Checkpoint
@@ -34,6 +36,12 @@ class SourceTensors:
         packed = self._packed.get(name)
         stored = name if packed is None else next(iter(packed.parts.values())).tensor
         return self._files.tensors[stored].dtype
+
+    def stored(self, name: str, start: int, stop: int) -> tuple[npt.NDArray[Any], str]:
+        """Return steps [start, stop) of a tensor's first axis with their dtype: as stored, or unpacked float32."""
+        if name not in self._packed:
+            return self._files.raw(name, start, stop), self._files.tensors[name].dtype
+        return self.floats(name, start, stop), "F32"
 
     def floats(self, name: str, start: int, stop: int) -> Floats:
         """Return steps [start, stop) of a tensor's first axis, unpacked: float32 [stop - start, ...]."""

@@ -15,6 +15,7 @@ from hubbot.files.uncached import UncachedReader
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
 
 Floats = npt.NDArray[np.float32]
+FLOATS = frozenset({"F32", "F16", "BF16"})
 _NUMPY: Mapping[str, Any] = {
     "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "U32": np.uint32, "U8": np.uint8, "I8": np.int8,
     "I32": np.int32, "I64": np.int64, "F8_E4M3": np.uint8, "F8_E8M0": np.uint8,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from hubbot.checks.readers.artifact_parameters import StoredParameter, StoredParameters
-from hubbot.checks.readers.expected_parameters import Expectations
+from hubbot.checks.readers.expected_parameters import Expectations, ExpertPlace
 from hubbot.checks.readers.tensor_files import Floats, widen
 from hubbot.errors import IncompleteCover
 from hubbot.runtime import loading
@@ -36,16 +36,24 @@ def whole(expected: Expectations, name: str, shape: tuple[int, ...]) -> Floats:
 
     Raises IncompleteCover where the source does not make it in that shape.
     """
-    place = expected.place(name)
+    place = place_of(expected, name, shape)
     if place is not None:
         made = np.empty(shape, np.float32)
-        if expected.experts_at(place) != shape[0]:
-            raise IncompleteCover(
-                f"the source has {expected.experts_at(place)} experts for {shape[0]}", where=name
-            )
         for expert in range(shape[0]):
             made[expert] = expected.expert(place, expert)
         return made
-    if expected.source_name(name) is None:
-        raise IncompleteCover("nothing in the source makes it", where=name)
     return expected.rows(name, 0, shape[0] if shape else 1).reshape(shape)
+
+
+def place_of(expected: Expectations, name: str, shape: tuple[int, ...]) -> ExpertPlace | None:
+    """Return which experts a parameter of `shape` holds, or None where it holds none.
+
+    Raises IncompleteCover where the source has another number of experts, or nothing that makes the parameter.
+    """
+    place = expected.place(name)
+    if place is None:
+        if expected.source_name(name) is None:
+            raise IncompleteCover("nothing in the source makes it", where=name)
+    elif expected.experts_at(place) != shape[0]:
+        raise IncompleteCover(f"the source has {expected.experts_at(place)} experts for {shape[0]}", where=name)
+    return place

@@ -12,7 +12,7 @@ from hubbot.catalogue.experts.expert_layouts import ExpertTensor
 from hubbot.catalogue.experts.parameter_names import parameters_of
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.reshapes import Reshaped, reshaped
-from hubbot.catalogue.tensors import runtime_name
+from hubbot.catalogue.tensors import is_stray_bias, runtime_name
 from hubbot.errors import IncompleteCover
 
 Shape = tuple[int, ...]
@@ -31,6 +31,11 @@ class ExpectedShapes:
     shapes: Mapping[str, Shape]
     transposed: bool
     idle: Mapping[str, int]
+
+    def is_stray_bias(self, name: str) -> bool:
+        """Say whether source tensor `name` is a bias that no parameter of the class holds."""
+        known = expert_layouts.read_name(name)
+        return known is None and is_stray_bias(name, self.family, self.config, self.shapes)
 
     def of(self, name: str) -> Shape:
         """Return the shape of source tensor `name`, or raise IncompleteCover where no parameter holds it."""
@@ -62,6 +67,8 @@ class ExpectedShapes:
 def _before(piece: Reshaped, shape: Shape) -> Shape:
     """Return the least shape that a source must have for `piece` to make a parameter of `shape`."""
     units = list(shape)
+    if piece.join is not None:
+        units[0] //= piece.join[1]
     if piece.merge and piece.groups:
         held = 1 if piece.part else piece.groups
         units = [held, shape[0] // held, *shape[1:]]

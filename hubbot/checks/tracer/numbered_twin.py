@@ -15,7 +15,7 @@ from hubbot.catalogue.experts import expert_layouts
 from hubbot.catalogue.experts.completeness import Experts
 from hubbot.catalogue.experts.orientation import geometry_of
 from hubbot.catalogue.families import Family
-from hubbot.catalogue.tensors import without_drops
+from hubbot.catalogue.tensors import ZERO_BIAS, without_drops
 from hubbot.catalogue.towers import VISION
 from hubbot.checkpoints import Checkpoint, Repo, TensorInfo
 from hubbot.checks.tracer.expected_shapes import ExpectedShapes, Shape
@@ -73,13 +73,24 @@ def twin_of(checkpoint: Checkpoint, family: Family, *, small: int = SMALL, text_
     kept = dict(_kept(logical, config, family))
     _, drops = without_drops(replace(logical, config=config, tensors=kept), family)
     outlines = _outlines(logical, config, resolved, family)
+    drops = {**drops, **{name: ZERO_BIAS for name in kept if name not in drops and outlines.is_stray_bias(name)}}
     shapes = {
-        name: tuple(min(dropped_axis or axis, axis) for axis in info.shape) if name in drops else outlines.of(name)
+        name: tuple(min(dropped_axis or axis, axis) for axis in info.shape)
+        if name in drops
+        else _as_stored(outlines.of(name), info.shape)
         for name, info in kept.items()
     }
     known, _ = expert_layouts.read_names(name for name in shapes if name not in drops)
     idle = frozenset(tensor.name for tensor in known if tensor.projection in outlines.idle)
     return Twin(checkpoint=_checkpoint(config, shapes), resolved=resolved, drops=drops, idle=idle)
+
+
+def _as_stored(shape: Shape, stored: Shape) -> Shape:
+    """Return the shape of a vector with the axes of length 1 that the source has beside its own."""
+    if len(shape) != 1 or sum(axis > 1 for axis in stored) > 1:
+        return shape
+    place = max(range(len(stored)), key=lambda axis: stored[axis], default=0)
+    return tuple(shape[0] if axis == place else 1 for axis in range(len(stored)))
 
 
 def _unpacked_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hubbot.catalogue.families import Family
+from hubbot.catalogue.tensors import ZERO_BIAS
 from hubbot.checks.readers.artifact_parameters import StoredParameters, read_config, shapes_of
 from hubbot.checks.readers.expected_parameters import Expectations
 from hubbot.checks.readers.tensor_files import Floats
@@ -118,7 +119,7 @@ def _located(twin: Twin, numbering: Numbering, first: _Pass, second: _Pass) -> T
         expected=expected,
         sanitized=by_class,
         refusal=refusal,
-        dropped=rows.dropped,
+        dropped={**rows.dropped, **_stray_biases(rows, shapes)},
         stacks=frozenset(name for name in shapes if rows.place(name)),
         folds={name: reason for name in shapes if (reason := rows.fold(name))},
         computed=computed,
@@ -128,6 +129,11 @@ def _located(twin: Twin, numbering: Numbering, first: _Pass, second: _Pass) -> T
         layout=(read_mark(first.artifact) or {}).get("layout") or {},
         copied=rows.copied(tuple(shapes)),
     )
+
+
+def _stray_biases(rows: Expectations, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    """Return the biases that no parameter holds; that a source's are zero is for the values gate to see."""
+    return {name: ZERO_BIAS for name in rows.unused(set(shapes)) if name.endswith(".bias")}
 
 
 def _by_class(

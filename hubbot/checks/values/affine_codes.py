@@ -78,9 +78,10 @@ def usual_fit(low: Floats, high: Floats, steps: np.float32) -> Fit:
 
 
 def _other_fits(low: Floats, high: Floats, steps: np.float32) -> Iterator[Fit]:
-    # Metal's kernel takes 0 for the largest weight of a group that is negative throughout.
-    for top in (high, np.maximum(high, np.float32(0))):
-        scale, edge, count = _first(low, top, steps)
+    # MLX's GPU kernels begin to look for the ends at 0, so that a group of one sign gets a scale that is too wide.
+    zero = np.float32(0)
+    for bottom, top in ((low, high), (low, np.maximum(high, zero)), (np.minimum(low, zero), high)):
+        scale, edge, count = _first(bottom, top, steps)
         for side in (-TIE_STEPS, TIE_STEPS):
             yield _second(scale, edge, np.rint(count + side))
 

@@ -1,6 +1,7 @@
-"""The referee's own compiled look at affine groups: which have the codes of mlx's usual arithmetic in float32.
+"""The referee's own compiled look at groups: which have the codes of mlx's usual arithmetic in float32.
 
-What fits here is right; what does not is judged anew in numpy (affine_codes.py). Importing it needs numba.
+What fits here is right; what does not is judged anew in numpy (affine_codes.py, fp4_fp8.py). Importing
+it needs numba.
 """
 
 from typing import Any, Final
@@ -15,6 +16,9 @@ _CODES: Final = 4096
 _SMALLEST_SCALE: Final = np.float32(1e-7)
 _LIMIT: Final = np.float32(0.5) + np.float32(1e-3)
 _ONE: Final = np.float32(1)
+_MAGNITUDE: Final = np.uint32(0x7FFFFFFF)
+_TWO_14: Final = np.float32(2.0**14)
+_TWO_14_BITS: Final = np.uint32(0x46800000)
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
@@ -96,3 +100,72 @@ def _usual(low: np.float32, high: np.float32, steps: np.float32) -> tuple[np.flo
     if count == np.float32(0):
         return scale, np.float32(0)
     return edge / count, edge
+
+
+@_compiled
+def micro_fits(weights: Array, stream: Array, bits: int, factors: Array, largest: Array, fits: Array) -> None:
+    """Say for every group of `weights`, float32 [n, group], whether its codes are nearest to weight times factor.
+
+    `stream` uint8 holds e2m1 codes (4 bits, a tie goes to the smaller, no negative zero) or e4m3 codes (8 bits,
+    ties to even). `factors` are float32 [n]. Sets `largest` float32 [n], the groups' largest magnitudes, and
+    `fits` bool [n].
+    """
+    size = weights.shape[1]
+    bits_of = weights.view(np.uint32)
+    top_bits = largest.view(np.uint32)
+    quotients, spare = np.empty(size, np.float32), np.empty(size, np.float32)
+    codes = np.empty(size, np.uint8)
+    for index in range(weights.shape[0]):
+        top = np.uint32(0)
+        for at in range(size):
+            top = max(top, np.uint32(bits_of[index, at] & _MAGNITUDE))
+        top_bits[index] = top
+        factor = factors[index]
+        for at in range(size):
+            quotients[at] = weights[index, at] * factor
+        if bits == 4:
+            _spread(stream[index * size // 2 : (index + 1) * size // 2], 4, codes)
+            fits[index] = _wrong_e2m1(quotients, codes) == 0
+        else:
+            fits[index] = _wrong_e4m3(quotients, spare, stream[index * size : (index + 1) * size]) == 0
+
+
+@_compiled
+def _wrong_e2m1(quotients: Array, codes: Array) -> int:
+    bits = quotients.view(np.uint32)
+    wrong = np.int32(0)
+    for at in range(quotients.size):
+        size = abs(quotients[at])
+        code = (
+            np.int32(size > np.float32(0.25))
+            + np.int32(size > np.float32(0.75))
+            + np.int32(size > np.float32(1.25))
+            + np.int32(size > np.float32(1.75))
+            + np.int32(size > np.float32(2.5))
+            + np.int32(size > np.float32(3.5))
+            + np.int32(size > np.float32(5))
+        )
+        sign = np.int32(np.uint32(bits[at] >> np.uint32(28)) & np.uint32(8))
+        sign = sign if code > 0 else np.int32(0)
+        wrong += np.int32(0) if np.int32(code | sign) == np.int32(codes[at]) else np.int32(1)
+    return wrong
+
+
+@_compiled
+def _wrong_e4m3(quotients: Array, spare: Array, codes: Array) -> int:
+    bits, spare_bits = quotients.view(np.uint32), spare.view(np.uint32)
+    for at in range(quotients.size):
+        # Below 2^-6 codes are multiples of 2^-9: adding 2^14 leaves as many bits.
+        spare[at] = abs(quotients[at]) + _TWO_14
+    wrong = np.int32(0)
+    for at in range(quotients.size):
+        magnitude = np.uint32(bits[at] & _MAGNITUDE)
+        odd = np.uint32(np.uint32(magnitude >> np.uint32(20)) & np.uint32(1))
+        raised = np.uint32(np.uint32(magnitude + np.uint32(0x7FFFF)) + odd)
+        high = np.uint32(np.uint32(raised - np.uint32(120 << 23)) >> np.uint32(20))
+        small = np.uint32(spare_bits[at] - _TWO_14_BITS)
+        code = small if magnitude < np.uint32(121 << 23) else high
+        code = code if magnitude < np.uint32(543 << 21) else np.uint32(0x7E)
+        code |= np.uint32(np.uint32(bits[at] >> np.uint32(24)) & np.uint32(0x80))
+        wrong += np.int32(0) if code == np.uint32(codes[at]) else np.int32(1)
+    return wrong

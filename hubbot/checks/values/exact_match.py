@@ -123,6 +123,11 @@ def _micro(parameter: StoredParameter, source: Floats, parts: Parts) -> Iterator
     size = parameter.group_size
     scales = parts["scales"].reshape(-1)
     wholes = _wholes(parts, len(scales))
+    kernel = first_sight.micro_kernel(source.size)
+    if kernel is not None:
+        weights, mode, bits = source.reshape(-1, size), parameter.mode, parameter.bits
+        yield _of(fp4_fp8.judge_packed(kernel, weights, parts["weight"], scales, wholes, mode=mode, bits=bits))
+        return
     for rows, weights, codes in _blocks(parameter, source, parts["weight"]):
         groups = fp4_fp8.Groups(
             weights=weights.reshape(-1, size),
@@ -130,8 +135,11 @@ def _micro(parameter: StoredParameter, source: Floats, parts: Parts) -> Iterator
             scales=scales[rows],
             global_scales=None if wholes is None else wholes[rows],
         )
-        seen = fp4_fp8.judge(groups, mode=parameter.mode, bits=parameter.bits)
-        yield Match(wrong=seen.wrong, ties=seen.ties, zeroed=seen.zeroed, saturated=seen.saturated, finite=True)
+        yield _of(fp4_fp8.judge(groups, mode=parameter.mode, bits=parameter.bits))
+
+
+def _of(seen: fp4_fp8.Seen) -> Match:
+    return Match(wrong=seen.wrong, ties=seen.ties, zeroed=seen.zeroed, saturated=seen.saturated, finite=True)
 
 
 def _wholes(parts: Parts, groups: int) -> Floats | None:

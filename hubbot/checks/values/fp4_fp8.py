@@ -6,17 +6,20 @@ largest / 6 (e2m1) or / 448 (e4m3), stored as the next power of two (mx) or as e
 whether a power of two is rounded up or to the nearest, and -0 for 0 differ between devices and versions.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from hubbot.checks.readers.decoding import E2M1, E4M3, NVFP4_FULL_SCALE
-from hubbot.checks.readers.packed_words import Codes
+from hubbot.checks.readers.packed_words import Codes, unpack
 from hubbot.checks.readers.tensor_files import Floats, narrow, widen
 from hubbot.checks.values.affine_codes import Mask
 
+# weights, stream, bits, factors, then what is set: largest, fits.
+Kernel: TypeAlias = Callable[[Floats, npt.NDArray[np.uint8], int, Floats, Floats, Mask], None]
 TIE: Final = np.float32(2.0**-16)
 # In octaves: a scale computed in 16 bits may pass a power of two by as much.
 TIE_OCTAVES: Final = 0.01
@@ -101,13 +104,41 @@ class Seen:
 def judge(groups: Groups, *, mode: str, bits: int) -> Seen:
     """Return which groups are not the quantized weights, and what is odd about the others."""
     element = ELEMENTS[bits]
-    scales = _Scales.of(groups, element, mode)
-    wrong = ~(scales.right(None) & _fit_at_once(scales.quotients(groups.weights, None), groups.codes, element))
+    scales = _scales_of(groups, element, mode)
+    return _seen(scales, _fit_at_once(scales.quotients(groups.weights, None), groups.codes, element), groups.only)
+
+
+def judge_packed(
+    kernel: Kernel, weights: Floats, packed: npt.NDArray[Any], scales: Codes, wholes: Floats | None, *, mode: str,
+    bits: int,
+) -> Seen:  # fmt: skip
+    """Return what `judge` returns, of codes that are still packed: uint32 words of groups [n, group].
+
+    `kernel` looks at every group; only those that it does not pass are unpacked.
+    """
+    words = np.ascontiguousarray(packed).reshape(len(weights), -1)
+    largest, fits = np.empty(len(weights), np.float32), np.empty(len(weights), np.bool_)
+    found = _Scales.of(scales, largest, wholes, ELEMENTS[bits], mode)
+    kernel(weights, words.reshape(-1).view(np.uint8), bits, found.multipliers(), largest, fits)
+
+    def only(which: npt.NDArray[np.intp]) -> Groups:
+        return Groups(
+            weights=weights[which], codes=unpack(words[which], bits), scales=scales[which],
+            global_scales=None if wholes is None else wholes[which],
+        )  # fmt: skip
+
+    # What the scales ought to be is known only now that the largest weights are.
+    return _seen(_Scales.of(scales, largest, wholes, ELEMENTS[bits], mode), fits, only)
+
+
+def _seen(scales: "_Scales", fits: Mask, only: Callable[[npt.NDArray[np.intp]], Groups]) -> Seen:
+    """Judge groups of which `fits` have the usual codes; `only` returns some of them."""
+    wrong = ~(scales.right(None) & fits & np.isfinite(scales.largest))
     ties = 0
     suspects = np.flatnonzero(wrong)
     if len(suspects):
-        some = groups.only(suspects)
-        explained = _explained(some, _Scales.of(some, element, mode), element)
+        some = only(suspects)
+        explained = _explained(some, _scales_of(some, scales.element, scales.mode), scales.element)
         explained &= np.isfinite(scales.largest[suspects])
         wrong[suspects] = ~explained
         ties = int(explained.sum())
@@ -117,37 +148,46 @@ def judge(groups: Groups, *, mode: str, bits: int) -> Seen:
         wrong=wrong,
         ties=ties,
         zeroed=int(((scales.stored == 0) & (scales.largest > 0)).sum()),
-        saturated=int((over & (scales.largest > SMALLEST) & (groups.scales >= LAST_SCALE[scales.name])).sum()),
+        saturated=int((over & (scales.largest > SMALLEST) & (scales.codes >= LAST_SCALE[scales.name])).sum()),
     )
+
+
+def _scales_of(groups: Groups, element: Element, mode: str) -> "_Scales":
+    flat = groups.weights.reshape(-1)
+    largest = np.maximum.reduceat(np.abs(flat), np.arange(0, flat.size, groups.weights.shape[1]))
+    return _Scales.of(groups.scales, largest, groups.global_scales, element, mode)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scales:
     """The scales [n] of some groups as floats, beside the largest magnitudes and the factor of a global scale."""
 
-    name: str
+    mode: str
+    element: Element
     codes: Codes
     stored: Floats
     largest: Floats
     wanted: Floats
     factor: Floats
 
+    @property
+    def name(self) -> str:
+        """Return the format that the scales are stored in."""
+        return "e4m3" if self.mode == "nvfp4" else "e8m0"
+
     @classmethod
-    def of(cls, groups: Groups, element: Element, mode: str) -> "_Scales":
-        flat = groups.weights.reshape(-1)
-        largest = np.maximum.reduceat(np.abs(flat), np.arange(0, flat.size, groups.weights.shape[1]))
-        name = "e4m3" if mode == "nvfp4" else "e8m0"
+    def of(cls, codes: Codes, largest: Floats, wholes: Floats | None, element: Element, mode: str) -> "_Scales":
         one = np.ones(len(largest), np.float32)
-        with np.errstate(divide="ignore", over="ignore"):
-            whole = groups.global_scales
-            factor = one if whole is None else np.where(whole > 0, NVFP4_FULL_SCALE / whole, np.float32(1))
-        stored = E4M3[groups.scales] if name == "e4m3" else _POWERS[groups.scales]
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            factor = one if wholes is None else np.where(wholes > 0, NVFP4_FULL_SCALE / wholes, np.float32(1))
+            wanted = (largest / element.largest).astype(np.float32)
         return cls(
-            name=name,
-            codes=groups.scales,
-            stored=stored,
+            mode=mode,
+            element=element,
+            codes=codes,
+            stored=E4M3[codes] if mode == "nvfp4" else _POWERS[codes],
             largest=largest,
-            wanted=(largest / element.largest).astype(np.float32),
+            wanted=wanted,
             factor=factor,
         )
 
@@ -172,10 +212,17 @@ class _Scales:
     def quotients(self, weights: Floats, dtype: str | None) -> Floats:
         """Return weights [..., group] / scale, by which elements are chosen, in `dtype` (None: float32)."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            inverse = np.where(self.stored > 0, 1 / self.stored, np.float32(0))
             if dtype is None:
-                return weights * (inverse * self.factor)[:, None]
-            return _rounded(weights * inverse[:, None], dtype) * self.factor[:, None]
+                return weights * self.multipliers()[:, None]
+            return _rounded(weights * self._inverse()[:, None], dtype) * self.factor[:, None]
+
+    def multipliers(self) -> Floats:
+        """Return what a group's weights are multiplied by to become elements, float32 [n]."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return self._inverse() * self.factor
+
+    def _inverse(self) -> Floats:
+        return np.where(self.stored > 0, 1 / self.stored, np.float32(0))
 
 
 def _rounded(values: Floats, dtype: str | None) -> Floats:
@@ -193,8 +240,33 @@ def _magnitudes(numbers: Floats, table: Codes, above: np.uint32) -> Codes:
     return np.take(table, keys.view(np.int32), mode="clip")
 
 
+def usual_scales(weights: Floats, wholes: Floats | None, *, mode: str, bits: int) -> Codes:
+    """Return the scales [n] that mlx's CPU kernels give to float32 groups [n, group], made in float32."""
+    groups = Groups(weights=weights, codes=np.empty(0, np.uint8), scales=np.zeros(len(weights), np.uint8),
+                    global_scales=wholes)  # fmt: skip
+    scales = _scales_of(groups, ELEMENTS[bits], mode)
+    if mode == "nvfp4":
+        return _magnitudes(scales.wanted * scales.factor, ELEMENTS[8].below, _ABOVE)
+    exponents = np.nan_to_num(np.ceil(np.log2(scales.wanted, dtype=np.float64)), neginf=0) + E8M0_BIAS
+    made: Codes = np.clip(exponents, 0, LAST_SCALE["e8m0"]).astype(np.uint8)
+    return made
+
+
+def usual_codes(weights: Floats, scales: Codes, wholes: Floats | None, *, mode: str, bits: int) -> Codes:
+    """Return the codes [n, group] that mlx's CPU kernels give to float32 groups under these scales [n]."""
+    groups = Groups(weights=weights, codes=np.empty(0, np.uint8), scales=scales, global_scales=wholes)
+    element = ELEMENTS[bits]
+    return _codes(_scales_of(groups, element, mode).quotients(weights, None), element)
+
+
 def _fit_at_once(quotients: Floats, codes: Codes, element: Element) -> Mask:
-    """Say which groups have the codes of mlx's CPU kernels: ties to the smaller e2m1 and no -0, e4m3 as IEEE."""
+    """Say which groups have the codes of mlx's CPU kernels."""
+    fits: Mask = (_codes(quotients, element) == codes).all(axis=1)
+    return fits
+
+
+def _codes(quotients: Floats, element: Element) -> Codes:
+    """Return the nearest codes as mlx's CPU kernels do: ties to the smaller e2m1 and no -0, e4m3 as IEEE."""
     found = _magnitudes(quotients, element.below, _ABOVE)
     if element.is_ieee:
         upto = _magnitudes(quotients, element.upto, np.uint32(0))
@@ -204,8 +276,7 @@ def _fit_at_once(quotients: Floats, codes: Codes, element: Element) -> Mask:
         signs *= np.minimum(found, np.uint8(1))
     signs *= element.sign
     found |= signs
-    fits: Mask = (found == codes).all(axis=1)
-    return fits
+    return found
 
 
 def _explained(groups: Groups, scales: _Scales, element: Element) -> Mask:

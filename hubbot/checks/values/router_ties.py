@@ -4,6 +4,7 @@ Runtimes break such ties each in their own way, so that no artifact computes wha
 that are themselves the same may share a row. It reads the source alone.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,13 +17,14 @@ from hubbot.checks.readers.expected_parameters import Expectations
 from hubbot.checks.values import finding
 
 _CHECK = "router decides"
+_MATRIX = re.compile(r"\.(?:gate|router)\.(?:\w+\.)?weight$")
 
 
 def router_ties(expected: Expectations, stored: StoredParameters) -> Iterator[Finding]:
     """Yield a failure for each router of the source that scores two different experts alike for every token."""
     routers = [name for name in stored.by_name if role_of(name) == "router" and expected.source_name(name)]
-    for name in (one for one in routers if len(stored.by_name[one].shape) == 2):
-        block = name[: name.rindex(".gate." if ".gate." in name else ".router.")]
+    for name in (one for one in routers if _MATRIX.search(one) and len(stored.by_name[one].shape) == 2):
+        block = name[: max(name.rfind(".gate."), name.rfind(".router."))]
         beside = [one for one in routers if one != name and one.startswith(f"{block}.")]
         experts = [one for one in stored.by_name if one.startswith(f"{block}.") and role_of(one) == "expert"]
         for some in _equal_rows(_scores(expected, name, beside, stored)):

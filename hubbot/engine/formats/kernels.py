@@ -76,6 +76,8 @@ def _judged(dtype: str) -> Kernels:
 
 def fused() -> Kernels:
     """Return the fused kernels, unchecked. Raises ImportError without numba, RuntimeError without a cache."""
-    from hubbot.engine.formats import fused as compiled  # noqa: PLC0415 - numba takes 0.2 s to import
+    from hubbot.engine.formats import fused_affine, fused_microscaling  # noqa: PLC0415 - numba takes 0.2 s to import
 
-    return Kernels(affine=compiled.quantize_affine, microscaling=compiled.quantize_microscaling, reason=None)
+    return Kernels(
+        affine=fused_affine.quantize_affine, microscaling=fused_microscaling.quantize_microscaling, reason=None
+    )

@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   if (!document.querySelector("[data-live]")) return;
-  let version = null;
+  let version = document.body.dataset.version ?? null;
   const refresh = async () => {
     const answer = await fetch(location.href, { headers: { accept: "text/html" } });
     if (!answer.ok || answer.redirected) return;

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from hubbot.artifacts import Finding
 from hubbot.catalogue.variants.named_variants import VARIANTS
-from hubbot.checks.behaviour import gate, measurement, source_model
+from hubbot.checks.behaviour import gate, measurement, preconditions, source_model
 from hubbot.checks.behaviour.budget import Examination
 from hubbot.checks.behaviour.corpus import read_text
 from hubbot.checks.behaviour.gate import check_behaviour
@@ -164,7 +165,9 @@ def test_logits_that_quantization_did_not_touch_are_refused(
     monkeypatch.setattr(
         gate,
         "open_artifact",
-        lambda _folder: source_model.open_source(subject.config, subject.expected, subject.shapes),
+        lambda _folder, by_blas: source_model.open_source(
+            subject.config, subject.expected, subject.shapes, by_blas=by_blas
+        ),
     )
     finding = only(check_behaviour(subject))
     assert (finding.check, finding.status) == ("bit-equal logits", "fail")
@@ -204,7 +207,7 @@ def test_a_device_without_a_kernel_compares_the_dequantized_weights(
     source, folder = workshop.source(SOURCE), workshop.artifact(SOURCE, "4bit")
     usual = judged(source, folder)
 
-    def refuse(_folder: Path) -> layerwise.LayerwiseModel:
+    def refuse(_folder: Path, *, by_blas: bool) -> layerwise.LayerwiseModel:
         raise RuntimeError("no kernel")
 
     monkeypatch.setattr(gate, "open_artifact", refuse)
@@ -274,3 +277,23 @@ def test_a_corpus_that_is_missing_is_the_callers_mistake_not_the_artifacts(
     folder = workshop.artifact(SOURCE, "4bit")
     with pytest.raises(WrongUsage, match="corpus"):
         gate.check(examined(workshop.source(SOURCE), folder, corpus=tmp_path / "missing.txt"))
+
+
+def test_a_slow_device_reads_one_window_and_the_record_says_so(
+    speaker: tuple[Source, dict[str, Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, made, corpus = speaker
+    monkeypatch.setattr(gate, "operations_per_second", lambda: 1e6)
+    read = judged(source, made["4bit"], corpus=corpus).measurements["text"]
+    assert read["windows"] * read["window"] == 512
+    monkeypatch.setattr(gate, "operations_per_second", lambda: 1e12)
+    read = judged(source, made["4bit"], corpus=corpus).measurements["text"]
+    assert read["windows"] * read["window"] > 512
+
+
+def test_weights_of_a_token_count_only_the_experts_that_it_is_sent_to(workshop: Workshop) -> None:
+    subject = examined(workshop.source(SOURCE), workshop.artifact(SOURCE, "4bit"))
+    shapes, expected = subject.shapes, subject.expected
+    whole = preconditions.weights_per_token(shapes, expected, 1.0)
+    experts = sum(math.prod(shape) for name, shape in shapes.items() if expected.place(name))
+    assert preconditions.weights_per_token(shapes, expected, 0.25) == whole - 0.75 * experts

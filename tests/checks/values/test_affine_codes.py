@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hubbot.checks.values.affine_codes import Groups, unexplained
+from hubbot.checks.values.affine_codes import Groups, rounded, unexplained, usual_fit
 from tests.checkpoints_on_disk import adversarial
 from tests.checks.quantized import affine_groups
 from tests.reference.checkpoints import Floats
@@ -83,3 +83,29 @@ def test_scales_that_are_no_numbers_are_wrong() -> None:
     scales[1] = np.nan
     wrong, _ = unexplained(replace(groups, scales=scales), bits=4, dtype="BF16")
     assert wrong.tolist() == [False, True, False]
+
+
+def by_the_gpus_rule(values: Floats, bits: int, dtype: str) -> Groups:
+    """Groups as MLX's GPU kernels make them: they begin to look for the ends at 0."""
+    zero, steps = np.float32(0), np.float32(2**bits - 1)
+    fit = usual_fit(np.minimum(values.min(axis=1), zero), np.maximum(values.max(axis=1), zero), steps)
+    codes = np.clip(np.rint((values - fit.bias[:, None]) / fit.scale[:, None]), 0, steps).astype(np.uint8)
+    scales, biases = (rounded(part, dtype) for part in (fit.scale, fit.bias))
+    return Groups(weights=values, codes=codes, scales=scales, biases=biases)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("bits", BITS)
+def test_groups_of_one_sign_that_a_gpu_made_are_right_and_a_wrong_code_among_them_is_not(
+    bits: int, sign: int
+) -> None:
+    values = (sign * (np.abs(weights()) + np.float32(0.5))).astype(np.float32)
+    values[::4] = values[::4, :1]  # and constant ones
+    groups = by_the_gpus_rule(values, bits, "BF16")
+    wrong, ties = unexplained(groups, bits=bits, dtype="BF16")
+    assert wrong.sum() == 0
+    assert ties > 0
+    codes = groups.codes.copy()
+    codes[:, 3] = np.where(codes[:, 3] > 0, codes[:, 3] - 1, 1)
+    wrong, _ = unexplained(replace(groups, codes=codes), bits=bits, dtype="BF16")
+    assert wrong.mean() > 0.98

@@ -62,3 +62,38 @@ def test_without_numba_numpy_judges_alone(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(first_sight, "_state", first_sight._State())
     monkeypatch.setitem(__import__("sys").modules, "hubbot.checks.values.compiled", None)
     assert not first_sight.prepare()
+
+
+def test_the_micro_scaled_kernel_agrees_with_numpy_on_right_and_wrong_groups(kernel: Any) -> None:
+    assert kernel is not None
+    assert first_sight._state.micro is not None
+    assert first_sight.micro_agrees(first_sight._state.micro)
+
+
+def test_a_micro_scaled_kernel_that_passes_one_wrong_group_is_left(kernel: Any) -> None:
+    micro = first_sight._state.micro
+    assert kernel is not None
+    assert micro is not None
+
+    def lenient(*given: Any) -> None:
+        micro(*given)
+        fits = given[-1]
+        fits[0] = True
+
+    assert not first_sight.micro_agrees(lenient)
+
+
+@pytest.mark.parametrize(("mode", "bits", "group_size"), [("mxfp4", 4, 32), ("mxfp8", 8, 32), ("nvfp4", 4, 16)])
+def test_single_micro_scaled_codes_and_scales_that_are_wrong_are_found_with_the_kernel_too(
+    kernel: Any, mode: str, bits: int, group_size: int
+) -> None:
+    assert kernel is not None
+    source = weights(16, 256)
+    for name, place in (("weight", 77), ("scales", 9)):
+        parts = quantized(source, mode, bits, group_size, "BF16")
+        known = parameter(mode, bits, group_size, "BF16")
+        assert not match(known, source, parts, also_dtype="BF16", exact=False).wrong.any()
+        parts[name].reshape(-1)[place] ^= 4
+        bad = match(known, source, parts, also_dtype="BF16", exact=False)
+        per_unit = group_size * bits // 32 if name == "weight" else 1
+        assert np.flatnonzero(bad.wrong).tolist() == [place // per_unit]

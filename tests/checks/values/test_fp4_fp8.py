@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hubbot.checks.values.fp4_fp8 import SMALLEST, judge
+from hubbot.checks.values.fp4_fp8 import SMALLEST, judge, usual_codes
 from tests.checkpoints_on_disk import adversarial
 from tests.checks.quantized import micro_groups
 from tests.reference.checkpoints import Floats
@@ -85,3 +85,19 @@ def test_no_number_as_a_scale_is_wrong_even_for_zeros() -> None:
         True,
         False,
     ]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("mode", "bits", "width", "whole"), MODES)
+def test_a_group_that_holds_no_number_is_wrong_whatever_its_codes_are(
+    mode: str, bits: int, width: int, whole: bool, number: float
+) -> None:
+    groups = micro_groups(weights(width), mode=mode, bits=bits, dtype="BF16", whole=whole)
+    groups.weights[3, 5] = number
+    with np.errstate(invalid="ignore"):
+        codes = usual_codes(groups.weights, groups.scales, groups.global_scales, mode=mode, bits=bits)
+    for scale in (groups.scales[3], 126):
+        scales = groups.scales.copy()
+        scales[3] = scale
+        with np.errstate(invalid="ignore"):
+            assert judge(replace(groups, codes=codes, scales=scales), mode=mode, bits=bits).wrong[3]

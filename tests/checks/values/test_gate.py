@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from hubbot.artifacts import Finding
-from hubbot.checks.readers.artifact_parameters import StoredParameters
+from hubbot.checks.readers.artifact_parameters import StoredParameter, StoredParameters
 from hubbot.checks.values import compared_slices, gate
+from hubbot.checks.values.error_measure import WorstError
 from tests.checkpoints_on_disk import (
     Workshop,
     converted,
@@ -79,3 +80,17 @@ def test_identical_experts_in_the_source_are_no_reason_to_refuse(tmp_path: Path)
     source = look(tmp_path / "source")
     for folder in converted(source, tmp_path / "out", "bf16", "4bit").values():
         assert judged(source, folder).verdict == "approved"
+
+
+def test_an_artifact_that_a_gpu_made_coarser_than_need_be_is_told_and_not_refused() -> None:
+    parameter = StoredParameter(
+        name="x.weight", shape=(8, 64), dtype="BF16", mode="affine", bits=4, group_size=64,
+        parts=("weight", "scales", "biases"),
+    )  # fmt: skip
+    coarse = WorstError(ratio=43.4, error=0.02, bound=0.0005, at="row 3, group 0", ties=8)
+    told = gate._verdict(parameter, coarse)
+    assert told.status == "pass"
+    assert "coarser than need be" in told.reason
+    assert "43 times the bound, row 3" in told.reason
+    coarse.units = 1  # one group that no rule explains
+    assert gate._verdict(parameter, coarse).status == "fail"

@@ -1,0 +1,28 @@
+"""What relayout makes of a checkpoint is no dead end: convert takes it, and it computes what the source does."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.checkpoints_on_disk import answer, converted, judged, look, relative, stock_model
+from tests.reference.checkpoints import case, write
+from tests.relaid import relaid
+
+NAMES = [
+    "qwen3_moe/orig",
+    "qwen3_5_moe/orig",
+    "qwen3_vl_moe/orig",
+    "qwen3_vl_moe/square/orig",
+    "qwen3_vl_moe/half_square/orig",
+]
+
+
+@pytest.mark.parametrize("form", ["per_expert", "stacked"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_relaid_checkpoint_converts_to_the_same_function(name: str, form: str, tmp_path: Path) -> None:
+    made = case(name)
+    relaid(write(made, tmp_path / "source"), form, tmp_path / "relaid")
+    source = look(tmp_path / "relaid")
+    folder = converted(source, tmp_path / "out", "fp32")["fp32"]
+    assert judged(source, folder).verdict == "approved"
+    assert relative(answer(stock_model(folder), made.ids), made.logits) < made.tolerance
