@@ -124,7 +124,7 @@ def test_a_young_repo_is_left_for_a_later_look(watcher: Watcher) -> None:
 
 
 def test_a_rule_that_wants_a_repo_at_once_goes_before_one_that_waits(watcher: Watcher) -> None:
-    rules = ({"deny": ("*/Fox",)}, {"min_age_hours": 6}, {})
+    rules: tuple[dict[str, Any], ...] = ({"deny": ("*/Fox",)}, {"min_age_hours": 6}, {})
     assert told(watcher.look(FOX, rules=rules[:2])) == {"fables/Fox": DEFERRED}
     assert told(watcher.look(FOX, rules=rules)) == {"fables/Fox": "enqueued"}
 
