@@ -6,14 +6,18 @@ Never decides by itself to fail.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# More bytes than any answer has.
+_NEVER = 1 << 62
 
 
 @dataclass(slots=True)
@@ -25,6 +29,9 @@ class _Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, object] | None = None
     cut_after: int | None = None
+    is_reset: bool = False
+    pause: float = 0.0
+    meanwhile: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +79,34 @@ class Faults:
         }
         self.fail(method, path, times=times, status=429, headers=headers)
 
-    def cut(self, method: str, path: str, *, after: int, times: int = 1) -> None:
+    def cut(
+        self,
+        method: str,
+        path: str,
+        *,
+        after: int,
+        times: int = 1,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> None:
         """Break the connection of the next requests after `after` bytes of the answer's body.
 
-        The request has its effect; with `after=0` its answer is lost.
+        The request has its effect; with `after=0` its answer is lost, an empty one too (but for HEAD, which has no
+        body to break off). `meanwhile` is called after the effect, before anything is answered.
         """
-        self._arm(_Fault(method, re.compile(path), times, cut_after=after))
+        self._arm(_Fault(method, re.compile(path), times, cut_after=after, meanwhile=meanwhile))
+
+    def reset(
+        self, method: str, path: str, *, times: int = 1, meanwhile: Callable[[], object] | None = None
+    ) -> None:
+        """Break the connection of the next requests, which have no effect on the Hub; `meanwhile` is called first.
+
+        Like `cut`, it cannot break off the answer to a HEAD.
+        """
+        self._arm(_Fault(method, re.compile(path), times, cut_after=0, is_reset=True, meanwhile=meanwhile))
+
+    def trickle(self, method: str, path: str, *, pause: float, times: int = 1) -> None:
+        """Take in the bodies of the next requests slowly: `pause` seconds before each part but the first."""
+        self._arm(_Fault(method, re.compile(path), times, cut_after=_NEVER, pause=pause))
 
     def clear(self) -> None:
         """Disarm what has not happened, and forget what was asked."""
@@ -136,9 +165,11 @@ class InjectFaults:
             return
         path = scope["raw_path"].decode("ascii", "replace")
         fault = self._faults._take(scope["method"], path)  # noqa: SLF001 - two halves of one thing
-        meter = _Meter(scope, receive, send, cut_after=None if fault is None else fault.cut_after)
+        meter = _Meter(scope, receive, send, fault)
         self._faults._watch(meter)  # noqa: SLF001
-        app = self._app if fault is None or fault.cut_after is not None else _refusal(fault)
+        app = self._app
+        if fault is not None and (fault.is_reset or fault.cut_after is None):
+            app = _refusal(fault)
         try:
             await app(scope, meter.receive, meter.send)
         except _Cut:
@@ -149,11 +180,13 @@ class InjectFaults:
 class _Meter:
     """Counts the bytes of one request, and cuts the answer where that is asked."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, *, cut_after: int | None) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, fault: _Fault | None) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._cut_after = cut_after
+        self._cut_after = None if fault is None else fault.cut_after
+        self._pause = 0.0 if fault is None else fault.pause
+        self._meanwhile = None if fault is None else fault.meanwhile
         self._status = 0
         self._received = 0
         self._sent = 0
@@ -166,6 +199,8 @@ class _Meter:
 
     async def receive(self) -> Message:
         """Take in one message."""
+        if self._received and self._pause:
+            await asyncio.sleep(self._pause)
         message = await self._receive()
         self._received += len(message.get("body", b""))
         return message
@@ -174,6 +209,12 @@ class _Meter:
         """Let one message out, or as much of it as is allowed."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
+            if self._meanwhile is not None:
+                self._meanwhile()
+            if self._cut_after == 0 and self._scope["method"] != "HEAD":
+                # A byte is promised that never comes, so that an answer without a body is lost as well.
+                await self._send({**message, "headers": [(b"content-length", b"1")]})
+                raise _Cut
             await self._send(message)
             return
         body = message.get("body", b"")
@@ -189,4 +230,4 @@ class _Meter:
 
 def _refusal(fault: _Fault) -> ASGIApp:
     body = fault.body if fault.body is not None else {"error": "The Hub was told to fail"}
-    return JSONResponse(body, fault.status, dict(fault.headers))
+    return JSONResponse(body, fault.status or 200, dict(fault.headers))

@@ -40,6 +40,25 @@ def test_a_lost_answer_leaves_the_commit_in_place(owner: HfApi, repo: str, fault
     assert owner.file_exists(repo, "a.txt")
 
 
+@pytest.mark.parametrize("has_effect", [False, True])
+def test_a_connection_breaks_before_or_after_the_effect_also_where_the_answer_is_empty(
+    owner: HfApi, http: httpx.Client, repo: str, faults: Faults, *, has_effect: bool
+) -> None:
+    seen: list[bool] = []
+
+    def look() -> None:
+        seen.append(True)
+
+    if has_effect:
+        faults.cut("POST", "/tag/", after=0, meanwhile=look)
+    else:
+        faults.reset("POST", "/tag/", meanwhile=look)
+    with pytest.raises(httpx.RemoteProtocolError):
+        http.post(f"/api/models/{repo}/tag/main", json={"tag": "v1"}, headers={"Authorization": "Bearer hf_owner"})
+    assert seen == [True]
+    assert [tag.name for tag in owner.list_repo_refs(repo).tags] == (["v1"] if has_effect else [])
+
+
 def test_a_download_breaks_in_the_middle(http: httpx.Client, seeded: str, faults: Faults) -> None:
     faults.cut("GET", r"/resolve/.*\.safetensors", after=100)
     with pytest.raises(httpx.RemoteProtocolError, match="received 100 bytes, expected 1100"):

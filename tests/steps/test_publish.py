@@ -13,6 +13,7 @@ import pytest
 
 from hubbot.artifacts import Approved, Artifact, Finding, Publication, Report, Status
 from hubbot.checkpoints import Checkpoint, FileInfo, Repo
+from hubbot.devhub.faults import Faults
 from hubbot.devhub.stored_objects import Address
 from hubbot.errors import (
     HubRefused,
@@ -558,7 +559,7 @@ def _interrupt(case: Case, index: int, manner: str) -> None:
         faults.cut("*", "", after=NEVER, times=index)
     if manner == "its answer is lost":
         faults.cut("*", "", after=0)
-    faults.fail("*", "", times=NEVER)
+    faults.fail("*", "", status=500, times=NEVER)
     # Refused courtesies raise nothing; they are noted.
     with suppress(TryLater):
         assert case.publish(attempts=1).owed
@@ -633,22 +634,51 @@ def test_an_update_killed_at_any_request_is_seen_as_the_old_or_the_new_one_and_n
         shutil.rmtree(new.folder)
 
 
+def _first(make: Callable[..., Case], folder: Path) -> Case:
+    return make()
+
+
+def _second(make: Callable[..., Case], folder: Path) -> Case:
+    return _update(make, folder)[1]
+
+
+SINGLE_FAULTS: dict[str, Callable[[Faults], None]] = {
+    "500": lambda faults: faults.fail("*", "", status=500),
+    "429": lambda faults: faults.limit_rate("*", "", wait=1),
+    "reset": lambda faults: faults.reset("*", ""),
+    "answer lost": lambda faults: faults.cut("*", "", after=0),
+}
+
+
 @pytest.mark.usefixtures("_over")
-def test_one_failure_at_any_request_is_overcome_within_the_run(make: Callable[..., Case]) -> None:
-    total = _requests_of_one_publication(make)
-    for index in range(2 * total):
-        case, faults = make(), make().site.faults
+@pytest.mark.parametrize("fault", [*SINGLE_FAULTS])
+@pytest.mark.parametrize("prepare", [_first, _second])
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_one_failure_at_any_request_is_overcome_within_the_run(
+    make: Callable[..., Case], tmp_path: Path, prepare: Callable[..., Case], fault: str, every: int
+) -> None:
+    undisturbed = prepare(make, tmp_path)
+    undisturbed.site.faults.clear()
+    undisturbed.publish()
+    total = undisturbed.site.faults.count()
+    assert total > 10
+    whole, commits = undisturbed.end_state(), undisturbed.commits()
+    # The short form shares the requests among the faults: each request fails in one of the four ways.
+    for index in range([*SINGLE_FAULTS].index(fault) % every, total, every):
+        case, faults = prepare(make, tmp_path), undisturbed.site.faults
         faults.clear()
-        if index // 2:
-            faults.cut("*", "", after=NEVER, times=index // 2)
-        if index % 2:
-            faults.fail("*", "")
-        else:
-            faults.cut("*", "", after=0)
-        case.publish()
+        if index:
+            faults.cut("*", "", after=NEVER, times=index)
+        SINGLE_FAULTS[fault](faults)
+        published = case.publish()
         faults.clear()
+        told = f"after one failure of request {index}"
+        assert published.owed == {}, told
         state = case.end_state()
-        assert {key: state[key] for key in COMPLETE} == COMPLETE, f"after a failure of request {index / 2}"
+        for key in ("differing", "private", "tags", "collections"):
+            assert state[key] == whole[key], f"{key} {told}"
+        assert set(state["files"]) == set(whole["files"]), told
+        assert case.commits() == commits, told
         shutil.rmtree(case.folder)
 
 

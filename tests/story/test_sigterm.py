@@ -8,11 +8,16 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from hubbot.lifecycle import State
 from hubbot.store.database import open_engine, upgrade
 from hubbot.store.queue import Queue
+from tests.hub.embedded import LFS_WARNING, running
 from tests.hub.silent import server
+from tests.story.at_publish import Prepared, job_stands, prepared, seen, undisturbed
 
+__all__ = ["prepared"]
 ROOT = Path(__file__).parents[2]
 
 
@@ -42,3 +47,36 @@ def test_a_hub_that_accepts_and_never_answers_does_not_keep_the_bot_alive(tmp_pa
     after = queue.job(job.id)
     engine.dispose()
     assert (after.state, after.attempts) == (State.WAITING, 0)
+
+
+@pytest.mark.filterwarnings(LFS_WARNING)
+@pytest.mark.parametrize(("mode", "weights"), [("xet", "/v1/xorbs/"), ("lfs", "^/lfs/")])
+def test_an_upload_to_a_hub_that_takes_it_in_drop_by_drop_is_left_and_done_later(
+    prepared: Prepared, mode: str, weights: str
+) -> None:
+    whole, _ = undisturbed(prepared, mode)
+    with running(prepared.again()) as site:
+        site.faults.trickle("*", weights, pause=3, times=99)
+        process = prepared.start(site, mode)
+        try:
+            deadline = time.monotonic() + 60
+            while not any(one.received for one in site.faults.exchanges("*", weights)):
+                assert time.monotonic() < deadline, "the upload never began"
+                assert process.poll() is None
+                time.sleep(0.05)
+            told = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+            assert time.monotonic() - told < 10
+        finally:
+            process.kill()
+            process.wait()
+        assert not [one for one in site.faults.exchanges("*", weights) if one.status], "the upload had ended"
+        # The one attempt is that of the bot which was killed to prepare this.
+        assert job_stands(prepared) == (State.WAITING, 1)
+        left = seen(site)
+        assert (left or {}).get("files") != whole["files"]
+        assert prepared.old is None or (left is not None and not left["private"])
+        site.faults.clear()
+        assert prepared.start(site, mode).wait(120) == 0
+        assert seen(site) == whole
