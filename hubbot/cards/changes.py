@@ -29,4 +29,12 @@ def updated(made: Made, before: Made | None, today: str) -> Made:
     what = changed(before.mark, made.mark)
     if not what:
         return replace(made, update=before.update)
-    return replace(made, update=Update(since=today, changed=what, before=before.mark["source"]["revision"]))
+    revision = before.mark["source"]["revision"]
+    update = Update(
+        since=today,
+        changed=what,
+        before=revision,
+        same_source=made.mark["source"]["revision"] == revision,
+        sees=bool(made.mark.get("sees")) and not before.mark.get("sees"),
+    )
+    return replace(made, update=update)

@@ -17,15 +17,22 @@ Estimate = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """What changed in a published repo on day `since` (ISO), when commit `before` of the source was replaced."""
+    """What changed in a published repo on day `since` (ISO), when what was made of commit `before` was replaced.
+
+    `same_source` says that it was made anew from that commit, `sees` that it takes images since then.
+    """
 
     since: str
     changed: tuple[str, ...]
     before: str
+    same_source: bool = False
+    sees: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that `read_update` takes back."""
-        return {"since": self.since, "changed": list(self.changed), "before": self.before}
+        flags = {"same_source": self.same_source, "sees": self.sees}
+        told = {"since": self.since, "changed": list(self.changed), "before": self.before}
+        return told | {name: True for name, value in flags.items() if value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +134,11 @@ def read_update(data: object) -> Update | None:
     if not isinstance(data, dict) or not isinstance(data.get("changed"), list):
         return None
     return Update(
-        since=str(data.get("since")), changed=tuple(map(str, data["changed"])), before=str(data.get("before"))
+        since=str(data.get("since")),
+        changed=tuple(map(str, data["changed"])),
+        before=str(data.get("before")),
+        same_source=data.get("same_source") is True,
+        sees=data.get("sees") is True,
     )
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hubbot.jobs.audits import Audited
+    from hubbot.jobs.bot import Records
+    from hubbot.jobs.remakes import Remade
     from hubbot.store.records import PublishedVariant
 
 COLOURS = {"approved": "green", "refused": "red"}
@@ -33,12 +35,20 @@ def audit_command(
     mlx_lm_version: Annotated[
         str | None, typer.Option("--mlx-lm", help="Only what was made with this version of mlx-lm.")
     ] = None,
+    remake: Annotated[
+        bool,
+        typer.Option(
+            "--remake",
+            help="Judge nothing: enqueue what was published as text only, where its tower can be kept now.",
+        ),
+    ] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Run the gates again on published repos, record the verdicts, and enqueue what must be made anew.
 
-    Exit 0 if all are approved, 1 if any is refused. The repairs run with `hubbot run`.
+    Exit 0 if all are approved, 1 if any is refused. The repairs run with `hubbot run`. What was published as text
+    only stays as it is until its source changes or --remake asks for it: the card then tells to download it again.
 
     Example: hubbot audit --mlx-lm 0.32.1 --dry-run
     """
@@ -59,6 +69,9 @@ def audit_command(
             cancelled=stop,
         )
         chosen = auditing.chosen({name: value for name, value in wanted.items() if value}, repo or ())
+        if remake:
+            _remake(records, chosen, dry_run=dry_run, as_json=as_json)
+            return
         audited = [] if dry_run else list(auditing.run(chosen))
     if as_json:
         print_json({"chosen": [_chosen(item) for item in chosen], "audited": [item.to_json() for item in audited]})
@@ -68,6 +81,30 @@ def audit_command(
         _print_audited(audited)
     if any(item.verdict == "refused" for item in audited):
         raise typer.Exit(1)
+
+
+def _remake(records: "Records", chosen: "Sequence[PublishedVariant]", *, dry_run: bool, as_json: bool) -> None:
+    from hubbot import settings
+    from hubbot.hub.client import default_hub
+    from hubbot.jobs.remakes import Remaking
+
+    remaking = Remaking(settings=settings.load(), hub=default_hub(), queue=records.queue, results=records.results)
+    found = list(remaking.run(chosen, dry_run=dry_run))
+    if as_json:
+        print_json({"remade": [item.to_json() for item in found]})
+    else:
+        _print_remade(found, dry_run=dry_run)
+
+
+def _print_remade(found: "Sequence[Remade]", *, dry_run: bool) -> None:
+    due = [item for item in found if item.is_due]
+    done = "would be made anew" if dry_run else "are made anew"
+    rows = table(f"{len(due)} of {len(found)} {done}", "repo", "why", "job")
+    for item in sorted(found, key=lambda item: not item.is_due):
+        rows.add_row(item.repo, item.reason, f"job {item.job_id}" if item.job_id else "")
+    data.print(rows)
+    if any(item.job_id for item in found):
+        talk.print("the jobs are in the queue; `hubbot run` works on them")
 
 
 def _chosen(item: "PublishedVariant") -> dict[str, object]:

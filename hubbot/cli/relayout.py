@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hubbot.catalogue.experts import wanted_forms
 from hubbot.catalogue.experts.expert_layouts import TARGETS, spelled, target_named
 from hubbot.cli.options import DryRun, Json, Revision, Source
 from hubbot.cli.output import data, print_json, styled
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from hubbot.checkpoints import Checkpoint
 
 FORMS = tuple(map(spelled, TARGETS))
+EPILOG = "\n".join(["Which form who takes, as far as it was tried:", *wanted_forms.lines()])
 
 Unpack = Annotated[
     str | None, typer.Option("--unpack", help="Decode packed weights to plain ones: bf16.", show_default=False)
@@ -26,7 +28,7 @@ Unpack = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("relayout", rich_help_panel="Checkpoints")(relayout_command)
+    app.command("relayout", rich_help_panel="Checkpoints", epilog=EPILOG)(relayout_command)
 
 
 def relayout_command(
@@ -45,7 +47,8 @@ def relayout_command(
 
     per-expert is one tensor per expert and projection; stacked keeps gate, up and down apart, as VeOmni trains
     them; stacked-fused joins gate and up to [E, 2I, H], as transformers 5 keeps them and mlx-vlm takes Qwen3.5's;
-    stacked-fused-transposed is [E, H, 2I], as mlx-vlm takes Qwen3-VL's. The words are those of `hubbot layouts`.
+    stacked-fused-transposed is [E, H, 2I], as mlx-vlm takes Qwen3-VL's. per-expert-up-first and mlx-switch are
+    HunYuan's own. The words are those of `hubbot layouts`.
     Nothing but packed weights is computed, nothing runs, and every form can be turned back into any other.
 
     Example: hubbot relayout ./Qwen3-30B-A3B --to stacked-fused --out ./Qwen3-30B-A3B-fused

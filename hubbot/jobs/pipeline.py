@@ -120,7 +120,8 @@ class Pipeline:
         def look() -> bool:
             found = targets.check(job)
             # A job with a key of its own was opened by an audit, to make what is published anew.
-            return job.recipe_key == recipe_key(job.variants) and is_card_only(targets.hub, job, found)
+            key = recipe_key(job.variants, text_only=self.settings.text_only)
+            return job.recipe_key == key and is_card_only(targets.hub, job, found)
 
         only_card = within(None, cancelled, look, grace=STOP_SECONDS)
         self.workspace(job).save("renewal", {"only_card": only_card})

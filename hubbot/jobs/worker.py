@@ -149,16 +149,21 @@ class Worker:
 
     def _closed(self) -> frozenset[Stage]:
         """Return the stages that this worker does not begin now."""
-        return self.pauses.stages() | (frozenset(Stage) - self.stages)
+        ahead = {Stage.FETCH} if self._has_one_ahead() else set()
+        return self.pauses.stages() | (frozenset(Stage) - self.stages) | ahead
 
     def _is_far_ahead(self, closed: frozenset[Stage]) -> bool:
-        """Say whether the next job would fetch while a fetched one still waits: the disk holds one ahead."""
+        """Say whether the next job in order would fetch, and must not: then none behind it is begun either."""
+        if Stage.FETCH not in closed & self.stages:
+            return False
+        following = self.queue.first_due(self.runner, (self.stages - closed) | {Stage.FETCH}, self.max_ram_bytes)
+        return following is not None and following.stage is Stage.FETCH
+
+    def _has_one_ahead(self) -> bool:
+        """Say whether a fetched job still waits to be computed in another lane: the disk holds one ahead."""
         if Stage.CONVERT in self.stages or Stage.FETCH not in self.stages:
             return False
-        if self.queue.first_due(self.runner, (Stage.CONVERT,), self.max_ram_bytes) is None:
-            return False
-        following = self.queue.first_due(self.runner, self.stages - closed, self.max_ram_bytes)
-        return following is not None and following.stage is Stage.FETCH
+        return self.queue.first_due(self.runner, (Stage.CONVERT,), self.max_ram_bytes) is not None
 
     def _take_stage(self, job: Job, heartbeat: HeartbeatState) -> Job | None:
         """Run the job's present stage; return the job after it, or None if it is no longer ours."""

@@ -116,7 +116,9 @@ class LayerwiseModel:
         module = self._modules.get(path)
         if isinstance(value, ExpertStack):
             if not self._by_blas or leaf != "weight" or type(module) is not SwitchLinear:
-                return _float32(value.whole())
+                whole = _float32(value.whole())
+                mx.eval(whole)  # at once, so that the stored bits of one stack only stand beside it
+                return whole
             self._stacks[id(module)] = value
             return stand_in(value.shape)
         if self._by_blas and leaf == "weight" and type(module) in {SwitchLinear, nn.Linear, nn.Embedding}:

@@ -136,12 +136,18 @@ def _sight(checkpoint: Checkpoint) -> dict[str, Any]:
     return {"version": MLX_VLM, "differences": [text(item) for item in known]}
 
 
-def _update(this: Made) -> dict[str, str] | None:
+def _update(this: Made) -> dict[str, str | bool] | None:
     if this.update is None or not this.update.changed:
         return None
     *most, last = this.update.changed
     what = f"{', '.join(most)} and {last}" if most else last
-    return {"since": text(this.update.since), "what": text(what), "before": code(this.update.before[:12])}
+    return {
+        "since": text(this.update.since),
+        "what": text(what),
+        "before": code(this.update.before[:12]),
+        "same_source": this.update.same_source,
+        "sees": this.update.sees,
+    }
 
 
 def _parameters(checkpoint: Checkpoint, this: Made) -> str:

@@ -184,7 +184,8 @@ def _provenance(checkpoint: Checkpoint, family: Family, row: LayoutRow) -> Prove
 
 def _taken(family: Family) -> str:
     """Return the form among relayout's that a family is converted from, as its command spells it."""
-    return next((spelled(key) for key in TARGETS if key in family.layouts), "per-expert")
+    known = (key for key, row in TARGETS.items() if key in family.layouts and not row.of_mlx)
+    return spelled(next(known, "per_expert"))
 
 
 def _evidence(

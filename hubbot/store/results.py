@@ -200,17 +200,29 @@ class Results:
             job_id=job_id,
             audited_at=self._clock(),
         )
-        this = (
-            col(PublicationRow.target_repo) == published.target_repo,
-            col(PublicationRow.source_revision) == published.source_revision,
-            col(PublicationRow.variant) == published.variant,
-        )
-        refused = {**published.report, "verdict": verdict, "versions": {}, "made_with": published.made_with}
+        refused = {**_without_versions(published), "verdict": verdict}
         with writing(self._engine) as session:
             session.add(AuditRow(**asdict(audit)))
             if job_id is not None:
-                session.execute(sa.update(PublicationRow).where(*this).values(report=refused))
+                session.execute(_row_of(published).values(report=refused))
         return audit
+
+    def forget_versions(self, published: PublishedVariant) -> None:
+        """Let a variant no longer count as published by the versions that made it, so that a job makes it anew."""
+        with writing(self._engine) as session:
+            session.execute(_row_of(published).values(report=_without_versions(published)))
+
+
+def _row_of(published: PublishedVariant) -> sa.Update:
+    return sa.update(PublicationRow).where(
+        col(PublicationRow.target_repo) == published.target_repo,
+        col(PublicationRow.source_revision) == published.source_revision,
+        col(PublicationRow.variant) == published.variant,
+    )
+
+
+def _without_versions(published: PublishedVariant) -> dict[str, Any]:
+    return {**published.report, "versions": {}, "made_with": published.made_with}
 
 
 def _result(row: ResultRow) -> Result:

@@ -50,6 +50,10 @@ def lines(site: Site) -> Iterator[str]:
     yield from _gauge("hubbot_data_free_bytes", "Free bytes in the data folder.", [({}, health["free_bytes"])])
     alive = [({"runner": runner["name"]}, int(runner["alive"])) for runner in health["runners"]]
     yield from _gauge("hubbot_runner_alive", "Whether a runner with a job gives signs of life.", alive)
+    waits = [({"runner": one.runner, "door": one.door}, 1) for one in site.records.outages.all()]
+    yield from _gauge("hubbot_outage", "What a runner waits for: hub, token, disk, or a person's pause.", waits)
+    seen = [({"runner": one.runner}, one.seen_at.timestamp()) for one in site.records.workers.all()]
+    yield from _gauge("hubbot_machine_seen_timestamp_seconds", "A machine's last sign of life.", seen)
     shares = [({"job": str(entry["id"])}, entry["percent"] / 100) for entry in progress]
     yield from _gauge("hubbot_stage_progress_ratio", "Share of the present stage that is done.", shares)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hubbot.cards.changes import changed, updated
-from hubbot.cards.made_variants import Made, Update
+from hubbot.cards.made_variants import Made, Update, read_update
 
 FILES = {"model.safetensors": "1", "tokenizer.json": "2", "chat_template.jinja": "3", "config.json": "4"}
 
@@ -42,3 +42,15 @@ def test_a_notice_names_the_day_and_stays_until_the_next_change() -> None:
     assert first.update == Update(since="2026-11-27", changed=("weights",), before="a")
     later = updated(made({**FILES, "model.safetensors": "9"}, "c"), first, "2027-01-01")
     assert later.update == first.update
+
+
+def test_a_notice_says_what_a_remake_of_the_same_commit_gained() -> None:
+    before = made(FILES)
+    after = made({**FILES, "model.safetensors": "9"})
+    seeing = Made(repo_id="me/y", mark={**after.mark, "sees": True}, report=None, smoke=None)
+    update = updated(seeing, before, "2026-11-27").update
+    assert update == Update(since="2026-11-27", changed=("weights",), before="a", same_source=True, sees=True)
+    assert read_update(update.to_json()) == update
+    plain = Update(since="2026-11-27", changed=("weights",), before="a")
+    assert plain.to_json() == {"since": "2026-11-27", "changed": ["weights"], "before": "a"}
+    assert updated(seeing, seeing, "2027-01-01").update is None

@@ -51,3 +51,14 @@ def test_a_source_that_cannot_be_read_is_told_and_recorded_and_refuses_nothing(h
     assert audit.verdict == "not-judged"
     assert "not-judged" in hubbot("audit").out
     assert site.url
+
+
+def test_a_remake_judges_nothing_and_says_of_every_repo_why_it_stays(hubbot: Shell, site: Site) -> None:
+    publish("4bit", "0.32.1")
+    (found,) = hubbot("audit", "--remake", "--json").json["remade"]
+    assert (found["repo"], found["is_due"], found["job_id"]) == ("mlx-moe/Gone-MLX-4bit", False, None)
+    assert "gone" in found["reason"]
+    assert "0 of 1 would be made anew" in hubbot("audit", "--remake", "--dry-run").out
+    with open_records(load()) as records:
+        assert (audits(records.results), records.queue.jobs()) == ([], [])
+    assert site.url

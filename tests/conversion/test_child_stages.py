@@ -41,7 +41,7 @@ def run(stage: str, workspace: Workspace, **request: Any) -> tuple[dict[str, Any
 
 
 def test_plan_convert_and_verify_hand_over_through_the_folder(workspace: Workspace) -> None:
-    planned, _ = run("plan", workspace, variants=["bf16", "8bit"], working_bytes=1 << 16)
+    planned, _ = run("plan", workspace, variants=["bf16", "8bit"], working_bytes=1 << 16, text_only=False)
     assert planned["memory_bytes"] > 0
     assert planned["disk_bytes"] > 0
     assert set(planned["versions"]) == {"hubbot", "mlx", "mlx-lm"}
@@ -58,7 +58,7 @@ def test_plan_convert_and_verify_hand_over_through_the_folder(workspace: Workspa
 def test_the_unquantized_models_answers_serve_all_variants_and_are_dropped(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run("plan", workspace, variants=["bf16", "8bit"], working_bytes=1 << 16)
+    run("plan", workspace, variants=["bf16", "8bit"], working_bytes=1 << 16, text_only=False)
     run("convert", workspace, **BOUNDS)
     asked: list[Path] = []
     real = measurement.answer
@@ -79,13 +79,13 @@ def test_the_unquantized_models_answers_serve_all_variants_and_are_dropped(
 def test_a_stage_without_its_input_says_that_the_work_is_lost(workspace: Workspace) -> None:
     (workspace.root / "layout.json").unlink()
     with pytest.raises(WorkLost):
-        run("plan", workspace, variants=["bf16"], working_bytes=1 << 16)
+        run("plan", workspace, variants=["bf16"], working_bytes=1 << 16, text_only=False)
     with pytest.raises(WorkLost):
         run("convert", workspace, **BOUNDS)
 
 
 def test_any_folder_can_be_judged_without_a_plan(workspace: Workspace) -> None:
-    run("plan", workspace, variants=["bf16"], working_bytes=1 << 16)
+    run("plan", workspace, variants=["bf16"], working_bytes=1 << 16, text_only=False)
     run("convert", workspace, **BOUNDS)
     request = {"source": str(workspace.source), "artifact": str(workspace.variant("bf16"))}
     report, _ = run("verify_folder", workspace, **request)
@@ -96,7 +96,7 @@ def test_any_folder_can_be_judged_without_a_plan(workspace: Workspace) -> None:
 
 
 def test_an_artifact_without_a_tokenizer_does_not_speak(workspace: Workspace) -> None:
-    run("plan", workspace, variants=["bf16"], working_bytes=1 << 16)
+    run("plan", workspace, variants=["bf16"], working_bytes=1 << 16, text_only=False)
     run("convert", workspace, **BOUNDS)
     with pytest.raises(SmokeFailed):
         child_stages.smoke({"folder": str(workspace.variant("bf16")), "max_tokens": 4}, print)

@@ -34,9 +34,9 @@ def dequantized(form: str, name: str, stored: dict[str, Stored]) -> Floats:
         wide = mx.dequantize(rows, powers, group_size=32, bits=4, mode="mxfp4", dtype=mx.float32)
         return np.array(wide.swapaxes(-1, -2))
     if packing.kind == "mxfp4_pack":
-        packed, powers = (mx.array(stored[f"{name}_{part}"][1]) for part in ("packed", "scale"))
-        bits = packed.view(mx.uint32)
-        return np.array(mx.dequantize(bits, powers, group_size=32, bits=4, mode="mxfp4", dtype=mx.float32))
+        rows = mx.array(stored[f"{name}_packed"][1]).view(mx.uint32)
+        scale = mx.array(stored[f"{name}_scale"][1])
+        return np.array(mx.dequantize(rows, scale, group_size=32, bits=4, mode="mxfp4", dtype=mx.float32))
     codes = np.array(mx.from_fp8(mx.array(stored[name][1]), dtype=mx.float32))
     scales = of_mlx(stored[name + ("_scale" if packing.kind == "fp8_channel" else "_scale_inv")])
     height, width = packing.block[0], packing.block[1] or codes.shape[-1]

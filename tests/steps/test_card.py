@@ -346,6 +346,11 @@ def test_whoever_has_an_older_copy_is_told_first_what_changed_and_since_when(
     body = parts(show(hub, [dataclasses.replace(made(workshop, "4bit"), update=update)]))[1]
     told = "older than 2026-11-27**: weights and chat template changed then"
     assert told in body.split("## ")[0].split("converted to")[0]
+    assert f"with a new commit of the source (before: `{'b' * 12}`)." in body
+    gained = dataclasses.replace(update, same_source=True, sees=True)
+    body = parts(show(hub, [dataclasses.replace(made(workshop, "4bit"), update=gained)]))[1]
+    assert "**: it takes images, too, since then, and an older copy takes text alone; weights and" in body
+    assert "changed then, made anew from the same commit of the source.\n" in body
 
 
 def test_a_later_commit_that_changed_nothing_is_named(hub: Checkpoint, workshop: Workshop) -> None:

@@ -1,10 +1,12 @@
 """Parameters that several tensors make together, one below the other: Kimi K3's queries, keys and values."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hubbot.engine.slices import slices_of
 from hubbot.errors import IncompleteCover, ValueMismatch
 from tests.checkpoints_on_disk import (
     Source,
@@ -50,6 +52,16 @@ def test_slices_of_single_rows_make_the_same_bytes(variant: str, workshop: Works
     assert made.keys() == whole.keys()
     assert all(made[name][0] == whole[name][0] for name in made)
     assert all(np.array_equal(made[name][1], whole[name][1]) for name in made)
+
+
+def test_no_slice_is_larger_than_its_limit_where_a_single_matrix_is(workshop: Workshop) -> None:
+    found = workshop.source("kimi_k3/orig")
+    move = next(move for move in planned(found, "fp32").moves if move.output == f"{LAYER}.qkv_proj.weight")
+    shape = found.checkpoint.tensors[move.sources[0]].shape
+    slices = list(slices_of(move, shape, 3 * 4 * math.prod(shape), 4096))
+    assert max(part.nbytes for part in slices) <= 4096 < 4 * math.prod(shape)
+    rows = [(part.start, row) for part in slices if part.rows for row in range(*part.rows)]
+    assert rows == [(unit, row) for unit in range(3) for row in range(shape[0])]
 
 
 def test_a_part_that_is_missing_is_named(stored: Stored, tmp_path: Path) -> None:

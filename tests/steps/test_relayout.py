@@ -23,7 +23,7 @@ from hubbot.errors import (
     UnknownPacking,
     WrongUsage,
 )
-from tests.checkpoints_on_disk import Stored, edit_json, read_folder
+from tests.checkpoints_on_disk import Stored, edit_json, look, planned, read_folder
 from tests.reference.checkpoints import case, cases, write
 from tests.relaid import matrices, relaid, same, stored, write_checkpoint
 
@@ -115,6 +115,41 @@ def test_a_checkpoint_of_the_hub_comes_back_from_other_forms(name: str, to: str,
     relaid(source, to, tmp_path / "there", working_bytes=1 << 16)
     relaid(tmp_path / "there", "per_expert", tmp_path / "back", working_bytes=1 << 16)
     assert same(read_folder(tmp_path / "back"), read_folder(source))
+
+
+@pytest.mark.parametrize("name", ["hunyuan/fused/orig", "hunyuan/stacked/orig", "hunyuan/orig"])
+@pytest.mark.parametrize("to", ["per_expert", "per_expert_up_first", "mlx_switch", "stacked"])
+def test_every_form_of_hunyuan_becomes_every_other_and_comes_back(name: str, to: str, tmp_path: Path) -> None:
+    source = write(case(name), tmp_path / "source")
+    own = {"fused": "per_expert_up_first", "stacked": "mlx_switch", "base": "per_expert"}[case(name).model]
+    made = relaid(source, to, tmp_path / "there")
+    assert made.is_there_already == (to == own)
+    assert same(read_folder(tmp_path / "there"), read_folder(source)) == (to == own)
+    relaid(tmp_path / "there", own, tmp_path / "back")
+    assert same(read_folder(tmp_path / "back"), read_folder(source))
+    if to != "stacked":
+        converted = planned(look(tmp_path / "there"), "fp32")
+        assert converted.layout.row == to
+
+
+def test_gate_and_up_of_hunyuan_change_places_where_they_share_a_tensor(tmp_path: Path) -> None:
+    source = write(case("hunyuan/orig"), tmp_path / "source")
+    relaid(source, "per_expert_up_first", tmp_path / "fused")
+    relaid(source, "mlx_switch", tmp_path / "switch")
+    before, fused, switch = map(read_folder, (source, tmp_path / "fused", tmp_path / "switch"))
+    home = "model.layers.1.mlp"
+    gate, up = (before[f"{home}.experts.2.{part}_proj.weight"][1] for part in ("gate", "up"))
+    joined_up_first = fused[f"{home}.experts.2.gate_and_up_proj.weight"][1]
+    assert np.array_equal(joined_up_first, np.concatenate([up, gate]))
+    assert np.array_equal(switch[f"{home}.switch_mlp.gate_proj.weight"][1][2], gate)
+
+
+def test_a_form_of_mlx_is_made_only_where_it_can_be_told_from_a_repo_of_mlx(apart: Path, tmp_path: Path) -> None:
+    with pytest.raises(WrongUsage, match="may be renamed"):
+        relaid(apart, "mlx_switch", tmp_path / "out")
+    with pytest.raises(WrongUsage, match="no checkpoint of this model type"):
+        relaid(apart, "per_expert_up_first", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_experts_without_a_gate_cannot_be_fused_transposed(tmp_path: Path) -> None:

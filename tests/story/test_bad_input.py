@@ -382,7 +382,7 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_hub_asks(site: Site, fox: Pat
         site.faults.limit_rate("GET", "/api/models/fables/Fox", times=999, wait=250)
         job = run_revision(opened, "fables/Fox", revision)
         outages = opened.records.outages.all()
-        assert opened.worker.pauses.stages() == {Stage.INSPECT, Stage.FETCH, Stage.PUBLISH}
+        assert opened.worker.pauses.stages() == {Stage.INSPECT, Stage.PLAN, Stage.FETCH, Stage.CARD, Stage.PUBLISH}
     # The Hub limits the account, not this job: the whole bot waits, and no attempt is spent.
     assert (job.state, job.stage, job.attempts) == (State.WAITING, Stage.INSPECT, 0)
     assert [(outage.door, outage.error["kind"]) for outage in outages] == [("hub", "RateLimited")]

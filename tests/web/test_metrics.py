@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
 from hubbot.errors import TryLater
+from hubbot.jobs.pauses import pause
 from hubbot.store.queue import Queue
+from hubbot.store.records import Machine
 from tests.web.conftest import TOKEN, Bench
 
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -33,6 +36,18 @@ def test_the_figures_are_those_of_the_database(bench: Bench) -> None:
     ):  # fmt: skip
         assert said in lines
     assert running.id != first.id
+
+
+def test_outages_pauses_and_machines_are_figures_too(bench: Bench) -> None:
+    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    pause(bench.records.outages, now)
+    bench.records.workers.put(
+        Machine(runner="mac", memory_bytes=1, disk_bytes=1, device="Darwin arm64", started_at=now, seen_at=now)
+    )
+    lines = bench.browser().get("/metrics", headers=BEARER).text.splitlines()
+    assert all(LINE.fullmatch(line) for line in lines)
+    assert 'hubbot_outage{runner="*",door="pause"} 1' in lines
+    assert f'hubbot_machine_seen_timestamp_seconds{{runner="mac"}} {now.timestamp()}' in lines
 
 
 def test_healthz_says_whether_the_database_answers(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,7 @@ ROWS: tuple[LayoutRow, ...] = (
         biased=True,
         example="model.layers.3.mlp.experts.7.gate_and_up_proj.weight",
         source="Tencent's HunYuan models as they were trained; mlx-lm's hunyuan.py, sanitize",
+        target="one gate_and_up_proj and down_proj per expert, the up rows first: Tencent's HunYuan (`hunyuan`)",
     ),
     LayoutRow(
         key="per_expert_w",
@@ -237,6 +238,7 @@ ROWS: tuple[LayoutRow, ...] = (
         example="model.layers.3.mlp.switch_mlp.gate_proj.weight",
         source="repos made with mlx-lm (models/switch_layers.py, SwitchGLU)",
         of_mlx=True,
+        target="switch_mlp.gate_proj, up_proj, down_proj beside tensors under the source's names: HunYuan",
     ),
     LayoutRow(
         key="mlx_experts",

@@ -7,9 +7,12 @@ never inferred from shapes. It never reads weights.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hubbot.catalogue.experts.expert_layouts import BIAS, BY_KEY, LayoutRow
+from hubbot.catalogue.experts.expert_layouts import BIAS, BY_KEY, LayoutRow, spelled
 from hubbot.catalogue.families.row import Naming
 from hubbot.errors import AmbiguousLayout, WrongUsage
+
+# Forms that checkpoints of some model types have and that no runtime wants of others.
+OF_SOME = frozenset({"per_expert_up_first", "mlx_switch"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +77,11 @@ def target(key: str, naming: Naming | None, projections: frozenset[str]) -> Form
     """Return the form of row `key` for layers with `projections` (gate, up, down, and biases where there are).
 
     Raises AmbiguousLayout where nothing proves how the model type fuses gate and up, WrongUsage where there is
-    nothing to fuse and which way round it is could not be told afterwards.
+    nothing to fuse and which way round it is could not be told afterwards, and where no checkpoint of the model
+    type has a form that only some have.
     """
+    if key in OF_SOME:
+        return _of_some(key, naming, projections)
     if key == "per_expert":
         return _form(BY_KEY[naming.row if naming and naming.row else key], projections)
     row = BY_KEY[key]
@@ -87,6 +93,14 @@ def target(key: str, naming: Naming | None, projections: frozenset[str]) -> Form
             "experts without a gate have no pair to transpose", hint="stacked-fused and stacked are one for them"
         )
     return _form(BY_KEY["stacked_gateless"], projections)
+
+
+def _of_some(key: str, naming: Naming | None, projections: frozenset[str]) -> Form:
+    if naming is None or key not in naming.orders or "gate" not in projections:
+        raise WrongUsage(
+            f"no checkpoint of this model type is {spelled(key)}", hint="the other forms are there for all"
+        )
+    return _form(BY_KEY[key], projections, order=naming.orders[key])
 
 
 def _form(row: LayoutRow, projections: frozenset[str], *, order: str | None = None) -> Form:
@@ -106,5 +120,7 @@ def proven(order: str | None, part: str) -> str:
 
 def has_hub_names(key: str, naming: Naming | None) -> bool:
     """Say whether form `key` is that of the family's own checkpoints, and not of transformers' modules."""
+    if key in OF_SOME:
+        return True
     # Granite's checkpoints are stacked: as single experts its modules' names are all there is.
     return key == "per_expert" and (naming is None or naming.row is not None)

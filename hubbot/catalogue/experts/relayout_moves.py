@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hubbot.catalogue.experts import relayout_forms
-from hubbot.catalogue.experts.expert_layouts import read_name, spelled
+from hubbot.catalogue.experts.expert_layouts import BY_KEY, read_name, spelled
 from hubbot.catalogue.experts.orientation import Shape
 from hubbot.catalogue.experts.relayout_forms import Form, Place
-from hubbot.catalogue.experts.relayout_sources import ExpertLayer, expert_layers
+from hubbot.catalogue.experts.relayout_sources import ExpertLayer, expert_layers, has_source_names
 from hubbot.catalogue.experts.transformers_names import naming_of, renamed
 from hubbot.checkpoints import Checkpoint, TensorInfo
-from hubbot.errors import IncompleteCover, UnknownPacking
+from hubbot.errors import IncompleteCover, UnknownPacking, WrongUsage
 from hubbot.moves import Packed
 
 
@@ -66,6 +66,12 @@ def rearrangement(checkpoint: Checkpoint, to: str) -> Rearrangement:
     Raises the verdicts of errors.py, naming layer and expert, where the experts are not all there in one form.
     """
     layers = expert_layers(checkpoint)
+    if BY_KEY[to].of_mlx and not has_source_names(checkpoint):
+        raise WrongUsage(
+            "nothing would tell the outcome from a repo made with mlx-lm, whose other tensors may be renamed",
+            where=checkpoint.repo.id,
+            hint="`hubbot convert` makes a repo for mlx-lm; the other forms are there for all",
+        )
     # A tower beside the decoder may keep biases where the decoder has none.
     forms = {prefix: _form(checkpoint, layer, to) for prefix, layer in layers.items()}
     outputs = tuple(_outputs(checkpoint, layers, forms, to))

@@ -3,6 +3,7 @@
 What is missing or odd is named by layer and expert, as convert names it. It guesses no order and reads no weights.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from hubbot.catalogue.experts.expert_layouts import (
 from hubbot.catalogue.experts.orientation import Geometry, Shape, shapes_of
 from hubbot.catalogue.experts.relayout_forms import Form, halves
 from hubbot.catalogue.experts.transformers_names import naming_of, order_in
+from hubbot.catalogue.families import family_of
 from hubbot.catalogue.variants.roles import role_of
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import (
@@ -136,7 +138,7 @@ def _expert_layers(
 
 def _row(checkpoint: Checkpoint, stack: Sequence[ExpertTensor]) -> LayoutRow:
     row = row_of(stack)
-    if row.of_mlx:
+    if row.of_mlx and not has_source_names(checkpoint):
         raise AmbiguousLayout(
             "the checkpoint is in MLX's own form, whose other tensors may be folded or renamed",
             where=stack[0].name,
@@ -153,6 +155,16 @@ def _row(checkpoint: Checkpoint, stack: Sequence[ExpertTensor]) -> LayoutRow:
     if not has_gate and row.same_names_as and (naming is None or naming.is_gated):
         return BY_KEY[row.same_names_as]  # the gates are missing, and are named as such
     return row
+
+
+def has_source_names(checkpoint: Checkpoint) -> bool:
+    """Say whether the tensors beside the experts have the names of the source and not those of MLX.
+
+    Only names that MLX spells otherwise prove it: HunYuan's router `gate.wg`.
+    """
+    family = family_of(checkpoint)
+    patterns = [re.compile(pattern) for pattern, _ in family.renames] if family else []
+    return any(pattern.search(name) for pattern in patterns for name in checkpoint.tensors)
 
 
 def _order(checkpoint: Checkpoint, row: LayoutRow) -> str | None:

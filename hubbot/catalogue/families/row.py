@@ -159,13 +159,14 @@ class Naming:
     `row` of the layout catalogue is that of its experts on the Hub where each has a tensor (None: they never
     do). `order` says how gate and up share a tensor (None: unknown, or there is no gate). `pairs` are fragments
     of names on the Hub and what transformers' modules say instead; the first that fits counts. `is_gated` says
-    whether the experts have a gate.
+    whether the experts have a gate. `orders` are those of every layout that the model type's checkpoints have.
     """
 
     row: str | None
     order: str | None
     pairs: tuple[tuple[str, str], ...] = ()
     is_gated: bool = True
+    orders: Mapping[str, str | None] = field(default_factory=dict)
 
 
 # Layouts with a tensor for each expert: what transformers' modules call the same, and those whose gate and up
@@ -184,6 +185,7 @@ def _naming(layouts: Mapping[str, "Provenance"], pairs: tuple[tuple[str, str], .
         order=next((layouts[key].order for key in _FUSED if key in layouts), None),
         pairs=pairs,
         is_gated=not layouts.keys() & {"gateless", "stacked_gateless"},
+        orders={key: provenance.order for key, provenance in layouts.items()},
     )
 
 

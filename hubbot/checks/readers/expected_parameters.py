@@ -89,7 +89,7 @@ class Expectations:
             for name in infos
             if (found := expert_layouts.read_name(name)) is None or found.is_flat
             for made in reshaped(runtime_name(name, family), family.reshapes, config)
-        ]
+        ] + list(kept.items())
         self._plain: dict[str, tuple[str, Reshaped]] = {made.output: (name, made) for name, made in plain}
         self._plain |= {made.output: (name, made) for name, made in kept.items()}
         # What several tensors make together, one below the other, in the order in which they stand.
@@ -184,7 +184,7 @@ class Expectations:
     def stored_rows(self, parameter: str, start: int, stop: int) -> tuple[Array, str]:
         """Return what `rows` returns, as raw values of the dtype given with them: float32 where they are made."""
         name, made = self._made(parameter)
-        if made.groups is None and not made.view and not made.merge and made.part is None:
+        if made.is_whole:
             return self._sources.stored(name, start, stop)
         return self.rows(parameter, start, stop), "F32"
 

@@ -2,6 +2,7 @@ import pytest
 
 from hubbot.catalogue.experts.expert_layouts import TARGETS
 from hubbot.catalogue.experts.relayout_forms import (
+    OF_SOME,
     Form,
     Place,
     halves,
@@ -67,8 +68,19 @@ def test_up_may_come_first() -> None:
 
 
 def test_only_single_experts_have_the_hubs_names() -> None:
-    assert [has_hub_names(name, QWEN) for name in TARGETS] == [True, False, False, False]
+    assert {name for name in TARGETS if has_hub_names(name, QWEN)} == {"per_expert", *OF_SOME}
     assert not has_hub_names("per_expert", Naming(row=None, order="concatenated"))
+
+
+def test_a_form_that_only_some_model_types_have_is_refused_for_others() -> None:
+    hunyuan = Naming(row="per_expert", order=None, orders={"per_expert_up_first": "up-first"})
+    form = target("per_expert_up_first", hunyuan, GATED)
+    assert form.place("h", "up", 2, 10) == Place(
+        tensor="h.experts.2.gate_and_up_proj.weight", expert=None, rows=(0, 10, 1), transposed=False
+    )
+    for naming in (QWEN, None):
+        with pytest.raises(WrongUsage, match="no checkpoint of this model type is per-expert-up-first"):
+            target("per_expert_up_first", naming, GATED)
 
 
 def test_halves_and_pairs_are_each_others_inverse() -> None:

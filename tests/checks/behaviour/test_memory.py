@@ -30,19 +30,20 @@ import json, sys
 from pathlib import Path
 import mlx.core as mx
 from hubbot.checks.behaviour.budget import Examination
-from hubbot.checks.behaviour.gate import check_behaviour
+from hubbot.checks.behaviour import gate
 from hubbot.checks.subject import subject_of
 from hubbot.folders import Folder
 from hubbot.engine.memory import peak_resident_bytes
 from hubbot.steps.inspect import inspect
 source, artifact, allowed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+gate.blas_is_better = lambda: sys.argv[4] == "True"
 checkpoint = inspect(Folder(source))
 budget = Examination(memory_bytes=allowed)
 subject = subject_of(checkpoint, source, artifact, progress=lambda *_: None, examination=budget)
 subject.expected, subject.stored
 mx.eval(mx.zeros((64, 64)) @ mx.zeros((64, 64)))
 before = peak_resident_bytes()
-outcome = check_behaviour(subject)
+outcome = gate.check_behaviour(subject)
 print(json.dumps([peak_resident_bytes() - before, outcome.findings[0].measured, outcome.findings[0].reason]))
 """
 
@@ -76,12 +77,15 @@ def write_source(folder: Path) -> Path:
     return folder
 
 
-def test_a_model_three_times_the_allowed_memory_gets_the_same_divergence_as_when_it_fits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_blas", [True, False])
+def test_a_model_three_times_the_allowed_memory_gets_the_same_divergence_as_when_it_fits(
+    by_blas: bool, tmp_path: Path
+) -> None:
     source = look(write_source(tmp_path / "source"))
     assert source.checkpoint.weight_bytes > 3 * ALLOWED
     made = converted(source, tmp_path / "out", "bf16", "4bit", working_bytes=1 << 24)
     done = subprocess.run(
-        [sys.executable, "-c", JUDGE, str(source.folder), str(made["4bit"]), str(ALLOWED)],
+        [sys.executable, "-c", JUDGE, str(source.folder), str(made["4bit"]), str(ALLOWED), str(by_blas)],
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     taken, measured, reason = json.loads(done.stdout.splitlines()[-1])
