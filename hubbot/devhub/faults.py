@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_CONNECTION = "hubbot.connection"
 # More bytes than any answer has.
 _NEVER = 1 << 62
 
@@ -98,11 +99,11 @@ class Faults:
     def reset(
         self, method: str, path: str, *, times: int = 1, meanwhile: Callable[[], object] | None = None
     ) -> None:
-        """Break the connection of the next requests, which have no effect on the Hub; `meanwhile` is called first.
+        """Break the connection of the next requests, which have no effect on the Hub and get no answer at all.
 
-        Like `cut`, it cannot break off the answer to a HEAD.
+        `meanwhile` is called first.
         """
-        self._arm(_Fault(method, re.compile(path), times, cut_after=0, is_reset=True, meanwhile=meanwhile))
+        self._arm(_Fault(method, re.compile(path), times, is_reset=True, meanwhile=meanwhile))
 
     def trickle(self, method: str, path: str, *, pause: float, times: int = 1) -> None:
         """Take in the bodies of the next requests slowly: `pause` seconds before each part but the first."""
@@ -167,14 +168,36 @@ class InjectFaults:
         fault = self._faults._take(scope["method"], path)  # noqa: SLF001 - two halves of one thing
         meter = _Meter(scope, receive, send, fault)
         self._faults._watch(meter)  # noqa: SLF001
-        app = self._app
-        if fault is not None and (fault.is_reset or fault.cut_after is None):
-            app = _refusal(fault)
+        if fault is not None and fault.is_reset:
+            if fault.meanwhile is not None:
+                fault.meanwhile()
+            await _break_off(scope)
+            return
+        app = self._app if fault is None or fault.cut_after is not None else _refusal(fault)
         try:
             await app(scope, meter.receive, meter.send)
         except _Cut:
             # Returning early makes the server close the connection after what was already sent.
             return
+
+
+class Breakable:
+    """The outermost layer: notes with each request how its connection is broken off without any answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        # ASGI has no word for it; uvicorn's `send` belongs to an object that holds the connection.
+        scope[_CONNECTION] = getattr(getattr(send, "__self__", None), "transport", None)
+        await self._app(scope, receive, send)
+
+
+async def _break_off(scope: Scope) -> None:
+    scope[_CONNECTION].abort()
+    # uvicorn hears of it in the next round of the loop, and then answers nothing.
+    await asyncio.sleep(0.01)
 
 
 class _Meter:
@@ -230,4 +253,4 @@ class _Meter:
 
 def _refusal(fault: _Fault) -> ASGIApp:
     body = fault.body if fault.body is not None else {"error": "The Hub was told to fail"}
-    return JSONResponse(body, fault.status or 200, dict(fault.headers))
+    return JSONResponse(body, fault.status, dict(fault.headers))

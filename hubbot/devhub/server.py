@@ -17,7 +17,7 @@ import uvicorn
 
 from hubbot.devhub.accounts import Account
 from hubbot.devhub.app import create_app
-from hubbot.devhub.faults import Faults
+from hubbot.devhub.faults import Breakable, Faults
 from hubbot.devhub.hubs import Hub
 from hubbot.devhub.seeding import seed_folder
 
@@ -54,7 +54,7 @@ class EmbeddedHub:
         self._hub: Hub = app.state.hub
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app,
+                Breakable(app),
                 lifespan="off",
                 ws="none",
                 log_config=None,

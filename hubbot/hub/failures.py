@@ -35,7 +35,7 @@ _WAIT = re.compile(r"\bt=(\d+)")
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}")
 _REQUEST_ID = re.compile(r"\s*\((?:Request|Amzn Trace|Amz CF) ID: [^)]*\)")
 # hf_xet raises bare RuntimeErrors and ConnectionErrors: what happened is in their text alone (read in 1.8.0).
-_FROM_XET = re.compile(r"^(Task|Network|Server) error: |^Rate limited: |CAS Client Error")
+_FROM_XET = re.compile(r"^(Task|Network|Server|Internal) error: |^Rate limited: |CAS Client Error")
 _XET_TOKEN_REFUSED = re.compile(r"\((401|403) .*/xet-(read|write)-token/")
 
 

@@ -53,10 +53,19 @@ def test_a_connection_breaks_before_or_after_the_effect_also_where_the_answer_is
         faults.cut("POST", "/tag/", after=0, meanwhile=look)
     else:
         faults.reset("POST", "/tag/", meanwhile=look)
-    with pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
         http.post(f"/api/models/{repo}/tag/main", json={"tag": "v1"}, headers={"Authorization": "Bearer hf_owner"})
     assert seen == [True]
     assert [tag.name for tag in owner.list_repo_refs(repo).tags] == (["v1"] if has_effect else [])
+
+
+def test_a_reset_has_no_status_whatever_the_method(http: httpx.Client, seeded: str, faults: Faults) -> None:
+    faults.reset("*", "/resolve/", times=2)
+    for method in ("HEAD", "GET"):
+        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+            http.request(method, f"/{seeded}/resolve/main/model.safetensors")
+    assert [one.status for one in faults.exchanges("*", "/resolve/")[-2:]] == [0, 0]
+    assert http.get(f"/{seeded}/resolve/main/model.safetensors", follow_redirects=True).status_code == 200
 
 
 def test_a_download_breaks_in_the_middle(http: httpx.Client, seeded: str, faults: Faults) -> None:

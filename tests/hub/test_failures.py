@@ -231,6 +231,7 @@ _READ = "Task error: File reconstruction error: CAS Client Error"
         (RuntimeError(f"{_READ}: {_SAID} (403 Forbidden), domain: http://h/v2/reconstructions/0"), HubUnavailable),
         (RuntimeError(f"{_READ}: Format error: I/O error: error decoding response body"), HubUnavailable),
         (RuntimeError("Task error: File size mismatch: expected 9 bytes but downloaded 0 bytes"), HubUnavailable),
+        (RuntimeError("Internal error: Xorb 2b12 was not uploaded"), HubUnavailable),
         (RuntimeError(f"{_READ}: {_SAID} (429 Too Many Requests), domain: http://h/x"), RateLimited),
         (RuntimeError("Task error: I/O error: No space left on device (os error 28)"), OutOfRoom),
         (ConnectionError(f"Rate limited: {_SAID} (429 Too Many Requests), domain: http://h/x"), RateLimited),

@@ -689,6 +689,12 @@ def test_a_network_that_breaks_under_the_weights_is_unavailable(case: Case, path
         case.publish()
 
 
+def test_weights_that_the_hub_took_and_lost_are_sent_again(case: Case) -> None:
+    case.site.faults.fail("POST", "/v1/xorbs/", status=200, body={"was_inserted": True})
+    case.publish()
+    assert {key: case.end_state()[key] for key in COMPLETE} == COMPLETE
+
+
 def test_a_network_that_breaks_under_the_weights_over_lfs_is_unavailable(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
