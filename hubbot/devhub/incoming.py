@@ -22,7 +22,7 @@ class Incoming:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
 
     def aside(self) -> IO[bytes]:
         """Open a new file that the caller renames to its final place."""

@@ -153,15 +153,18 @@ def model(site: Site, source_repo: str) -> Content:
         "model_type": newest.model_type,
         "variants": variants,
         "recommended": _recommended(variants),
+        "by_mac": _by_mac(variants),
         "qualities": dict(QUALITIES),
         "pictures": pictures.of_model(site.settings, [item["target_repo"] for item in variants]),
     }
 
 
 def layouts(site: Site, query: Mapping[str, str]) -> Content:
-    """Return the catalogue: layouts, packings and model types."""
-    del site, query
-    return _coverage()
+    """Return the catalogue: layouts, packings and model types, of these only those with `text` in their name."""
+    del site
+    known, text = _coverage(), query.get("text", "")[:200].strip().lower()
+    kinds = [kind for kind in known["model_types"] if text in kind["model_type"].lower()]
+    return {**known, "model_types": kinds, "query": {"text": text}}
 
 
 def health(site: Site, query: Mapping[str, str]) -> Content:
@@ -300,6 +303,23 @@ def _recommended(variants: Sequence[Content]) -> str | None:
         return str(min(good, key=lambda item: item["bytes"])["variant"])
     best = min(measured, key=lambda item: item["kl_mean"], default=None)
     return None if best is None else str(best["variant"])
+
+
+def _by_mac(variants: Sequence[Content]) -> list[Content]:
+    """Return for each size of Mac the largest variant that fits; sizes with the same one stand together."""
+    sized = [item for item in variants if item["memory_bytes"] is not None]
+    rows: list[Content] = []
+    for gigabytes in MACS:
+        fitting = [item for item in sized if item["memory_bytes"] <= usable_bytes(gigabytes)]
+        if not fitting:
+            continue
+        best = max(fitting, key=lambda item: item["bytes"])
+        if rows and rows[-1]["variant"] == best["variant"]:
+            rows[-1]["to"] = gigabytes
+        else:
+            told = {key: best[key] for key in ("variant", "bytes", "quality", "kl_mean")}
+            rows.append({"from": gigabytes, "to": gigabytes, **told})
+    return rows
 
 
 def _published(item: PublishedVariant) -> Content:

@@ -34,6 +34,7 @@ class Factory:
         self.at_once: set[frozenset[Stage]] = set()
         self.under_way: list[Stage] = []
         self.most_fetched = 0
+        self.told: list[str] = []
         self.fail: BaseException | None = None
         self.lock = threading.Lock()
         self.stop = threading.Event()
@@ -41,7 +42,7 @@ class Factory:
             queue=self.queue,
             results=self.results,
             run_stage=self.run_stage,
-            emit=lambda event, **fields: None,
+            emit=lambda event, **fields: self.told.append(event),
             retry=Backoff(first_seconds=1, longest_seconds=1, max_attempts=3, random=Random(1)),
             pauses=Pauses(outages=Outages(engine), probe=lambda: None, clock=now, runner="mac"),
             clock=now,
@@ -107,12 +108,11 @@ def test_jobs_overlap_in_different_lanes_and_never_compute_at_once(factory: Fact
         assert words == ["done"] * 8 + ["published"]
 
 
-def test_no_more_than_one_job_is_fetched_ahead(factory: Factory, engine: sa.Engine) -> None:
+def test_no_more_than_one_job_is_fetched_ahead(factory: Factory) -> None:
     factory.enqueue(6)
     factory.run_until_all_are_published()
-    if factory.most_fetched == 2 and engine.dialect.name == "postgresql":
-        pytest.xfail("on PostgreSQL two wait now and then, and why is not known yet")
-    assert factory.most_fetched == 1
+    # A lane whose database did not answer for a moment gives its job back, which then waits beside the one ahead.
+    assert factory.most_fetched <= 1 + factory.told.count("given_back")
 
 
 def test_a_lane_whose_process_ends_ends_the_others(factory: Factory) -> None:

@@ -71,7 +71,7 @@ def test_a_bias_that_the_config_does_not_speak_of_is_refused_by_name(
 ) -> None:
     folder = source(tmp_path / "source", "hunyuan/orig", {}, {tensor: ones(*shape)})
     with pytest.raises(HubbotError) as caught:
-        planned(look(folder), "fp32")
+        converted(look(folder), tmp_path / "out", "fp32")
     assert caught.value.exit_code == 4
     assert tensor in str(caught.value)
 

@@ -122,10 +122,39 @@ def test_a_model_has_one_page_with_its_variants(bench: Bench, browser: TestClien
     page = browser.get("/published/fables/Fox").text
     assert 'href="https://hub.example/mlx/Fox-MLX-4bit"' in page
     assert 'href="https://hub.example/fables/Fox"' in page
-    assert words(page).index("8bit") < words(page).index("4bit")
+    table = words(page).partition("Published ")[2].partition("Variants Variant")[2]
+    assert 0 < table.index("8bit") < table.index("4bit")
     assert "KL 0.0500" in words(page)
     assert "not measured" in words(page)
     assert browser.get("/published/fables/Nobody").status_code == 404
+
+
+def test_a_models_page_says_for_each_mac_which_variant_fits(bench: Bench, browser: TestClient) -> None:
+    gigabyte = 1_000_000_000
+    for variant, size, kl in (("bf16", 60, None), ("8bit", 34, 0.002), ("4bit", 17, 0.03), ("2bit", 11, 0.4)):
+        bench.publish("fables/Fox", variant, size * gigabyte, kl_mean=kl, memory_bytes=(size + 1) * gigabyte)
+    bench.publish("fables/Fox", "3bit", 13 * gigabyte, kl_mean=0.1)
+    page = words(browser.get("/published/fables/Fox").text)
+    assert "Recommended: 4bit" in page
+    assert "What fits your Mac 24 GB 2bit poor KL 0.4000" in page
+    assert "32 to 36 GB 4bit good KL 0.0300 48 to 64 GB 8bit excellent KL 0.0020 96 GB or more bf16" in page
+
+
+def test_a_model_whose_memory_nobody_knows_is_promised_to_no_mac(bench: Bench, browser: TestClient) -> None:
+    bench.publish("fables/Fox", "4bit", 40)
+    bench.publish("fables/Whale", "bf16", 10**12, memory_bytes=10**12)
+    for repo in ("fables/Fox", "fables/Whale"):
+        page = words(browser.get(f"/published/{repo}").text)
+        assert "What fits your Mac" not in page
+        assert "Recommended" not in page.partition("Variants")[0]
+    assert "over 512 GB Mac" in words(browser.get("/published/fables/Whale").text)
+
+
+def test_model_types_are_searched(browser: TestClient) -> None:
+    page = words(browser.get("/layouts?text=Qwen3_M").text)
+    assert "qwen3_moe convertible" in page
+    assert "mixtral convertible" not in page
+    assert "refused by name" in words(browser.get("/layouts?text=nobodys_type").text)
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)//mlx/Fox-MLX-4bit", "https://elsewhere.example/", "", None])

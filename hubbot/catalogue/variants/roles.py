@@ -22,6 +22,8 @@ _RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("dense_mlp", re.compile(r"\.(?:mlp|feed_forward|block_sparse_moe|mlps\.\d+)\.\w+\.weight$")),
     ("dense_mlp", re.compile(r"\.mixer\.(?:up|down)_proj\.weight$")),  # a Nemotron-H layer that is one
     ("attention", re.compile(r"\.(?:self_attn|attn|attention|linear_attn|mixer|mamba|conv)\.")),
+    # Kimi K3's weights of earlier layers' outputs: attention over depth.
+    ("attention", re.compile(r"\.(?:self_attention|mlp|output_attn)_res_proj\.weight$")),
     ("embedding", re.compile(r"embed_tokens\.weight$|embeddings\.weight$|(?:^|\.)wte\.weight$")),
     ("lm_head", re.compile(r"(?:^|\.)lm_head\.weight$")),
 )

@@ -6,9 +6,11 @@ from hubbot.catalogue import runtimes
 from hubbot.catalogue.experts import expert_layouts
 from hubbot.catalogue.families import BY_MODEL_TYPE, FAMILIES, Family
 from hubbot.catalogue.families.defaults import COMMON, GROUPED
+from hubbot.catalogue.families.provenances import APART, VEOMNI
 from tests.checkpoints_on_disk import Workshop
 from tests.reference.checkpoints import case, cases
 
+RELAID = (APART, VEOMNI)
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
 
 
@@ -25,8 +27,10 @@ def test_the_installed_mlx_lm_has_the_class_that_a_family_names(family: Family) 
 def test_a_reference_proves_each_of_a_familys_own_layouts(family: Family, workshop: Workshop) -> None:
     made = [made for made in cases() if made.model_type == family.model_type and made.expected == "convert"]
     proven = {workshop.source(one.name).layout.row for one in made}
-    # mlx_switch and mlx_experts are mlx-lm's own spelling, which transformers never writes.
-    assert set(family.layouts) - {"mlx_switch", "mlx_experts"} == proven - {"mlx_switch", "mlx_experts"}
+    # mlx_switch and mlx_experts are mlx-lm's own spelling, which transformers never writes; what relayout makes is
+    # held against transformers' logits in tests/steps/test_relaid_converts.py.
+    others = {"mlx_switch", "mlx_experts"} | {key for key, told in family.layouts.items() if told in RELAID}
+    assert set(family.layouts) - others == proven - others
 
 
 @every_family
@@ -34,7 +38,10 @@ def test_a_provenance_cites_its_source_and_gives_an_order_exactly_where_gate_and
     family: Family,
 ) -> None:
     for key, provenance in family.layouts.items():
-        assert any(name in provenance.source for name in ("transformers", "mlx-lm", "Tencent"))
+        assert any(
+            name in provenance.source
+            for name in ("transformers", "mlx-lm", "Tencent", "VeOmni", "hubbot relayout")
+        )
         assert (provenance.order is not None) == expert_layouts.BY_KEY[key].is_fused
         assert provenance.order in {None, "concatenated", "interleaved", "up-first"}
 

@@ -12,7 +12,7 @@ def test_the_defaults_are_those_of_the_installed_transformers() -> None:
 
 
 def test_every_family_has_defaults_unless_transformers_has_no_class_for_it() -> None:
-    assert {kind for kind in BY_MODEL_TYPE if not defaults_of(kind)} == {"bailing_moe", "hunyuan"}
+    assert {kind for kind in BY_MODEL_TYPE if not defaults_of(kind)} == {"bailing_moe", "hunyuan", "kimi_k3"}
 
 
 def test_the_file_names_the_version_that_it_was_made_of() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from hubbot.artifacts import Finding
 from hubbot.engine import apply_view
+from hubbot.engine.compute_threads import usable_cores
 from hubbot.engine.reader import Shards
 from hubbot.engine.slices import Slice
 from hubbot.moves import Step, take
@@ -260,6 +261,8 @@ def _square_transposed(raw: Any) -> Any:
 def test_slices_shaped_wrongly(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, name: str, plant: Callable[[Any], Any], told: str
 ) -> None:
+    if plant is _experts_turned_over and usable_cores() > 4:
+        pytest.skip("with a lane for each of many cores a slice holds one expert, which turned over is itself")
     original = apply_view.apply
 
     def planted(read: Any, area: Any, part: Slice, sources: Any) -> Any:
