@@ -32,7 +32,7 @@ from hubbot.catalogue.towers import Tower
 
 
 def _linear_attention(config: Mapping[str, Any]) -> Derived | None:
-    """Kimi-Linear's linear_attn_config, with layers counted from 1; transformers 5 spells it out flat, or both ways."""
+    """Kimi-Linear's linear_attn_config, with layers counted from 1; transformers 5 has it flat, or both."""
     nested, flat = config.get("linear_attn_config"), _flat_linear_attention(config)
     if not isinstance(nested, Mapping):
         return flat

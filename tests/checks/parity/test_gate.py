@@ -16,7 +16,7 @@ from tests.checkpoints_on_disk import CONVERTIBLE, Workshop, edit_json, quietly
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="hubbot[reference] is not installed")
 FORMS = {made.model_type: made.name for made in reversed(CONVERTIBLE) if made.model == "base"}
-# transformers has no language model of this name; the family's reference is made otherwise (numpy, a kindred class).
+# transformers has no language model of this name; the reference is made otherwise (numpy, a kindred class).
 WITHOUT_A_CLASS = {"bailing_moe", "deepseek", "hunyuan", "kimi_k3", "kimi_vl", "step3p5"}
 # Rope sections by place in the picture, which do not add up in heads as narrow as a shrunken model's.
 NOT_SHRUNK = {"ernie4_5_vl_moe"}
