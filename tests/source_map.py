@@ -41,7 +41,7 @@ def _files() -> Iterator[Path]:
         top = ROOT / room
         for folder in sorted(folder for folder in (top, *top.rglob("*")) if folder.is_dir()):
             found = sorted(file for file in folder.iterdir() if _is_told(file))
-            yield from found if found[1:] or room == "deploy" else ()
+            yield from found if any(file.name != "__init__.py" for file in found) else ()
 
 
 def _is_told(file: Path) -> bool:

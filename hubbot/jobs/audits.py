@@ -94,8 +94,8 @@ class Auditing:
 
         Raises TryLater where Hub, disk or database fail; any other error makes the verdict not-judged.
         """
-        ordered = sorted(chosen, key=_source_of)
-        for (source, revision), variants in groupby(ordered, key=_source_of):
+        ordered = sorted(chosen, key=source_of)
+        for (source, revision), variants in groupby(ordered, key=source_of):
             name = f"audit-{source.replace('/', '--')}-{revision[:REVISION_DIGITS]}"
             workspace = Workspace(root=self.settings.data_dir / "work" / name)
             try:
@@ -189,7 +189,8 @@ class Auditing:
         return job.id
 
 
-def _source_of(item: PublishedVariant) -> tuple[str, str]:
+def source_of(item: PublishedVariant) -> tuple[str, str]:
+    """Return repo and commit of the source that a variant was made from."""
     return item.source_repo, item.source_revision
 
 

@@ -5,6 +5,7 @@ It reads marks and headers alone, downloads no weights and changes nothing on th
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 from hubbot.catalogue import packings
@@ -13,6 +14,7 @@ from hubbot.catalogue.tensors import tower_of
 from hubbot.checkpoints import Checkpoint
 from hubbot.errors import HubbotError, TryLater
 from hubbot.hub.client import Hub
+from hubbot.jobs.audits import source_of
 from hubbot.jobs.pipeline import recipe_key
 from hubbot.settings import Settings
 from hubbot.steps import inspect, publish
@@ -51,26 +53,27 @@ class Remaking:
     results: Results
 
     def run(self, chosen: Sequence[PublishedVariant], *, dry_run: bool = False) -> Iterator[Remade]:
-        """Enqueue a job for each of `chosen` that is due, unless `dry_run`, and yield every one with the reason.
+        """Enqueue one job for those of `chosen` that are due and have one source, unless `dry_run`, and yield all.
 
         Raises TryLater where Hub or database fail; any other error is the reason why nothing is enqueued.
         """
-        seen: set[str] = set()
+        newest: dict[str, PublishedVariant] = {}
         for item in chosen:
             # A repo's newest publication comes first, and is what the repo holds.
-            if item.target_repo in seen:
-                continue
-            seen.add(item.target_repo)
-            why_not = self._why_not(item)
-            job_id = None if why_not or dry_run else self._enqueue(item)
-            yield Remade(
-                repo=item.target_repo,
-                source=f"{item.source_repo}@{item.source_revision}",
-                variant=item.variant,
-                is_due=why_not is None,
-                reason=why_not or SEES_NOW,
-                job_id=job_id,
-            )
+            newest.setdefault(item.target_repo, item)
+        for _, variants in groupby(sorted(newest.values(), key=source_of), key=source_of):
+            asked = [(item, self._why_not(item)) for item in variants]
+            due = [item for item, why_not in asked if why_not is None]
+            job_id = self._enqueue(due) if due and not dry_run else None
+            for item, why_not in asked:
+                yield Remade(
+                    repo=item.target_repo,
+                    source=f"{item.source_repo}@{item.source_revision}",
+                    variant=item.variant,
+                    is_due=why_not is None,
+                    reason=why_not or SEES_NOW,
+                    job_id=None if why_not else job_id,
+                )
 
     def _why_not(self, item: PublishedVariant) -> str | None:
         try:
@@ -87,16 +90,13 @@ class Remaking:
         except HubbotError as error:
             return error.message
 
-    def _enqueue(self, item: PublishedVariant) -> int:
-        """Enqueue the conversion of this variant, once for each commit of the source; return the job's id."""
-        job, _ = self.queue.enqueue(
-            item.source_repo,
-            item.source_revision,
-            (item.variant,),
-            f"{recipe_key((item.variant,))}, with its tower",
-            requested_by=f"audit --remake of {item.target_repo}",
-        )
-        self.results.forget_versions(item)
+    def _enqueue(self, due: Sequence[PublishedVariant]) -> int:
+        """Enqueue these variants of one commit, which share its download; return the job's id."""
+        (source, revision), variants = source_of(due[0]), tuple(item.variant for item in due)
+        key = f"{recipe_key(variants)}, with its tower"
+        job, _ = self.queue.enqueue(source, revision, variants, key, requested_by="audit --remake")
+        for item in due:
+            self.results.forget_versions(item)
         return job.id
 
 

@@ -218,6 +218,39 @@ SIBLINGS: tuple[Sibling, ...] = (
         changes={"mla_use_nope": False},
     ),
     Sibling(
+        name="kimi-linear-saved-by-transformers-5",
+        of="moonshotai__kimi-linear-48b-a3b-instruct",
+        changes={
+            "layer_types": ["linear_attention", "linear_attention", "linear_attention", "full_attention"],
+            "linear_head_dim": 32,
+            "linear_num_heads": 4,
+            "linear_conv_kernel_dim": 4,
+        },
+    ),
+    Sibling(
+        name="kimi-linear-of-two-head-sizes",
+        of="moonshotai__kimi-linear-48b-a3b-instruct",
+        expected="refuse",
+        changes={
+            "layer_types": ["linear_attention", "linear_attention", "linear_attention", "full_attention"],
+            "linear_head_dim": 16,
+            "linear_num_heads": 4,
+            "linear_conv_kernel_dim": 4,
+        },
+    ),
+    Sibling(
+        name="trinity-that-does-not-renormalise",
+        of="arcee-ai__trinity-nano-preview",
+        expected="refuse",
+        changes={"route_norm": False},
+    ),
+    Sibling(
+        name="qwen3-vl-that-does-not-renormalise",
+        of="qwen__qwen3-vl-30b-a3b-instruct",
+        expected="refuse",
+        changes={"norm_topk_prob": False},
+    ),
+    Sibling(
         name="laguna-of-two-gates",
         of="poolside__laguna-xs.2",
         expected="refuse",

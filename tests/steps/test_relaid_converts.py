@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import mlx_lm
 import pytest
 
 from tests.checkpoints_on_disk import answer, converted, judged, look, relative, stock_model
@@ -26,3 +27,16 @@ def test_a_relaid_checkpoint_converts_to_the_same_function(name: str, form: str,
     folder = converted(source, tmp_path / "out", "fp32")["fp32"]
     assert judged(source, folder).verdict == "approved"
     assert relative(answer(stock_model(folder), made.ids), made.logits) < made.tolerance
+
+
+@pytest.mark.parametrize("form", ["per_expert", "per_expert_up_first", "mlx_switch"])
+@pytest.mark.parametrize("name", ["hunyuan/orig", "hunyuan/fused/orig", "hunyuan/stacked/orig"])
+def test_hunyuan_in_each_of_its_forms_converts_to_the_same_function(name: str, form: str, tmp_path: Path) -> None:
+    made = case(name)
+    relaid(write(made, tmp_path / "source"), form, tmp_path / "relaid")
+    source = look(tmp_path / "relaid")
+    folder = converted(source, tmp_path / "out", "fp32")["fp32"]
+    assert source.layout.row == form
+    assert judged(source, folder).verdict == "approved"
+    model, *_ = mlx_lm.utils.load_model(folder, trust_remote_code=True)
+    assert relative(answer(model, made.ids), made.logits) < made.tolerance

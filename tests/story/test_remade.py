@@ -61,6 +61,15 @@ def test_what_was_published_as_text_only_is_made_anew_with_its_tower_and_the_car
         assert (done.is_due, done.job_id, done.reason) == (False, None, "it takes images already")
 
 
+def test_the_variants_of_one_source_are_one_job(seeing: Site, tmp_path: Path) -> None:
+    with bot(seeing.client(), settings(tmp_path / "data", text_only=True, variants=("4bit", "8bit"))) as opened:
+        run_job(opened, SOURCE)
+    with bot(seeing.client(), settings(tmp_path / "data")) as opened:
+        (one, two) = remade(opened)
+        assert one.job_id == two.job_id is not None
+        assert set(opened.queue.job(one.job_id or 0).variants) == {"4bit", "8bit"}
+
+
 def test_a_source_that_takes_text_alone_or_is_gone_is_not_made_anew(site: Site, fox: Path, tmp_path: Path) -> None:
     site.embedded.seed("fables/Fox", fox)
     with bot(site.client(), settings(tmp_path / "data")) as opened:

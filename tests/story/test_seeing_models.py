@@ -10,7 +10,7 @@ from tests.reference.checkpoints import case, write
 __all__ = ["hubbot", "machine"]
 
 
-def test_an_fp8_checkpoint_that_sees_becomes_plain_fused_and_then_an_artifact_that_sees(
+def test_row_44_an_fp8_checkpoint_that_sees_becomes_plain_fused_and_then_an_artifact_that_sees(
     hubbot: Shell, tmp_path: Path
 ) -> None:
     source = write(case("qwen3_5_moe/fp8"), tmp_path / "source")
@@ -36,7 +36,7 @@ def test_an_fp8_checkpoint_that_sees_becomes_plain_fused_and_then_an_artifact_th
     assert len(tower) == 21
 
 
-def test_text_only_says_so_in_inspect_s_words_and_on_the_card(hubbot: Shell, tmp_path: Path) -> None:
+def test_row_45_text_only_says_so_in_inspect_s_words_and_on_the_card(hubbot: Shell, tmp_path: Path) -> None:
     source = write(case("qwen3_5_moe/orig"), tmp_path / "source")
     made = hubbot("convert", str(source), "--out", str(tmp_path / "out"), "-v", "4bit", "--text-only", "--json")
     assert (made.code, made.json["modality"]) == (0, "text only: text only was asked for")
@@ -46,7 +46,9 @@ def test_text_only_says_so_in_inspect_s_words_and_on_the_card(hubbot: Shell, tmp
     assert not any(name.startswith("vision_tower.") for name in read_folder(folder))
 
 
-def test_a_form_that_is_there_already_is_said_so_and_nothing_is_written(hubbot: Shell, tmp_path: Path) -> None:
+def test_row_55_a_form_that_is_there_already_is_said_so_and_nothing_is_written(
+    hubbot: Shell, tmp_path: Path
+) -> None:
     source = write(case("qwen3_moe/v5"), tmp_path / "source")
     ended = hubbot("relayout", str(source), "--to", "stacked-fused", "--out", str(tmp_path / "out"))
     assert ended.code == 0

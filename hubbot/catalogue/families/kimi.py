@@ -32,10 +32,17 @@ from hubbot.catalogue.towers import Tower
 
 
 def _linear_attention(config: Mapping[str, Any]) -> Derived | None:
-    """Kimi-Linear's linear_attn_config, with layers counted from 1; transformers 5 spells it out flat."""
-    nested, kinds = config.get("linear_attn_config"), config.get("layer_types")
-    if isinstance(nested, Mapping):
-        return Derived(value=dict(nested), keys=("linear_attn_config",))
+    """Kimi-Linear's linear_attn_config, with layers counted from 1; transformers 5 has it flat, or both."""
+    nested, flat = config.get("linear_attn_config"), _flat_linear_attention(config)
+    if not isinstance(nested, Mapping):
+        return flat
+    agrees = flat is not None and all(nested.get(key) == value for key, value in flat.value.items())
+    keys = ("linear_attn_config", *(flat.keys if flat is not None and agrees else ()))
+    return Derived(value=dict(nested), keys=keys)
+
+
+def _flat_linear_attention(config: Mapping[str, Any]) -> Derived | None:
+    kinds = config.get("layer_types")
     names = ("linear_head_dim", "linear_num_heads", "linear_conv_kernel_dim")
     # mlx-lm's class looks for the first layer of each kind, so both must be there.
     if not isinstance(kinds, list) or set(kinds) != {"full_attention", "linear_attention"}:

@@ -48,12 +48,16 @@ GAINS = (1.2, 1.2, 1.2, 0.9, 0.9, 0.6, 0.6, 0.3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """What both sides of a twin are built from: the source's config shrunk, and the artifact's likewise."""
+    """What both sides of a twin are built from: the source's config shrunk, and the artifact's likewise.
+
+    `told` says what was taken out of the comparison because it is known to differ.
+    """
 
     family: Family
     source: Mapping[str, Any]
     artifact: Mapping[str, Any]
     fused: bool
+    told: str = ""
 
 
 def check(subject: Subject) -> Outcome:
@@ -77,11 +81,12 @@ def _findings(subject: Subject) -> Iterator[Finding]:
     try:
         pair = pair_of(checkpoint, subject.family, subject.config)
         compared = list(_compare(pair))
+        told = pair.told
     except Exception as error:  # noqa: BLE001 - a class of transformers can fail in any way on a small config
         told = f"{type(error).__name__}: {str(error).strip()[:200]}"
         yield finding.not_run(f"no twin can be built: {told}", subject="twin")
         return
-    yield from _judge(compared)
+    yield from _judge(compared, told)
 
 
 def pair_of(checkpoint: Checkpoint, family: Family, config: Mapping[str, Any]) -> Pair:
@@ -89,6 +94,7 @@ def pair_of(checkpoint: Checkpoint, family: Family, config: Mapping[str, Any]) -
     source = dict(checkpoint.config)
     if sum(math.prod(tensor.shape) for tensor in checkpoint.tensors.values()) > SMALL:
         source = shrink(source, without_drops(checkpoint, family)[0].tensors)
+    source, told = _without_drift(source, family)
     before, after = (_resolved(item, family, sees=VISION in config) for item in (checkpoint.config, source))
     known, _ = expert_layouts.read_names(checkpoint.tensors)
     return Pair(
@@ -96,7 +102,22 @@ def pair_of(checkpoint: Checkpoint, family: Family, config: Mapping[str, Any]) -
         source=source,
         artifact=_merged(unquantized_config(config), before, after),
         fused=any(tensor.projection == "gate_up" and tensor.row.key == "stacked_fused" for tensor in known),
+        told=told,
     )
+
+
+def _without_drift(config: Mapping[str, Any], family: Family) -> tuple[dict[str, Any], str]:
+    """Return the config with yarn's ramp truncated, as mlx-lm does whatever it says, and what to say of it.
+
+    The plan bounds what that comes to and notes it (`Family.rope_drift`); all else is compared to the last digit.
+    """
+    made, told = dict(config), ""
+    for key in ("rope_scaling", "rope_parameters"):
+        rope = made.get(key)
+        if family.rope_drift and isinstance(rope, Mapping) and rope.get("truncate") is False:
+            made[key] = {**rope, "truncate": True}
+            told = "; with yarn's ramp truncated on both sides, which the plan's note bounds"
+    return made, told
 
 
 def _resolved(config: Mapping[str, Any], family: Family, *, sees: bool) -> Mapping[str, Any]:
@@ -154,14 +175,14 @@ def _checkpoint(folder: Path) -> Checkpoint:
     )  # fmt: skip
 
 
-def _judge(compared: list[Comparison]) -> Iterator[Finding]:
+def _judge(compared: list[Comparison], told: str) -> Iterator[Finding]:
     if not compared:
         yield finding.not_run("every draw of weights left a router near a tie", subject="twin")
         return
     worst = max(compared, key=lambda item: item.relative)
     yield finding(
         "logits", "twin", worst.relative, ALLOWED, "pass" if worst.relative < ALLOWED else "fail",
-        f"{len(compared)} draws of weights, {TOKENS} tokens, float32; largest at token {worst.position}",
+        f"{len(compared)} draws of weights, {TOKENS} tokens, float32; largest at token {worst.position}{told}",
     )  # fmt: skip
     flipped = next((item.flipped for item in compared if item.flipped), "")
     if any(item.flipped is not None for item in compared):
