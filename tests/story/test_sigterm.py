@@ -56,7 +56,7 @@ def test_an_upload_to_a_hub_that_takes_it_in_drop_by_drop_is_left_and_done_later
 ) -> None:
     whole, _ = undisturbed(prepared, mode)
     with running(prepared.again()) as site:
-        site.faults.trickle("*", weights, pause=3, times=99)
+        site.faults.trickle("*", weights, pause=12, times=99)
         process = prepared.start(site, mode)
         try:
             deadline = time.monotonic() + 60

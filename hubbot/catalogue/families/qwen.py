@@ -136,6 +136,11 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         model_type="qwen3_moe",
+        taken_by={
+            "transformers 5": ("per_expert", "stacked_fused"),
+            "VeOmni": ("stacked",),
+            "mlx-lm": ("per_expert",),
+        },
         runtime="qwen3_moe",
         blocks=("mlp",),
         runtime_block="mlp",
@@ -156,6 +161,12 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         model_type="qwen3_vl_moe",
+        taken_by={
+            "transformers 5": ("stacked_fused_transposed", "stacked_fused"),
+            "VeOmni": ("stacked",),
+            "mlx-lm": ("stacked_fused_transposed",),
+            "mlx-vlm": ("stacked_fused_transposed",),
+        },
         runtime="qwen3_vl_moe",
         blocks=("mlp",),
         runtime_block="mlp",
@@ -226,6 +237,12 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         model_type="qwen3_5_moe",
+        taken_by={
+            "transformers 5": ("per_expert", "stacked_fused"),
+            "VeOmni": ("stacked",),
+            "mlx-lm": ("per_expert", "stacked_fused"),
+            "mlx-vlm": ("per_expert", "stacked_fused"),
+        },
         renames=(
             (r"^model\.language_model\.", "language_model.model."),
             (r"^lm_head\.", "language_model.lm_head."),

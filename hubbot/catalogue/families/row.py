@@ -57,6 +57,7 @@ class Family:
     - `tiktoken` is what the published code makes of a tiktoken.model, for repos that keep no code beside it.
 
     Beside the decoder:
+    - `taken_by` are the layouts that other programs take, by program, as far as that was tried.
     - `tower` says how mlx-vlm keeps what a model that also sees has for that, or in words why it cannot.
 
     In transformers:
@@ -100,6 +101,7 @@ class Family:
     under: tuple["Under", ...] = ()
     module_names: tuple[tuple[str, str], ...] = ()
     tower: Tower | str | None = None
+    taken_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def written_type(self) -> str:

@@ -106,6 +106,7 @@ _FUSED = Provenance(
 FAMILIES: tuple[Family, ...] = (
     Family(
         model_type="hunyuan_v1_moe",
+        taken_by={"transformers 5": ("per_expert", "stacked_fused")},
         runtime="hunyuan_v1_moe",
         extension=_EXTENSION,
         blocks=("mlp",),
@@ -139,6 +140,8 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         model_type="hunyuan",
+        # mlx-lm's class loads both and computes otherwise: what hubbot publishes has a class of its own.
+        taken_by={"mlx-lm": ("per_expert", "mlx_switch")},
         runtime="hunyuan",
         extension=_EXTENSION,
         blocks=("mlp",),

@@ -105,7 +105,7 @@ def test_names_of_several_rows_are_ambiguous_and_each_is_told_with_its_layer() -
 
 def test_the_command_line_writes_words_with_hyphens_and_knows_the_former_ones() -> None:
     assert [spelled(key) for key in TARGETS] == [
-        "per-expert", "stacked-fused", "stacked", "stacked-fused-transposed",
+        "per-expert", "per-expert-up-first", "stacked-fused", "stacked", "stacked-fused-transposed", "mlx-switch",
     ]  # fmt: skip
     assert [target_named(word) for word in ("fused", "fused-transposed", "stacked-fused", "stacked_fused")] == [
         "stacked_fused", "stacked_fused_transposed", "stacked_fused", "stacked_fused",
