@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from hubbot import plain_json
-from hubbot.artifacts import Artifact
+from hubbot.artifacts import Artifact, Report
 from hubbot.catalogue import extensions, tokenizers
 from hubbot.checkpoints import Checkpoint, FileInfo
 from hubbot.errors import CorruptConfig
 from hubbot.folders import file_info
-from hubbot.marks import MARK, mark
+from hubbot.marks import MARK, mark, read_mark
 from hubbot.plans import Plan, PlannedVariant
 from hubbot.sources.licences import licence_files
 
@@ -156,6 +156,14 @@ def config_of(plan: Plan, variant: PlannedVariant) -> dict[str, Any]:
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write `value` as stable, readable JSON."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def record(report: Report) -> None:
+    """Set `verified` in hubbot.json of an approved artifact; an artifact without that file is left as it is."""
+    folder = Path(report.artifact.path)
+    found = read_mark(folder)
+    if found is not None:
+        write_json(folder / MARK, {**found, "verified": report.verdict == "approved"})
 
 
 def _quantization(plan: Plan, variant: PlannedVariant) -> dict[str, Any] | None:

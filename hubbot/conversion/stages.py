@@ -18,7 +18,7 @@ from hubbot.cards.made_variants import Made
 from hubbot.checkpoints import Checkpoint
 from hubbot.conversion.conversion import Conversion
 from hubbot.errors import HubbotError, WorkLost
-from hubbot.finishing import REPORT
+from hubbot.finishing import REPORT, record
 from hubbot.lifecycle import Stage
 from hubbot.marks import read_mark
 from hubbot.plans import Layout
@@ -26,7 +26,6 @@ from hubbot.plots import drawing
 from hubbot.steps import card
 from hubbot.steps import classify as classifying
 from hubbot.steps import inspect as inspecting
-from hubbot.steps import verify as verifying
 from hubbot.steps.card import Setting
 
 logger = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ def verify(conversion: Conversion) -> tuple[Report, ...]:
     reports = tuple(conversion.workspace.report(variant) for variant in variants)
     for report in reports:
         if report.verdict == "approved":
-            verifying.record(report)
+            record(report)
     return reports
 
 

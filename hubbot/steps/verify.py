@@ -14,8 +14,6 @@ from hubbot.checks.subject import WHOLE
 from hubbot.checks.tracer.gate import Tracer
 from hubbot.checks.values.gate import check_window
 from hubbot.checks.values.window_findings import WindowFindings
-from hubbot.finishing import write_json
-from hubbot.marks import MARK, read_mark
 from hubbot.progress import Progress
 
 
@@ -45,11 +43,3 @@ def verify_part(
 ) -> WindowFindings:
     """Return what the values gate finds on parameters `names` of an unfinished artifact."""
     return check_window(checkpoint, source, artifact, names, progress)
-
-
-def record(report: Report) -> None:
-    """Set `verified` in hubbot.json of an approved artifact; an artifact without that file is left as it is."""
-    folder = Path(report.artifact.path)
-    mark = read_mark(folder)
-    if mark is not None:
-        write_json(folder / MARK, {**mark, "verified": report.verdict == "approved"})

@@ -211,3 +211,9 @@ def test_a_missing_option_is_named_in_the_json_too(hubbot: Shell) -> None:
 
 def test_the_version_is_the_packages(hubbot: Shell) -> None:
     assert hubbot("--version").out.strip() == f"hubbot {__version__}"
+
+
+def test_the_bots_own_process_loads_no_runtime_and_no_arrays() -> None:
+    program = "import sys, hubbot.jobs.bot; print(*sys.modules)"
+    loaded = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
+    assert not {"mlx", "mlx_lm", "numpy", "numba", "torch", "transformers", "matplotlib"} & loaded

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+from hubbot import finishing
 from hubbot.steps import verify as step
 from tests.checkpoints_on_disk import TRACER, Workshop, edit_json, quietly
 
@@ -14,7 +15,7 @@ def test_an_approved_artifact_is_marked_and_stays_approved(workshop: Workshop, t
     report = step.verify(source.checkpoint, source=source.folder, artifact=folder, progress=quietly, tracer=TRACER)
     assert report.verdict == "approved"
     assert (folder / "hubbot.json").read_bytes() == before
-    step.record(report)
+    finishing.record(report)
     assert json.loads((folder / "hubbot.json").read_text())["verified"] is True
     again = step.verify(source.checkpoint, source=source.folder, artifact=folder, progress=quietly, tracer=TRACER)
     assert again.verdict == "approved"
@@ -26,7 +27,7 @@ def test_a_refused_artifact_loses_its_mark_of_approval(workshop: Workshop, tmp_p
     edit_json(folder / "hubbot.json", verified=True)
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-1])
     report = step.verify(source.checkpoint, source=source.folder, artifact=folder, progress=quietly, tracer=TRACER)
-    step.record(report)
+    finishing.record(report)
     assert report.verdict == "refused"
     assert json.loads((folder / "hubbot.json").read_text())["verified"] is False
 
@@ -35,7 +36,7 @@ def test_an_artifact_of_somebody_else_gets_no_mark(workshop: Workshop, tmp_path:
     source = workshop.source(SOURCE)
     folder = workshop.copy(SOURCE, "4bit", tmp_path / "4bit")
     (folder / "hubbot.json").unlink()
-    step.record(
+    finishing.record(
         step.verify(source.checkpoint, source=source.folder, artifact=folder, progress=quietly, tracer=TRACER)
     )
     assert not (folder / "hubbot.json").exists()

@@ -8,6 +8,7 @@ import pytest
 
 from hubbot.checks.tracer.gate import Tracer
 from hubbot.conversion.convert_twin import convert_twin
+from hubbot.finishing import record
 from hubbot.folders import Folder, file_info
 from hubbot.marks import MARK, read_mark, recorded
 from hubbot.runtime import loading
@@ -15,7 +16,7 @@ from hubbot.steps.classify import classify
 from hubbot.steps.convert import Bounds, convert
 from hubbot.steps.inspect import inspect
 from hubbot.steps.plan import plan
-from hubbot.steps.verify import record, verify
+from hubbot.steps.verify import verify
 from tests.checkpoints_on_disk import quietly, read_folder
 from tests.hub.embedded import LFS_WARNING, ORG, Site
 from tests.reference.checkpoints import case, write
