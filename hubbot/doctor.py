@@ -136,7 +136,7 @@ def _room(chosen: settings.Settings) -> Check:
 
 
 def _database(chosen: settings.Settings) -> Check:
-    from hubbot.jobs.bot import open_records  # noqa: PLC0415 - SQLAlchemy is slow to import
+    from hubbot.jobs.open_records import open_records  # noqa: PLC0415 - SQLAlchemy is slow to import
 
     with open_records(chosen) as records:
         records.check()

@@ -10,7 +10,7 @@ import pytest
 from hubbot import demo, settings
 from hubbot.demo import ORG, TOKEN, accounts, isolate, settings_of
 from hubbot.devhub.demo_repos import DEMO_ROWS
-from hubbot.jobs.bot import open_records
+from hubbot.jobs.open_records import open_records
 from hubbot.lifecycle import State
 from tests.story.demos import ELSEWHERE, HOSTILE, Demo, end_state, hostile, published_files, run, shared
 

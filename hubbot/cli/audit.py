@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hubbot.jobs.audits import Audited
-    from hubbot.jobs.bot import Records
+    from hubbot.jobs.open_records import Records
     from hubbot.jobs.remakes import Remade
     from hubbot.store.records import PublishedVariant
 
@@ -56,7 +56,7 @@ def audit_command(
     from hubbot.cli.interrupts import stopping
     from hubbot.hub.client import default_hub
     from hubbot.jobs.audits import Auditing
-    from hubbot.jobs.bot import open_records
+    from hubbot.jobs.open_records import open_records
 
     wanted = {"hubbot": hubbot_version, "mlx-lm": mlx_lm_version}
     with open_records(settings.load()) as records, stopping() as stop, bar("audit") as tell:

@@ -31,7 +31,7 @@ def catalog_command(
     """
     from hubbot import settings
     from hubbot.errors import WrongUsage
-    from hubbot.jobs.bot import open_records, utc_now
+    from hubbot.jobs.open_records import open_records, utc_now
     from hubbot.web import static_site
     from hubbot.web.site import Site
 

@@ -67,7 +67,7 @@ def demo_command(
 
 @contextmanager
 def _dashboard(chosen: "Settings", port: int) -> Iterator[None]:
-    from hubbot.jobs.bot import open_records
+    from hubbot.jobs.open_records import open_records
 
     with open_records(chosen) as records, dashboard(chosen, records, "127.0.0.1", port):
         yield

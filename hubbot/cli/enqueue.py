@@ -46,7 +46,8 @@ def enqueue_command(
     """
     from hubbot import settings
     from hubbot.hub.client import default_hub
-    from hubbot.jobs.bot import enqueue, open_records
+    from hubbot.jobs.bot import enqueue
+    from hubbot.jobs.open_records import open_records
 
     chosen = settings.load()
     if dry_run:
@@ -76,7 +77,8 @@ def _rehearse(
     repo: str, revision: str | None, variants: tuple[str, ...], chosen: "Settings", *, as_json: bool
 ) -> None:
     from hubbot.hub.client import default_hub
-    from hubbot.jobs.bot import asked_for, open_records, utc_now
+    from hubbot.jobs.bot import asked_for
+    from hubbot.jobs.open_records import open_records, utc_now
     from hubbot.jobs.rehearsals import rehearse
 
     hub = default_hub()

@@ -29,7 +29,7 @@ def jobs_command(
     Example: hubbot jobs --state parked
     """
     from hubbot import settings
-    from hubbot.jobs.bot import open_records
+    from hubbot.jobs.open_records import open_records
     from hubbot.lifecycle import State
 
     if state is not None:
@@ -82,7 +82,7 @@ def change(
     """
     from hubbot import settings
     from hubbot.errors import WrongUsage
-    from hubbot.jobs.bot import open_records
+    from hubbot.jobs.open_records import open_records
     from hubbot.store.queue import Selection
 
     filtered = states or match or error

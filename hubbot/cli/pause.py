@@ -26,7 +26,7 @@ def pause_command(
     Example: hubbot pause --until 18:30
     """
     from hubbot import quiet_hours, settings
-    from hubbot.jobs.bot import open_records, utc_now
+    from hubbot.jobs.open_records import open_records, utc_now
     from hubbot.jobs.pauses import pause
 
     now = utc_now()

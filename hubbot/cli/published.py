@@ -37,7 +37,7 @@ def published_command(
     from hubbot.cards.memory_needs import usable_bytes
     from hubbot.catalogue.variants.tiers import QUALITIES, quality_of
     from hubbot.errors import WrongUsage
-    from hubbot.jobs.bot import open_records
+    from hubbot.jobs.open_records import open_records
 
     if quality is not None and quality not in QUALITIES:
         raise WrongUsage(f"there is no quality {quality!r}", hint=f"one of: {' '.join(QUALITIES)}")

@@ -17,7 +17,7 @@ def resume_command(runner: Runner = None, as_json: Json = False) -> None:
     Example: hubbot resume
     """
     from hubbot import settings
-    from hubbot.jobs.bot import open_records
+    from hubbot.jobs.open_records import open_records
     from hubbot.jobs.pauses import resume
 
     with open_records(settings.load()) as records:

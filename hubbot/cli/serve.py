@@ -10,7 +10,7 @@ from hubbot.cli.options import Json
 from hubbot.cli.output import print_json, talk
 
 if TYPE_CHECKING:
-    from hubbot.jobs.bot import Records
+    from hubbot.jobs.open_records import Records
     from hubbot.lifecycle import Job
     from hubbot.settings import Settings
 
@@ -30,7 +30,7 @@ def serve_command(host: Host = "127.0.0.1", port: Port = 8765, as_json: Json = F
     """
     from hubbot import settings
     from hubbot.cli.interrupts import stopping
-    from hubbot.jobs.bot import open_records
+    from hubbot.jobs.open_records import open_records
 
     chosen = settings.load()
     with open_records(chosen) as records, stopping() as stop, dashboard(chosen, records, host, port) as url:

@@ -19,7 +19,7 @@ def show_command(job_id: JobId, as_json: Json = False) -> None:
     Example: hubbot show 3
     """
     from hubbot import settings
-    from hubbot.jobs.bot import open_records
+    from hubbot.jobs.open_records import open_records
 
     with open_records(settings.load()) as records:
         job = records.queue.job(job_id)

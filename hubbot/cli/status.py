@@ -19,7 +19,7 @@ def status_command(as_json: Json = False) -> None:
     Example: hubbot status
     """
     from hubbot import settings
-    from hubbot.jobs.bot import open_records, utc_now
+    from hubbot.jobs.open_records import open_records, utc_now
     from hubbot.jobs.overview import overview
 
     chosen = settings.load()

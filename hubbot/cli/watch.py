@@ -25,7 +25,7 @@ def watch_command(once: Once = False, dry_run: DryRun = False, as_json: Json = F
     """
     from hubbot import settings
     from hubbot.hub.client import default_hub
-    from hubbot.jobs.bot import open_records, utc_now
+    from hubbot.jobs.open_records import open_records, utc_now
     from hubbot.jobs.watch_rounds import Watching
 
     chosen = settings.load()

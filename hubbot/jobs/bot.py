@@ -1,15 +1,13 @@
 """Build the bot for `run` and `demo` from settings, Hub, database, pipeline, worker and schedule."""
 
 import logging
-import os
 import platform
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from random import Random
 
 from hubbot.catalogue.variants.named_variants import VARIANTS
@@ -23,6 +21,7 @@ from hubbot.jobs.child_folders import sweep
 from hubbot.jobs.lanes import run_lanes
 from hubbot.jobs.lock import runner_lock
 from hubbot.jobs.notices import Notices, sender
+from hubbot.jobs.open_records import Records, open_records, utc_now
 from hubbot.jobs.pauses import Pauses
 from hubbot.jobs.pipeline import OnProgress, Pipeline, recipe_key, runtime_key
 from hubbot.jobs.retry import Backoff, rule_of
@@ -31,23 +30,14 @@ from hubbot.jobs.watch_rounds import Watching
 from hubbot.jobs.worker import Emit, Worker
 from hubbot.lifecycle import Job, State
 from hubbot.settings import Settings
-from hubbot.store import database
-from hubbot.store.listings import Listings
-from hubbot.store.outages import Outages
 from hubbot.store.queue import Queue
 from hubbot.store.records import Machine
 from hubbot.store.results import Results
-from hubbot.store.workers import Workers
 
 logger = logging.getLogger(__name__)
 BEATS_PER_LEASE = 4
 WAKE_FILE = "look-now"
 UNFINISHED = frozenset({State.WAITING, State.RUNNING})
-
-
-def utc_now() -> datetime:
-    """Return the time by this machine's clock."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +46,7 @@ class Bot:
 
     settings: Settings
     hub: Hub
-    records: "Records"
+    records: Records
     queue: Queue
     results: Results
     watching: Watching
@@ -158,18 +148,6 @@ class Bot:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Records:
-    """The database alone, for commands that do not touch the Hub; `check` raises where it is damaged."""
-
-    queue: Queue
-    results: Results
-    listings: Listings
-    outages: Outages
-    workers: Workers
-    check: Callable[[], None]
-
-
 def enqueue(
     repo: str,
     revision: str | None,
@@ -222,38 +200,6 @@ def take_wake(settings: Settings) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _make_data_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if folder.stat().st_uid == os.getuid():
-            folder.chmod(0o700)
-    except OSError as error:
-        raise WrongUsage(
-            f"the data folder cannot be made: {error.strerror}",
-            where=str(folder),
-            hint="mend the setting data_dir",
-        ) from error
-
-
-@contextmanager
-def open_records(settings: Settings) -> Iterator[Records]:
-    """Open the database, bring its tables up to date, and close it at the end; raises as store.database does."""
-    _make_data_folder(settings.data_dir)
-    engine = database.open_engine(settings.database)
-    try:
-        database.upgrade(engine)
-        yield Records(
-            queue=Queue(engine, utc_now),
-            results=Results(engine, utc_now),
-            listings=Listings(engine),
-            outages=Outages(engine),
-            workers=Workers(engine),
-            check=lambda: database.check(engine),
-        )
-    finally:
-        engine.dispose()
 
 
 @contextmanager

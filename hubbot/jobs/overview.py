@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from hubbot.files.atomic_folders import free_bytes
-from hubbot.jobs.bot import Records
+from hubbot.jobs.open_records import Records
 from hubbot.lifecycle import Job
 from hubbot.settings import Settings
 from hubbot.store.listings import ModelQuery

@@ -16,7 +16,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from hubbot.errors import WrongUsage
-from hubbot.jobs.bot import Records, utc_now, wake_watch
+from hubbot.jobs.bot import wake_watch
+from hubbot.jobs.open_records import Records, utc_now
 from hubbot.settings import Settings
 from hubbot.web import actions, live_progress, metrics, page_routes, pictures, token_file, webhook
 from hubbot.web.guards import Guard

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from hubbot.jobs.bot import Records
+from hubbot.jobs.open_records import Records
 from hubbot.lifecycle import Job
 from hubbot.settings import Settings
 

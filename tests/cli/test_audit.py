@@ -1,6 +1,6 @@
 """audit: the gates again on what is published."""
 
-from hubbot.jobs.bot import open_records
+from hubbot.jobs.open_records import open_records
 from hubbot.settings import load
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site

@@ -1,6 +1,6 @@
 """cancel: a waiting job stops at once, a running one is asked to."""
 
-from hubbot.jobs.bot import open_records
+from hubbot.jobs.open_records import open_records
 from hubbot.settings import load
 from tests.cli.conftest import Shell
 

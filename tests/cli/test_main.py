@@ -217,3 +217,9 @@ def test_the_bots_own_process_loads_no_runtime_and_no_arrays() -> None:
     program = "import sys, hubbot.jobs.bot; print(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
     assert not {"mlx", "mlx_lm", "numpy", "numba", "torch", "transformers", "matplotlib"} & loaded
+
+
+def test_opening_the_database_loads_neither_the_hubs_client_nor_the_pipeline() -> None:
+    program = "import sys, hubbot.jobs.open_records; print(*sys.modules)"
+    loaded = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
+    assert not {"huggingface_hub", "hubbot.jobs.pipeline", "hubbot.jobs.bot"} & loaded

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hubbot.jobs.bot import open_records
+from hubbot.jobs.open_records import open_records
 from hubbot.lifecycle import Stage
 from hubbot.settings import load
 from tests.cli.conftest import Shell

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from hubbot.jobs.bot import open_records
+from hubbot.jobs.open_records import open_records
 from hubbot.lifecycle import Stage
 from hubbot.settings import load
 from hubbot.store.records import Outage

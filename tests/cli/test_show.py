@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hubbot.jobs.bot import open_records
+from hubbot.jobs.open_records import open_records
 from hubbot.lifecycle import State
 from hubbot.settings import load
 from tests.cli.conftest import Shell

@@ -1,7 +1,7 @@
 """status: one look at the whole bot, also while it runs and while it is paused."""
 
-from hubbot.jobs.bot import open_records
 from hubbot.jobs.lock import runner_lock
+from hubbot.jobs.open_records import open_records
 from hubbot.settings import load
 from tests.cli.conftest import Shell
 

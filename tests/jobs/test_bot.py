@@ -9,8 +9,9 @@ import pytest
 
 from hubbot.errors import NoRuntime, WrongUsage
 from hubbot.jobs import bot as bots
-from hubbot.jobs.bot import Bot, open_records, utc_now
+from hubbot.jobs.bot import Bot
 from hubbot.jobs.lock import runner_lock
+from hubbot.jobs.open_records import open_records, utc_now
 from hubbot.jobs.pipeline import recipe_key, runtime_key
 from hubbot.lifecycle import Refused, State, advance
 from hubbot.settings import Settings, WatchRule

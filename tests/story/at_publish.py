@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hubbot.jobs.bot import open_records
+from hubbot.jobs.open_records import open_records
 from hubbot.lifecycle import Stage, State
 from hubbot.settings import Settings
 from tests.hub.embedded import ORG, OWNER, Site, calm, running

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hubbot.jobs.bot import open_records
+from hubbot.jobs.open_records import open_records
 from hubbot.lifecycle import State
 from hubbot.settings import Settings
 from tests.story.demos import Demo, end_state, interrupted, run, shared

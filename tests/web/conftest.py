@@ -13,7 +13,7 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 
 from hubbot.errors import HubbotError, RepoMissing
-from hubbot.jobs.bot import Records
+from hubbot.jobs.open_records import Records
 from hubbot.lifecycle import Job, Refused, advance
 from hubbot.settings import Settings
 from hubbot.store.database import open_engine, upgrade
