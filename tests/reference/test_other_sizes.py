@@ -9,11 +9,13 @@ from tests.reference.rows import Family
 
 def test_sizes_grow_by_half_wherever_they_stand_and_ways_of_choosing_stay() -> None:
     config = {
-        "hidden_size": 128, "num_experts_per_tok": 3, "moe_intermediate_size": [64, 32], "tie_word_embeddings": True,
+        "hidden_size": 128, "num_experts_per_tok": 3, "moe_intermediate_size": [64, 32],
+        "tie_word_embeddings": True,
         "text_config": {"num_attention_heads": 4, "head_dim": 32}, "vision_config": {"hidden_size": 16},
     }  # fmt: skip
     assert resized(config) == {
-        "hidden_size": 192, "num_experts_per_tok": 3, "moe_intermediate_size": [96, 48], "tie_word_embeddings": True,
+        "hidden_size": 192, "num_experts_per_tok": 3, "moe_intermediate_size": [96, 48],
+        "tie_word_embeddings": True,
         "text_config": {"num_attention_heads": 6, "head_dim": 32}, "vision_config": {"hidden_size": 16},
     }  # fmt: skip
 

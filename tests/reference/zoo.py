@@ -3,7 +3,7 @@
     python -m tests.reference.zoo [--seed N] [--tokens N] [--other-sizes] [model_type ...]
 
 Run by hand, with torch: weights, biases and tokens differ from the committed cases, with --other-sizes all
-widths, heads and experts, too. Each artifact reads the text at once and with its cache, in parts and token by token.
+widths, heads and experts, too. Each artifact reads the text at once and with its cache, in parts and one by one.
 It ends with 1 if a conversion is silently wrong or a case is refused that ought to convert. What make.py stops at
 (a router near a tie, a value that hardly matters) is drawn again with the next seed; what never succeeds is said.
 """
