@@ -44,6 +44,11 @@ def _grown(value: Any) -> Any:
 
 def family_resized(family: Family) -> Family:
     """Return the row with all its models in other sizes."""
-    models = tuple(replace(model, changes=resized(model.changes)) for model in family.models)
-    values = {key: resized(getattr(family, key)) for key in ("config", "matters", "added", "replaced")}
-    return replace(family, models=models, **values)
+    return replace(
+        family,
+        models=tuple(replace(model, changes=resized(model.changes)) for model in family.models),
+        config=resized(family.config),
+        matters=resized(family.matters),
+        added=resized(family.added),
+        replaced=resized(family.replaced),
+    )
