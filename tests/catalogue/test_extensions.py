@@ -16,6 +16,7 @@ def test_the_extensions_are_the_files_of_the_folder_of_models() -> None:
         "cohere2_moe.py",
         "ernie4_5_moe.py",
         "glm_moe_dsa.py",
+        "granitemoehybrid.py",
         "hunyuan.py",
         "jamba.py",
         "phimoe.py",
