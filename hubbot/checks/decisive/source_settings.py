@@ -55,7 +55,8 @@ SAME_NAME = (
     "floor_scale", "attn_temperature_tuning", "logits_scaling", "attention_multiplier", "embedding_multiplier",
     "residual_multiplier", "swiglu_alpha", "swiglu_limit", "mup_enabled", "use_cla", "cla_share_factor",
     "use_mixed_mlp_moe", "position_embedding_type", "index_topk", "index_head_dim", "index_n_heads",
-    "rope_interleave", "indexer_rope_interleave",
+    "rope_interleave", "indexer_rope_interleave", "o_groups", "o_lora_rank", "hc_mult", "hc_sinkhorn_iters",
+    "hc_eps", "compress_rates",
 )  # fmt: skip
 # Where null is a value, and not the same as a key that is not there.
 NULL_IS_A_VALUE = frozenset(

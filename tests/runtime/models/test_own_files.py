@@ -29,6 +29,7 @@ FAMILIES = {
     "glm_moe_dsa/shared/orig": "glm_moe_dsa.py",
     "phimoe/longrope/orig": "phimoe.py",
     "solar_open/yarn/orig": "solar_open.py",
+    "deepseek_v4/fp4_e8m0": "deepseek_v4.py",
 }
 
 
