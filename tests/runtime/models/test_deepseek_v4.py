@@ -10,8 +10,17 @@ import pytest
 from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
 
 from hubbot.runtime import loading
-from tests.checkpoints_on_disk import Workshop, relative, workshop
-from tests.reference.checkpoints import Floats, case
+from tests.checkpoints_on_disk import (
+    Workshop,
+    edit_json,
+    look,
+    planned,
+    read_stored,
+    relative,
+    safetensors,
+    workshop,
+)
+from tests.reference.checkpoints import Floats, case, write
 
 __all__ = ["workshop"]
 
@@ -67,3 +76,16 @@ def test_in_bfloat16_what_joins_the_streams_and_chooses_stays_as_it_is_stored(wo
     assert layer.attn_hc.fn.dtype == layer.mlp.gate.weight.dtype == mx.float32
     assert layer.mlp.gate.tid2eid.dtype == mx.int64
     assert layer.self_attn.q_a_proj.weight.dtype == mx.bfloat16
+
+
+def test_deepseek_v4s_head_of_further_tokens_is_left_out_by_name(tmp_path: Path) -> None:
+    folder = write(case("deepseek_v4/fp4_e8m0"), tmp_path / "source")
+    path = folder / "model.safetensors"
+    stored = read_stored(path)
+    head = {name.replace("layers.4.", "mtp.0."): stored[name] for name in stored if name.startswith("layers.4.")}
+    path.write_bytes(safetensors({**stored, **head}))
+    edit_json(folder / "config.json", num_nextn_predict_layers=1)
+    made = planned(look(folder), "4bit")
+    dropped = {drop.name: drop.reason for drop in made.drops}
+    assert any(name.startswith("mtp.0.ffn.experts.") for name in dropped)
+    assert all(name.startswith("mtp.0.") and "multi-token-prediction" in why for name, why in dropped.items())
