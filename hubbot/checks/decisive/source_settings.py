@@ -59,6 +59,8 @@ SAME_NAME = (
     "attn_res_block_size", "routed_expert_hidden_size", "latent_moe_use_norm", "mla_use_nope",
     "mla_use_output_gate", "logit_scale", "expert_selection_fn", "shared_expert_combination_strategy",
     "prefix_dense_intermediate_size", "indexer_types",
+    "o_groups", "o_lora_rank", "hc_mult", "hc_sinkhorn_iters",
+    "hc_eps", "compress_rates",
 )  # fmt: skip
 # Where null is a value, and not the same as a key that is not there.
 NULL_IS_A_VALUE = frozenset(

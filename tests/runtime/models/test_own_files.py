@@ -30,6 +30,7 @@ FAMILIES = {
     "granitemoehybrid/groups/v5": "granitemoehybrid.py",
     "phimoe/longrope/orig": "phimoe.py",
     "solar_open/yarn/orig": "solar_open.py",
+    "deepseek_v4/fp4_e8m0": "deepseek_v4.py",
 }
 
 
