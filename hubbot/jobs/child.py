@@ -1,7 +1,8 @@
 """Run a heavy stage in a process of its own, so that its death is an error and not the end of the bot.
 
-The child gets no token, an environment that keeps the Hub's client offline, and a pipe whose closing tells it that
-the parent is gone. child_main.py is the other side. It never decides what an error means for a job.
+The child gets no token (but for an upload, which upload_child.py starts), an environment that keeps the Hub's
+client offline, and a pipe whose closing tells it that the parent is gone. child_main.py is the other side. It
+never decides what an error means for a job.
 """
 
 import json
@@ -17,6 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import hubbot
@@ -86,8 +88,11 @@ def run(
     cancelled: threading.Event,
     progress: Progress,
     main_module: str = MAIN,
+    also: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Run one stage of `main_module` in a child process and return its answer.
+
+    `also` is set in its environment over what `scrubbed` leaves of `env`.
 
     Raises the child's own error; ChildDied if it ended without an answer, took too long, or told of no progress
     for `stall_seconds`; OutOfMemory above `memory_bytes`; Interrupted when `cancelled` is set. No process is left
@@ -95,7 +100,7 @@ def run(
     """
     with (
         own_folder(hf_home.parent) as folder,
-        _started(main_module, stage, {**scrubbed(env, hf_home), "TMPDIR": str(folder)}) as process,
+        _started(main_module, stage, {**scrubbed(env, hf_home), **also, "TMPDIR": str(folder)}) as process,
         closing(_Conversation(process, progress)) as conversation,
     ):
         conversation.ask(request)
@@ -134,11 +139,7 @@ def _smoke(stage: str, request: Mapping[str, Any], **how: Any) -> dict[str, Any]
 
 def scrubbed(env: Mapping[str, str], hf_home: Path) -> dict[str, str]:
     """Return an environment of known names in which the Hub's client can neither go online nor log in."""
-    kept = {
-        name: value
-        for name, value in env.items()
-        if _matches(name, KEPT_NAMES) and not _matches(name, SECRET_NAMES)
-    }
+    kept = {name: value for name, value in env.items() if _matches(name, KEPT_NAMES) and not is_secret(name)}
     return kept | {
         "HF_HOME": str(hf_home),
         "HF_HUB_OFFLINE": "1",
@@ -148,6 +149,11 @@ def scrubbed(env: Mapping[str, str], hf_home: Path) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",
         "PYTHONPATH": os.pathsep.join(_python_path(kept.get("PYTHONPATH"))),
     }
+
+
+def is_secret(name: str) -> bool:
+    """Say whether a variable of that name may hold a secret."""
+    return _matches(name, SECRET_NAMES)
 
 
 def _matches(name: str, patterns: Collection[str]) -> bool:
