@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hubbot.catalogue import resolution, runtimes
+from hubbot.engine.formats.kernels import FUSED_FROM
 from hubbot.runtime import loading
 from tests.checkpoints_on_disk import row_of
 from tests.reference.checkpoints import case
@@ -80,19 +81,21 @@ def peak(folder: Path, experts: int, width: int, working: int) -> tuple[int, int
     return size, int(done.stdout)
 
 
-def check_bound(folder: Path, *, width: int, working: int) -> None:
-    few, little = peak(folder / "few", 8, width, working)
-    many, much = peak(folder / "many", 64, width, working)
+def check_bound(folder: Path, *, experts: int, width: int, working: int) -> None:
+    few, little = peak(folder / "few", experts, width, working)
+    many, much = peak(folder / "many", 3 * experts, width, working)
+    # Both are large enough for the compiled kernels, which take memory of their own.
+    assert few > FUSED_FROM
     # More is added than is ever worked on at once, several times over.
-    assert many - few > 4 * working
+    assert many - few > 8 * working
     assert much - little < working
 
 
-def test_eight_times_the_experts_take_no_more_memory(tmp_path: Path) -> None:
-    check_bound(tmp_path, width=512, working=32 << 20)
+def test_three_times_the_experts_take_no_more_memory(tmp_path: Path) -> None:
+    check_bound(tmp_path, experts=64, width=512, working=32 << 20)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_eight_times_the_experts_of_a_large_model_take_no_more_memory(tmp_path: Path) -> None:
-    check_bound(tmp_path, width=1536, working=256 << 20)
+def test_three_times_the_experts_of_a_large_model_take_no_more_memory(tmp_path: Path) -> None:
+    check_bound(tmp_path, experts=32, width=1536, working=256 << 20)
