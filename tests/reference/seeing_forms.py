@@ -105,11 +105,11 @@ def _cut(made: Case, form: str) -> dict[str, Floats]:
     tensors = layout_tensors({**made.record, "forms": plain}, layout)
     experts = _matrices(tensors, is_turned=_is_turned(made))
     rest = {name: value for name, value in tensors.items() if not (_ONE.fullmatch(name) or _STACK.fullmatch(name))}
-    made = {
+    experts_of = {
         name: _expert_tensor(name, experts, is_turned=form == TRANSPOSED)
         for name in _names_of(form, experts, set(tensors))
     }
-    return rest | {name: value for name, value in made.items() if value is not None}
+    return rest | {name: value for name, value in experts_of.items() if value is not None}
 
 
 def _names_of(form: str, experts: Matrices, stored: Collection[str]) -> Iterator[str]:
