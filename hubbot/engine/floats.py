@@ -23,8 +23,8 @@ class NotFinite(Exception):
 
 
 def all_finite(raw: npt.NDArray[Any], dtype: str) -> bool:
-    """Say whether no element is NaN or infinite; `raw` are bits [...] of `dtype`."""
-    if raw.size == 0:
+    """Say whether no element is NaN or infinite; `raw` are bits [...] of `dtype`, or integers, which never are."""
+    if raw.size == 0 or dtype not in RAW:
         return True
     if dtype == "F32":
         # The extremes of floats are NaN as soon as one of them is.

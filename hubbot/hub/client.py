@@ -14,16 +14,16 @@ from typing import Any, Final
 
 from huggingface_hub import HfApi, get_token, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import disable_progress_bars, logging
 
 from hubbot.checkpoints import FileInfo, Repo, stated_licences
 from hubbot.errors import HubRefused, HubUnavailable, RepoMissing, TokenRejected
 from hubbot.files.digests import sha256_of
+from hubbot.hub import uploads
 from hubbot.hub.remote import RemoteFiles
-from hubbot.hub.repo_states import RepoState, commit_back, commit_files, read_state
+from hubbot.hub.repo_states import RepoState, commit_back, read_state
 from hubbot.hub.retries import Patience
 from hubbot.hub.spaces import push_static_space
-from hubbot.hub.time_limits import limit_requests
+from hubbot.hub.uploads import Send, Upload
 from hubbot.progress import Progress
 
 DOWNLOADS_AT_ONCE = 4
@@ -31,6 +31,8 @@ WRONG_DOWNLOADS = 2
 # A transfer may take this long, and longer by its size at the slowest rate that is worth waiting for (bytes/s).
 TRANSFER_SECONDS = 120.0
 SLOWEST = 10_000
+# What a child may take to end by itself.
+END_SECONDS = 10.0
 CONFLICT = 409
 _LISTED: Final = (
     "sha",
@@ -74,14 +76,19 @@ class Account:
 class Hub:
     """One endpoint with one token; both default to what HF_ENDPOINT, HF_TOKEN or `hf auth login` say."""
 
-    def __init__(self, *, endpoint: str | None = None, token: str | None = None, patience: Patience) -> None:
-        disable_progress_bars()
-        # What goes wrong leaves as one HubbotError; the client's own running commentary would bury it.
-        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-        limit_requests()
-        self._api = HfApi(endpoint=endpoint, token=token, library_name="hubbot")
+    def __init__(
+        self,
+        *,
+        endpoint: str | None = None,
+        token: str | None = None,
+        patience: Patience,
+        send: Send = uploads.send,
+    ) -> None:
+        uploads.quiet_client()
+        self._api = HfApi(endpoint=endpoint, token=token, library_name=uploads.LIBRARY)
         self._token = token
         self._patience = patience
+        self._send = send
 
     @property
     def endpoint(self) -> str:
@@ -91,7 +98,11 @@ class Hub:
     def until(self, cancelled: threading.Event) -> "Hub":
         """Return the same Hub, every call of which ends with Interrupted as soon as `cancelled` is set."""
         patience = replace(self._patience, cancelled=cancelled)
-        return Hub(endpoint=self._api.endpoint, token=self._token, patience=patience)
+        return Hub(endpoint=self._api.endpoint, token=self._token, patience=patience, send=self._send)
+
+    def sending_by(self, send: Send) -> "Hub":
+        """Return the same Hub, whose commits are sent by `send`: in a child, where they can be ended."""
+        return Hub(endpoint=self._api.endpoint, token=self._token, patience=self._patience, send=send)
 
     def whoami(self) -> Account:
         """Return the token's account, or raise TokenRejected."""
@@ -154,7 +165,7 @@ class Hub:
         def download() -> None:
             hf_hub_download(
                 repo.id, file.path, revision=repo.revision, local_dir=folder, endpoint=self._api.endpoint,
-                token=self._api.token, library_name="hubbot",
+                token=self._api.token, library_name=uploads.LIBRARY,
             )  # fmt: skip
             path = folder / file.path
             size = path.stat().st_size
@@ -216,10 +227,16 @@ class Hub:
             head = str(self._api.model_info(repo_id).sha) if tries > 1 else parent
             if head != parent:
                 return head
-            return commit_files(self._api, repo_id, folder, names, deleted, message, parent)
+            return self._send(upload)
 
-        nbytes = sum((folder / name).stat().st_size for name in names)
-        return self._patience.ask(repo_id, send, seconds=_transfer_seconds(nbytes))
+        seconds = _transfer_seconds(sum((folder / name).stat().st_size for name in names))
+        upload = Upload(
+            endpoint=self.endpoint, token=self._token or get_token(), repo_id=repo_id,
+            folder=str(folder.absolute()), names=names, deleted=deleted, message=message, parent=parent,
+            seconds=seconds,
+        )  # fmt: skip
+        # A child that takes too long ends itself; only what cannot be ended is left alone here.
+        return self._patience.ask(repo_id, send, seconds=seconds + END_SECONDS)
 
     def put_back(self, repo_id: str, before: RepoState, after: RepoState, message: str) -> None:
         """Give a repo its files of `before` again, in one commit upon `after`."""

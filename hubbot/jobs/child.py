@@ -1,7 +1,8 @@
 """Run a heavy stage in a process of its own, so that its death is an error and not the end of the bot.
 
-The child gets no token, an environment that keeps the Hub's client offline, and a pipe whose closing tells it that
-the parent is gone. child_main.py is the other side. It never decides what an error means for a job.
+The child gets no token (but for an upload, which upload_child.py starts), an environment that keeps the Hub's
+client offline, and a pipe whose closing tells it that the parent is gone. child_main.py is the other side. It
+never decides what an error means for a job.
 """
 
 import json
@@ -17,6 +18,7 @@ from collections.abc import Collection, Mapping
 from contextlib import ExitStack, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import hubbot
@@ -110,18 +112,22 @@ def run(
     main_module: str = MAIN,
     kept: KeptChildren["Child"] | None = None,
     owner: int = 0,
+    also: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Run one stage of `main_module` in a child process and return its answer.
+
+    `also` is set in its environment over what `scrubbed` leaves of `env`; a child that has it is never kept.
 
     Raises the child's own error; ChildDied if it ended without an answer, took too long, or told of no progress
     for `stall_seconds`; OutOfMemory above `memory_bytes`; Interrupted when `cancelled` is set. No process is left
     behind, but where `kept` is given one that answered well: the next stage of `owner` is asked of it.
     """
+    assert not (kept and also), "a child with variables of its own serves one stage"
     with ExitStack() as ending:
         one = kept.take(owner) if kept else None
         was_kept = one is not None
         if one is None:
-            one = start(env, hf_home, SERVE if kept else stage, main_module)
+            one = start(env, hf_home, SERVE if kept else stage, main_module, also)
         ending.callback(one.end)
         one.conversation.ask({"stage": stage, "request": request} if kept else request, progress)
         deadline = time.monotonic() + timeout_seconds
@@ -170,11 +176,7 @@ def _smoke(stage: str, request: Mapping[str, Any], **how: Any) -> dict[str, Any]
 
 def scrubbed(env: Mapping[str, str], hf_home: Path) -> dict[str, str]:
     """Return an environment of known names in which the Hub's client can neither go online nor log in."""
-    kept = {
-        name: value
-        for name, value in env.items()
-        if _matches(name, KEPT_NAMES) and not _matches(name, SECRET_NAMES)
-    }
+    kept = {name: value for name, value in env.items() if _matches(name, KEPT_NAMES) and not is_secret(name)}
     return kept | {
         "HF_HOME": str(hf_home),
         "HF_HUB_OFFLINE": "1",
@@ -184,6 +186,11 @@ def scrubbed(env: Mapping[str, str], hf_home: Path) -> dict[str, str]:
         "PYTHONSAFEPATH": "1",
         "PYTHONPATH": os.pathsep.join(_python_path(kept.get("PYTHONPATH"))),
     }
+
+
+def is_secret(name: str) -> bool:
+    """Say whether a variable of that name may hold a secret."""
+    return _matches(name, SECRET_NAMES)
 
 
 def _matches(name: str, patterns: Collection[str]) -> bool:
@@ -283,7 +290,13 @@ class Child:
         self._ending.close()
 
 
-def start(env: Mapping[str, str], hf_home: Path, word: str, main_module: str = MAIN) -> Child:
+def start(
+    env: Mapping[str, str],
+    hf_home: Path,
+    word: str,
+    main_module: str = MAIN,
+    also: Mapping[str, str] = MappingProxyType({}),
+) -> Child:
     """Start a child that runs stage `word` or serves; whoever starts it ends it."""
     with ExitStack() as ending:
         folder = ending.enter_context(own_folder(hf_home.parent))
@@ -293,7 +306,7 @@ def start(env: Mapping[str, str], hf_home: Path, word: str, main_module: str = M
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**scrubbed(env, hf_home), "TMPDIR": str(folder)},
+            env={**scrubbed(env, hf_home), **also, "TMPDIR": str(folder)},
             # A group of its own: Ctrl-C in the terminal is the parent's to answer, and what the child starts
             # ends with it.
             process_group=0,

@@ -37,6 +37,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "verify_folder": "hubbot.conversion.child_stages:verify_folder",
         "smoke": "hubbot.conversion.child_stages:smoke",
         "draw": "hubbot.plots.drawing:draw",
+        "upload": "hubbot.hub.uploads:upload",
     }
 )
 StageFunction: TypeAlias = Callable[[dict[str, Any], Progress], Mapping[str, Any]]

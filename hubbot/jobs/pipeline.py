@@ -28,6 +28,7 @@ from hubbot.jobs.card_renewals import is_card_only, published_of
 from hubbot.jobs.kept_children import KeptChildren
 from hubbot.jobs.publishing import STOP_SECONDS, Publishing
 from hubbot.jobs.targets import Targets, refuse_without_licence
+from hubbot.jobs.upload_child import upload_in_child
 from hubbot.lifecycle import Job, Outcome, Published, Refused, Stage, StageDone
 from hubbot.progress import Progress
 from hubbot.settings import Settings
@@ -266,7 +267,9 @@ class Pipeline:
         return recorded >= set(job.variants)
 
     def _targets(self, cancelled: threading.Event) -> Targets:
-        return Targets(settings=self.settings, hub=self.hub.until(cancelled), results=self.results)
+        # A Hub may take in an upload without end, and only the end of a process ends it.
+        hub = self.hub.until(cancelled).sending_by(upload_in_child(self.settings, cancelled))
+        return Targets(settings=self.settings, hub=hub, results=self.results)
 
     def _conversion(self, job: Job, cancelled: threading.Event) -> Conversion:
         hub = self.hub.until(cancelled)

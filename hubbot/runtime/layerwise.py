@@ -48,7 +48,10 @@ class LayerwiseModel:
         self._stacks: dict[int, ExpertStack] = {}
         self._modules = dict(model.named_modules())
         path, self._layers = layer_list(model)
-        names = [name for name, _ in tree_flatten(model.parameters())]
+        parameters = dict(tree_flatten(model.parameters()))
+        names = list(parameters)
+        # Whoever fetches a source reads floats; a table of experts must stay one of whole numbers.
+        self._tables = {n: a.dtype for n, a in parameters.items() if mx.issubdtype(a.dtype, mx.integer)}
         self._prefixes = [f"{path}.{index}." for index in range(len(self._layers))]
         self._names = [[name for name in names if name.startswith(prefix)] for prefix in self._prefixes]
         held = {name for group in self._names for name in group}
@@ -114,6 +117,8 @@ class LayerwiseModel:
         """Return what a parameter holds: float32, or where numpy multiplies its stored bits or a stand-in."""
         path, _, leaf = name.rpartition(".")
         module = self._modules.get(path)
+        if name in self._tables:
+            return (value if isinstance(value, mx.array) else mx.array(value)).astype(self._tables[name])
         if isinstance(value, ExpertStack):
             if not self._by_blas or leaf != "weight" or type(module) is not SwitchLinear:
                 whole = _float32(value.whole())

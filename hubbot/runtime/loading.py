@@ -34,7 +34,7 @@ class Parameter:
     """One parameter of an mlx-lm model before any weight is loaded.
 
     `predicate` is the answer of the model's own quant_predicate for its module (None: the class has none);
-    `takes_global_scale` says whether the module can hold nvfp4's tensor scale.
+    `takes_global_scale` says whether the module can hold nvfp4's tensor scale, `is_table` that it holds integers.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Parameter:
     quantizable: bool
     predicate: bool | Mapping[str, int] | None
     takes_global_scale: bool
+    is_table: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +114,7 @@ def skeleton(config: Mapping[str, Any]) -> tuple[Parameter, ...]:
                 quantizable=quantizable,
                 predicate=predicate(path, module) if predicate and quantizable else None,
                 takes_global_scale=quantizable and _takes_global_scale(module),
+                is_table=mx.issubdtype(array.dtype, mx.integer),
             )
         )
     return tuple(found)

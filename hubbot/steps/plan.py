@@ -184,9 +184,10 @@ def _plain_moves(
         if parameter is None:
             unplaced.append(name)
             return
-        if tensor.dtype not in FLOAT_DTYPES:
+        if (tensor.dtype not in FLOAT_DTYPES) != parameter.is_table or (parameter.is_table and piece.view):
+            kinds = ("integers", "floats") if tensor.dtype not in FLOAT_DTYPES else ("floats", "integers")
             raise IncompleteCover(
-                f"source tensor {name!r} is a table of integers ({tensor.dtype}); only floats are copied",
+                f"source tensor {name!r} ({tensor.dtype}) holds {kinds[0]}, mlx-lm's model has {kinds[1]} there",
                 where=name,
                 hint="its place in mlx-lm's model is known, how to write it is not",
             )

@@ -14,8 +14,10 @@ def test_the_extensions_are_the_files_of_the_folder_of_models() -> None:
     assert extensions.names() == (
         "axk1.py",
         "cohere2_moe.py",
+        "deepseek_v4.py",
         "ernie4_5_moe.py",
         "glm_moe_dsa.py",
+        "granitemoehybrid.py",
         "hunyuan.py",
         "jamba.py",
         "phimoe.py",

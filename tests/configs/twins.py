@@ -81,7 +81,8 @@ def write(twin: Twin, folder: Path) -> Path:
 
 
 def _with_form(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**record, "forms": {FORM: {"layout": "orig", "dtype": "F32", "float32": [], "extra": {}}}}
+    tables = checkpoints.tables_of(record, "orig")
+    return {**record, "forms": {FORM: {"layout": "orig", "dtype": "F32", "float32": [], "extra": {}, **tables}}}
 
 
 def _placeholders(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:

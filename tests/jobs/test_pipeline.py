@@ -249,7 +249,9 @@ def test_children_get_the_limits_of_the_settings(
     chosen = settings(tmp_path / "data", smoke_seconds=7, stage_hours=2, memory_gigabytes=3)
     with bot(site.client(), chosen) as opened:
         assert run_job(opened, FOX).state is State.PUBLISHED
-    assert {stage: limits["timeout_seconds"] for stage, limits in seen.items()} == {
+    # An upload has a limit by its size.
+    seconds = {stage: limits["timeout_seconds"] for stage, limits in seen.items() if stage != "upload"}
+    assert seconds == {
         "plan": 7200.0,
         "convert": 7200.0,
         "verify": 7200.0,

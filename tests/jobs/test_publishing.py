@@ -11,7 +11,7 @@ import pytest
 
 from hubbot.deadlines import Interrupted
 from hubbot.devhub.demo_repos import write_demo_repos
-from hubbot.hub import client, repo_states
+from hubbot.hub import repo_states, uploads
 from hubbot.jobs.pipeline import recipe_key
 from hubbot.jobs.publishing import STOP_SECONDS, keep_pictures
 from hubbot.lifecycle import Published, Stage, StageDone
@@ -55,7 +55,7 @@ def test_a_stop_ends_an_upload_that_hangs_and_what_arrives_later_stays_private(
             outcome = opened.pipeline.run_stage(job, threading.Event())
             assert isinstance(outcome, StageDone)
             job = replace(job, stage=outcome.next or job.stage.following or job.stage)
-        monkeypatch.setattr(client, "commit_files", hang)
+        monkeypatch.setattr(uploads, "commit_files", hang)
         told: list[float] = []
 
         def tell() -> None:
@@ -75,7 +75,7 @@ def test_a_stop_ends_an_upload_that_hangs_and_what_arrives_later_stays_private(
             time.sleep(0.1)
         time.sleep(0.5)
         assert on_the_hub(site) == {TARGET: True}
-        monkeypatch.setattr(client, "commit_files", send)
+        monkeypatch.setattr(uploads, "commit_files", send)
         assert opened.pipeline.run_stage(job, threading.Event()) == Published()
     assert on_the_hub(site) == {TARGET: False}
 

@@ -25,13 +25,16 @@ def added_form(record: Record, form: str) -> Record:
         "layout": packing.layout if packing else "orig",
         "dtype": packing.dtype if packing else "F32",
         "float32": [],
+        **({"integers": base["integers"]} if "integers" in base else {}),
         "reference": f"{record['model']}-{form}" if packing else record["model"],
         "config": dict(base["config"]),
         "files": {WEIGHTS: {}, "config.json": {}},
     }
     if packing:
         names = record["layouts"][packing.layout]
-        description["float32"] = sorted(name for name in names if name.endswith(packing.float32))
+        description["float32"] = sorted(
+            name for name, view in names.items() if view.get("from", name).endswith(packing.float32)
+        )
         description["config"]["quantization_config"] = dict(packing.declared)
     else:
         description["extra"] = head_tensors(record)

@@ -104,9 +104,24 @@ def tensors(case: Case) -> dict[str, Floats]:
 def parameter_values(record: Mapping[str, Any]) -> dict[str, Floats]:
     """The model's own state dict, float32, before any rounding."""
     return {
-        name: draw(record["seed"], name, spec["shape"], spec["mean"], spec["scale"])
+        name: draw_table(record["seed"], name, spec["shape"], spec["below"])
+        if "below" in spec
+        else draw(record["seed"], name, spec["shape"], spec["mean"], spec["scale"])
         for name, spec in record["parameters"].items()
     }
+
+
+def tables_of(record: Mapping[str, Any], layout: str) -> dict[str, Any]:
+    """The tensors of a layout that hold integers, where there are any."""
+    parameters, views = record["parameters"], record["layouts"][layout]
+    found = sorted(name for name, view in views.items() if "below" in parameters.get(view.get("from", name), {}))
+    return {"integers": found} if found else {}
+
+
+def draw_table(seed: int, name: str, shape: Sequence[int], below: int) -> Floats:
+    """Whole numbers below `below`, no two the same in one row, as float32."""
+    order = draw(seed, name, [shape[0], below], 0.0, 1.0).argsort(axis=1, kind="stable")
+    return order[:, : shape[1]].astype(np.float32)
 
 
 def draw(seed: int, name: str, shape: Sequence[int], mean: float, scale: float) -> Floats:
@@ -141,7 +156,7 @@ def layout_tensors(record: Mapping[str, Any], form: str) -> dict[str, Floats]:
     for name, value in result.items():
         if packing is not None and re.fullmatch(packing.pattern, name):
             result[name] = unpacked(packing, name, value)
-        elif dtype_of(description, name) != "F32":
+        elif dtype_of(description, name) == "BF16":
             result[name] = round_bf16(value)
     return result
 
@@ -160,6 +175,8 @@ def _plain_tensors(record: Mapping[str, Any], form: str) -> dict[str, Floats]:
 
 def dtype_of(description: Mapping[str, Any], name: str) -> str:
     """The safetensors dtype of one tensor of a form."""
+    if name in description.get("integers", ()):
+        return "I64"
     return "F32" if name in description["float32"] else str(description["dtype"])
 
 
@@ -199,6 +216,8 @@ def stored_tensors(record: Mapping[str, Any], form: str) -> dict[str, Stored]:
             stored |= parts(packing, name, value)
         elif dtype == "F32":
             stored[name] = ("F32", value)
+        elif dtype == "I64":
+            stored[name] = ("I64", value.astype("<i8"))
         else:
             stored[name] = ("BF16", (round_bf16(value).view(np.uint32) >> np.uint32(16)).astype("<u2"))
     return stored

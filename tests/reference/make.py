@@ -42,7 +42,14 @@ ROUTER = re.compile(r"(mlp\.gate|text_moe\.gate|router|router\.layer)\.weight$")
 EMBEDDING = re.compile(r"embed_tokens|embeddings|\bwte\b")
 NORM = re.compile(r"norm(_?\d|_f|\.\d)?\.weight$")
 # Published bf16 checkpoints store these in float32.
-KEPT_FLOAT32 = ("e_score_correction_bias", "expert_bias", "router_bias")
+KEPT_FLOAT32 = (
+    "e_score_correction_bias",
+    "expert_bias",
+    "router_bias",
+    "position_bias",
+    *(f"_hc.{part}" for part in ("fn", "base", "scale")),
+    *(f"hc_head.hc_{part}" for part in ("fn", "base", "scale")),
+)
 
 
 def main() -> None:
@@ -168,6 +175,11 @@ def describe_parameters(network: Any, model: Model) -> Record:
     return {
         name: {"shape": list(tensor.shape), **role(name, tensor, tensors, model)}
         for name, tensor in sorted(tensors.items())
+    } | {
+        # A table of experts by token: as many different ones a row as it has places.
+        name: {"shape": list(tensor.shape), "below": network.config.num_local_experts}
+        for name, tensor in sorted(tensors.items())
+        if not tensor.is_floating_point()
     }
 
 
@@ -302,7 +314,9 @@ def refuse_ties(network: Any, record: Record, logits: np.ndarray) -> None:
     noise = np.random.default_rng(0)
     for _ in range(3):
         shaken = {
-            name: value * (1 + 1e-6 * noise.standard_normal(value.shape)).astype(np.float32)
+            name: value
+            if "below" in record["parameters"][name]
+            else value * (1 + 1e-6 * noise.standard_normal(value.shape)).astype(np.float32)
             for name, value in values.items()
         }
         fill(network, shaken)
@@ -343,13 +357,16 @@ def record_form(network: Any, family: Family, model: Model, record: Record, form
         "layout": layout_of(form),
         "dtype": "BF16" if form == "bf16" else "F32",
         "float32": [],
+        **checkpoints.tables_of(record, layout_of(form)),
         "reference": f"{model.name}-bf16" if form == "bf16" else model.name,
         "config": config,
         "files": {name: {} for name in saved},
     }
     if form == "bf16":
         names = record["layouts"]["orig"]
-        description["float32"] = sorted(name for name in names if name.endswith(KEPT_FLOAT32))
+        description["float32"] = sorted(
+            name for name, view in names.items() if view.get("from", name).endswith(KEPT_FLOAT32)
+        )
     if form == "sharded":
         refuse_whole_layers(shards)
         for shard, names in shards.items():

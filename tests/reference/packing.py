@@ -63,6 +63,13 @@ def _group(bits: int, kind: str, strategy: str, group_size: int | None) -> dict[
     return {"config_groups": {"group_0": {"targets": ["Linear"], "weights": weights, "input_activations": None}}}
 
 
+V4_PROJECTIONS = (
+    r"layers\.\d+\.attn\.(?:wq_a|wq_b|wkv|wo_a|wo_b|indexer\.wq_b)\.weight"
+    r"|layers\.\d+\.ffn\.(?:shared_experts|experts\.\d+)\.w[123]\.weight"
+)
+V4_EXPERTS = r"layers\.\d+\.ffn\.experts\.\d+\.w[123]\.weight"
+V4_FLOAT32 = ("e_score_correction_bias", "position_bias", "sinks", "fn", "base", "scale")
+_V4: dict[str, Any] = {**_BLOCKS, "scale_fmt": "ue8m0", "weight_block_size": [128, 128]}
 PACKINGS: Mapping[str, Packing] = {
     "fp8": Packing(
         kind="fp8", layout="orig", pattern=PROJECTIONS, declared={**_BLOCKS, "weight_block_size": [128, 128]}
@@ -101,6 +108,13 @@ PACKINGS: Mapping[str, Packing] = {
         },
         float32=("e_score_correction_bias", "A_log", "dt_bias"),
     ),
+    # DeepSeek-V4 as published: e8m0 scales for 128 x 128, and experts as two e2m1 codes a signed byte.
+    "fp8_e8m0": Packing(
+        kind="fp8_e8m0", layout="orig", pattern=V4_PROJECTIONS, powers=True, declared=_V4, float32=V4_FLOAT32
+    ),
+    "fp4_e8m0": Packing(
+        kind="fp4_e8m0", layout="orig", pattern=V4_PROJECTIONS, powers=True, declared=_V4, float32=V4_FLOAT32
+    ),
 }  # fmt: skip
 
 
@@ -112,7 +126,12 @@ def parts(packing: Packing, name: str, value: Floats) -> dict[str, Stored]:
         return _mxfp4(name, value)
     if packing.kind == "mxfp4_pack":
         return _mxfp4_pack(name, value)
+    if packing.kind == "fp4_e8m0" and re.fullmatch(V4_EXPERTS, name):
+        return _fp4_e8m0(name, value)
     codes, scales = _fp8(packing, value)
+    if packing.kind.endswith("e8m0"):
+        exponents = (np.log2(scales) + 127).astype(np.uint8)
+        return {name: ("F8_E4M3", codes), name.replace(".weight", ".scale"): ("F8_E8M0", exponents)}
     ending = "_scale" if packing.kind == "fp8_channel" else "_scale_inv"
     return {name: ("F8_E4M3", codes), name + ending: _floats(scales, packing.scales)}
 
@@ -129,7 +148,7 @@ def unpacked(packing: Packing, name: str, value: Floats) -> Floats:
         signed = np.where(nibbles & 8, -E2M1[nibbles & 7], E2M1[nibbles & 7])
         turned = (signed * np.exp2(exponents.astype(np.float32))[..., None]).reshape(value.swapaxes(-1, -2).shape)
         return np.ascontiguousarray(turned.swapaxes(-1, -2))
-    if packing.kind == "mxfp4_pack":
+    if packing.kind == "mxfp4_pack" or (packing.kind == "fp4_e8m0" and re.fullmatch(V4_EXPERTS, name)):
         nibbles, exponents = _e2m1(value)
         signed = np.where(nibbles & 8, -E2M1[nibbles & 7], E2M1[nibbles & 7])
         return np.reshape(signed * np.exp2(exponents.astype(np.float32))[..., None], value.shape)
@@ -206,6 +225,16 @@ def _mxfp4_pack(name: str, value: Floats) -> dict[str, Stored]:
     return {
         f"{name}_packed": ("U8", (flat[..., 0] | flat[..., 1] << 4).astype(np.uint8)),
         f"{name}_scale": ("U8", (exponents + 127).astype(np.uint8)),
+    }
+
+
+def _fp4_e8m0(name: str, value: Floats) -> dict[str, Stored]:
+    """DeepSeek-V4's experts: bytes [out, in / 2] called int8, the low half first, scales [out, in / 32]."""
+    codes, exponents = _e2m1(value)
+    flat = codes.reshape(*value.shape[:-1], -1, 2)
+    return {
+        name: ("I8", (flat[..., 0] | flat[..., 1] << 4).astype(np.uint8).view(np.int8)),
+        name.replace(".weight", ".scale"): ("F8_E8M0", (exponents + 127).astype(np.uint8)),
     }
 
 

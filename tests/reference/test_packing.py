@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.reference.checkpoints import Case, Floats, cases, layout_tensors, stored_tensors
-from tests.reference.packing import E4M3, PACKINGS, Stored
+from tests.reference.packing import E4M3, PACKINGS, Packing, Stored
 
 PACKED = [made for made in cases() if made.form in PACKINGS]
 
@@ -37,11 +37,27 @@ def dequantized(form: str, name: str, stored: dict[str, Stored]) -> Floats:
         rows = mx.array(stored[f"{name}_packed"][1]).view(mx.uint32)
         scale = mx.array(stored[f"{name}_scale"][1])
         return np.array(mx.dequantize(rows, scale, group_size=32, bits=4, mode="mxfp4", dtype=mx.float32))
+    if packing.kind.endswith("e8m0"):
+        return of_powers(packing, name, stored)
     codes = np.array(mx.from_fp8(mx.array(stored[name][1]), dtype=mx.float32))
     scales = of_mlx(stored[name + ("_scale" if packing.kind == "fp8_channel" else "_scale_inv")])
     height, width = packing.block[0], packing.block[1] or codes.shape[-1]
     spread = scales.repeat(height, axis=-2)[..., : codes.shape[-2], :].repeat(width, axis=-1)
     made: Floats = codes * spread[..., : codes.shape[-1]]
+    return made
+
+
+def of_powers(packing: Packing, name: str, stored: dict[str, Stored]) -> Floats:
+    """DeepSeek-V4's two kinds of weights, whose scales are powers of two."""
+    dtype, codes = stored[name]
+    exponents = stored[name.replace(".weight", ".scale")][1]
+    if dtype == "I8":
+        rows = mx.array(codes.view(np.uint8)).view(mx.uint32)
+        wide = mx.dequantize(rows, mx.array(exponents), group_size=32, bits=4, mode="mxfp4", dtype=mx.float32)
+        return np.array(wide)
+    spread = exponents.repeat(packing.block[0], axis=-2)[: codes.shape[-2]].repeat(packing.block[1], axis=-1)
+    powers = np.exp2(spread[:, : codes.shape[-1]].astype(np.float32) - 127)
+    made: Floats = np.array(mx.from_fp8(mx.array(codes), dtype=mx.float32)) * powers
     return made
 
 

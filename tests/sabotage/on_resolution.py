@@ -317,5 +317,37 @@ FAULTS: tuple[Fault, ...] = (
         setting="query and key norms", what="the sign of the flag", source="solar_open/hub",
         written={"use_qk_norm": flipped},
     ),
+    Fault(
+        setting="bounds of the activation", what="of the linear part, lost", source="kimi_k3/orig",
+        written={"activation_situ_linear_beta": to(None)},
+    ),
+    Fault(
+        setting="bounds of the activation", what="those of two parts exchanged", source="kimi_k3/orig",
+        written={"activation_situ_beta": to(2.5), "activation_situ_linear_beta": to(1.5)},
+    ),
+    Fault(
+        setting="saved residuals", what="of every third layer", source="kimi_k3/orig",
+        written={"attn_res_block_size": to(3)},
+    ),
+    Fault(
+        setting="latent experts", what="their norm left out", source="kimi_k3/orig",
+        written={"latent_moe_use_norm": flipped},
+    ),
+    Fault(
+        setting="gates of attention", what="left out", source="kimi_k3/orig",
+        written={"mla_use_output_gate": flipped},
+    ),
+    Fault(
+        setting="multipliers", what="logit_scale lost", source="cohere2_moe/hub",
+        written={"logit_scale": to(1.0)},
+    ),
+    Fault(
+        setting="shared experts", what="added, not averaged", source="cohere2_moe/hub",
+        written={"shared_expert_combination_strategy": to("sum")},
+    ),
+    Fault(
+        setting="layers that choose", what="moved by one", source="glm_moe_dsa/shared/orig",
+        written={"indexer_types": to(["full", "shared", "full", "shared", "shared", "full"])},
+    ),
 )
 # fmt: on

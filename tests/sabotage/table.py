@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hubbot.artifacts import Finding, Report
 from tests.checkpoints_on_disk import Workshop
-from tests.sabotage import on_configs, on_experts, on_families, on_files, on_tensors
+from tests.sabotage import on_configs, on_experts, on_families, on_files, on_more_families, on_tensors
 from tests.sabotage.bench import Sabotage
 from tests.sabotage.sources import Sources
 
@@ -20,6 +20,7 @@ CHAPTERS = {
     "Routers, attention, norms, embeddings": on_tensors.SABOTAGES,
     "Config": on_configs.SABOTAGES,
     "Families and packed sources": on_families.SABOTAGES,
+    "Families with parts of their own": on_more_families.SABOTAGES,
     "Files": on_files.SABOTAGES,
 }
 SABOTAGES = tuple(sabotage for some in CHAPTERS.values() for sabotage in some)

@@ -47,7 +47,16 @@ def qwen(workshop: Workshop) -> Checkpoint:
 
 # What transformers writes for these; all others have per-expert gate, up and down projections.
 ORIGINAL_ROWS = {
-    "per_expert_w": {"mixtral", "phimoe", "minimax_m2", "lfm2_moe", "kimi_linear", "kimi_k3", "minimax_m3_vl"},
+    "per_expert_w": {
+        "mixtral",
+        "phimoe",
+        "minimax_m2",
+        "lfm2_moe",
+        "kimi_linear",
+        "kimi_k3",
+        "minimax_m3_vl",
+        "deepseek_v4",
+    },
     "gateless": {"nemotron_h"},
     "stacked_fused": {"mistral4", "gemma4", "gemma4_text", "qwen3_vl_moe", "mistral3"},
     "stacked_in_moe": {"step3p5", "step3p7"},

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hubbot.catalogue.configs import ropes
-from hubbot.catalogue.configs.meanings import Condition, Judged
+from hubbot.catalogue.configs.meanings import Condition, Judged, is_same
 from hubbot.catalogue.configs.spellings import TOP_K
 
 
@@ -105,6 +105,8 @@ def _is_width_of_an_expert(value: Any, judged: Judged) -> bool:
 
 
 def _is_count_of_latent_heads(value: Any, judged: Judged) -> bool:
+    if judged.always.get("key_heads") is not None:
+        return is_same(value, judged.always["key_heads"])
     # Latent attention keeps one key and value for all heads; a count of them says nothing but that of the heads.
     if "kv_lora_rank" in judged.config or "kv_lora_rank" in judged.fields:
         return bool(value == judged.config.get("num_attention_heads"))
@@ -193,7 +195,7 @@ CONDITIONS: Mapping[str, Condition] = {
     "moe_layers": _row(_is_every_step, "what interleave_moe_layer_step says", "transformers: llama4"),
     "attn_type_list": _row(_is_softmax_everywhere, "softmax attention in every layer", "MiniMax-M2's config.json"),
     "mlp_layer_types": _row(_is_sparse_everywhere, "experts in every layer", "transformers 5"),
-    "num_key_value_heads": _row(_is_count_of_latent_heads, "one latent for all heads", "arXiv:2405.04434"),
+    "num_key_value_heads": _row(_is_count_of_latent_heads, "one key or latent for all heads", "arXiv:2405.04434"),
     "indexer_types": _row(_is_full_everywhere, "an indexer in every layer", "transformers: glm_moe_dsa"),
     "index_topk_pattern": _row(_is_full_everywhere, "an indexer in every layer", "transformers: glm_moe_dsa"),
     "index_topk_freq": _row(_indexes_every_layer, "an indexer in every layer", "transformers: glm_moe_dsa"),

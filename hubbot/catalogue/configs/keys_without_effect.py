@@ -21,7 +21,7 @@ GROUPS: Mapping[str, WithoutEffect] = {
                 "pretraining_tp", "ep_size", "is_decoder", "is_encoder_decoder", "output_attentions",
                 "output_hidden_states", "output_router_logits", "num_logits_to_keep",
                 "calc_logits_for_entire_prompt", "class_num", "pool_type", "add_classification_head",
-                "org_vocab_size", "dense_list",
+                "org_vocab_size", "dense_list", "expert_dtype",
                 "chunk_size_feed_forward", "tie_encoder_decoder", "cross_attention_hidden_size",
             }
         ),

@@ -18,6 +18,7 @@ PLAIN: Mapping[str, Any] = {
     "norm": "rms",
     "qk_norm": "none",
     "attention": "plain",
+    "key_heads": None,  # of a class that has one for all query heads
     "attention_gate": "none",
     "direction": "causal",
     "scores": "softmax",
@@ -61,7 +62,7 @@ _ACTIVATION = _words(
     "activation", silu="silu", swish="silu", gelu_pytorch_tanh="gelu_tanh", gelu_new="gelu_tanh", relu2="relu2",
     swigluoai="swigluoai", situ="situ",
 )  # fmt: skip
-_SCORES = _words("scores", softmax="softmax", sigmoid="sigmoid", noaux_tc="sigmoid")
+_SCORES = _words("scores", softmax="softmax", sigmoid="sigmoid", noaux_tc="sigmoid", sqrtsoftplus="sqrtsoftplus")
 _NORM = _words("norm", rms="rms", hf_rms="rms", fused="rms", rmsnorm="rms", rms_norm="rms", RMSNorm="rms")
 _NUMBER_OF_SHARED = States(statement="shared_experts")
 _FLOAT32 = States(

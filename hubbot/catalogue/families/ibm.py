@@ -3,13 +3,14 @@
 A row knows one model type; it never reads a checkpoint.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hubbot.catalogue.configs.derivations import Derived, every_layer, listed
 from hubbot.catalogue.families.defaults import COMMON
 from hubbot.catalogue.families.provenances import GRANITE, MAPPED, MLX
-from hubbot.catalogue.families.row import Family, Limit, Recognised
+from hubbot.catalogue.families.row import Extension, Family, Recognised, Under
 from hubbot.catalogue.reshapes import CONVOLUTION
 
 _INFINITE = [0.0, {"__float__": "Infinity"}]
@@ -39,6 +40,46 @@ def _mamba_head_width(config: Mapping[str, Any]) -> Derived | None:
     return Derived(value=expand * hidden // heads, keys=keys)
 
 
+def _has_groups(config: Mapping[str, Any], _names: Collection[str]) -> bool:
+    return config.get("mamba_n_groups") not in (None, 1)
+
+
+_HYBRID = Family(
+    model_type="granitemoehybrid",
+    runtime="granitemoehybrid",
+    blocks=("block_sparse_moe", "mlp"),
+    runtime_block="block_sparse_moe",
+    renormalises_one_expert=True,
+    layouts=_LAYOUTS,
+    always={"renormalised": True, "recurrent": "mamba"},
+    defaults={
+        **_DEFAULTS,
+        "time_step_limit": _INFINITE,
+        "position_embedding_type": "nope",
+        "mamba_conv_bias": True,
+        "mamba_d_conv": 4,
+        "mamba_d_state": 256,
+        "mamba_n_groups": 1,
+        "mamba_n_heads": 128,
+        "mamba_proj_bias": False,
+        "num_experts_per_tok": 2,
+    },
+    derived={"layer_types": listed("layer_types", _KINDS), "mamba_d_head": _mamba_head_width},
+    renames=((r"\.router\.weight$", ".router.layer.weight"),),
+    reshapes=(CONVOLUTION,),
+    module_names=(("block_sparse_moe.router.layer", "block_sparse_moe.router"),),
+)
+# A norm for each group of heads, where mlx-lm's class has one for all of them.
+_GROUPED = replace(
+    _HYBRID,
+    layouts={key: row for key, row in _LAYOUTS.items() if key != "mlx_switch"},
+    renames=(*_HYBRID.renames, (r"\.mamba\.norm\.weight$", ".mamba.group_norm.weight")),
+    extension=Extension(
+        file="granitemoehybrid.py",
+        reason="mlx-lm's granitemoehybrid class norms all groups of a Mamba layer together, where Granite norms "
+        "each by itself; it is no longer needed once mlx-lm's class norms by group",
+    ),
+)
 FAMILIES: tuple[Family, ...] = (
     Family(
         model_type="granitemoe",
@@ -85,35 +126,6 @@ FAMILIES: tuple[Family, ...] = (
         renames=((r"\.router\.weight$", ".router.layer.weight"),),
         module_names=(("block_sparse_moe.router.layer", "block_sparse_moe.router"),),
     ),
-    Family(
-        model_type="granitemoehybrid",
-        runtime="granitemoehybrid",
-        blocks=("block_sparse_moe", "mlp"),
-        runtime_block="block_sparse_moe",
-        renormalises_one_expert=True,
-        layouts=_LAYOUTS,
-        always={"renormalised": True, "recurrent": "mamba"},
-        defaults={
-            **_DEFAULTS,
-            "time_step_limit": _INFINITE,
-            "position_embedding_type": "nope",
-            "mamba_conv_bias": True,
-            "mamba_d_conv": 4,
-            "mamba_d_state": 256,
-            "mamba_n_groups": 1,
-            "mamba_n_heads": 128,
-            "mamba_proj_bias": False,
-            "num_experts_per_tok": 2,
-        },
-        derived={"layer_types": listed("layer_types", _KINDS), "mamba_d_head": _mamba_head_width},
-        limits={
-            "mamba_n_groups": Limit(
-                values=(None, 1), reason="mlx-lm's class norms all groups together, transformers each by itself"
-            )
-        },
-        renames=((r"\.router\.weight$", ".router.layer.weight"),),
-        reshapes=(CONVOLUTION,),
-        module_names=(("block_sparse_moe.router.layer", "block_sparse_moe.router"),),
-    ),
+    replace(_HYBRID, under=(Under(where="with several groups", when=_has_groups, row=_GROUPED),)),
 )
 RECOGNISED: tuple[Recognised, ...] = (Recognised(model_type="granitemoe_swa", layouts={"stacked_fused": MAPPED}),)

@@ -1,8 +1,8 @@
 """The role of a parameter in the runtime's model, read from its name; recipes go by role.
 
 Roles: expert, router, shared_expert_gate, shared_expert, attention (and what stands in its place: recurrences,
-convolutions), dense_mlp, embedding, lm_head, norm, bias, state (decays, time steps), sinks, other.
-It never looks at values.
+convolutions), dense_mlp, embedding, lm_head, norm, bias, state (decays, time steps, hyper-connections), sinks,
+other. It never looks at values.
 """
 
 import re
@@ -12,11 +12,11 @@ from typing import Final
 _RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("expert", re.compile(r"\.(?:switch_mlp|switch_glu|experts|experts\.\d+)\.\w+\.(?:weight|bias)$")),
     ("router", re.compile(r"\.(?:gate|gate\.proj|gate\.gate_proj)\.(?:weight|bias)$|\.router\.(?:\w+\.)?\w+$")),
-    ("router", re.compile(r"\.(?:e_score_correction_bias|expert_bias|router_bias)$")),
+    ("router", re.compile(r"\.(?:e_score_correction_bias|expert_bias|router_bias|tid2eid)$")),
     ("shared_expert_gate", re.compile(r"\.shared_expert_gate\.\w+$")),
     ("shared_expert", re.compile(r"\.(?:shared_experts?|share_expert|shared_mlp)\.\w+\.\w+$")),
     ("norm", re.compile(r"(?:^|[._])(?:\w*norm\w*)(?:\.\d+)?\.(?:weight|bias)$")),
-    ("state", re.compile(r"\.(?:A_log|D|dt_bias)$")),
+    ("state", re.compile(r"\.(?:A_log|D|dt_bias|position_bias)$|(?:\.\w+_hc|\.hc_head)\.\w+$")),
     ("sinks", re.compile(r"\.(?:sinks|attention_sink_bias)$")),
     ("bias", re.compile(r"\.bias$")),
     ("dense_mlp", re.compile(r"\.(?:mlp|feed_forward|block_sparse_moe|mlps\.\d+)\.\w+\.weight$")),

@@ -219,6 +219,48 @@ def _kinds_of_layers(source: SourceSettings) -> Setting | None:
     return said
 
 
+# DeepSeek-V4's tokens an entry, as transformers names the kinds of attention that have them.
+_BY_RATIO: Mapping[int, str] = {
+    0: "sliding_attention", 4: "compressed_sparse_attention", 128: "heavily_compressed_attention",
+}  # fmt: skip
+
+
+def _kinds_by_ratio(source: SourceSettings) -> Setting | None:
+    """What compress_ratios says layer by layer, the decoder's alone; else what layer_types does."""
+    ratios, layers = source.config.get("compress_ratios"), source.number("num_hidden_layers")
+    if source.names("layer_types") is not None or not isinstance(ratios, list) or layers is None:
+        return _kinds_of_layers(source)
+    return Setting(value=[_BY_RATIO.get(ratio, ratio) for ratio in ratios[:layers]], key="compress_ratios")
+
+
+def _tokens_an_entry(source: SourceSettings) -> Setting | None:
+    """How many tokens an entry stands for, by kind of attention; DeepSeek's code has two numbers."""
+    rates = {kind: ratio for ratio, kind in _BY_RATIO.items() if ratio}
+    said = source.config.get("compress_rates")
+    rates |= said if isinstance(said, Mapping) else {}
+    for kind, key in zip(list(rates), ("compress_rate_csa", "compress_rate_hca"), strict=False):
+        rates[kind] = source.config.get(key) or rates[kind]
+    return Setting(value=rates, key="compress_rates or compress_ratios")
+
+
+def _hashed_or_not(source: SourceSettings) -> Setting | None:
+    """Which layers choose experts by the token's id: the first num_hash_layers of them."""
+    said, layers = source.said("mlp_layer_types"), source.number("num_hidden_layers")
+    hashed = source.number("num_hash_layers")
+    if said is not None or hashed is None or layers is None:
+        return said
+    kinds = ["hash_moe" if layer < hashed else "moe" for layer in range(layers)]
+    return Setting(value=kinds, key="num_hash_layers")
+
+
+def _rotated_width(source: SourceSettings) -> Setting | None:
+    """How many channels of a head are rotated: a share of it comes before a number (transformers, DeepSeek-V4)."""
+    share, width = source.config.get("partial_rotary_factor"), source.number("head_dim")
+    if "compress_rope_theta" not in source.config or width is None or not isinstance(share, int | float):
+        return source.said("qk_rope_head_dim") or source.default("qk_rope_head_dim")
+    return Setting(value=int(width * share), key="partial_rotary_factor")
+
+
 def _linear_attention(source: SourceSettings) -> Setting | None:
     """Kimi-Linear's linear_attn_config, whose layers count from 1; transformers 5 spells it out."""
     said, kinds = source.said("linear_attn_config"), source.names("layer_types")
@@ -303,7 +345,10 @@ RULES: Mapping[str, Rule] = {
     "ffn_config": _inside("ffn_config", ("moe_num_experts", "moe_top_k", "ffn_hidden_size")),
     "renormalise_top_k": _renormalised_if_several,
     "num_hidden_layers": _number_of_layers,
-    "layer_types": _kinds_of_layers,
+    "layer_types": _kinds_by_ratio,
+    "compress_rates": _tokens_an_entry,
+    "mlp_layer_types": _hashed_or_not,
+    "qk_rope_head_dim": _rotated_width,
     "moe_layer_start_index": _sparse_layer(0),
     "moe_layer_end_index": _sparse_layer(-1),
     "moe_layer_interval": _every_how_many_sparse,

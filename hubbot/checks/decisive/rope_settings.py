@@ -14,6 +14,8 @@ from hubbot.checks.decisive.source_settings import SourceSettings
 FULL, SLIDING = "full_attention", "sliding_attention"
 # Where each layer has a base and a share of its own: the kinds of layers whose rope is scaled (StepFun).
 SCALED_TYPES = "yarn_only_types"
+# DeepSeek-V4: the base in layers with entries, the only ones that are scaled.
+COMPRESSED = "compress_rope_theta"
 # What is left out of a scaling, in transformers (modeling_rope_utils) and in mlx-lm (models/rope_utils.py).
 _BETAS: Mapping[str, float] = {"beta_fast": 32.0, "beta_slow": 1.0}
 _MLX_CONTEXT: Mapping[str, int] = {"yarn": 4096, "llama3": 8192}
@@ -50,6 +52,8 @@ def source_ropes(source: SourceSettings) -> dict[str, Rope]:
     """Return the rotary embeddings of a source by layer type, "" where all layers have the same."""
     config, kept = source.config, source.config.get("rope_parameters")
     default = source.defaults.get("rope_parameters") or {}
+    if COMPRESSED in {**source.defaults, **config}:
+        return _said_of_entries(source, kept if isinstance(kept, Mapping) else {})
     if _is_by_layer(kept):
         return {kind: _said(source, part, default) for kind, part in kept.items() if isinstance(part, Mapping)}
     if SCALED_TYPES in source.always:
@@ -62,9 +66,8 @@ def source_ropes(source: SourceSettings) -> dict[str, Rope]:
             for kind, key in old.items()
         }
     if not any(config.get(key) for key in ("rope_parameters", "rope_scaling", "rope_theta", "attn_config")):
-        if _is_by_layer(default):
-            return {kind: _said(source, part, part) for kind, part in default.items()}
-        return {"": _said(source, default, default)} if default else {}
+        parts = default if _is_by_layer(default) else {"": default} if default else {}
+        return {kind: _said(source, part, part) for kind, part in parts.items()}
     scaling = config.get("rope_scaling")
     flat = kept if isinstance(kept, Mapping) and kept else scaling if isinstance(scaling, Mapping) else {}
     return {"": _said(source, flat, {} if _is_by_layer(default) else default)}
@@ -84,6 +87,12 @@ def runtime_ropes(fields: Mapping[str, Any]) -> dict[str, Rope]:
             )
             for kind, part in parts
         }  # fmt: skip
+    if COMPRESSED in fields:
+        share, scaled = fields["qk_rope_head_dim"] / fields["head_dim"], fields.get("rope_scaling") or {}
+        return {
+            "main": Rope(base=fields["rope_theta"], scaling=_unstretched({}), share=share, key=""),
+            "compress": Rope(base=fields[COMPRESSED], scaling=_unstretched(scaled), share=share, key=""),
+        }
     if "partial_rotary_factors" in fields:
         return _by_kind(fields, fields.get(SCALED_TYPES), _computed)
     scaling, share = fields.get("rope_scaling"), fields.get("partial_rotary_factor")
@@ -117,6 +126,39 @@ def differences(source: SourceSettings, fields: Mapping[str, Any]) -> Iterator[t
         share = 1.0 if other.share is None and not is_latent else other.share
         if share is not None and rope.share is not None and not _is_same(rope.share, share):
             yield f"partial rotary{where}", share, rope.share, "partial_rotary_factor"
+
+
+def _said_of_entries(source: SourceSettings, kept: Mapping[str, Any]) -> dict[str, Rope]:
+    """Return the ropes of a config with entries: plain in layers with a window alone, scaled in the others.
+
+    transformers' deepseek_v4 sets the factor of attention to 1 where the config does not say another.
+    """
+    config, width = {**source.defaults, **source.config}, source.number("head_dim") or 512
+    share = source.config.get("partial_rotary_factor")
+    if share is None:
+        share = (source.number("qk_rope_head_dim") or width // 8) / width
+    main, compressed = {"rope_theta": config.get("rope_theta", 10000.0)}, {"rope_theta": config[COMPRESSED]}
+    if _is_by_layer(kept):
+        main, compressed = {**main, **kept.get("main", {})}, {**compressed, **kept.get("compress", {})}
+    else:
+        compressed |= {k: v for k, v in (kept or config.get("rope_scaling") or {}).items() if k != "rope_theta"}
+    return {
+        kind: Rope(
+            base=raw["rope_theta"],
+            scaling=_unstretched(raw, config.get("max_position_embeddings")),
+            share=raw.get("partial_rotary_factor", share),
+            key="rope_theta, compress_rope_theta or rope_parameters",
+        )
+        for kind, raw in (("main", main), ("compress", compressed))
+    }
+
+
+def _unstretched(raw: Mapping[str, Any], context: Any = None) -> Mapping[str, Any]:
+    """Return a scaling whose attention is stretched only where the config itself says so."""
+    scaling = _scaling(raw, context)
+    if scaling["kind"] == "yarn":
+        scaling |= {"attention factor": raw.get("attention_factor", 1.0), "truncate": raw.get("truncate", True)}
+    return scaling
 
 
 def _said_by_layer(source: SourceSettings, config: Mapping[str, Any]) -> dict[str, Rope]:

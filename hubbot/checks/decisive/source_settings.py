@@ -55,13 +55,19 @@ SAME_NAME = (
     "floor_scale", "attn_temperature_tuning", "logits_scaling", "attention_multiplier", "embedding_multiplier",
     "residual_multiplier", "swiglu_alpha", "swiglu_limit", "mup_enabled", "use_cla", "cla_share_factor",
     "use_mixed_mlp_moe", "position_embedding_type", "index_topk", "index_head_dim", "index_n_heads",
-    "rope_interleave", "indexer_rope_interleave",
+    "rope_interleave", "indexer_rope_interleave", "activation_situ_beta", "activation_situ_linear_beta",
+    "attn_res_block_size", "routed_expert_hidden_size", "latent_moe_use_norm", "mla_use_nope",
+    "mla_use_output_gate", "logit_scale", "expert_selection_fn", "shared_expert_combination_strategy",
+    "prefix_dense_intermediate_size", "indexer_types",
+    "o_groups", "o_lora_rank", "hc_mult", "hc_sinkhorn_iters",
+    "hc_eps", "compress_rates",
 )  # fmt: skip
 # Where null is a value, and not the same as a key that is not there.
 NULL_IS_A_VALUE = frozenset(
     {
         "q_lora_rank", "n_shared_experts", "n_group", "topk_group", "sliding_window", "final_logit_softcapping",
         "num_global_key_value_heads", "attention_value_scale", "attention_chunk_size", "rms_norm_eps",
+        "activation_situ_linear_beta",
     }
 )  # fmt: skip
 GROUPS: Mapping[str, tuple[str, ...]] = {

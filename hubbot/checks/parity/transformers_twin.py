@@ -46,6 +46,11 @@ class TransformersTwin:
             for name in self._names:
                 noise = torch.randn(tensors[name].shape, generator=generator)
                 tensors[name].copy_(_values(name, tensors[name], noise, gain=gain, tied=tied))
+            for name in (name for name in tensors if name.endswith(".tid2eid")):
+                # Experts by token: as many different ones a row as it has places.
+                rows, places = tensors[name].shape
+                order = torch.rand((rows, self._network.config.num_local_experts), generator=generator)
+                tensors[name].copy_(order.argsort(dim=1)[:, :places])
 
     def is_decided(self, ids: npt.NDArray[np.int64], seed: int) -> bool:
         """Say whether weights shaken by a millionth give the same logits for `ids` [tokens].

@@ -61,7 +61,7 @@ class TensorFiles:
 
 
 def widen(raw: npt.NDArray[Any], dtype: str) -> Floats:
-    """Return raw values [...] of `dtype` (F32, F16, BF16) as float32 [...]; every 16-bit float is a float32."""
+    """Return raw values [...] of `dtype` as float32 [...], exactly: 16-bit floats, and integers below 2^24."""
     if dtype == "BF16":
         wide: npt.NDArray[np.uint32] = np.left_shift(raw, np.uint32(16), dtype=np.uint32)
         return wide.view(np.float32)

@@ -33,6 +33,12 @@ def check_dtypes(
         reason=f"{len(wrong)} tensors have a dtype that nobody asked for" if first
         else f"{main} and what the source holds in float32",
     )  # fmt: skip
+    tables = [p for p in stored.by_name.values() if p.mode == "none" and p.dtype not in FLOAT_DTYPES]
+    for table in tables:
+        if table.dtype != (said := expected.source_dtype(table.name)):
+            yield finding(
+                "dtypes", table.name, table.dtype, said or "none", "fail", "a table has the dtype of its source"
+            )
     norms = [NAMES[p.dtype] for p in plain if role_of(p.name) == "norm" and p.name not in expected.tower]
     said = config.get("dtype")
     if is_own and norms and said != norms[0]:

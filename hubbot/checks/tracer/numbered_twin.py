@@ -1,6 +1,6 @@
 """The twin of a source: a shrunken model of the same names, flags and kinds of layers, small enough to number.
 
-It is unpacked, in float32, and holds the tensors that are dropped too. It has no bytes here.
+It is unpacked, in float32 or as int64, and holds the tensors that are dropped too. It has no bytes here.
 """
 
 import math
@@ -17,7 +17,7 @@ from hubbot.catalogue.experts.orientation import geometry_of
 from hubbot.catalogue.families import Family
 from hubbot.catalogue.tensors import ZERO_BIAS, without_drops
 from hubbot.catalogue.towers import VISION
-from hubbot.checkpoints import Checkpoint, Repo, TensorInfo
+from hubbot.checkpoints import FLOAT_DTYPES, Checkpoint, Repo, TensorInfo
 from hubbot.checks.tracer.expected_shapes import ExpectedShapes, Shape
 from hubbot.checks.twins.shrinking import shrink
 from hubbot.errors import ConfigUnresolved, NoRuntime
@@ -82,7 +82,8 @@ def twin_of(checkpoint: Checkpoint, family: Family, *, small: int = SMALL, text_
     }
     known, _ = expert_layouts.read_names(name for name in shapes if name not in drops)
     idle = frozenset(tensor.name for tensor in known if tensor.projection in outlines.idle)
-    return Twin(checkpoint=_checkpoint(config, shapes), resolved=resolved, drops=drops, idle=idle)
+    tables = frozenset(name for name, info in kept.items() if info.dtype not in FLOAT_DTYPES)
+    return Twin(checkpoint=_checkpoint(config, shapes, tables), resolved=resolved, drops=drops, idle=idle)
 
 
 def _as_stored(shape: Shape, stored: Shape) -> Shape:
@@ -170,11 +171,14 @@ def _renumbered(name: str, pattern: re.Pattern[str], counts: tuple[int, ...], *,
     return f"{name[: found.start()]}{after + number}{name[found.end() :]}"
 
 
-def _checkpoint(config: Mapping[str, Any], shapes: Mapping[str, Shape]) -> Checkpoint:
+def _checkpoint(config: Mapping[str, Any], shapes: Mapping[str, Shape], tables: frozenset[str]) -> Checkpoint:
+    """Return the twin's checkpoint; `tables` are its tensors of integers, I64 beside F32."""
     tensors, position = {}, 0
     for name, shape in shapes.items():
-        stop = position + 4 * math.prod(shape)
-        tensors[name] = TensorInfo(name=name, dtype="F32", shape=shape, shard=SHARD, start=position, end=stop)
+        stop = position + (8 if name in tables else 4) * math.prod(shape)
+        tensors[name] = TensorInfo(
+            name=name, dtype="I64" if name in tables else "F32", shape=shape, shard=SHARD, start=position, end=stop
+        )
         position = stop
     return Checkpoint(
         repo=Repo(id="twin", revision="local-twin"), config=config, card={}, files=(), tensors=tensors,

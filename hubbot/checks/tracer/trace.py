@@ -39,8 +39,8 @@ class TraceResult:
     that hold experts, `folds` those with other numbers than the source's, and why. `computed` are those whose
     numbers are no source element's although they are as expected, with the source tensor that they are made of.
     `missing` are parameters that nothing was made for, `unknown` stored tensors that are none, `rounded` those not
-    stored in float32. `layout` is what the converter took the twin for. `copied` is the embedding's tensor where a
-    tied output layer holds it a second time, None where none does.
+    stored in float32 or as whole numbers. `layout` is what the converter took the twin for. `copied` is the
+    embedding's tensor where a tied output layer holds it a second time, None where none does.
     """
 
     twin: Twin
@@ -125,7 +125,7 @@ def _located(twin: Twin, numbering: Numbering, first: _Pass, second: _Pass) -> T
         computed=computed,
         missing=tuple(name for name in shapes if name not in stored.by_name),
         unknown=tuple(stored.unclaimed),
-        rounded=tuple(name for name, info in stored.files.tensors.items() if info.dtype != "F32"),
+        rounded=tuple(name for name, info in stored.files.tensors.items() if info.dtype not in {"F32", "I64"}),
         layout=(read_mark(first.artifact) or {}).get("layout") or {},
         copied=rows.copied(tuple(shapes)),
     )

@@ -16,8 +16,9 @@ def write_twin(twin: Twin, numbering: Numbering, number: int, folder: Path) -> P
     header = json.dumps(_header(twin)).encode()
     with (folder / SHARD).open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
-        for _, values in numbering.tensors(number):
-            file.write(values.astype("<f4").tobytes())
+        for name, values in numbering.tensors(number):
+            is_table = twin.checkpoint.tensors[name].dtype == "I64"
+            file.write(values.astype("<i8" if is_table else "<f4").tobytes())
     return folder
 
 

@@ -32,6 +32,9 @@ def layers_to_keep(config: Mapping[str, Any], names: Iterable[str], count: int) 
             last = layer
     periods = [value for key, value in config.items() if _PERIOD.fullmatch(key) and isinstance(value, int)]
     periods += [period for key, period in _IMPLIED.items() if key in config]
+    hashed = config.get("num_hash_layers")
+    if isinstance(hashed, int) and 0 < hashed < MOST_LAYERS:
+        periods.append(hashed + 1)  # the first layer that chooses by scores
     return min(count, MOST_LAYERS, max([last + 1, 2, *(p for p in periods if p <= MOST_LAYERS)]))
 
 

@@ -49,6 +49,8 @@ VISION_LIMITS: Mapping[str, int] = {
     "num_position_embeddings": 4, "position_embedding_size": 4, "image_size": 8, "vision_output_dim": 16,
     "projector_input_dim": 16, "projector_output_dim": 16,
 }  # fmt: skip
+# DeepSeek-V4: tokens an entry of heavily compressed attention, and how many entries a query chooses.
+HEAVY_RATE, ENTRIES = 8, 3
 HEADS, GROUPS, EXPERTS_PER_GROUP, EXPERTS, TOP_K = 4, 4, 3, 8, 3
 
 
@@ -58,6 +60,9 @@ def shrink(config: Mapping[str, Any], names: Iterable[str]) -> Config:
     text = small.get("text_config")
     inner: Config = text if isinstance(text, dict) else small
     count = layer_count(config) or max((inner[key] for key in LAYER_COUNTS if key in inner), default=0)
+    ratios = inner.get("compress_ratios")
+    if count and isinstance(ratios, list):
+        inner["compress_ratios"] = ratios[:count]  # DeepSeek-V4's list goes on for the heads beyond the decoder
     if count:
         _cut(inner, count, layers_to_keep(inner, names, count))
     sums, share = _latent_widths(inner), _rotated_share(inner)
@@ -66,6 +71,7 @@ def shrink(config: Mapping[str, Any], names: Iterable[str]) -> Config:
     _limit(inner, {key: limit for key, limit in LIMITS.items() if key not in idle})
     inner |= {key: sum(inner[part] for part in parts) for key, parts in sums.items()}
     _shrink_heads(inner)
+    _shrink_entries(inner, config)
     _shrink_windowed_heads(inner, width)
     _shrink_experts(inner)
     _shrink_parts(inner)
@@ -147,6 +153,20 @@ def _shrink_windowed_heads(config: Config, width: Any) -> None:
         heads = {"num_attention_heads": config["num_sliding_attention_heads"]}
         is_same = heads["num_attention_heads"] == config.get("num_attention_heads")
         config["per_layer_config"] = {} if is_same else {layer: dict(heads) for layer in windows}
+
+
+def _shrink_entries(config: Config, before: Mapping[str, Any]) -> None:
+    """Let DeepSeek-V4's entries stand for few tokens, so that some are chosen among, and fit its widths."""
+    if not {"compress_ratios", "compress_rates"} & config.keys():
+        return
+    if isinstance(config.get("compress_rates"), dict):
+        _limit(config["compress_rates"], dict.fromkeys(config["compress_rates"], HEAVY_RATE))
+    else:
+        config["compress_rate_hca"] = HEAVY_RATE  # transformers reads it beside compress_ratios
+    _limit(config, {"index_topk": ENTRIES, "o_groups": HEADS // 2, "o_lora_rank": 64})
+    if _is_number(config.get("qk_rope_head_dim")) and _is_number(before.get("head_dim")):
+        share = before.get("partial_rotary_factor") or before["qk_rope_head_dim"] / before["head_dim"]
+        config["qk_rope_head_dim"] = int(config["head_dim"] * share)
 
 
 def _shrink_experts(config: Config) -> None:

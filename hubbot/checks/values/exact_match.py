@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hubbot.checks.readers.artifact_parameters import StoredParameter
 from hubbot.checks.readers.packed_words import unpack
-from hubbot.checks.readers.tensor_files import Floats, bits, narrow, widen
+from hubbot.checks.readers.tensor_files import FLOATS, Floats, bits, narrow, widen
 from hubbot.checks.values import affine_codes, first_sight, fp4_fp8
 from hubbot.checks.values.affine_codes import Mask
 
@@ -68,7 +68,14 @@ def _quantized(parameter: StoredParameter, source: Floats, parts: Parts, also_dt
     return found
 
 
+# Up to here every whole number is a float32; tables of tokens and experts hold none beyond.
+_MOST_EXACT = 1 << 24
+
+
 def _plain(source: Floats, raw: npt.NDArray[Any], dtype: str) -> Match:
+    if dtype not in FLOATS:
+        differs = (widen(raw, dtype) != source) | (np.abs(raw) >= _MOST_EXACT)
+        return Match(wrong=differs.reshape(-1), ties=0, zeroed=0, saturated=0, finite=True)
     stored = bits(raw)
     # Widening is exact and cheaper than rounding; most tensors keep their source's dtype.
     wrong = widen(raw, dtype).view(np.uint32) != source.view(np.uint32)

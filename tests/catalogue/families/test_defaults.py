@@ -15,6 +15,7 @@ from tests.make_defaults import text_class
 OTHERWISE: Mapping[tuple[str, str], str] = {
     ("deepseek_v2", "n_group"): "None is one group",
     ("deepseek_v2", "topk_group"): "None is one group",
+    ("deepseek_v4", "compress_rates"): "None is 4 and 128 tokens an entry",
     ("ernie4_5_vl_moe", "moe_intermediate_size"): "None is [1536, 512], of which the first is for text",
     ("gpt_oss", "attention_bias"): "the class always has biases and reads no such field",
     ("granitemoehybrid", "position_embedding_type"): "None is no rope",

@@ -40,14 +40,19 @@ def answers(model: Any) -> tuple[Floats, Floats]:
     values: dict[str, mx.array] = {}
     for name, array in tree_flatten(model.parameters()):
         drawn = mx.array(generator.normal(0, 0.3, array.shape).astype(np.float32))
-        if name.endswith(("correction_bias", "expert_bias", "router_bias")):
+        if mx.issubdtype(array.dtype, mx.integer):
+            drawn = mx.zeros_like(array)
+        elif name.endswith(("correction_bias", "expert_bias", "router_bias")):
             drawn = mx.zeros(array.shape)
         elif role_of(name) == "norm":
             drawn = mx.ones(array.shape)
         values[name] = drawn
     given = []
     for factor in (1.0, 0.5):
-        scaled = {name: value * factor if role_of(name) == "router" else value for name, value in values.items()}
+        scaled = {
+            name: value * factor if role_of(name) == "router" and value.dtype == mx.float32 else value
+            for name, value in values.items()
+        }
         model.update(tree_unflatten(list(scaled.items())))
         given.append(np.array(model(mx.array([[3, 5, 7, 11, 13, 17]])).astype(mx.float32)))
     return given[0], given[1]

@@ -70,6 +70,13 @@ def test_phimoe_runs_on_its_own_file_only_with_longrope_or_a_window_that_acts(
     assert file_of({**PHI, **values}) == file
 
 
+@pytest.mark.parametrize(
+    ("groups", "file"), [(None, None), (1, None), (2, "granitemoehybrid.py"), (8, "granitemoehybrid.py")]
+)
+def test_granite_runs_on_its_own_file_only_with_several_groups(groups: int | None, file: str | None) -> None:
+    assert file_of({**case("granitemoehybrid/hub").config, "mamba_n_groups": groups}) == file
+
+
 def test_no_other_family_takes_longrope() -> None:
     scaling = case("phimoe/longrope/hub").config["rope_scaling"]
     resolved = resolve(case("qwen3_moe/hub").config | {"rope_scaling": scaling})

@@ -78,6 +78,71 @@ def of_16b(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+V4_RATES = {"compressed_sparse_attention": 4, "heavily_compressed_attention": 8}
+V4_KINDS = {0: "sliding_attention", 4: "compressed_sparse_attention", 128: "heavily_compressed_attention"}
+# Of all kinds; the window, the entries and the choice among them act within 24 tokens.
+V4: dict[str, Any] = {
+    "vocab_size": 128,
+    "hidden_size": 128,
+    "moe_intermediate_size": 64,
+    "num_hidden_layers": 5,
+    "num_attention_heads": 4,
+    "head_dim": 64,
+    "partial_rotary_factor": 0.5,
+    "q_lora_rank": 64,
+    "o_groups": 2,
+    "o_lora_rank": 64,
+    "sliding_window": 6,
+    "layer_types": [V4_KINDS[ratio] for ratio in (0, 128, 4, 128, 4)],
+    "compress_rates": V4_RATES,
+    "mlp_layer_types": ["hash_moe", "hash_moe", "moe", "moe", "moe"],
+    "index_n_heads": 16,
+    "index_head_dim": 64,
+    "index_topk": 3,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 3,
+    "routed_scaling_factor": 1.75,
+    "swiglu_limit": 0.75,
+    "hc_sinkhorn_iters": 5,
+    "max_position_embeddings": 2048,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "rope_theta": 51234.0,
+    "compress_rope_theta": 70000.0,
+    "rope_parameters": {
+        "rope_type": "yarn",
+        "factor": 16.0,
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "original_max_position_embeddings": 64,
+    },
+}
+
+
+def v4_of_deepseek(config: dict[str, Any]) -> dict[str, Any]:
+    """The config.json of DeepSeek-V4, as DeepSeek writes it."""
+    old = dict(config)
+    ratios = {kind: ratio for ratio, kind in V4_KINDS.items()}
+    rope = old.pop("rope_parameters")
+    main, compressed = dict(rope["main"]), dict(rope["compress"])
+    scaling = {key: value for key, value in compressed.items() if key in V4["rope_parameters"]}
+    scaling["type"] = scaling.pop("rope_type")
+    for key in ("compress_rates", "dtype", "mlp_bias", "output_router_logits", "partial_rotary_factor"):
+        old.pop(key, None)
+    kinds = old.pop("layer_types")
+    return old | {
+        "compress_ratios": [*(ratios[kind] for kind in kinds), 0],
+        "compress_rope_theta": compressed["rope_theta"],
+        "expert_dtype": "fp4",
+        "num_hash_layers": old.pop("mlp_layer_types").count("hash_moe"),
+        "num_nextn_predict_layers": 1,
+        "rope_scaling": scaling,
+        "rope_theta": main["rope_theta"],
+        "topk_method": "noaux_tc",
+        "torch_dtype": "bfloat16",
+    }
+
+
 FAMILIES = (
     Family(
         model_type="deepseek",
@@ -194,5 +259,45 @@ FAMILIES = (
         rope_kind="type",
         matters={**DECIDED, "index_topk": 64},
         models=(Model(name="base", forms=("orig", "v5", "hub", "bf16", "fp8_ue8m0", "mtp")), GROUPS),
+    ),
+    Family(
+        model_type="deepseek_v4",
+        config=V4,
+        # What transformers' own rules for saving leave of DeepSeek's names.
+        names=((r"^model\.embed_tokens\.", "embed."), (r"^model\.hc_head\.hc_", "hc_head_"), (r"^model\.", "")),
+        matters={
+            "index_topk": 64,
+            "sliding_window": 24,
+            "swiglu_limit": 10.0,
+            "routed_scaling_factor": 1.0,
+            "rope_theta": 10.0,
+            "compress_rope_theta": 10.0,
+        },
+        models=(
+            Model(name="base", forms=("orig", "v5", "saved", "bf16", "fp8_e8m0", "fp4_e8m0")),
+            Model(
+                name="published",
+                forms=("orig",),
+                vendor=v4_of_deepseek,
+                changes={"compress_rates": None},
+                remarks=("DeepSeek's own config; 128 tokens an entry, of which there is none yet",),
+            ),
+            Model(
+                name="unscaled",
+                forms=("orig", "v5"),
+                changes={
+                    "rope_parameters": None,
+                    "layer_types": [V4_KINDS[ratio] for ratio in (4, 4, 128, 0, 128)],
+                    "mlp_layer_types": ["moe", "hash_moe", "moe", "hash_moe", "moe"],
+                    "hc_mult": 2,
+                    "num_attention_heads": 8,
+                    "o_groups": 4,
+                    "tie_word_embeddings": True,
+                },
+                router_bias=NEGATIVE,
+                decodes=True,
+                remarks=("no scaling of rope, two streams, tied embeddings, other layers first",),
+            ),
+        ),
     ),
 )

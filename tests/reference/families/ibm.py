@@ -60,10 +60,10 @@ FAMILIES = (
             Model(name="no_rope", forms=("orig",), changes={"position_embedding_type": "nope"}),
             Model(
                 name="groups",
-                forms=("hub",),
+                forms=("orig", "v5", "hub"),
                 changes={"mamba_n_groups": 2},
-                expected="refuse",
-                remarks=("transformers norms each group by itself, mlx-lm's class all of them together",),
+                decodes=True,
+                remarks=("each group is normed by itself, where mlx-lm's class norms all of them together",),
             ),
         ),
     ),

@@ -27,8 +27,10 @@ FAMILIES = {
     "cohere2_moe/sigmoid/v5": "cohere2_moe.py",
     "axk1/groups/orig": "axk1.py",
     "glm_moe_dsa/shared/orig": "glm_moe_dsa.py",
+    "granitemoehybrid/groups/v5": "granitemoehybrid.py",
     "phimoe/longrope/orig": "phimoe.py",
     "solar_open/yarn/orig": "solar_open.py",
+    "deepseek_v4/fp4_e8m0": "deepseek_v4.py",
 }
 
 
@@ -68,7 +70,14 @@ def test_stock_mlx_lm_asks_for_trust_and_then_computes_the_same(
 
 
 @pytest.mark.parametrize(
-    "name", ["glm_moe_dsa/shared/orig", "phimoe/longrope/orig", "phimoe/window/orig", "solar_open/yarn/orig"]
+    "name",
+    [
+        "glm_moe_dsa/shared/orig",
+        "granitemoehybrid/groups/orig",
+        "phimoe/longrope/orig",
+        "phimoe/window/orig",
+        "solar_open/yarn/orig",
+    ],
 )
 def test_a_loader_that_ignores_the_file_stops_where_mlx_lm_has_a_class_of_that_name(
     name: str, workshop: Workshop, tmp_path: Path
@@ -79,7 +88,7 @@ def test_a_loader_that_ignores_the_file_stops_where_mlx_lm_has_a_class_of_that_n
         loading.load(folder)
 
 
-@pytest.mark.parametrize("name", ["glm_moe_dsa/orig", "phimoe/orig", "solar_open/orig"])
+@pytest.mark.parametrize("name", ["glm_moe_dsa/orig", "granitemoehybrid/orig", "phimoe/orig", "solar_open/orig"])
 def test_an_extension_that_is_not_needed_is_not_published(name: str, workshop: Workshop) -> None:
     folder = workshop.artifact(name, "bf16")
     assert not list(folder.glob("*.py"))
