@@ -18,6 +18,7 @@ from hubbot.conversion.workspace import Workspace
 from hubbot.engine.stage_times import StageTimes
 from hubbot.pickles.staging import unpickled
 from hubbot.progress import Progress
+from hubbot.runtime.loading import without_compiler
 from hubbot.steps import convert as converting
 from hubbot.steps import plan as planning
 from hubbot.steps import smoke as smoking
@@ -77,6 +78,7 @@ def convert(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     return {"variants": [asdict(artifact) for artifact in artifacts]}
 
 
+@without_compiler()
 def verify(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Judge the workspace's variants and save a report for each."""
     workspace = Workspace.from_request(request)
@@ -99,6 +101,7 @@ def verify(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     return verdicts
 
 
+@without_compiler()
 def verify_folder(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Judge any artifact folder against a source folder described by a saved checkpoint."""
     workspace = Workspace.from_request(request)
@@ -120,6 +123,7 @@ def _examination(request: dict[str, Any], workspace: Workspace) -> Examination:
     return Examination(corpus=Path(corpus) if corpus else None, answers=workspace.answers, **asked)
 
 
+@without_compiler()
 def smoke(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Smoke-test one artifact folder and return the record."""
     del progress
