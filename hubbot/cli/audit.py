@@ -131,5 +131,8 @@ def _print_audited(audited: "Sequence[Audited]") -> None:
         repair = f"job {item.job_id}" if item.job_id else ""
         rows.add_row(item.repo, styled(colour, item.verdict), item.reason, repair)
     data.print(rows)
+    for item in audited:
+        if item.offer:
+            talk.print(f"{item.repo}: {item.offer}", markup=False)
     if any(item.job_id for item in audited):
         talk.print("the repairs are in the queue; `hubbot run` works on them")

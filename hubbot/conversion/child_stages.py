@@ -19,6 +19,7 @@ from hubbot.engine.stage_times import StageTimes
 from hubbot.pickles.staging import unpickled
 from hubbot.progress import Progress
 from hubbot.runtime.loading import without_compiler
+from hubbot.runtime.stock_form import offer
 from hubbot.steps import convert as converting
 from hubbot.steps import plan as planning
 from hubbot.steps import smoke as smoking
@@ -114,6 +115,12 @@ def verify_folder(request: dict[str, Any], progress: Progress) -> dict[str, Any]
         progress=progress,
     )
     return report.to_json()
+
+
+def stock_form(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Say whether mlx-lm's own class runs an artifact folder as the model file in it does; needs it in memory."""
+    del progress
+    return {"offer": offer(Path(request["folder"]))}
 
 
 def _examination(request: dict[str, Any], workspace: Workspace) -> Examination:

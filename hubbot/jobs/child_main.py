@@ -35,6 +35,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "finish_windows": "hubbot.conversion.window_stages:finish_windows",
         "verify": "hubbot.conversion.child_stages:verify",
         "verify_folder": "hubbot.conversion.child_stages:verify_folder",
+        "stock_form": "hubbot.conversion.child_stages:stock_form",
         "smoke": "hubbot.conversion.child_stages:smoke",
         "draw": "hubbot.plots.drawing:draw",
         "upload": "hubbot.hub.uploads:upload",

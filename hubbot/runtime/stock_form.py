@@ -58,7 +58,7 @@ def offer(folder: Path) -> str | None:
 
 
 def _logits(model: Any, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Return float32 logits [tokens, vocabulary] of a model whose floats are widened first (gather_mm on a CPU)."""
+    """Return float32 logits [tokens, vocabulary]; floats are widened first, for gather_mm on a CPU."""
     model.set_dtype(mx.float32)
     found = loading.logits(model, ids)
     del model

@@ -11,14 +11,14 @@ import pytest
 from hubbot.errors import StructureMismatch
 from hubbot.runtime import stock_form
 from hubbot.runtime.models import axk1
-from tests.runtime.models.test_own_files import artifact_of
+from tests.checkpoints_on_disk import Workshop, workshop
 
-NAME = "mlx_lm.models.AXK1"
+__all__ = ["workshop"]
 
 
-@pytest.fixture(scope="module")
-def korean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return artifact_of("axk1/groups/orig", tmp_path_factory.mktemp("axk1"))
+@pytest.fixture
+def korean(workshop: Workshop) -> Path:
+    return workshop.artifact("axk1/groups/orig", "4bit")
 
 
 def later_mlx_lm(monkeypatch: pytest.MonkeyPatch, folder: Path, made: type) -> None:
