@@ -54,6 +54,25 @@ class Faults:
         self._lock = Lock()
         self._armed: list[_Fault] = []
         self._seen: list[_Meter] = []
+        self._quota: tuple[int, int] | None = None
+        self._left = 0
+
+    def tell_quota(self, requests: int | None, *, window: int = 300) -> None:
+        """Count requests and tell what is left of so many in each answer, as the Hub does; None ends it."""
+        with self._lock:
+            self._quota, self._left = (None if requests is None else (requests, window)), requests or 0
+
+    def _spend(self) -> dict[str, str]:
+        """Take one request from the quota and return the headers that tell of it."""
+        with self._lock:
+            if self._quota is None:
+                return {}
+            requests, window = self._quota
+            self._left = max(self._left - 1, 0)
+            return {
+                "RateLimit": f'"api";r={self._left};t={window}',
+                "RateLimit-Policy": f'"fixed window";"api";q={requests};w={window}',
+            }
 
     def fail(
         self,
@@ -166,7 +185,7 @@ class InjectFaults:
             return
         path = scope["raw_path"].decode("ascii", "replace")
         fault = self._faults._take(scope["method"], path)  # noqa: SLF001 - two halves of one thing
-        meter = _Meter(scope, receive, send, fault)
+        meter = _Meter(scope, receive, send, fault, self._faults._spend())  # noqa: SLF001
         self._faults._watch(meter)  # noqa: SLF001
         if fault is not None and fault.is_reset:
             if fault.meanwhile is not None:
@@ -203,13 +222,16 @@ async def _break_off(scope: Scope) -> None:
 class _Meter:
     """Counts the bytes of one request, and cuts the answer where that is asked."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, fault: _Fault | None) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, fault: _Fault | None, told: Mapping[str, str]
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._cut_after = None if fault is None else fault.cut_after
         self._pause = 0.0 if fault is None else fault.pause
         self._meanwhile = None if fault is None else fault.meanwhile
+        self._told = told
         self._status = 0
         self._received = 0
         self._sent = 0
@@ -238,7 +260,8 @@ class _Meter:
                 # A byte is promised that never comes, so that an answer without a body is lost as well.
                 await self._send({**message, "headers": [(b"content-length", b"1")]})
                 raise _Cut
-            await self._send(message)
+            told = [(name.lower().encode(), value.encode()) for name, value in self._told.items()]
+            await self._send({**message, "headers": [*message.get("headers", ()), *told]})
             return
         body = message.get("body", b"")
         room = len(body) if self._cut_after is None else self._cut_after - self._sent
