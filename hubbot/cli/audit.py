@@ -135,6 +135,6 @@ def _print_audited(audited: "Sequence[Audited]") -> None:
     data.print(rows)
     for item in audited:
         if item.offer:
-            talk.print(f"{item.repo}: {item.offer}", markup=False)
+            talk.print(f"{item.repo}: {item.offer}")
     if any(item.job_id for item in audited):
         talk.print("the repairs are in the queue; `hubbot run` works on them")

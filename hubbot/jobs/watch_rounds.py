@@ -83,9 +83,9 @@ class Watching:
             # What is held back must be listed again: its rule's watermark stops before it.
             for seen in new:
                 key = next(watermark_key(rule) for rule in self.settings.watch if rule.name == seen.rule)
-                mark = watermarks[key]
-                if seen.repo.id in held and mark is not None:
-                    watermarks[key] = min(mark, seen.repo.last_modified)
+                before = watermarks[key]
+                if seen.repo.id in held and before is not None:
+                    watermarks[key] = min(before, seen.repo.last_modified)
             for key, watermark in watermarks.items():
                 if watermark is not None:
                     self.results.set_watermark(key, watermark.isoformat())

@@ -99,7 +99,7 @@ class Results:
             return None if row is None else Sighting(**row.model_dump(exclude={"id"}))
 
     def sightings(self, pattern: str, limit: int) -> list[Sighting]:
-        """Return what the watch decided last about repos like `pattern` (`*` stands for anything), newest first."""
+        """Return what the watch decided last about repos like `pattern` (`*`: anything), newest first."""
         like = col(SightingRow.repo).like(re.sub(r"[%_/]", r"/\g<0>", pattern).replace("*", "%"), escape="/")
         query = select(SightingRow).where(like).order_by(col(SightingRow.id).desc()).limit(limit)
         with reading(self._engine) as session:

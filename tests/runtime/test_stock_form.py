@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from mlx.nn import Linear
 
 from hubbot.errors import StructureMismatch
 from hubbot.runtime import stock_form
@@ -57,7 +58,7 @@ def test_a_later_class_that_does_not_load_it_is_not_offered(korean: Path, monkey
     class Other(axk1.Model):
         def __init__(self, args: axk1.ModelArgs) -> None:
             super().__init__(args)
-            self.more = axk1.nn.Linear(2, 2)
+            self.more = Linear(2, 2)
 
     later_mlx_lm(monkeypatch, korean, Other)
     assert stock_form.offer(korean) is None
