@@ -1,4 +1,4 @@
-"""What only some newer families have: joined projections, latent experts, shared indexers, long rope, windows, streams."""
+"""What only newer families have: joined projections, latent experts, indexers, long rope, windows, streams."""
 
 from collections.abc import Callable
 
