@@ -233,7 +233,8 @@ def write(name: str, form: Form, folder: Path, takes: Callable[[str, Floats], bo
     """Write reference `name` into folder/packed in a packed form, and with the same values into folder/plain."""
     made, rng = case(name), np.random.default_rng(17)
     packed: Stored = {}
-    plain: dict[str, Floats] = {}
+    plain: dict[str, NDArray[Any]] = {}
+    tables = made.record["forms"][made.form].get("integers", ())
     for key, value in tensors(made).items():
         if takes(key, value):
             weight = form.pack(key, value, rng)
@@ -241,12 +242,17 @@ def write(name: str, form: Form, folder: Path, takes: Callable[[str, Floats], bo
             stem = key.removesuffix(".weight")
             packed |= {stem + ending: part for ending, part in weight.stored.items()}
         else:
-            plain[key], packed[key] = value, ("F32", value)
+            plain[key] = value.astype(np.int64) if key in tables else value
+            packed[key] = _unpacked(plain[key])
     config = {key: value for key, value in made.config.items() if key not in {"dtype", "torch_dtype"}}
     config["dtype"] = form.dtype
     _write(folder / "packed", {**packed, **form.extra}, config | {"quantization_config": dict(form.config)})
-    _write(folder / "plain", {key: ("F32", value) for key, value in plain.items()}, config)
+    _write(folder / "plain", {key: _unpacked(value) for key, value in plain.items()}, config)
     return Written(packed=folder / "packed", plain=folder / "plain", values=plain, config=config)
+
+
+def _unpacked(value: NDArray[Any]) -> tuple[str, NDArray[Any]]:
+    return ("I64" if value.dtype.kind == "i" else "F32"), value
 
 
 def _write(folder: Path, stored: Stored, config: Mapping[str, Any]) -> None:

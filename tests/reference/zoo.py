@@ -96,7 +96,7 @@ def by_numpy(module: ModuleType, made: Any) -> None:
 def both_factors(family: Family) -> Iterator[Model]:
     """Yield the family's models; one with longrope twice, within the length of training and beyond it."""
     for model in family.models:
-        scaling = model.changes.get("rope_parameters", {})
+        scaling = model.changes.get("rope_parameters") or {}
         if scaling.get("rope_type") != "longrope":
             yield model
             continue

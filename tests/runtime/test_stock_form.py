@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from mlx.nn import Linear
@@ -47,8 +48,8 @@ def test_a_later_class_that_answers_otherwise_is_not_offered(
     korean: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Louder(axk1.Model):
-        def __call__(self, *args: object, **kwargs: object) -> object:
-            return super().__call__(*args, **kwargs) * 1.001  # type: ignore[arg-type]
+        def __call__(self, inputs: Any, cache: Any = None) -> Any:
+            return super().__call__(inputs, cache) * 1.001
 
     later_mlx_lm(monkeypatch, korean, Louder)
     assert stock_form.offer(korean) is None

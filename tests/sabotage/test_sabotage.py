@@ -60,7 +60,7 @@ def test_a_sabotage_is_refused_by_a_finding_that_says_what_and_where(
     finding = objection(sabotage, report)
     assert finding is not None, [(failure.check, failure.subject) for failure in report.failures]
     if variant == sabotage.variants[0]:
-        assert row(sabotage, finding) in WRITTEN, "run python -m tests.sabotage.table --write"
+        assert row(sabotage, finding) in WRITTEN, "run python -m tests.refresh"
 
 
 @pytest.mark.parametrize("sabotage", [sabotage for sabotage in STORED if not sabotage.own], ids=_ids)

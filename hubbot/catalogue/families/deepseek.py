@@ -238,8 +238,9 @@ RECOGNISED: tuple[Recognised, ...] = (
     Recognised(
         model_type="deepseek_ref",
         layouts={},
-        reason="DeepSeek-V4 as sgl-project repacked it: its config leaves out the factor of the experts' weights, "
-        "which differs between Flash and Pro, and no class has these defaults; convert DeepSeek's own repo",
+        reason="DeepSeek-V4 as sgl-project repacked it: its config leaves out routed_scaling_factor, "
+        "swiglu_limit, rope_theta and rms_norm_eps, and no known class of this type gives defaults; "
+        "convert DeepSeek's own repo",
         waits=False,
     ),
     Recognised(model_type="deepseek_ocr2_text", layouts={}, reason=PART, waits=False),

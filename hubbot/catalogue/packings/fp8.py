@@ -2,15 +2,16 @@
 
 Sources: deepseek-ai/DeepSeek-V3's fp8 weights README (weight_scale_inv multiplies, 128 x 128 blocks, ragged
 edges); transformers 5.23 integrations/finegrained_fp8 (fused `_scale_inv`, `.scale`, `.qscale_weight`, block
-sizes told by the grid, e8m0 scales, two e2m1 codes a byte) and integrations/fbgemm_fp8 (`_scale` per channel).
+sizes told by the grid, e8m0 scales, two e2m1 codes a byte) and integrations/fbgemm_fp8 (`_scale` per channel);
+vllm models/deepseek_v4/quant_config.py (experts that ModelOpt packed as NVFP4).
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hubbot.catalogue.packings import mxfp4
-from hubbot.catalogue.packings.rule import FLOAT_SCALES, Found, Packing, activations
+from hubbot.catalogue.packings import mxfp4, nvfp4
+from hubbot.catalogue.packings.rule import FLOAT_SCALES, Found, Packing, activations, refused
 from hubbot.checkpoints import Checkpoint, TensorInfo
 from hubbot.errors import IncompleteCover, UnknownPacking
 from hubbot.moves import Packed, Part
@@ -41,6 +42,13 @@ ROWS = (
         example="model.layers.3.mlp.experts.0.gate_proj.weight_scale_inv",
         source="transformers 5.24 quantizers/auto.py (mxfp8) and integrations/finegrained_fp8.py, Fp8Dequantize",
     ),
+    Packing(
+        key=nvfp4.MULTIPLIED,
+        method="fp8",
+        naming="fp8 as above, and experts as ModelOpt's nvfp4 where moe_quant_algo says NVFP4",
+        example="layers.3.ffn.experts.0.w1.weight_scale_2",
+        source="vllm-project/vllm models/deepseek_v4/quant_config.py; NVIDIA/Model-Optimizer",
+    ),
 )
 
 
@@ -48,7 +56,11 @@ def method(checkpoint: Checkpoint, block: Mapping[str, Any]) -> Found:
     """Return the fp8 tensors of a checkpoint, and experts in fp4 beside them."""
     tensors = checkpoint.tensors
     size = block.get("weight_block_size")
-    packed = [pair(tensor, tensors, size, KEY) for tensor in tensors.values() if tensor.dtype == CODES]
+    packed = _nvfp4(checkpoint, block)
+    # The scales of NVFP4 are e4m3, too.
+    scales = {part.tensor for experts in packed for part in experts.parts.values()}
+    codes = (tensor for tensor in tensors.values() if tensor.dtype == CODES and tensor.name not in scales)
+    packed += [pair(tensor, tensors, size, KEY) for tensor in codes]
     packed += [_fp4(tensor, tensors) for tensor in tensors.values() if tensor.dtype == "I8"]
     return Found(packed=tuple(packed), dropped=activations(checkpoint))
 
@@ -123,6 +135,18 @@ def _sizes(block: object, matrix: tuple[int, int], grid: Sequence[int] | None) -
         rows, columns = matrix[0] // grid[0], matrix[1] // grid[1]
         return (rows, columns) if (rows * grid[0], columns * grid[1]) == matrix else None
     return None
+
+
+def _nvfp4(checkpoint: Checkpoint, block: Mapping[str, Any]) -> list[Packed]:
+    """Return the experts that ModelOpt packed as NVFP4, where the block says so."""
+    said = block.get("moe_quant_algo")
+    if said is None:
+        return []
+    if said != "NVFP4":
+        raise refused(checkpoint, f"moe_quant_algo {str(said)[:60]!r} is not read", "beside fp8, NVFP4 is")
+    tensors = checkpoint.tensors
+    codes = (each for each in tensors.values() if each.dtype == "U8" and each.name.endswith(".weight"))
+    return [nvfp4.pair(tensor, tensors, tensor.name, nvfp4.MULTIPLIED) for tensor in codes]
 
 
 def _fp4(weight: TensorInfo, tensors: Mapping[str, TensorInfo]) -> Packed:

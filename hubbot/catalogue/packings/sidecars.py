@@ -60,12 +60,25 @@ def described(
             found, origin = block, file
             continue
         for key, one, other in _differences(found, block):
+            if (
+                key == "quant_method"
+                and _produced_by(found) == SIDECARS[file]
+                and "quant_method" not in sidecars[file]
+            ):
+                # ModelOpt calls fp8 of its own making with NVFP4 experts fp8 in config.json (nvidia/DeepSeek-V4).
+                continue
             raise UnknownPacking(
                 f"{origin} says {key} {str(one)[:60]!r}, {file} says {str(other)[:60]!r}",
                 where=repo,
                 hint="only one of them describes the weights: mend that file or remove it",
             )
     return found
+
+
+def _produced_by(block: Mapping[str, Any]) -> str | None:
+    producer = block.get("producer")
+    name = producer.get("name") if isinstance(producer, Mapping) else None
+    return name if isinstance(name, str) else None
 
 
 def _blocks(sidecars: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
