@@ -31,6 +31,7 @@ class _Fault:
     body: Mapping[str, object] | None = None
     cut_after: int | None = None
     is_reset: bool = False
+    is_spoilt: bool = False
     pause: float = 0.0
     meanwhile: Callable[[], object] | None = None
 
@@ -114,6 +115,10 @@ class Faults:
         body to break off). `meanwhile` is called after the effect, before anything is answered.
         """
         self._arm(_Fault(method, re.compile(path), times, cut_after=after, meanwhile=meanwhile))
+
+    def spoil(self, method: str, path: str, *, times: int = 1) -> None:
+        """Answer the next requests with a bit of the body's first byte turned: a download that arrives corrupt."""
+        self._arm(_Fault(method, re.compile(path), times, cut_after=_NEVER, is_spoilt=True))
 
     def reset(
         self, method: str, path: str, *, times: int = 1, meanwhile: Callable[[], object] | None = None
@@ -230,6 +235,7 @@ class _Meter:
         self._send = send
         self._cut_after = None if fault is None else fault.cut_after
         self._pause = 0.0 if fault is None else fault.pause
+        self._is_spoilt = fault is not None and fault.is_spoilt
         self._meanwhile = None if fault is None else fault.meanwhile
         self._told = told
         self._status = 0
@@ -264,6 +270,9 @@ class _Meter:
             await self._send({**message, "headers": [*message.get("headers", ()), *told]})
             return
         body = message.get("body", b"")
+        if self._is_spoilt and body:
+            body, self._is_spoilt = bytes([body[0] ^ 1]) + body[1:], False
+            message = {**message, "body": body}
         room = len(body) if self._cut_after is None else self._cut_after - self._sent
         if len(body) <= room:
             self._sent += len(body)
