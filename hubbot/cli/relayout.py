@@ -85,7 +85,7 @@ def relayout_command(
 
 def _record(checkpoint: "Checkpoint", made: "Rearrangement") -> dict[str, Any]:
     from hubbot.checkpoints import stored_bytes
-    from hubbot.steps.relayout import left_out
+    from hubbot.steps.relayout import left_out, relaid
 
     first = made.layers[0]
     return {
@@ -100,8 +100,22 @@ def _record(checkpoint: "Checkpoint", made: "Rearrangement") -> dict[str, Any]:
         "bytes": sum(stored_bytes(output.dtype, output.shape) for output in made.outputs),
         "already": made.is_there_already,
         "left_out": list(left_out(checkpoint, made)),
+        "taken_by": list(wanted_forms.takers(checkpoint.model_type, made.to)),
+        "convert_refuses": _refusal(relaid(checkpoint, made)),
         "examples": _examples(made),
     }
+
+
+def _refusal(made: "Checkpoint") -> str | None:
+    """Return why `hubbot convert` would not take what is made, or None where it does."""
+    from hubbot.errors import HubbotError
+    from hubbot.steps.classify import classify
+
+    try:
+        classify(made)
+    except HubbotError as error:
+        return error.message
+    return None
 
 
 def _examples(made: "Rearrangement") -> list[dict[str, Any]]:
@@ -132,6 +146,7 @@ def _print(record: dict[str, Any]) -> None:
         data.print(f"  {example['name']} {example['shape']} {example['dtype']}")
     for name in record["left_out"]:
         data.print(f"  left out: {name}")
+    data.print(f"  {_whom(record)}")
     if record["already"]:
         data.print(
             styled("green", "nothing to do:"), f"it is {spelled(record['to'])} already; nothing was written"
@@ -141,3 +156,15 @@ def _print(record: dict[str, Any]) -> None:
         data.print(styled("green", "done:"), f"{size} written to {record['path']} in {seconds} s")
     else:
         data.print(f"{readable(record['bytes'])} of weights would be written; nothing was")
+
+
+def _whom(record: dict[str, Any]) -> str:
+    """Say whom the form is for: the programs that were tried, and whether hubbot's own convert is one of them."""
+    programs = ", ".join(record["taken_by"])
+    tried = (
+        f"{record['model_type']} in this form is taken by {programs}"
+        if programs
+        else "no other program was tried with it"
+    )
+    refused = record["convert_refuses"]
+    return f"{tried}; hubbot convert " + (f"does not take it: {refused}" if refused else "takes it")

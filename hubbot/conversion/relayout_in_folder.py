@@ -31,7 +31,7 @@ def relayout(
     with conversion.show("relayout") as progress:
         written = relaying.relayout(
             checkpoint,
-            rearrangement,
+            _found_in(checkpoint, rearrangement),
             source=working.workspace.source,
             out=out,
             working_bytes=conversion.settings.working_bytes,
@@ -40,3 +40,15 @@ def relayout(
         )
     workspace.remove()
     return written
+
+
+def _found_in(checkpoint: Checkpoint, made: Rearrangement) -> Rearrangement:
+    """Return `made` with its tensors where they lie now: staging pickles puts them into other files."""
+    staged = checkpoint.tensors
+    tensors = {
+        name: replace(info, shard=staged[name].shard, start=staged[name].start, end=staged[name].end)
+        if name in staged
+        else info
+        for name, info in made.tensors.items()
+    }
+    return replace(made, tensors=tensors)

@@ -8,7 +8,7 @@ only what is true no more, and never copies a file that can run.
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from hubbot import __version__, plain_json
 from hubbot.catalogue.configs.nesting import TEXT
 from hubbot.catalogue.experts.expert_layouts import target_words
 from hubbot.catalogue.experts.relayout_moves import Output, Rearrangement
-from hubbot.checkpoints import Checkpoint, FileInfo, stored_bytes
+from hubbot.checkpoints import Checkpoint, FileInfo, TensorInfo, stored_bytes
 from hubbot.engine.journal import Journal
 from hubbot.engine.matrix_copy import Band, bands
 from hubbot.engine.reader import Shards, Sources
@@ -108,6 +108,16 @@ def left_out(checkpoint: Checkpoint, made: Rearrangement) -> tuple[str, ...]:
     taken = {file.path for file in _taken(checkpoint, made)}
     paths = (file.path for file in checkpoint.files)
     return tuple(sorted(path for path in paths if path not in taken and not _is_weights(path, checkpoint)))
+
+
+def relaid(checkpoint: Checkpoint, made: Rearrangement) -> Checkpoint:
+    """Return the checkpoint as `inspect` will find it once it is rewritten; its tensors lie in no shard yet."""
+    tensors = {
+        output.name: TensorInfo(name=output.name, dtype=output.dtype, shape=output.shape, shard="", start=0, end=0)
+        for output in made.outputs
+    }
+    config = _without(checkpoint.config, PACKING_KEYS) if made.packed else checkpoint.config
+    return replace(checkpoint, tensors=tensors, config=config)
 
 
 def _is_weights(path: str, checkpoint: Checkpoint) -> bool:

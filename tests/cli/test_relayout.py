@@ -9,11 +9,12 @@ from hubbot.devhub.demo_repos import DemoRepo
 from tests.checkpoints_on_disk import edit_json, read_folder, rewrite
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site
+from tests.reference.checkpoints import case, write
 from tests.relaid import same
 
 KEYS = {
     "source", "revision", "model_type", "to", "order", "experts", "moe_layers", "tensors", "bytes", "examples",
-    "already", "left_out",
+    "already", "left_out", "taken_by", "convert_refuses",
 }  # fmt: skip
 DONE = {"path", "seconds", "peak_memory_bytes"}
 
@@ -46,6 +47,27 @@ def test_a_dry_run_says_what_would_be_made_and_writes_nothing(hubbot: Shell, fox
     assert not (tmp_path / "out").exists()
     plain = hubbot("relayout", str(fox), "--to", "stacked", "--out", str(tmp_path / "out"), "--dry-run")
     assert "would be written" in plain.out
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "programs"),
+    [
+        ("qwen3_moe/orig", "stacked", ["VeOmni"]),
+        ("qwen3_vl_moe/orig", "per-expert", []),
+        ("mixtral/orig", "stacked", []),
+        ("olmoe/orig", "stacked-fused-transposed", []),
+    ],
+)
+def test_it_is_said_at_once_whom_a_form_is_for_and_whether_convert_takes_it(
+    name: str, to: str, programs: list[str], hubbot: Shell, tmp_path: Path
+) -> None:
+    source, out = write(case(name), tmp_path / "source"), tmp_path / "out"
+    said = hubbot("relayout", str(source), "--to", to, "--out", str(out), "--dry-run", "--json").json
+    assert said["taken_by"] == programs
+    plain = hubbot("relayout", str(source), "--to", to, "--out", str(out)).out
+    assert ("hubbot convert does not take it" in plain) == (said["convert_refuses"] is not None)
+    verdict = hubbot("inspect", str(out), "--json").json["verdict"]
+    assert (verdict == "convertible") == (said["convert_refuses"] is None)
 
 
 def test_a_repo_is_fetched_rewritten_and_its_download_removed(hubbot: Shell, site: Site, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_text_only_leaves_the_tower_out_and_makes_another_recipe(source: Source)
     [
         ("mistral3/orig", "kv_b_proj"),
         ("minimax_m3_vl/orig", "projector_hidden_size = 16"),
-        ("kimi_k25/saved", "has no place for model.mm_projector"),
+        ("kimi_k25/v5", "has no place for model.vision_tower."),
         ("glm4v_moe/orig", "mlx-vlm loads no repo that mlx-lm loads"),
     ],
 )
@@ -110,6 +110,25 @@ def test_a_tower_that_cannot_be_kept_is_left_out_and_the_reason_said(name: str, 
     assert told in made.modality
     seen = verdict_of(Folder(folder), extensions=True, variants=[], working_bytes=1 << 20)
     assert seen.record["modality"] == made.modality
+
+
+def test_kimi_as_transformers_saves_it_has_the_tower_of_the_published_repo(tmp_path: Path) -> None:
+    towers = []
+    for name in ("kimi_k25/hub", "kimi_k25/saved"):
+        source = look(write(case(name), tmp_path / name))
+        folder = converted(source, tmp_path / name / "out", "fp32")["fp32"]
+        assert judged(source, folder).verdict == "approved"
+        config = json.loads((folder / "config.json").read_text())["vision_config"]
+        kept = {
+            move.output: read_folder(folder)[move.output][1]
+            for move in planned(source).moves
+            if move.role == "tower"
+        }
+        towers.append((kept, {key: config[key] for key in ("embed_dim", "depth", "num_heads")}))
+    (published, told), (saved, told_again) = towers
+    assert published.keys() == saved.keys()
+    assert all(np.array_equal(values, saved[name]) for name, values in published.items())
+    assert told == told_again
 
 
 def test_a_model_of_text_is_none_that_had_to_lose_its_tower(tmp_path: Path) -> None:

@@ -21,6 +21,11 @@ def forms(model_type: str, program: str) -> str:
     return ", ".join(map(spelled, WANTED[model_type].get(program, ()))) or "none"
 
 
+def takers(model_type: str, key: str) -> tuple[str, ...]:
+    """Return the programs that take layout `key` of a model type, as far as that was tried."""
+    return tuple(program for program, keys in WANTED.get(model_type, {}).items() if key in keys)
+
+
 def lines() -> Iterator[str]:
     """Yield the table in columns: model type, program, forms; what a program takes none of is left out."""
     for model_type, wanted in WANTED.items():

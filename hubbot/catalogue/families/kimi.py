@@ -168,7 +168,9 @@ FAMILIES: tuple[Family, ...] = (
                 (r"^vision_tower\.encoder\.patch_embed\.", "vision_tower.patch_embed."),
                 (r"^(vision_tower)\.encoder\.(blocks\.\d+)\.(wqkv|wo)\.", r"\1.\2.attn.\3."),
                 (r"^vision_tower\.encoder\.", "vision_tower."),
-                (r"^(vision_tower\.patch_embed|mm_projector)\.", r"\1."),
+                # transformers 5 saves the projector's norm under "model.", and nothing else of it.
+                (r"^(?:model\.)?(mm_projector)\.", r"\1."),
+                (r"^(vision_tower\.patch_embed)\.", r"\1."),
             ),
             convolutions=r"vision_tower\.patch_embed\.proj\.weight",
             outer=("image_token_id",),

@@ -206,7 +206,7 @@ FAMILIES: tuple[Family, ...] = (
             text=_qwen3_vl_text,
             vision=lambda config: {"model_type": config["model_type"]},
             differences=(
-                "the tower's blocks and mergers have each other's GELU: logits of a tiny reference differ by 2e-4",
+                "the tower's blocks and mergers have each other's GELU: logits of a tiny reference differ by 3e-4",
             ),
         ),
     ),
