@@ -3,6 +3,7 @@
 A thread cannot be ended from outside. What is left behind is a daemon: it never keeps the process alive.
 """
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -53,7 +54,9 @@ class _Answer(Generic[Result]):
         self._error: BaseException | None = None
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="within", daemon=True).start()
+        # The thread knows in whose name it works, as its caller does.
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(self._run,), name="within", daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
         return self._ended.wait(seconds)

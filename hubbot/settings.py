@@ -61,6 +61,8 @@ class WatchRule(BaseModel):
     """Glob patterns of repo ids; none may match."""
     licences: tuple[str, ...] = ()
     """Licence identifiers to accept; empty accepts any licence that the repo states."""
+    max_per_owner: int | None = Field(default=None, ge=1)
+    """Enqueue at most this many repos of one owner in 24 hours, the most wanted first; the others wait."""
 
 
 class Settings(BaseSettings):

@@ -44,7 +44,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def site(hub: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
     calm(monkeypatch, tmp_path)
-    monkeypatch.setattr(client, "default_hub", lambda: hub.client(None))
+    monkeypatch.setattr(client, "default_hub", lambda *_: hub.client(None))
     monkeypatch.setenv("HF_TOKEN", OWNER)
     for name in ("HUBBOT_ORG", "HUBBOT_DATABASE_URL", "HUBBOT_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -133,7 +133,7 @@ def test_a_rejected_token_is_a_warning_and_not_shown(site: Site, monkeypatch: py
 
 def test_a_hub_that_does_not_answer_fails(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = client.Hub(endpoint="http://127.0.0.1:9", token=OWNER, patience=impatient())
-    monkeypatch.setattr(client, "default_hub", lambda: nowhere)
+    monkeypatch.setattr(client, "default_hub", lambda *_: nowhere)
     check = found()["hub"]
     assert check.status == "fail"
     assert OWNER not in str(check)

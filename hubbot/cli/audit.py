@@ -59,10 +59,12 @@ def audit_command(
     from hubbot.jobs.open_records import open_records
 
     wanted = {"hubbot": hubbot_version, "mlx-lm": mlx_lm_version}
-    with open_records(settings.load()) as records, stopping() as stop, bar("audit") as tell:
+    chosen_settings = settings.load()
+    with open_records(chosen_settings) as records, stopping() as stop, bar("audit") as tell:
         auditing = Auditing(
-            settings=settings.load(),
-            hub=default_hub(),
+            settings=chosen_settings,
+            # An audit can wait: half of the Hub's quota is left to those who fetch and publish.
+            hub=default_hub(chosen_settings.data_dir).sparing(0.5),
             queue=records.queue,
             results=records.results,
             progress=tell,
@@ -131,5 +133,8 @@ def _print_audited(audited: "Sequence[Audited]") -> None:
         repair = f"job {item.job_id}" if item.job_id else ""
         rows.add_row(item.repo, styled(colour, item.verdict), item.reason, repair)
     data.print(rows)
+    for item in audited:
+        if item.offer:
+            talk.print(f"{item.repo}: {item.offer}")
     if any(item.job_id for item in audited):
         talk.print("the repairs are in the queue; `hubbot run` works on them")

@@ -56,7 +56,7 @@ def run_command(
     if not chosen.watch:
         talk.print("no watch rules are set, so nothing is watched; only the queue is worked on")
     with (
-        open_bot(chosen, hub=default_hub(), emit=emit, on_progress=display.on_progress) as bot,
+        open_bot(chosen, hub=default_hub(chosen.data_dir), emit=emit, on_progress=display.on_progress) as bot,
         written(chosen.data_dir / "log", secrets=(*secrets_in(os.environ), *chosen.secrets)),
         stopping() as stop,
         awake(sys.platform, os.getpid()),

@@ -32,6 +32,7 @@ def show_command(job_id: JobId, as_json: Json = False) -> None:
                 "stage": a.stage,
                 "started_at": a.started_at.isoformat(),
                 "ended_at": a.ended_at.isoformat() if a.ended_at else None,
+                "seconds": round((a.ended_at - a.started_at).total_seconds(), 2) if a.ended_at else None,
                 "outcome": a.outcome,
                 "error": a.error,
             }
@@ -59,10 +60,11 @@ def _print_job(record: dict[str, Any]) -> None:
         )
         if error["hint"]:
             data.print(f"  -> {error['hint']}")
-    rows = table("history", "stage", "started", "outcome", "error")
+    rows = table("history", "stage", "started", "seconds", "outcome", "error")
     for attempt in record["history"]:
         message = (attempt["error"] or {}).get("message", "")
-        rows.add_row(attempt["stage"], attempt["started_at"][:19], attempt["outcome"] or "running", message)
+        took = "" if attempt["seconds"] is None else f"{attempt['seconds']:.1f}"
+        rows.add_row(attempt["stage"], attempt["started_at"][:19], took, attempt["outcome"] or "running", message)
     data.print(rows)
     for owed in (r["data"] for r in record["results"] if r["kind"] == "owed" and r["data"]):
         for name, reason in owed["refused"].items():

@@ -1,7 +1,7 @@
 """The command that looks at the Hub and enqueues what is new: `hubbot watch`."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,11 +18,25 @@ def register(app: typer.Typer) -> None:
     app.command("watch", rich_help_panel="Running")(watch_command)
 
 
-def watch_command(once: Once = False, dry_run: DryRun = False, as_json: Json = False) -> None:
+def watch_command(
+    once: Once = False,
+    seen: Annotated[
+        str | None,
+        typer.Option("--seen", help="Look at nothing: show what was decided about repos like this, and why."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="With --seen: show the newest so many.")] = 50,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
     """Look at the Hub under the settings' rules and enqueue what is new and wanted.
 
-    Example: hubbot watch --once --dry-run
+    What many people like, download and talk about goes first.
+
+    Examples: hubbot watch --once --dry-run; hubbot watch --seen 'Qwen/*'
     """
+    if seen is not None:
+        _show_seen(seen, limit, as_json=as_json)
+        return
     from hubbot import settings
     from hubbot.hub.client import default_hub
     from hubbot.jobs.open_records import open_records, utc_now
@@ -36,12 +50,32 @@ def watch_command(once: Once = False, dry_run: DryRun = False, as_json: Json = F
         return
     with open_records(chosen) as records, stopping() as stop:
         watching = Watching(
-            settings=chosen, hub=default_hub(), queue=records.queue, results=records.results, clock=utc_now
+            settings=chosen,
+            hub=default_hub(chosen.data_dir),
+            queue=records.queue,
+            results=records.results,
+            clock=utc_now,
         )
         while True:
             _print_decisions(watching.look(dry_run=dry_run), len(chosen.watch), as_json=as_json)
             if once or dry_run or stop.wait(chosen.watch_minutes * 60):
                 return
+
+
+def _show_seen(pattern: str, limit: int, *, as_json: bool) -> None:
+    from hubbot import settings
+    from hubbot.jobs.open_records import open_records
+
+    with open_records(settings.load()) as records:
+        found = records.results.sightings(pattern, limit)
+    if as_json:
+        print_json({"seen": [{**asdict(one), "first_seen": one.first_seen.isoformat()} for one in found]})
+        return
+    rows = table(f"{len(found)} seen", "repo", "revision", "first seen", "decision", "job")
+    for one in found:
+        job = str(one.job_id) if one.job_id else ""
+        rows.add_row(one.repo, one.revision[:12], f"{one.first_seen:%Y-%m-%d %H:%M}", one.verdict, job)
+    data.print(rows)
 
 
 def _print_decisions(decisions: "list[Decision]", rules: int, *, as_json: bool) -> None:

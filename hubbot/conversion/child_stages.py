@@ -18,6 +18,8 @@ from hubbot.conversion.workspace import Workspace
 from hubbot.engine.stage_times import StageTimes
 from hubbot.pickles.staging import unpickled
 from hubbot.progress import Progress
+from hubbot.runtime.loading import without_compiler
+from hubbot.runtime.stock_form import offer
 from hubbot.steps import convert as converting
 from hubbot.steps import plan as planning
 from hubbot.steps import smoke as smoking
@@ -77,6 +79,7 @@ def convert(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     return {"variants": [asdict(artifact) for artifact in artifacts]}
 
 
+@without_compiler()
 def verify(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Judge the workspace's variants and save a report for each."""
     workspace = Workspace.from_request(request)
@@ -99,6 +102,7 @@ def verify(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     return verdicts
 
 
+@without_compiler()
 def verify_folder(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Judge any artifact folder against a source folder described by a saved checkpoint."""
     workspace = Workspace.from_request(request)
@@ -113,6 +117,12 @@ def verify_folder(request: dict[str, Any], progress: Progress) -> dict[str, Any]
     return report.to_json()
 
 
+def stock_form(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Say whether mlx-lm's own class runs an artifact folder as the model file in it does; needs it in memory."""
+    del progress
+    return {"offer": offer(Path(request["folder"]))}
+
+
 def _examination(request: dict[str, Any], workspace: Workspace) -> Examination:
     """Return how much the behaviour gate examines; its baseline is kept for the next variant."""
     asked = dict(request.get("examination") or {})
@@ -120,6 +130,7 @@ def _examination(request: dict[str, Any], workspace: Workspace) -> Examination:
     return Examination(corpus=Path(corpus) if corpus else None, answers=workspace.answers, **asked)
 
 
+@without_compiler()
 def smoke(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """Smoke-test one artifact folder and return the record."""
     del progress

@@ -181,3 +181,12 @@ def judge_folder(conversion: Conversion, artifact: Path) -> Report:
     """
     request = {"artifact": str(artifact), "examination": conversion.settings.examination}
     return Report.from_json(conversion.ask("verify_folder", request))
+
+
+def stock_form(conversion: Conversion, artifact: Path) -> str | None:
+    """Return the sentence that offers an artifact without hubbot's model file, or None where it is needed.
+
+    Raises what the child raises, such as OutOfMemory where the whole artifact does not fit.
+    """
+    told = conversion.ask("stock_form", {"folder": str(artifact)}).get("offer")
+    return None if told is None else str(told)

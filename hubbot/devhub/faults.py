@@ -31,6 +31,7 @@ class _Fault:
     body: Mapping[str, object] | None = None
     cut_after: int | None = None
     is_reset: bool = False
+    is_spoilt: bool = False
     pause: float = 0.0
     meanwhile: Callable[[], object] | None = None
 
@@ -54,6 +55,25 @@ class Faults:
         self._lock = Lock()
         self._armed: list[_Fault] = []
         self._seen: list[_Meter] = []
+        self._quota: tuple[int, int] | None = None
+        self._left = 0
+
+    def tell_quota(self, requests: int | None, *, window: int = 300) -> None:
+        """Count requests and tell what is left of so many in each answer, as the Hub does; None ends it."""
+        with self._lock:
+            self._quota, self._left = (None if requests is None else (requests, window)), requests or 0
+
+    def _spend(self) -> dict[str, str]:
+        """Take one request from the quota and return the headers that tell of it."""
+        with self._lock:
+            if self._quota is None:
+                return {}
+            requests, window = self._quota
+            self._left = max(self._left - 1, 0)
+            return {
+                "RateLimit": f'"api";r={self._left};t={window}',
+                "RateLimit-Policy": f'"fixed window";"api";q={requests};w={window}',
+            }
 
     def fail(
         self,
@@ -95,6 +115,10 @@ class Faults:
         body to break off). `meanwhile` is called after the effect, before anything is answered.
         """
         self._arm(_Fault(method, re.compile(path), times, cut_after=after, meanwhile=meanwhile))
+
+    def spoil(self, method: str, path: str, *, times: int = 1) -> None:
+        """Answer the next requests with a bit of the body's first byte turned: a download that arrives corrupt."""
+        self._arm(_Fault(method, re.compile(path), times, cut_after=_NEVER, is_spoilt=True))
 
     def reset(
         self, method: str, path: str, *, times: int = 1, meanwhile: Callable[[], object] | None = None
@@ -166,7 +190,7 @@ class InjectFaults:
             return
         path = scope["raw_path"].decode("ascii", "replace")
         fault = self._faults._take(scope["method"], path)  # noqa: SLF001 - two halves of one thing
-        meter = _Meter(scope, receive, send, fault)
+        meter = _Meter(scope, receive, send, fault, self._faults._spend())  # noqa: SLF001
         self._faults._watch(meter)  # noqa: SLF001
         if fault is not None and fault.is_reset:
             if fault.meanwhile is not None:
@@ -203,13 +227,17 @@ async def _break_off(scope: Scope) -> None:
 class _Meter:
     """Counts the bytes of one request, and cuts the answer where that is asked."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, fault: _Fault | None) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, fault: _Fault | None, told: Mapping[str, str]
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._cut_after = None if fault is None else fault.cut_after
         self._pause = 0.0 if fault is None else fault.pause
+        self._is_spoilt = fault is not None and fault.is_spoilt
         self._meanwhile = None if fault is None else fault.meanwhile
+        self._told = told
         self._status = 0
         self._received = 0
         self._sent = 0
@@ -238,9 +266,13 @@ class _Meter:
                 # A byte is promised that never comes, so that an answer without a body is lost as well.
                 await self._send({**message, "headers": [(b"content-length", b"1")]})
                 raise _Cut
-            await self._send(message)
+            told = [(name.lower().encode(), value.encode()) for name, value in self._told.items()]
+            await self._send({**message, "headers": [*message.get("headers", ()), *told]})
             return
         body = message.get("body", b"")
+        if self._is_spoilt and body:
+            body, self._is_spoilt = bytes([body[0] ^ 1]) + body[1:], False
+            message = {**message, "body": body}
         room = len(body) if self._cut_after is None else self._cut_after - self._sent
         if len(body) <= room:
             self._sent += len(body)

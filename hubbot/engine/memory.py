@@ -27,3 +27,11 @@ def peak_resident_bytes() -> int:
         return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forget_peak() -> None:
+    """Let the peak begin anew where the system can: on Linux (proc_pid_clear_refs(5), value 5)."""
+    try:
+        (_STATUS.parent / "clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return

@@ -5,6 +5,7 @@ client's: HubUnavailable, RateLimited, Gated, RepoMissing, TokenRejected, HubRef
 """
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from hubbot.files.digests import sha256_of
 from hubbot.hub import uploads
 from hubbot.hub.remote import RemoteFiles
 from hubbot.hub.repo_states import RepoState, commit_back, read_state
+from hubbot.hub.request_budget import FILE_NAME, RequestBudget
 from hubbot.hub.retries import Patience
 from hubbot.hub.spaces import push_static_space
 from hubbot.hub.uploads import Send, Upload
@@ -44,12 +46,20 @@ _LISTED: Final = (
     "usedStorage",
     "cardData",
     "config",
+    "likes",
+    "downloads",
+    "trendingScore",
 )
+_MOST = 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One repo as a listing of the Hub shows it; `nbytes` is what it stores, None where the Hub does not say."""
+    """One repo as a listing of the Hub shows it; `nbytes` is what it stores, None where the Hub does not say.
+
+    `likes`, `downloads` (of the last month) and `trending` are whole numbers from 0 to a milliard, 0 where the Hub
+    says nothing that is one.
+    """
 
     id: str
     revision: str
@@ -58,6 +68,9 @@ class Listed:
     licences: tuple[str, ...]
     nbytes: int | None
     model_type: str | None
+    likes: int = 0
+    downloads: int = 0
+    trending: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +110,22 @@ class Hub:
 
     def until(self, cancelled: threading.Event) -> "Hub":
         """Return the same Hub, every call of which ends with Interrupted as soon as `cancelled` is set."""
-        patience = replace(self._patience, cancelled=cancelled)
-        return Hub(endpoint=self._api.endpoint, token=self._token, patience=patience, send=self._send)
+        return self._with(replace(self._patience, cancelled=cancelled))
 
     def sending_by(self, send: Send) -> "Hub":
         """Return the same Hub, whose commits are sent by `send`: in a child, where they can be ended."""
         return Hub(endpoint=self._api.endpoint, token=self._token, patience=self._patience, send=send)
+
+    def within_budget(self, budget: RequestBudget) -> "Hub":
+        """Return the same Hub, whose requests are taken from `budget`, which other processes may share."""
+        return self._with(replace(self._patience, budget=budget))
+
+    def sparing(self, share: float) -> "Hub":
+        """Return the same Hub, whose requests leave `share` (0 to 1) of the budget's quota to others."""
+        return self._with(replace(self._patience, share=share))
+
+    def _with(self, patience: Patience) -> "Hub":
+        return Hub(endpoint=self._api.endpoint, token=self._token, patience=patience, send=self._send)
 
     def whoami(self) -> Account:
         """Return the token's account, or raise TokenRejected."""
@@ -306,9 +329,13 @@ class Hub:
             )
 
 
-def default_hub() -> Hub:
-    """Return the Hub that HF_ENDPOINT names, with the token of HF_TOKEN or `hf auth login`."""
-    return Hub(patience=Patience())
+def default_hub(data_dir: Path | None = None) -> Hub:
+    """Return the Hub that HF_ENDPOINT names, with the token of HF_TOKEN or `hf auth login`.
+
+    Its requests are taken from the budget that all processes of `data_dir` share, where one is given.
+    """
+    budget = RequestBudget(None if data_dir is None else data_dir / FILE_NAME, time.time)
+    return Hub(patience=Patience(budget=budget))
 
 
 def _transfer_seconds(nbytes: int) -> float:
@@ -328,4 +355,11 @@ def _listed(info: Any) -> Listed:
         licences=stated or tagged,
         nbytes=getattr(info, "used_storage", None),
         model_type=config.get("model_type") if isinstance(config, dict) else None,
+        likes=_count(info.likes),
+        downloads=_count(info.downloads),
+        trending=_count(info.trending_score),
     )
+
+
+def _count(told: object) -> int:
+    return min(max(told, 0), _MOST) if isinstance(told, int) else 0

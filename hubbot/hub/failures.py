@@ -11,7 +11,7 @@ a full disk                                 -> OutOfRoom
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx2
@@ -29,9 +29,9 @@ from hubbot.errors import (
     WrongUsage,
 )
 from hubbot.files.atomic_folders import is_disk_full
+from hubbot.hub.rate_limits import pause
 
 _LATER = "a job is tried again by itself; at the command line, the same command goes on where it stopped"
-_WAIT = re.compile(r"\bt=(\d+)")
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}")
 _REQUEST_ID = re.compile(r"\s*\((?:Request|Amzn Trace|Amz CF) ID: [^)]*\)")
 # hf_xet raises bare RuntimeErrors and ConnectionErrors: what happened is in their text alone (read in 1.8.0).
@@ -138,15 +138,6 @@ def _by_status(error: hf.HfHubHTTPError, where: str) -> HubbotError:
     if (status >= 500 and status != 501) or status in {0, 408}:
         return HubUnavailable(f"the Hub answered {status}", where=where, hint=_LATER, after_seconds=pause(headers))
     return HubRefused(f"the Hub refused with {status}: {_clean(error)}", where=where)
-
-
-def pause(headers: Mapping[str, str]) -> float | None:
-    """Return the pause that rate-limit headers ask for, in seconds, plus one for safety; None without one."""
-    wait = _WAIT.search(headers.get("ratelimit", "") or headers.get("RateLimit", ""))
-    if wait:
-        return float(wait[1]) + 1
-    after = headers.get("retry-after", "") or headers.get("Retry-After", "")
-    return float(after) + 1 if after.isdigit() else None
 
 
 def _clean(error: Exception) -> str:

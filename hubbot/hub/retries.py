@@ -11,6 +11,7 @@ from typing import TypeVar
 from hubbot.deadlines import Interrupted, TimeRanOut, within
 from hubbot.errors import HubUnavailable, OutOfRoom, TryLater
 from hubbot.hub.failures import translated
+from hubbot.hub.request_budget import RequestBudget, Spending, spending
 
 Result = TypeVar("Result")
 
@@ -19,7 +20,8 @@ Result = TypeVar("Result")
 class Patience:
     """How often to ask again, and how long to wait at most, in seconds.
 
-    `call_seconds` bounds one try of one call; `cancelled` ends every wait.
+    `call_seconds` bounds one try of one call; `cancelled` ends every wait. Requests are taken from `budget`, of
+    whose quota the part `share` (0 to 1) is left to others.
     """
 
     attempts: int = 4
@@ -28,6 +30,8 @@ class Patience:
     call_seconds: float = 180.0
     cancelled: threading.Event = field(default_factory=threading.Event)
     sleep: Callable[[float], None] | None = None
+    budget: RequestBudget | None = None
+    share: float = 0.0
 
     def ask(self, where: str, call: Callable[[], Result], *, seconds: float | None = None) -> Result:
         """Return `call()`'s result, repeating it while it raises HubUnavailable or RateLimited.
@@ -39,7 +43,7 @@ class Patience:
         wait = self.first_wait
         for attempt in range(1, self.attempts + 1):
             try:
-                with translated(where):
+                with translated(where), spending(self._spending):
                     return self._once(where, call, seconds or self.call_seconds)
             except OutOfRoom:
                 raise
@@ -50,6 +54,12 @@ class Patience:
                 self._pause(asked)
                 wait = min(2 * wait, self.longest_wait)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    @property
+    def _spending(self) -> Spending | None:
+        if self.budget is None:
+            return None
+        return Spending(budget=self.budget, share=self.share, sleep=self._pause)
 
     def _once(self, where: str, call: Callable[[], Result], seconds: float) -> Result:
         try:

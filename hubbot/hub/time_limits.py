@@ -1,4 +1,4 @@
-"""Time limits of every HTTP request to the Hub, whose client sets none and passes `timeout=None` for most calls.
+"""What is laid upon every HTTP request to the Hub: time limits, which its client leaves open, and the budget.
 
 Limits of a whole call (retries.py) end what these let pass.
 """
@@ -11,6 +11,8 @@ from typing import cast
 import httpx2
 from huggingface_hub import set_client_factory
 from huggingface_hub.utils._http import default_client_factory
+
+from hubbot.hub.request_budget import spender
 
 # Seconds to connect, between two packets of an answer, for one packet to be taken, for a free connection.
 LIMITS = {"connect": 10.0, "read": 30.0, "write": 60.0, "pool": 30.0}
@@ -28,8 +30,8 @@ def limit_requests() -> None:
 def _client() -> httpx2.Client:
     client = default_client_factory()
     client.event_hooks = {
-        "request": [*client.event_hooks["request"], _limit],
-        "response": [*client.event_hooks["response"], _pace],
+        "request": [*client.event_hooks["request"], _limit, _spend],
+        "response": [*client.event_hooks["response"], _note, _pace],
     }
     return client
 
@@ -39,6 +41,19 @@ def _limit(request: httpx2.Request) -> None:
     given = request.extensions.get("timeout") or {}
     stated = {name: seconds for name, seconds in given.items() if seconds is not None}
     request.extensions = {**request.extensions, "timeout": {**LIMITS, **stated}}
+
+
+def _spend(request: httpx2.Request) -> None:
+    """Wait for the request's turn in the budget of whoever makes it."""
+    who = spender()
+    if who is not None:
+        who.before(str(request.url))
+
+
+def _note(response: httpx2.Response) -> None:
+    who = spender()
+    if who is not None:
+        who.budget.note(str(response.request.url), response.status_code, response.headers)
 
 
 def _pace(response: httpx2.Response) -> None:

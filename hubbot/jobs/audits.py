@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from hubbot import __version__
 from hubbot.artifacts import Report
-from hubbot.catalogue import runtimes
+from hubbot.catalogue import extensions, runtimes
 from hubbot.conversion import stages
 from hubbot.conversion.conversion import Conversion
 from hubbot.conversion.source_files import bring_source
@@ -41,7 +42,10 @@ REVISION_DIGITS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """One published repo after its audit; `job_id` is the job that is to repair it, if any."""
+    """One published repo after its audit; `job_id` is the job that is to repair it, if any.
+
+    `offer` is a sentence where the installed mlx-lm has a class that makes the repo's model file needless.
+    """
 
     repo: str
     revision: str
@@ -52,6 +56,7 @@ class Audited:
     reason: str
     gates: dict[str, str]
     job_id: int | None
+    offer: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -64,6 +69,7 @@ class _Verdict:
     verdict: str
     reason: str
     gates: Mapping[str, str]
+    offer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +148,7 @@ class Auditing:
             judged = [file for file in files.files if file.path in own or counts(file.path)]
             self.hub.fetch(files.repo, judged, folder, self.progress)
             report = stages.judge_folder(conversion, folder)
+            offer = _offer(conversion, folder) if report.verdict == "approved" else None
         except TryLater:
             raise
         except HubbotError as error:
@@ -149,7 +156,11 @@ class Auditing:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return _Verdict(
-            revision=files.repo.revision, verdict=report.verdict, reason=_worst(report), gates=report.gates
+            revision=files.repo.revision,
+            verdict=report.verdict,
+            reason=_worst(report),
+            gates=report.gates,
+            offer=offer,
         )
 
     def _record(self, item: PublishedVariant, judged: _Verdict) -> Audited:
@@ -174,6 +185,7 @@ class Auditing:
             reason=judged.reason,
             gates=dict(judged.gates),
             job_id=job_id,
+            offer=judged.offer,
         )
 
     def _repair(self, item: PublishedVariant, judged: _Verdict) -> int:
@@ -196,6 +208,19 @@ def source_of(item: PublishedVariant) -> tuple[str, str]:
 
 def _is_version(version: str | None, wanted: str) -> bool:
     return version is not None and (version == wanted or version.startswith(f"{wanted}."))
+
+
+def _offer(conversion: Conversion, folder: Path) -> str | None:
+    """Return what can be said of an artifact's model file; an artifact that fits no memory is not asked."""
+    if not any((folder / name).is_file() for name in extensions.names()):
+        return None
+    try:
+        return stages.stock_form(conversion, folder)
+    except TryLater:
+        raise
+    except HubbotError as error:
+        logger.info("%s: whether mlx-lm's own class runs it was not found out: %s", folder.name, error.message)
+        return None
 
 
 def _not_judged(item: PublishedVariant, reason: str) -> _Verdict:

@@ -5,7 +5,7 @@ import platform
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -232,15 +232,16 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
             max_ram_bytes=settings.memory_bytes,
         )
         watching = Watching(settings=settings, hub=hub, queue=queue, results=results, clock=utc_now)
-        yield Bot(
-            settings=settings,
-            hub=hub,
-            records=records,
-            queue=queue,
-            results=results,
-            watching=watching,
-            worker=worker,
-            pipeline=pipeline,
-            retry=retry,
-            started_at=utc_now(),
-        )
+        with closing(pipeline.children):
+            yield Bot(
+                settings=settings,
+                hub=hub,
+                records=records,
+                queue=queue,
+                results=results,
+                watching=watching,
+                worker=worker,
+                pipeline=pipeline,
+                retry=retry,
+                started_at=utc_now(),
+            )

@@ -14,8 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +26,8 @@ from hubbot.conversion.conversion import Call
 from hubbot.deadlines import Interrupted
 from hubbot.errors import ChildDied, HubbotError, OutOfMemory, SmokeFailed, TookTooLong, TryLater, from_json
 from hubbot.jobs.child_folders import own_folder
-from hubbot.jobs.child_main import stage_function
+from hubbot.jobs.child_main import IDLE_CODE, SERVE, stage_function
+from hubbot.jobs.kept_children import KeptChildren
 from hubbot.jobs.process_memory import footprint
 from hubbot.progress import Progress
 from hubbot.settings import Settings
@@ -46,15 +47,24 @@ GRACE_SECONDS = 5.0
 # What a smoke test may hold beyond twice the weights: runtime, tokenizer, caches.
 RUNAWAY_BYTES = 4 << 30
 MAIN = "hubbot.jobs.child_main"
+# A child that holds more after a stage is not kept for the next one: to start anew is cheap beside such a stage.
+KEPT_BYTES = 1 << 30
 
 
-def caller(settings: Settings, cancelled: threading.Event, *, here: Collection[str] = ()) -> Call:
+def caller(
+    settings: Settings,
+    cancelled: threading.Event,
+    *,
+    here: Collection[str] = (),
+    kept: KeptChildren["Child"] | None = None,
+    owner: int = 0,
+) -> Call:
     """Return the one way to run a stage: in a child process with the settings' limits; `here` in this one.
 
-    The returned function raises what `run` raises, or what the stage itself raises.
+    With `kept` the child of `owner` (a job's id) serves one stage after another. The returned function raises what
+    `run` raises, or what the stage itself raises.
     """
-    # An HF_HOME of its own holds no token.
-    home = settings.data_dir / "child-home"
+    home = home_of(settings)
 
     def call(stage: str, request: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
         if stage in here:
@@ -71,9 +81,21 @@ def caller(settings: Settings, cancelled: threading.Event, *, here: Collection[s
             memory_bytes=settings.child_bytes,
             cancelled=cancelled,
             progress=progress,
+            kept=kept,
+            owner=owner,
         )
 
     return call
+
+
+def home_of(settings: Settings) -> Path:
+    """Return the HF_HOME of children: one of their own, which holds no token."""
+    return settings.data_dir / "child-home"
+
+
+def prepare(settings: Settings, kept: KeptChildren["Child"], owner: int) -> None:
+    """Start the child of a job ahead of its first heavy stage, so that it has loaded its libraries by then."""
+    kept.give_back(owner, start(os.environ, home_of(settings), SERVE))
 
 
 def run(
@@ -88,34 +110,49 @@ def run(
     cancelled: threading.Event,
     progress: Progress,
     main_module: str = MAIN,
+    kept: KeptChildren["Child"] | None = None,
+    owner: int = 0,
     also: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Run one stage of `main_module` in a child process and return its answer.
 
-    `also` is set in its environment over what `scrubbed` leaves of `env`.
+    `also` is set in its environment over what `scrubbed` leaves of `env`; a child that has it is never kept.
 
     Raises the child's own error; ChildDied if it ended without an answer, took too long, or told of no progress
     for `stall_seconds`; OutOfMemory above `memory_bytes`; Interrupted when `cancelled` is set. No process is left
-    behind in any case.
+    behind, but where `kept` is given one that answered well: the next stage of `owner` is asked of it.
     """
-    with (
-        own_folder(hf_home.parent) as folder,
-        _started(main_module, stage, {**scrubbed(env, hf_home), **also, "TMPDIR": str(folder)}) as process,
-        closing(_Conversation(process, progress)) as conversation,
-    ):
-        conversation.ask(request)
+    assert not (kept and also), "a child with variables of its own serves one stage"
+    with ExitStack() as ending:
+        one = kept.take(owner) if kept else None
+        was_kept = one is not None
+        if one is None:
+            one = start(env, hf_home, SERVE if kept else stage, main_module, also)
+        ending.callback(one.end)
+        one.conversation.ask({"stage": stage, "request": request} if kept else request, progress)
         deadline = time.monotonic() + timeout_seconds
-        while conversation.listen():
+        while one.conversation.listen():
             if cancelled.is_set():
                 raise Interrupted(f"{stage} was stopped")
             if time.monotonic() > deadline:
                 raise TookTooLong(f"{stage} did not finish within {timeout_seconds:.0f} seconds")
-            if time.monotonic() > conversation.last_progress + stall_seconds:
+            if time.monotonic() > one.conversation.last_progress + stall_seconds:
                 raise TookTooLong(f"{stage} told of no progress for {stall_seconds:.0f} seconds")
-            _check_memory(process.pid, memory_bytes, stage)
-        if conversation.answer is None:
-            raise _died(stage, _exit_code(process), conversation.last_words)
-        return _unpack(conversation.answer)
+            _check_memory(one.process.pid, memory_bytes, stage)
+        answer = one.conversation.answer
+        if answer is None and was_kept and _exit_code(one.process) == IDLE_CODE:
+            # It gave up waiting in the moment in which it was asked, and has begun nothing.
+            return run(
+                stage, request, env=env, hf_home=hf_home, timeout_seconds=timeout_seconds,
+                stall_seconds=stall_seconds, memory_bytes=memory_bytes, cancelled=cancelled, progress=progress,
+                main_module=main_module, kept=kept, owner=owner,
+            )  # fmt: skip
+        if answer is None:
+            raise _died(stage, _exit_code(one.process), one.conversation.last_words)
+        if kept and "ok" in answer and _is_small(one.process.pid):
+            ending.pop_all()
+            kept.give_back(owner, one)
+        return _unpack(answer)
 
 
 def _smoke(stage: str, request: Mapping[str, Any], **how: Any) -> dict[str, Any]:
@@ -170,14 +207,14 @@ def _python_path(given: str | None) -> list[str]:
 class _Conversation:
     """The parent's ends of the three pipes."""
 
-    def __init__(self, process: subprocess.Popen[bytes], progress: Progress) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         self.answer: dict[str, Any] | None = None
         self.last_progress = time.monotonic()
         self._process = process
-        self._progress = progress
+        self._progress: Progress = _tell_nobody
         self._stdin = process.stdin
         self._stdout = process.stdout
         self._unread = bytearray()
@@ -190,7 +227,10 @@ class _Conversation:
     def last_words(self) -> str:
         return self._last_words.decode(errors="replace").strip()
 
-    def ask(self, request: Mapping[str, Any]) -> None:
+    def ask(self, request: Mapping[str, Any], progress: Progress) -> None:
+        self.answer, self._progress = None, progress
+        self._last_words.clear()
+        self.last_progress = time.monotonic()
         try:
             self._stdin.write(json.dumps(request).encode() + b"\n")
             self._stdin.flush()
@@ -219,7 +259,8 @@ class _Conversation:
             for line in lines:
                 self._hear(json.loads(line))
         else:
-            self._last_words = (self._last_words + part)[-LAST_WORDS_BYTES:]
+            self._last_words += part
+            del self._last_words[:-LAST_WORDS_BYTES]
 
     def _hear(self, message: dict[str, Any]) -> None:
         if "progress" in message:
@@ -230,22 +271,49 @@ class _Conversation:
             self.answer = message
 
 
-@contextmanager
-def _started(main_module: str, stage: str, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", main_module, stage],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(env),
-        # A group of its own: Ctrl-C in the terminal is the parent's to answer, and what the child starts
-        # ends with it.
-        process_group=0,
-    )
-    try:
-        yield process
-    finally:
-        _end(process)
+class Child:
+    """A process of child_main, the conversation with it, and its temporary folder."""
+
+    def __init__(self, process: subprocess.Popen[bytes], ending: ExitStack) -> None:
+        self.process = process
+        self.conversation = _Conversation(process)
+        self._ending = ending
+
+    @property
+    def is_there(self) -> bool:
+        """Say whether the process lives."""
+        return self.process.poll() is None
+
+    def end(self) -> None:
+        """End the process with all it has started, and remove its folder."""
+        self.conversation.close()
+        self._ending.close()
+
+
+def start(
+    env: Mapping[str, str],
+    hf_home: Path,
+    word: str,
+    main_module: str = MAIN,
+    also: Mapping[str, str] = MappingProxyType({}),
+) -> Child:
+    """Start a child that runs stage `word` or serves; whoever starts it ends it."""
+    with ExitStack() as ending:
+        folder = ending.enter_context(own_folder(hf_home.parent))
+        hf_home.mkdir(parents=True, exist_ok=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", main_module, word],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**scrubbed(env, hf_home), **also, "TMPDIR": str(folder)},
+            # A group of its own: Ctrl-C in the terminal is the parent's to answer, and what the child starts
+            # ends with it.
+            process_group=0,
+        )
+        ending.callback(_end, process)
+        return Child(process, ending.pop_all())
+    raise AssertionError("an exit stack swallows no error")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -259,16 +327,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     for pipe in (process.stdin, process.stdout, process.stderr):
         assert pipe is not None
-        with _ignoring_broken_pipe():
+        with suppress(BrokenPipeError):  # an unread request was still in the buffer
             pipe.close()
 
 
-@contextmanager
-def _ignoring_broken_pipe() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        return  # an unread request was still in the buffer
+def _tell_nobody(_done: int, _total: int, _label: str) -> None:
+    """Take the progress of a child that nobody listens to."""
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -288,6 +352,11 @@ def _check_memory(pid: int, limit: int | None, stage: str) -> None:
             f"{stage} held {held / 2**30:.2f} GiB of memory, {limit / 2**30:.2f} GiB were allowed",
             hint="raise the memory limit in the settings, or ask for fewer variants at once",
         )
+
+
+def _is_small(pid: int) -> bool:
+    held = footprint(pid)
+    return held is not None and held <= KEPT_BYTES
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int:

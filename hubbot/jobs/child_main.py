@@ -1,4 +1,4 @@
-"""The child's side of child.py: `python -m hubbot.jobs.child_main STAGE`.
+"""The child's side of child.py: `python -m hubbot.jobs.child_main STAGE`, or `serve` for one stage after another.
 
 The request is one JSON line on stdin; the answers are JSON lines on stdout: {"progress": [done, total, label]} any
 number of times, then {"ok": ...} or {"error": ...}. stdin stays open as the parent's lifeline: when it closes, the
@@ -7,16 +7,18 @@ parent is gone, and the child ends with all it has started. Only stages of the a
 
 import json
 import os
+import queue
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, TextIO, TypeAlias
 
-from hubbot.engine import heaps
+from hubbot.engine import heaps, memory
 from hubbot.errors import HubbotError, OutOfMemory, OutOfRoom, TryLater, WrongUsage
 from hubbot.files.atomic_folders import is_disk_full
 from hubbot.progress import Progress
@@ -33,20 +35,27 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "finish_windows": "hubbot.conversion.window_stages:finish_windows",
         "verify": "hubbot.conversion.child_stages:verify",
         "verify_folder": "hubbot.conversion.child_stages:verify_folder",
+        "stock_form": "hubbot.conversion.child_stages:stock_form",
         "smoke": "hubbot.conversion.child_stages:smoke",
         "draw": "hubbot.plots.drawing:draw",
         "upload": "hubbot.hub.uploads:upload",
     }
 )
 StageFunction: TypeAlias = Callable[[dict[str, Any], Progress], Mapping[str, Any]]
+# In place of a stage: requests {"stage": ..., "request": ...} until the pipe closes.
+SERVE = "serve"
+# A serving child that hears nothing for so long gives its memory back, and ends with this code between two stages.
+IDLE_SECONDS = 60.0
+IDLE_CODE = 75
 
 
-def main(arguments: list[str], stages: Mapping[str, str] = STAGES) -> int:
-    """Run one of `stages` and answer; returns 0 if an answer was written, be it an error."""
+def main(arguments: list[str], stages: Mapping[str, str] = STAGES, *, idle_seconds: float = IDLE_SECONDS) -> int:
+    """Run one of `stages` and answer, or serve; returns 0 if an answer was written, be it an error.
+
+    Returns IDLE_CODE where it serves and is asked nothing for `idle_seconds`.
+    """
     heaps.share_one()
     lifeline, answers = _take_over_pipes()
-    request = json.loads(_first_line(lifeline))
-    threading.Thread(target=_watch_parent, args=(lifeline,), daemon=True).start()
 
     def say(answer: Mapping[str, Any]) -> None:
         answers.write(json.dumps(answer) + "\n")
@@ -55,8 +64,33 @@ def main(arguments: list[str], stages: Mapping[str, str] = STAGES) -> int:
     def report(done: int, total: int, label: str) -> None:
         say({"progress": [done, total, label]})
 
+    if arguments == [SERVE]:
+        return _serve(lifeline, stages, say, report, idle_seconds)
+    request = json.loads(_first_line(lifeline))
+    threading.Thread(target=_watch_parent, args=(lifeline, lambda _: None), daemon=True).start()
     say(_answer(arguments, stages, request, report))
     return 0
+
+
+def _serve(
+    lifeline: int,
+    stages: Mapping[str, str],
+    say: Callable[[Mapping[str, Any]], None],
+    report: Progress,
+    idle_seconds: float,
+) -> int:
+    asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_watch_parent, args=(lifeline, asked.put), daemon=True).start()
+    # What the first stage needs, most of the others need too; a fault in it is answered when a stage is asked for.
+    with suppress(Exception):
+        stage_function(next(iter(stages)), stages)
+    while True:
+        try:
+            message = json.loads(asked.get(timeout=idle_seconds))
+        except queue.Empty:
+            return IDLE_CODE
+        memory.forget_peak()
+        say(_answer([message["stage"]], stages, message["request"], report))
 
 
 def stage_function(stage: str, stages: Mapping[str, str] = STAGES) -> StageFunction:
@@ -111,9 +145,12 @@ def _first_line(pipe: int) -> bytes:
     return bytes(line)
 
 
-def _watch_parent(pipe: int) -> None:
-    while os.read(pipe, 1 << 10):
-        pass
+def _watch_parent(pipe: int, heard: Callable[[bytes], None]) -> None:
+    unread = b""
+    while part := os.read(pipe, 1 << 16):
+        *lines, unread = (unread + part).split(b"\n")
+        for line in lines:
+            heard(line)
     # Only as the leader of a group of its own: started by hand, the group is the shell's.
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from hubbot.cards.made_variants import Made
@@ -25,6 +25,7 @@ from hubbot.errors import AlreadyPublished, HubbotError, LicenceForbids, TooLarg
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
 from hubbot.jobs.card_renewals import is_card_only, published_of
+from hubbot.jobs.kept_children import KeptChildren
 from hubbot.jobs.publishing import STOP_SECONDS, Publishing
 from hubbot.jobs.targets import Targets, refuse_without_licence
 from hubbot.jobs.upload_child import upload_in_child
@@ -56,12 +57,23 @@ class Pipeline:
     results: Results
     on_progress: OnProgress
     clock: Clock
+    children: KeptChildren[child.Child] = field(default_factory=KeptChildren)
 
     def run_stage(self, job: Job, cancelled: threading.Event) -> Outcome:
         """Run the job's present stage and return its outcome; a HubbotError becomes a Refused.
 
         Raises WorkLost at the first stage, Interrupted when `cancelled` is set, and whatever is no HubbotError.
         """
+        outcome: Outcome | None = None
+        try:
+            outcome = self._outcome(job, cancelled)
+        finally:
+            # The stages after these have no work for it: the job ends, goes back to its beginning or is published.
+            if not isinstance(outcome, StageDone) or outcome.next is not None or job.stage is Stage.CARD:
+                self.children.end(job.id)
+        return outcome
+
+    def _outcome(self, job: Job, cancelled: threading.Event) -> Outcome:
         try:
             if job.stage not in {Stage.INSPECT, Stage.PUBLISH}:
                 self.workspace(job).check_format()
@@ -107,6 +119,7 @@ class Pipeline:
             "bytes_read": checkpoint.bytes_read,
         }
         self.results.put(job.id, "checkpoint", summary)
+        child.prepare(self.settings, self.children, job.id)
         return StageDone()
 
     def _classify(self, job: Job, cancelled: threading.Event) -> Outcome:
@@ -267,7 +280,7 @@ class Pipeline:
             origin=hub,
             variants=job.variants,
             strategy=self._strategy,
-            call=child.caller(self.settings, cancelled),
+            call=child.caller(self.settings, cancelled, kept=self.children, owner=job.id),
             show=lambda _title: nullcontext(self._progress_of(job, cancelled)),
         )
 

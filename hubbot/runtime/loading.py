@@ -9,6 +9,7 @@ import json
 import platform
 import warnings
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -64,6 +65,22 @@ def describe() -> dict[str, str]:
     on_cpu = mx.default_device() == mx.cpu
     name = platform.machine() if on_cpu else str(mx.device_info().get("device_name", "GPU"))
     return {"device": "CPU" if on_cpu else "GPU", "name": name, "system": platform.system()}
+
+
+@contextmanager
+def without_compiler() -> Iterator[None]:
+    """Let MLX run no C++ compiler until the end of the block, as it does on a CPU for every fused function.
+
+    It takes a second for each, in every process that has a temporary folder of its own; a GPU is left alone.
+    """
+    on_cpu = mx.default_device() == mx.cpu
+    if on_cpu:
+        mx.disable_compile()
+    try:
+        yield
+    finally:
+        if on_cpu:
+            mx.enable_compile()
 
 
 def builds() -> tuple[str, ...]:

@@ -18,6 +18,10 @@ FUTURE = timedelta(days=1)
 FIRST_LOOK = timedelta(days=7)
 
 
+# From how much demand on a repo goes one step further ahead in the queue; below all of them it is the last.
+DEMANDS = (100, 10_000, 1_000_000)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """One listed repo under one rule: `refusal` says why it is not wanted, `deferred` that it is too young yet."""
@@ -50,6 +54,16 @@ def watch(rule: WatchRule, hub: Hub, *, watermark: datetime | None, now: datetim
     newest = max((item.repo.last_modified for item in seen.values()), default=watermark)
     # A repo that is too young today must be listed again: the watermark stops before it.
     return Watched(seen=tuple(seen.values()), watermark=min([newest, *deferred]) if newest else None)
+
+
+def demand(repo: Listed) -> int:
+    """Return how much people want a repo: a download of the last month is 1, a like 10, a trend's point 100."""
+    return repo.downloads + 10 * repo.likes + 100 * repo.trending
+
+
+def priority(repo: Listed) -> int:
+    """Return the priority of a job that a rule asks for: -3 (hardly wanted) to 0, which people's own jobs have."""
+    return sum(demand(repo) >= step for step in DEMANDS) - len(DEMANDS)
 
 
 def _listed(rule: WatchRule, hub: Hub, since: datetime) -> Iterator[Listed]:

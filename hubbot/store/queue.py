@@ -111,6 +111,17 @@ class Queue:
                 self._overtake(session, repo, revision, recipe_key)
             return job_of(session.exec(select(JobRow).where(*same)).one()), created
 
+    def count_within(self, time: timedelta, *, requested_by: str, owner: str) -> int:
+        """Return how many jobs for repos of `owner` were asked for by `requested_by` within the last `time`."""
+        since = self._clock() - time
+        query = select(sa.func.count()).where(
+            col(JobRow.created_at) >= since,
+            col(JobRow.requested_by) == requested_by,
+            col(JobRow.repo).startswith(f"{owner}/", autoescape=True),
+        )
+        with reading(self._engine) as session:
+            return int(session.exec(query).one())
+
     def _overtake(self, session: Session, repo: str, revision: str, recipe_key: str) -> None:
         waiting = (
             select(JobRow)

@@ -3,6 +3,7 @@
 It never changes a job; queue.py does. Every method is one transaction and may be repeated without harm.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -96,6 +97,13 @@ class Results:
         with reading(self._engine) as session:
             row = session.exec(query).first()
             return None if row is None else Sighting(**row.model_dump(exclude={"id"}))
+
+    def sightings(self, pattern: str, limit: int) -> list[Sighting]:
+        """Return what the watch decided last about repos like `pattern` (`*`: anything), newest first."""
+        like = col(SightingRow.repo).like(re.sub(r"[%_/]", r"/\g<0>", pattern).replace("*", "%"), escape="/")
+        query = select(SightingRow).where(like).order_by(col(SightingRow.id).desc()).limit(limit)
+        with reading(self._engine) as session:
+            return [Sighting(**row.model_dump(exclude={"id"})) for row in session.exec(query)]
 
     def watermark(self, rule: str) -> str | None:
         """Return the time up to which a watch rule has looked, or None if it never ran."""

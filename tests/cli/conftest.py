@@ -72,7 +72,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without settings, token or Hub; returns its data folder."""
     calm(monkeypatch, tmp_path)
     nowhere = client.Hub(endpoint="http://127.0.0.1:9", patience=impatient())
-    monkeypatch.setattr(client, "default_hub", lambda: nowhere)
+    monkeypatch.setattr(client, "default_hub", lambda *_: nowhere)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
     for console in (output.data.console, output.talk.console):
@@ -85,7 +85,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def site(session_site: Site, machine: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     # What HF_ENDPOINT would do, had it been set before the client was imported.
-    monkeypatch.setattr(client, "default_hub", lambda: session_site.client(None))
+    monkeypatch.setattr(client, "default_hub", lambda *_: session_site.client(None))
     monkeypatch.setenv("HF_TOKEN", OWNER)
     before = session_site.repos
     yield session_site

@@ -18,7 +18,8 @@ def test_show_tells_the_whole_story(hubbot: Shell, site: Site, machine: Path) ->
         ("inspect", "done"),
         ("classify", "skipped"),
     ]
-    assert set(record["history"][0]) == {"stage", "started_at", "ended_at", "outcome", "error"}
+    assert set(record["history"][0]) == {"stage", "started_at", "ended_at", "seconds", "outcome", "error"}
+    assert all(0 <= entry["seconds"] < 60 for entry in record["history"])
     assert [result["kind"] for result in record["results"]] == ["checkpoint"]
     page = hubbot("show", "1").out
     for word in ("fables/Hare-dense", "skipped at stage classify", "NotMixtureOfExperts", "history"):

@@ -24,7 +24,7 @@ def test_watch_enqueues_what_is_wanted_once(hubbot: Shell, site: Site, rules: Pa
     assert verdicts.pop("fables/Owl-8x-Mixtral") == "on the deny list"
     assert set(verdicts.values()) == {"enqueued"}
     assert len(verdicts) == 5
-    assert set(ended.json["decisions"][0]) == {"repo", "revision", "rule", "verdict", "job_id"}
+    assert set(ended.json["decisions"][0]) == {"repo", "revision", "rule", "verdict", "job_id", "priority"}
     assert hubbot("watch", "--once", "--json").json["decisions"] == []
     assert "nothing new" in hubbot("watch", "--once").out
     repos = {job["repo"] for job in hubbot("jobs", "--json").json["jobs"]}
@@ -50,3 +50,13 @@ def test_a_test_finds_the_demos_repos_alone_whatever_ran_before(
     looked_at = {found["repo"] for found in hubbot("watch", "--dry-run", "--json").json["decisions"]}
     assert f"fables/Left-behind-{turn}" in looked_at
     assert len(looked_at) == 7
+
+
+def test_what_was_decided_about_each_repo_can_be_asked_for_later(hubbot: Shell, site: Site, rules: Path) -> None:
+    hubbot("watch", "--once")
+    ended = hubbot("watch", "--seen", "fables/*", "--json")
+    seen = {one["repo"]: one["verdict"] for one in ended.json["seen"]}
+    assert (len(seen), seen["fables/Owl-8x-Mixtral"]) == (6, "on the deny list")
+    assert len(hubbot("watch", "--seen", "fables/*", "--limit", "2", "--json").json["seen"]) == 2
+    assert "on the deny list" in hubbot("watch", "--seen", "fables/Owl*").out
+    assert hubbot("watch", "--seen", "fables/Owl_8x%", "--json").json == {"seen": []}

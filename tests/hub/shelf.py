@@ -26,6 +26,10 @@ class Shelf:
         self.repos = sorted(repos, key=lambda repo: repo.last_modified, reverse=True)
         self.asked: list[dict[str, Any]] = []
 
+    def sparing(self, share: float) -> "Shelf":
+        self.asked.append({"share": share})
+        return self
+
     def listing(
         self, *, author: str | None, search: str | None, tags: Sequence[str], until: datetime | None
     ) -> Iterator[Listed]:

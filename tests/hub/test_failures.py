@@ -23,7 +23,8 @@ from hubbot.errors import (
     TokenRejected,
     WrongUsage,
 )
-from hubbot.hub.failures import pause, translate, translated
+from hubbot.hub.failures import translate, translated
+from hubbot.hub.rate_limits import pause
 
 # What no call of hubbot's can raise: inference, buckets, spaces, the client's own command line and dataclasses,
 # formats that hubbot reads by itself. They stay what they are, for they would be a fault of hubbot.

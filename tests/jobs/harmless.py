@@ -8,19 +8,20 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from hubbot.errors import RateLimited, ValueMismatch
-from hubbot.jobs.child_main import main
+from hubbot.jobs.child_main import IDLE_CODE, main
 from hubbot.progress import Progress
 
 STAGES = {
     name: f"tests.jobs.harmless:{name}"
     for name in (
         "echo", "refuse", "wait_for_hub", "crash", "disk_full", "no_memory", "shot", "exit_early", "sleep", "hog",
-        "environment", "chatter", "read_stdin", "family", "stubborn",
+        "environment", "chatter", "read_stdin", "family", "stubborn", "give_up_soon",
     )
 }  # fmt: skip
 Request = dict[str, Any]
@@ -100,6 +101,12 @@ def family(request: Request, progress: Progress) -> Request:
     with subprocess.Popen(["sleep", "60"]) as grandchild:
         progress(grandchild.pid, 0, "pid")
         time.sleep(60)
+    return {}
+
+
+def give_up_soon(request: Request, progress: Progress) -> Request:
+    """Answer, and end as an idle child does, a moment after it may have been asked for more."""
+    threading.Timer(0.3, os._exit, (IDLE_CODE,)).start()
     return {}
 
 

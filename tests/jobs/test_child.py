@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from hubbot.errors import (
 from hubbot.jobs import child
 from hubbot.jobs.child import run, scrubbed
 from hubbot.jobs.child_folders import sweep
+from hubbot.jobs.kept_children import KeptChildren
 from hubbot.progress import Progress
 from hubbot.settings import Settings
 
@@ -313,3 +316,77 @@ def test_the_next_bot_sweeps_what_a_killed_one_left_and_nothing_else(tmp_path: P
         (tmp_path / "child-tmp" / name).mkdir(parents=True)
     sweep(tmp_path)
     assert {path.name for path in (tmp_path / "child-tmp").iterdir()} == {f"{os.getpid()}-x", "notes"}
+
+
+@pytest.fixture
+def kept() -> Iterator[KeptChildren[child.Child]]:
+    with closing(KeptChildren[child.Child]()) as children:
+        yield children
+
+
+def kept_runner(runner: Runner, kept: KeptChildren[child.Child], stage: str, owner: int = 1) -> dict[str, Any]:
+    return run(
+        stage, {}, env=runner.env, hf_home=runner.hf_home, timeout_seconds=20, stall_seconds=1, memory_bytes=None,
+        cancelled=runner.cancelled, progress=runner.progress, main_module=HARMLESS, kept=kept, owner=owner,
+    )  # fmt: skip
+
+
+def test_a_job_has_one_child_for_all_its_stages_and_another_job_another(
+    runner: Runner, kept: KeptChildren[child.Child]
+) -> None:
+    folders = [kept_runner(runner, kept, "environment", owner)["environ"]["TMPDIR"] for owner in (1, 1, 2, 1)]
+    assert folders[0] == folders[1] == folders[3] != folders[2]
+    kept.end(1)
+    assert not Path(folders[0]).exists()
+    kept.close()
+    assert list((runner.hf_home.parent / "child-tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("stage", ["exit_early", "refuse", "crash", "sleep"])
+def test_a_kept_child_that_dies_or_fails_is_replaced(
+    runner: Runner, kept: KeptChildren[child.Child], stage: str
+) -> None:
+    first = kept_runner(runner, kept, "environment")["environ"]["TMPDIR"]
+    with pytest.raises(HubbotError):
+        kept_runner(runner, kept, stage)
+    assert not Path(first).exists()
+    assert kept_runner(runner, kept, "environment")["environ"]["TMPDIR"] != first
+
+
+def test_a_kept_child_that_was_killed_between_two_stages_is_replaced(
+    runner: Runner, kept: KeptChildren[child.Child]
+) -> None:
+    kept_runner(runner, kept, "environment")
+    waiting = kept.take(1)
+    assert waiting is not None
+    kept.give_back(1, waiting)
+    os.kill(waiting.process.pid, signal.SIGKILL)
+    waiting.process.wait()
+    assert kept_runner(runner, kept, "echo") == {"heard": {}}
+
+
+def test_a_kept_child_that_gave_up_waiting_is_replaced_even_in_the_moment_of_asking(
+    runner: Runner, kept: KeptChildren[child.Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept_runner(runner, kept, "give_up_soon")
+    waiting = kept.take(1)
+    assert waiting is not None
+    waiting.process.wait()
+    kept.give_back(1, waiting)
+    # It ended with the code of idleness just after it was looked at.
+    monkeypatch.setattr(child.Child, "is_there", True)
+    assert kept_runner(runner, kept, "echo") == {"heard": {}}
+
+
+def test_a_child_that_holds_much_is_not_kept(
+    runner: Runner, kept: KeptChildren[child.Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "KEPT_BYTES", 1)
+    kept_runner(runner, kept, "echo")
+    assert kept.take(1) is None
+
+
+def test_nothing_is_kept_once_the_bot_is_closed(runner: Runner, kept: KeptChildren[child.Child]) -> None:
+    kept.close()
+    kept_runner(runner, kept, "echo")
+    assert kept.take(1) is None

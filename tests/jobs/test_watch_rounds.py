@@ -14,6 +14,7 @@ from hubbot.settings import Settings, WatchRule
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 from tests.hub.shelf import FOX, HOUR, NOW, Shelf
+from tests.store.conftest import Clock
 from tests.store.recorded import sightings
 
 OWL = replace(FOX, id="fables/Owl", revision="b" * 40, last_modified=NOW - 3 * HOUR)
@@ -23,13 +24,13 @@ class Watcher:
     """Watching under changing rules over one database."""
 
     def __init__(self, queue: Queue, results: Results, data_dir: Path) -> None:
-        self.queue, self.results, self._data_dir = queue, results, data_dir
+        self.queue, self.results, self.data_dir = queue, results, data_dir
         self.now = NOW
 
     def look(self, *repos: Listed, dry_run: bool = False, **fields: Any) -> list[Decision]:
         rules = fields.pop("rules", ({},))
         watch = tuple(WatchRule(**{"name": f"rule-{number}", **rule}) for number, rule in enumerate(rules))
-        settings = Settings(data_dir=self._data_dir, org="mlx-moe", watch=watch, **fields)
+        settings = Settings(data_dir=self.data_dir, org="mlx-moe", watch=watch, **fields)
         watching = Watching(
             settings=settings,
             hub=Shelf(*repos),  # type: ignore[arg-type]
@@ -50,6 +51,58 @@ def watcher(queue: Queue, results: Results, tmp_path: Path) -> Watcher:
 
 def told(decisions: list[Decision]) -> dict[str, str]:
     return {decision.repo: decision.verdict for decision in decisions}
+
+
+def test_what_many_people_want_goes_first_and_what_people_ask_for_by_hand_before_it(watcher: Watcher) -> None:
+    wanted = replace(OWL, likes=900, downloads=200_000)
+    famous = replace(FOX, id="fables/Elk", revision="c" * 40, downloads=3_000_000, trending=9)
+    decisions = watcher.look(FOX, wanted, famous)
+    assert {decision.repo: decision.priority for decision in decisions} == {
+        "fables/Fox": -3,
+        "fables/Owl": -1,
+        "fables/Elk": 0,
+    }
+    assert {job.repo: job.priority for job in watcher.queue.jobs()} == {
+        "fables/Fox": -3,
+        "fables/Owl": -1,
+        "fables/Elk": 0,
+    }
+
+
+def test_one_owner_gets_its_share_of_a_day_and_the_most_wanted_go_first(watcher: Watcher, clock: Clock) -> None:
+    herd = [
+        replace(FOX, id=f"fables/Elk-{number}", revision=f"{number}" * 40, likes=number, last_modified=NOW - HOUR)
+        for number in range(1, 5)
+    ]
+    other = replace(OWL, id="others/Owl", last_modified=NOW - 2 * HOUR)
+    rule = {"max_per_owner": 2}
+    first = told(watcher.look(*herd, other, rules=(rule,)))
+    held = "deferred: fables has had its 2 of 24 hours under rule rule-0"
+    assert first == {
+        "fables/Elk-4": "enqueued",
+        "fables/Elk-3": "enqueued",
+        "fables/Elk-2": held,
+        "fables/Elk-1": held,
+        "others/Owl": "enqueued",
+    }
+    assert watcher.look(*herd, other, rules=(rule,)) == [], "what waits is told once"
+    clock.now += timedelta(hours=25)
+    again = told(watcher.look(*herd, other, rules=(rule,)))
+    assert again == {"fables/Elk-2": "enqueued", "fables/Elk-1": "enqueued"}
+
+
+def test_watching_leaves_half_of_the_quota_to_fetching_and_publishing(watcher: Watcher) -> None:
+    shelf = Shelf(FOX)
+    settings = Settings(data_dir=watcher.data_dir, org="mlx-moe", watch=(WatchRule(name="all"),))
+    watching = Watching(
+        settings=settings,
+        hub=shelf,  # type: ignore[arg-type]
+        queue=watcher.queue,
+        results=watcher.results,
+        clock=lambda: NOW,
+    )
+    watching.look(dry_run=True)
+    assert shelf.asked[0] == {"share": 0.5}
 
 
 def test_what_is_wanted_becomes_a_job_and_what_is_not_is_noted_with_its_reason(watcher: Watcher) -> None:

@@ -79,7 +79,8 @@ def shape(name: str) -> dict[str, Any]:
 
 def ids() -> Ids:
     """The tokens that every model reads, [1, TOKENS]."""
-    return (draw(SEED, "ids", [1, TOKENS], 0.5, 0.29).clip(0, 0.999) * BASE["vocab_size"]).astype(np.int64)
+    found: Ids = (draw(SEED, "ids", [1, TOKENS], 0.5, 0.29).clip(0, 0.999) * BASE["vocab_size"]).astype(np.int64)
+    return found
 
 
 def weight(config: Mapping[str, Any], name: str, size: tuple[int, ...]) -> Floats:

@@ -3,6 +3,8 @@
 It needs torch; the tests need only what it writes.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from transformers import DeepseekV4Config, DeepseekV4ForCausalLM
@@ -29,7 +31,8 @@ def logits(name: str) -> Floats:
 def main() -> None:
     """Write deepseek_v4_shapes.npz."""
     torch.set_num_threads(1)
-    np.savez_compressed(RECORDED, **{name: logits(name) for name in SHAPES})
+    recorded: dict[str, Any] = {name: logits(name) for name in SHAPES}
+    np.savez_compressed(RECORDED, **recorded)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from hubbot.errors import StructureMismatch
-from hubbot.runtime import loading, vision
+from hubbot.runtime import vision
 from hubbot.steps.smoke import QUESTION, show_picture
 from tests.checkpoints_on_disk import converted, look
-from tests.reference import images
+from tests.reference import images, seeing_forms, seeing_table
 
 pytestmark = pytest.mark.skipif(vision.version() is None, reason="mlx-vlm is not installed (hubbot[vision])")
 
@@ -21,22 +21,17 @@ def relative(measured: np.ndarray, reference: np.ndarray) -> float:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", seeing_forms.FORMS)
 @pytest.mark.parametrize("model_type", images.TOLERANCES)
-def test_both_runtimes_answer_text_alike_and_mlx_vlm_pictures_as_transformers_does(
-    model_type: str, tmp_path: Path
+def test_both_runtimes_answer_text_and_mlx_vlm_pictures_as_transformers_does(
+    model_type: str, form: str, tmp_path: Path
 ) -> None:
-    made = images.seeing(model_type)
-    source = look(images.write(made, tmp_path / "source"))
-    folder = converted(source, tmp_path / "out", "fp32")["fp32"]
-    shown = images.picture(made)
-    seeing = vision.load(folder)
-    text = loading.logits(loading.load(folder), shown.text)
-    assert relative(vision.logits(seeing, shown.text, {}), text) < 5e-6
-    given = {name: value for name, value in shown.shown.items() if name not in shown.replaced} | dict(
-        shown.known_as
-    )
-    answered = vision.logits(seeing, shown.ids, given)
-    assert relative(answered, images.answer(model_type)) < images.TOLERANCES[model_type]
+    errors = seeing_table.errors(model_type, form, tmp_path)
+    assert errors["mlx-lm, text"] < seeing_table.TEXT_TOLERANCE
+    assert errors["mlx-vlm, text"] < seeing_table.TEXT_TOLERANCE
+    for kind in images.KINDS:
+        allowed = images.OTHER_SIZE if kind == images.OTHER else images.TOLERANCES
+        assert errors[kind] < allowed.get(model_type, images.TOLERANCES[model_type]), kind
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -79,6 +79,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, *, speaks: bool = False) -> Stag
         return dict(answer)
 
     monkeypatch.setattr(child, "run", run)
+    monkeypatch.setattr(child, "prepare", lambda *_: None)
     return stages
 
 

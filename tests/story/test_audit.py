@@ -1,20 +1,25 @@
 """A published repo goes bad: the audit says so and why, opens a job, and the job mends it."""
 
 import shutil
+import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from hubbot.jobs.audits import NOT_JUDGED, Audited, Auditing
 from hubbot.jobs.bot import Bot
 from hubbot.lifecycle import State
-from tests.checkpoints_on_disk import read_folder, rewrite
+from hubbot.runtime.models import axk1
+from tests.checkpoints_on_disk import Workshop, read_folder, rewrite, workshop
 from tests.hub.embedded import LFS_WARNING, ORG, Site
 from tests.store.recorded import audits
 from tests.story.bots import Stages, bot, run_job, settings
 
 pytestmark = [pytest.mark.filterwarnings(LFS_WARNING), pytest.mark.usefixtures("stages")]
+__all__ = ["workshop"]
+OWLS = Path(__file__).parents[2] / "hubbot" / "devhub" / "demo_models" / "owl"
 TARGET = f"{ORG}/Fox-MLX-4bit"
 UP = "model.layers.0.mlp.switch_mlp.up_proj.weight"
 
@@ -123,3 +128,24 @@ def test_versions_and_repos_choose_what_is_audited(seeded: Site, tmp_path: Path)
         assert audit.chosen({"mlx-lm": "0.1"}, ()) == []
         assert audit.chosen({"hubbot": "9"}, ()) == []
         assert audit.chosen({}, ["somebody/else"]) == []
+
+
+def test_a_repo_with_a_model_file_is_offered_without_it_once_mlx_lm_computes_the_same(
+    site: Site, tmp_path: Path, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "Axe"
+    shutil.copytree(workshop.source("axk1/groups/orig").folder, source)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(OWLS / name, source / name)
+    (source / "README.md").write_text("---\nlicense: mit\n---\n")
+    site.embedded.seed("fables/Axe", source)
+    with bot(site.client(), settings(tmp_path / "data")) as opened:
+        run_job(opened, "fables/Axe")
+        (found,) = audited(opened)
+        assert (found.verdict, found.offer) == ("approved", None)
+        later = ModuleType("mlx_lm.models.axk1")
+        later.Model, later.ModelArgs = axk1.Model, axk1.ModelArgs  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, later.__name__, later)
+        (found,) = audited(opened)
+        assert found.offer is not None
+        assert "it needs no axk1.py" in found.offer

@@ -8,7 +8,7 @@ from typing import Any
 
 from hubbot.catalogue.configs.derivations import Derivation, Derived, copied, first
 from hubbot.catalogue.families.defaults import COMMON
-from hubbot.catalogue.families.provenances import ENCODER, MAPPED, NATIVE_FUSED, PART
+from hubbot.catalogue.families.provenances import APART, ENCODER, MAPPED, NATIVE_FUSED, PART
 from hubbot.catalogue.families.row import Family, Recognised
 from hubbot.catalogue.towers import Tower
 
@@ -37,7 +37,7 @@ _GEMMA4: dict[str, Any] = {
     "blocks": ("",),
     "runtime_block": "",
     "renormalises_one_expert": True,
-    "layouts": {"stacked_fused": NATIVE_FUSED},
+    "layouts": {"per_expert": APART, "stacked_fused": NATIVE_FUSED},
     "expert_module": "experts.switch_glu",
     "defaults": {
         **COMMON,

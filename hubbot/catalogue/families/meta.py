@@ -8,7 +8,7 @@ from typing import Any
 
 from hubbot.catalogue.configs import ropes
 from hubbot.catalogue.families.defaults import COMMON
-from hubbot.catalogue.families.provenances import ENCODER, LLAMA4, MAPPED, MLX_EXPERTS, PART
+from hubbot.catalogue.families.provenances import APART, ENCODER, LLAMA4, MAPPED, MLX_EXPERTS, PART
 from hubbot.catalogue.families.row import Between, Family, Limit, Recognised
 from hubbot.catalogue.towers import Tower
 
@@ -35,7 +35,7 @@ _LLAMA4: dict[str, Any] = {
     "blocks": ("feed_forward",),
     "runtime_block": "feed_forward",
     "renormalises_one_expert": False,
-    "layouts": {"stacked_fused_transposed": LLAMA4, "mlx_experts": MLX_EXPERTS},
+    "layouts": {"per_expert": APART, "stacked_fused_transposed": LLAMA4, "mlx_experts": MLX_EXPERTS},
     "expert_module": "experts",
     "text_args": "llama4.TextArgs",
     "text_type": "llama4_text",
@@ -69,7 +69,7 @@ FAMILIES: tuple[Family, ...] = (
             outer=("image_token_index", "image_token_id", "boi_token_index", "eoi_token_index"),
             vision=_llama4_vision,
             differences=(
-                "the tower's GELU is taken as x sigmoid(1.702 x): logits of a tiny reference differ by 4e-2",
+                "the tower's GELU is taken as x sigmoid(1.702 x): logits of a tiny reference differ by up to 6e-2",
             ),
         ),
         **_LLAMA4,
