@@ -434,3 +434,21 @@ def test_the_table_of_variants_fits_a_phone_turned_sideways(hub: Checkpoint, wor
     lines = [line for line in body.splitlines() if line.startswith(("| [", "| **["))]
     assert len(lines) == 2
     assert all(len(re.sub(r"\]\([^)]*\)", "]", line)) <= 75 for line in lines)
+
+
+def test_a_card_says_why_a_model_file_is_needed_and_until_when(workshop: Workshop) -> None:
+    name = "deepseek_v4/orig"
+    mark = read_mark(workshop.artifact(name, "4bit"))
+    assert mark is not None
+    item = Made(repo_id="me/tiny-4bit", mark=mark, report=None, smoke=None)
+    body = parts(show(workshop.source(name).checkpoint, [item]))[1]
+    assert "--trust-remote-code" in body
+    assert "The file is `deepseek_v4.py`" in body
+    assert "no longer needed once mlx-lm has a deepseek\\_v4 with the same names of parameters" in body
+    assert "search for `me/tiny-4bit`; it loads only where a repo's code may run." in body
+    stock = Made(
+        repo_id="me/tiny-4bit", mark=read_mark(workshop.artifact(SOURCE, "4bit")) or {}, report=None, smoke=None
+    )
+    body = parts(show(workshop.source(SOURCE).checkpoint, [stock]))[1]
+    assert "search for `me/tiny-4bit`." in body
+    assert "trust" not in body

@@ -187,7 +187,8 @@ FAMILIES: tuple[Family, ...] = (
         runtime="deepseek_v4",
         extension=Extension(
             file="deepseek_v4.py",
-            reason="mlx-lm has no class for this model; it is no longer needed once mlx-lm has a deepseek_v4",
+            reason="mlx-lm has no class for this model; it is no longer needed once mlx-lm has a deepseek_v4 "
+            "with the same names of parameters",
         ),
         blocks=("ffn", "mlp"),
         runtime_block="mlp",
