@@ -3,6 +3,7 @@
 hubbot.lifecycle decides the next state of a job; this only stores it. Every method is one transaction.
 """
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -30,7 +31,9 @@ LONGEST_LEASE = timedelta(days=1)
 SECONDS_PER_PRIORITY = 6 * 3600
 HIGHEST_PRIORITY = 1000
 # Jobs changed in one transaction: other writers wait no longer than for these.
-SLICE = 200
+SLICE = 25
+# And so long the others have the database to themselves in between, in seconds.
+GIVE_WAY_SECONDS = 0.02
 
 # What a move may change; lease_until is absent because heartbeats own it while a job runs.
 _MOVABLE = (
@@ -111,9 +114,9 @@ class Queue:
                 self._overtake(session, repo, revision, recipe_key)
             return job_of(session.exec(select(JobRow).where(*same)).one()), created
 
-    def count_within(self, time: timedelta, *, requested_by: str, owner: str) -> int:
-        """Return how many jobs for repos of `owner` were asked for by `requested_by` within the last `time`."""
-        since = self._clock() - time
+    def count_within(self, window: timedelta, *, requested_by: str, owner: str) -> int:
+        """Return how many jobs for repos of `owner` were asked for by `requested_by` within the last `window`."""
+        since = self._clock() - window
         query = select(sa.func.count()).where(
             col(JobRow.created_at) >= since,
             col(JobRow.requested_by) == requested_by,
@@ -311,6 +314,8 @@ class Queue:
     def _change_all(self, numbers: Sequence[int], move: Callable[[Job], Job]) -> list[Job]:
         changed = []
         for start in range(0, len(numbers), SLICE):
+            if start:
+                time.sleep(GIVE_WAY_SECONDS)
             some = col(JobRow.id).in_(numbers[start : start + SLICE])
             with writing(self._engine) as session:
                 for row in session.exec(select(JobRow).where(some).order_by(col(JobRow.id)).with_for_update()):
