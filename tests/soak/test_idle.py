@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from hubbot.devhub.server import EmbeddedHub
+from hubbot.jobs.pipeline import runtime_key
 from hubbot.lifecycle import State
 from hubbot.store.database import open_engine, upgrade
 from hubbot.store.queue import Queue
@@ -43,7 +44,7 @@ def fill(url: str, jobs: int, seen: int, *, waiting: int = 0) -> None:
             "state": "waiting" if number < waiting else ended[number % 5], "requested_by": "rule all",
             "created_at": NOW - timedelta(minutes=number), "updated_at": NOW - timedelta(minutes=number),
             "rank": int(NOW.timestamp()) - 60 * number, "allow_older": False,
-            "error": {"kind": "NoRuntime", "message": "no class"}, "runtime": "mlx-lm 1",
+            "error": {"kind": "NoRuntime", "message": "no class"}, "runtime": "mlx-lm 1" if waiting else runtime_key(),
         }
         for number in range(jobs)
     ]  # fmt: skip
