@@ -44,7 +44,8 @@ def fill(url: str, jobs: int, seen: int, *, waiting: int = 0) -> None:
             "state": "waiting" if number < waiting else ended[number % 5], "requested_by": "rule all",
             "created_at": NOW - timedelta(minutes=number), "updated_at": NOW - timedelta(minutes=number),
             "rank": int(NOW.timestamp()) - 60 * number, "allow_older": False,
-            "error": {"kind": "NoRuntime", "message": "no class"}, "runtime": "mlx-lm 1" if waiting else runtime_key(),
+            "error": {"kind": "NoRuntime", "message": "no class"},
+            "runtime": "mlx-lm 1" if waiting else runtime_key(),
         }
         for number in range(jobs)
     ]  # fmt: skip
