@@ -7,7 +7,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hubbot import settings
+from hubbot.catalogue.known_bad_versions import among, installed
 from hubbot.errors import HubbotError, TokenRejected
 from hubbot.files.atomic_folders import free_bytes
 from hubbot.jobs.retry import MAX_ATTEMPTS
@@ -46,7 +47,7 @@ class Check:
 
 def examine() -> list[Check]:
     """Return every check; those that need readable settings are left out where the settings are not."""
-    checks = [_settings_file(), *_packages(), _guarded("device", _device), *_kernels()]
+    checks = [_settings_file(), *_packages(), *_known_bad(installed()), _guarded("device", _device), *_kernels()]
     try:
         chosen = settings.load()
     except HubbotError:
@@ -94,6 +95,16 @@ def _packages() -> Iterator[Check]:
             yield Check(name=package, status="ok", message=version(package))
         except PackageNotFoundError:
             yield Check(name=package, status="fail", message="not installed", hint="install hubbot anew")
+
+
+def _known_bad(versions: Mapping[str, str]) -> Iterator[Check]:
+    for row in among(versions):
+        touched = ", ".join(sorted(row.model_types or row.modes)) or "every model"
+        yield Check(
+            name=f"known fault of {row.package}", status="warn",
+            message=f"{versions[row.package]} is silently wrong for {touched}: {row.wrong} ({row.issue})",
+            hint=f"install {row.package} later than {row.last}, then `hubbot audit --known-bad`",
+        )  # fmt: skip
 
 
 def _device() -> Check:

@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     """Memory that a job may need; larger jobs wait for another runner. By default any job is taken,
     and a stage that holds more than nine tenths of the machine's memory is ended."""
     conversion_megabytes: float = Field(default=32.0, gt=0)
-    """Memory that a conversion works in, beyond the 230 MB of the program itself; more variants need a little more."""
+    """Memory that a conversion works in, beyond 230 MB of its own; more variants need a little more."""
     shard_gigabytes: float = Field(default=5.0, gt=0)
     """Largest weight file written."""
     free_source: bool = False

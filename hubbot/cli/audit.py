@@ -11,6 +11,7 @@ from hubbot.cli.output import data, print_json, styled, table, talk
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hubbot.catalogue.known_bad_versions import KnownBad
     from hubbot.jobs.audits import Audited
     from hubbot.jobs.open_records import Records
     from hubbot.jobs.remakes import Remade
@@ -35,6 +36,10 @@ def audit_command(
     mlx_lm_version: Annotated[
         str | None, typer.Option("--mlx-lm", help="Only what was made with this version of mlx-lm.")
     ] = None,
+    known_bad: Annotated[
+        bool,
+        typer.Option("--known-bad", help="Only what a version that is known to be silently wrong made."),
+    ] = False,
     remake: Annotated[
         bool,
         typer.Option(
@@ -70,7 +75,8 @@ def audit_command(
             progress=tell,
             cancelled=stop,
         )
-        chosen = auditing.chosen({name: value for name, value in wanted.items() if value}, repo or ())
+        versions = {name: value for name, value in wanted.items() if value}
+        chosen = auditing.chosen(versions, repo or (), known_bad=known_bad)
         if remake:
             _remake(records, chosen, dry_run=dry_run, as_json=as_json)
             return
@@ -110,19 +116,29 @@ def _print_remade(found: "Sequence[Remade]", *, dry_run: bool) -> None:
 
 
 def _chosen(item: "PublishedVariant") -> dict[str, object]:
+    from hubbot.catalogue.known_bad_versions import touching
+
     return {
         "repo": item.target_repo,
         "source": f"{item.source_repo}@{item.source_revision}",
         "variant": item.variant,
         "made_with": item.made_with,
+        "known_bad": [_fault(row) for row in touching(item.made_with, item.model_type, item.variant)],
     }
 
 
+def _fault(row: "KnownBad") -> str:
+    return f"{row.package} {row.first} to {row.last}: {row.wrong} ({row.issue})"
+
+
 def _print_chosen(chosen: "Sequence[PublishedVariant]") -> None:
-    rows = table(f"{len(chosen)} would be audited", "repo", "source", "rows with")
+    from hubbot.catalogue.known_bad_versions import touching
+
+    rows = table(f"{len(chosen)} would be audited", "repo", "source", "made with", "known to be wrong")
     for item in chosen:
         versions = ", ".join(f"{name} {version}" for name, version in item.made_with.items())
-        rows.add_row(item.target_repo, f"{item.source_repo}@{item.source_revision[:8]}", versions)
+        faults = "; ".join(map(_fault, touching(item.made_with, item.model_type, item.variant)))
+        rows.add_row(item.target_repo, f"{item.source_repo}@{item.source_revision[:8]}", versions, faults)
     data.print(rows)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from hubbot import __version__
 from hubbot.artifacts import Report
 from hubbot.catalogue import extensions, runtimes
+from hubbot.catalogue.known_bad_versions import KnownBad, touching
 from hubbot.conversion import stages
 from hubbot.conversion.conversion import Conversion
 from hubbot.conversion.source_files import bring_source
@@ -83,16 +84,20 @@ class Auditing:
     progress: Progress
     cancelled: threading.Event
 
-    def chosen(self, made_with: Mapping[str, str], repos: Sequence[str]) -> list[PublishedVariant]:
+    def chosen(
+        self, made_with: Mapping[str, str], repos: Sequence[str], *, known_bad: bool = False
+    ) -> list[PublishedVariant]:
         """Return the published variants of `repos` (none: of all) that were made with these versions.
 
-        A version may be abbreviated: mlx-lm 0.32 stands for 0.32.1 and 0.32.2.
+        A version may be abbreviated: mlx-lm 0.32 stands for 0.32.1 and 0.32.2. `known_bad`: only what a version
+        that is known to be wrong made, see catalogue/known_bad_versions.py.
         """
         return [
             item
             for item in self.results.publications()
             if (not repos or item.target_repo in repos or item.source_repo in repos)
             and all(_is_version(item.made_with.get(name), wanted) for name, wanted in made_with.items())
+            and not (known_bad and not faults_of(item))
         ]
 
     def run(self, chosen: Sequence[PublishedVariant]) -> Iterator[Audited]:
@@ -204,6 +209,11 @@ class Auditing:
 def source_of(item: PublishedVariant) -> tuple[str, str]:
     """Return repo and commit of the source that a variant was made from."""
     return item.source_repo, item.source_revision
+
+
+def faults_of(item: PublishedVariant) -> tuple[KnownBad, ...]:
+    """Return the faults of the versions that made a variant, as far as they touch it."""
+    return touching(item.made_with, item.model_type, item.variant)
 
 
 def _is_version(version: str | None, wanted: str) -> bool:

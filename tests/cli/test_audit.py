@@ -7,7 +7,7 @@ from tests.hub.embedded import Site
 from tests.store.recorded import audits
 
 
-def publish(variant: str, version: str) -> None:
+def publish(variant: str, version: str, model_type: str | None = None) -> None:
     with open_records(load()) as records:
         records.results.record_publication(
             source_repo="fables/Gone",
@@ -18,6 +18,7 @@ def publish(variant: str, version: str) -> None:
             bits_per_weight=4.5,
             size_bytes=1_500_000_000,
             report={"verdict": "approved", "versions": {"hubbot": "1.0", "mlx-lm": version}},
+            model_type=model_type,
         )
 
 
@@ -62,3 +63,13 @@ def test_a_remake_judges_nothing_and_says_of_every_repo_why_it_stays(hubbot: She
     with open_records(load()) as records:
         assert (audits(records.results), records.queue.jobs()) == ([], [])
     assert site.url
+
+
+def test_known_bad_chooses_what_a_wrong_version_made_and_says_what_it_does_wrong(hubbot: Shell) -> None:
+    publish("4bit", "0.31.3", "lfm2_moe")
+    publish("8bit", "0.32.2", "lfm2_moe")
+    publish("bf16", "0.31.3", "qwen3_moe")
+    (item,) = hubbot("audit", "--known-bad", "--dry-run", "--json").json["chosen"]
+    assert item["repo"] == "mlx-moe/Gone-MLX-4bit"
+    assert "https://github.com/ml-explore/mlx-lm/issues/1883" in item["known_bad"][0]
+    assert "1 would be audited" in hubbot("audit", "--known-bad", "--dry-run").out

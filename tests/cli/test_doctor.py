@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hubbot import doctor
 from hubbot.settings import Settings
 from tests.cli.conftest import Shell
 from tests.hub.embedded import ORG, OWNER, Site
@@ -42,3 +43,14 @@ def test_a_machine_out_of_order_exits_1_with_what_to_do(
     assert str(file) in failed["hint"]
     assert set(ended.json["settings"]) == set(Settings.model_fields)
     assert hubbot("doctor").code == 1
+
+
+def test_an_installed_version_that_is_known_to_be_wrong_is_warned_of(
+    hubbot: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "installed", lambda: {"mlx-lm": "0.31.3", "mlx": "0.32.4"})
+    checks = hubbot("doctor", "--json").json["checks"]
+    warned = [check for check in checks if check["name"] == "known fault of mlx-lm"]
+    assert {check["status"] for check in warned} == {"warn"}
+    assert [check["message"].rpartition("/")[2] for check in warned] == ["1883)", "1197)"]
+    assert "later than 0.31.3" in warned[0]["hint"]
