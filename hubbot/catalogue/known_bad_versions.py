@@ -1,8 +1,8 @@
 """Released versions of mlx, mlx-lm and mlx-vlm that are silently wrong: which artifacts each touches, and how.
 
 hubbot writes the weights itself; what such a version spoils is the verdict on them, for the model that was judged
-computed wrong numbers. First and last versions were read in the released wheels, else in the issue. An artifact does
-not tell its device: mlx's faults, all in the kernels for Metal, count for each. It never asks the network.
+computed wrong numbers. First and last versions were read in the released wheels, else in the issue. An artifact
+does not tell its device: mlx's faults, all in the kernels for Metal, count for each. It never asks the network.
 """
 
 import re
