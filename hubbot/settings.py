@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from string import Formatter
 from typing import Any, Literal, Self
@@ -129,6 +130,9 @@ class Settings(BaseSettings):
     """Time limit of one smoke test."""
     smoke_tokens: int = Field(default=64, ge=1)
     """Tokens that a smoke test generates per prompt."""
+    smoke_hosts: tuple[str, ...] = ()
+    """Addresses over which an artifact larger than this machine's memory speaks, "127.0.0.1" for this one first.
+    The data folder, hubbot and its Python stand at the same paths on each, and ssh needs no password."""
     quiet_hours: tuple[str, ...] = ()
     """Hours of this machine's time in which no stage is begun, such as "09:00-18:00"; what runs ends its stage."""
     keep_days: float = Field(default=7.0, ge=0, le=36500)
@@ -147,6 +151,15 @@ class Settings(BaseSettings):
         if unknown or not names:
             raise ValueError(f"unknown variants {unknown}; known are {' '.join(VARIANTS)}")
         return names
+
+    @field_validator("smoke_hosts")
+    @classmethod
+    def _addresses(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            ip_address(host)
+        if len(hosts) == 1:
+            raise ValueError("smoke_hosts names this machine and at least one more")
+        return hosts
 
     @field_validator("repo_name")
     @classmethod
@@ -248,6 +261,16 @@ class Settings(BaseSettings):
         """Return the memory that a heavy stage may hold, in bytes: by default nine tenths of the machine's."""
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return self.memory_bytes or machine * 9 // 10
+
+    def smoke_request(self, folder: Path) -> dict[str, Any]:
+        """Return what a smoke test of an artifact folder is asked, as plain data for a child process."""
+        return {
+            "folder": str(folder),
+            "max_tokens": self.smoke_tokens,
+            "hosts": list(self.smoke_hosts),
+            "memory_bytes": self.child_bytes,
+            "seconds": self.smoke_seconds * 0.9,
+        }
 
     @property
     def examination(self) -> dict[str, Any]:

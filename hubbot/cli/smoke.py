@@ -34,7 +34,7 @@ def smoke_command(
     call = child.caller(chosen, threading.Event())
     with tempfile.TemporaryDirectory(prefix="hubbot-") as staging, bar("smoke") as progress:
         folder = artifact_folder(artifact, Path(staging) / "artifact", progress)
-        record = call("smoke", {"folder": str(folder), "max_tokens": chosen.smoke_tokens}, progress)
+        record = call("smoke", chosen.smoke_request(folder), progress)
     if as_json:
         print_json(record)
         return

@@ -13,6 +13,7 @@ from hubbot.catalogue.variants.recipes import read_recipe
 from hubbot.checks.behaviour.budget import Examination
 from hubbot.checks.tracer.gate import Tracer
 from hubbot.conversion.convert_twin import convert_twin
+from hubbot.conversion.smoke_over_hosts import smoke_over_hosts
 from hubbot.conversion.window_stages import judged
 from hubbot.conversion.workspace import Workspace
 from hubbot.engine.stage_times import StageTimes
@@ -132,6 +133,10 @@ def _examination(request: dict[str, Any], workspace: Workspace) -> Examination:
 
 @without_compiler()
 def smoke(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """Smoke-test one artifact folder and return the record."""
+    """Smoke-test an artifact folder and return the record; over `hosts` where it exceeds `memory_bytes`."""
     del progress
+    folder, hosts = Path(request["folder"]), request.get("hosts") or ()
+    nbytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    if hosts and nbytes > request["memory_bytes"]:
+        return smoke_over_hosts(folder, max_tokens=request["max_tokens"], hosts=hosts, seconds=request["seconds"])
     return smoking.smoke(Path(request["folder"]), max_tokens=request["max_tokens"]).to_json()

@@ -172,7 +172,7 @@ class Pipeline:
         conversion = self._conversion(job, cancelled)
         for variant in job.variants:
             folder = conversion.workspace.made(variant)
-            record = conversion.ask("smoke", {"folder": str(folder), "max_tokens": self.settings.smoke_tokens})
+            record = conversion.ask("smoke", self.settings.smoke_request(folder))
             conversion.workspace.save(f"smoke-{variant}", record)
             self.results.put(job.id, "smoke", record, variant)
         return StageDone()

@@ -33,12 +33,13 @@ class Said:
 class Speaker:
     """An artifact loaded by stock mlx-lm; `uses` counts the experts that it chooses while it generates.
 
-    Raises SmokeFailed where mlx-lm cannot load model and tokenizer.
+    With a `group` of processes it is this process's part. Raises SmokeFailed where mlx-lm cannot load model and
+    tokenizer, or divide the model.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, group: Any = None) -> None:
         try:
-            loaded = loading.load_to_speak(folder)
+            loaded = loading.load_to_speak(folder, group)
         except (ValueError, KeyError, OSError, RuntimeError, TypeError, AttributeError) as error:
             reason, names = loading.refusal(error)
             raise SmokeFailed(

@@ -27,6 +27,7 @@ import hubbot
 from hubbot.catalogue import extensions
 from hubbot.errors import ConfigUnresolved, NoRuntime, StructureMismatch, some_of
 from hubbot.files.digests import sha256_of
+from hubbot.runtime.several_hosts import part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,8 +222,8 @@ def _same(one: Any, other: Any) -> bool:
     )
 
 
-def load_to_speak(folder: Path) -> Loaded:
-    """Return model and tokenizer ready to generate.
+def load_to_speak(folder: Path, group: Any = None) -> Loaded:
+    """Return model and tokenizer ready to generate, of the model the part that a process of `group` computes.
 
     A CPU's gather_mm computes only float32, so there a model with unquantized 16-bit experts is upcast in
     memory, whatever else of it is quantized; `upcast` records it, the stored bytes stay as they are.
@@ -231,6 +232,8 @@ def load_to_speak(folder: Path) -> Loaded:
     upcast = mx.default_device() == mx.cpu and (not config.get("quantization") or _has_16_bit_experts(model))
     if upcast:
         model.set_dtype(mx.float32)
+    if group is not None:
+        part(model, group)
     mx.eval(model.parameters())
     tokenizer = load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
     return Loaded(model=model, tokenizer=tokenizer, config=config, upcast=upcast)

@@ -67,9 +67,12 @@ class SmokeRecord:
         return asdict(self)
 
 
-def smoke(folder: Path, *, max_tokens: int) -> SmokeRecord:
-    """Generate from every prompt, greedy and sampled; raises SmokeFailed, which names prompt and fault."""
-    speaker = generation.Speaker(folder)
+def smoke(folder: Path, *, max_tokens: int, group: Any = None) -> SmokeRecord:
+    """Generate from every prompt, greedy and sampled; raises SmokeFailed, which names prompt and fault.
+
+    With a `group` of processes each computes its part, and all return the same texts.
+    """
+    speaker = generation.Speaker(folder, group)
     samples: list[Sample] = []
     answers: list[Answer] = []
     for prompt, temperature in _tries():
@@ -92,7 +95,8 @@ def smoke(folder: Path, *, max_tokens: int) -> SmokeRecord:
         device=speaker.device,
     )
     del speaker  # before another runtime loads the same weights
-    picture = show_picture(folder, max_tokens=max_tokens)
+    # mlx-vlm loads a model as a whole.
+    picture = show_picture(folder, max_tokens=max_tokens) if group is None else {}
     faults = (f"it is shown no picture: {picture['fault']}",) if "fault" in picture else ()
     return replace(record, picture=picture, warnings=(*record.warnings, *faults))
 

@@ -1,0 +1,48 @@
+"""A smoke test of one artifact by several hosts together; the script that mlx.launch starts on each of them.
+
+python smoke_over_hosts.py FOLDER MAX_TOKENS ANSWER_FILE
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hubbot import plain_json
+from hubbot.errors import HubbotError, SmokeFailed, from_json
+from hubbot.runtime import several_hosts
+from hubbot.steps.smoke import smoke
+
+
+def smoke_over_hosts(folder: Path, *, max_tokens: int, hosts: Sequence[str], seconds: float) -> dict[str, Any]:
+    """Return the record of the smoke test, as plain data; `hosts` are addresses, this machine's first.
+
+    Raises what `smoke` raises on the hosts, SmokeFailed where a process fails, TookTooLong after `seconds`.
+    """
+    with tempfile.TemporaryDirectory(prefix="hubbot-smoke-") as held:
+        answer = Path(held) / "answer.json"
+        several_hosts.launched(Path(__file__), (str(folder), str(max_tokens), str(answer)), hosts, seconds)
+        told = plain_json.loads(answer.read_bytes()) if answer.is_file() else {}
+    if "error" in told:
+        raise from_json(told["error"])
+    if "record" not in told:
+        raise SmokeFailed(f"the first of the hosts {', '.join(hosts)} wrote no answer", where=str(folder))
+    return {**told["record"], "device": {**told["record"]["device"], "hosts": ", ".join(hosts)}}
+
+
+def main(folder: str, max_tokens: str, answer: str) -> None:
+    """Smoke-test the artifact in `folder` together with the other hosts; the first one writes what was said."""
+    several_hosts.end_with(Path(answer).parent)
+    group = several_hosts.join()
+    try:
+        told = {"record": smoke(Path(folder), max_tokens=int(max_tokens), group=group).to_json()}
+    except HubbotError as error:
+        told = {"error": error.to_json()}
+    if group.rank() == 0:
+        Path(answer).write_text(json.dumps(told), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
