@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -73,9 +74,7 @@ def list_models(
         if urlsplit(url).netloc != urlsplit(str(api.endpoint)).netloc:
             raise HubRefused("the listing goes on at another host, which is not asked", where=url[:200])
         asked.add(url)
-        entries, url = patience.ask(
-            "listing of models", lambda url=url, params=params: _page(url, params, headers)
-        )
+        entries, url = patience.ask("listing of models", partial(_page, url, params, headers))
         params = []
         for entry in entries:
             found = read_entry(entry)
@@ -116,7 +115,7 @@ def read_entry(entry: Any) -> Listed | None:
 
 
 def _page(url: str, params: list[tuple[str, str]], headers: Mapping[str, str]) -> tuple[list[Any], str]:
-    answer = get_session().get(url, params=params or None, headers=dict(headers), timeout=None)
+    answer = get_session().get(url, params=[*params] or None, headers=dict(headers), timeout=None)
     hf_raise_for_status(answer)
     try:
         entries = plain_json.loads(answer.content)

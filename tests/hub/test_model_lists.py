@@ -14,8 +14,8 @@ import pytest
 
 from hubbot.errors import HubbotError, HubRefused, HubUnavailable
 from hubbot.hub import answer_limits
-from hubbot.hub.client import Hub, Listed
-from hubbot.hub.model_lists import LARGEST_COUNT, read_entry
+from hubbot.hub.client import Hub
+from hubbot.hub.model_lists import LARGEST_COUNT, Listed, read_entry
 from hubbot.hub.retries import Patience
 from hubbot.settings import WatchRule
 from hubbot.steps.watch import refuse
