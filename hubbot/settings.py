@@ -135,6 +135,8 @@ class Settings(BaseSettings):
     The data folder, hubbot and its Python stand at the same paths on each, and ssh needs no password."""
     quiet_hours: tuple[str, ...] = ()
     """Hours of this machine's time in which no stage is begun, such as "09:00-18:00"; what runs ends its stage."""
+    audits_per_day: int = Field(default=4, ge=0, le=1440)
+    """Published repos that the bot judges again per day, while no job waits; what fails is made anew. 0: none."""
     keep_days: float = Field(default=7.0, ge=0, le=36500)
     """Days that the work folder of a finished job is kept."""
     notify: SecretStr | None = None

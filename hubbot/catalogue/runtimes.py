@@ -33,10 +33,12 @@ class ArgField:
     is_null_anyway: bool = False
 
 
-def version() -> str | None:
-    """Return the installed mlx-lm's version, or None where there is none."""
-    found = _distribution()
-    return found.version if found else None
+def version(package: str = PACKAGE) -> str | None:
+    """Return the installed version of mlx-lm, or of another package; None where there is none."""
+    try:
+        return distribution(package).version
+    except PackageNotFoundError:
+        return None
 
 
 @cache

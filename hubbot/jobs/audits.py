@@ -17,7 +17,7 @@ from typing import Any
 from hubbot import __version__
 from hubbot.artifacts import Report
 from hubbot.catalogue import extensions, runtimes
-from hubbot.catalogue.known_bad_versions import KnownBad, touching
+from hubbot.catalogue.known_bad_versions import KnownBad, installed, touching
 from hubbot.conversion import stages
 from hubbot.conversion.conversion import Conversion
 from hubbot.conversion.source_files import bring_source
@@ -114,6 +114,10 @@ class Auditing:
             finally:
                 workspace.remove()
 
+    def pass_over(self, item: PublishedVariant, reason: str) -> Audited:
+        """Record that a variant could not be judged, and why."""
+        return self._record(item, _not_judged(item, f"it cannot be judged: {reason}"))
+
     def _source(
         self, workspace: Workspace, source: str, revision: str, variants: list[PublishedVariant]
     ) -> Iterator[Audited]:
@@ -176,7 +180,7 @@ class Auditing:
             verdict=judged.verdict,
             reason=judged.reason,
             gates=judged.gates,
-            versions={"hubbot": __version__, "mlx-lm": runtimes.version() or "none"},
+            versions={**installed(), "hubbot": __version__, "mlx-lm": runtimes.version() or "none"},
             job_id=job_id,
         )
         logger.info("%s: %s (%s)", item.target_repo, judged.verdict, judged.reason)

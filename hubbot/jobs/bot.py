@@ -17,8 +17,10 @@ from hubbot.errors import WrongUsage
 from hubbot.files.atomic_folders import free_bytes
 from hubbot.hub.client import Hub
 from hubbot.jobs import courtesies
+from hubbot.jobs.audits import Auditing
 from hubbot.jobs.child_folders import sweep
-from hubbot.jobs.lanes import run_lanes
+from hubbot.jobs.fleet_audits import FleetAudits
+from hubbot.jobs.lanes import LANES, OWN_THREAD, run_lanes
 from hubbot.jobs.lock import runner_lock
 from hubbot.jobs.notices import Notices, sender
 from hubbot.jobs.open_records import Records, open_records, utc_now
@@ -73,7 +75,8 @@ class Bot:
         """
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler(stop):
             self._begin()
-            run_lanes(self._working(stop), stop)
+            working = self._working(stop)
+            run_lanes(replace(working, when_idle=self._fleet_audits(working.pauses).look), stop)
 
     def run_once(self, stop: threading.Event, patience_seconds: float) -> None:
         """Watch once, then work until nothing is due within `patience_seconds`; raises as `run_forever` does."""
@@ -87,7 +90,9 @@ class Bot:
     def _begin(self) -> None:
         self._register()
         sweep(self.settings.data_dir)
-        self.queue.revive_no_runtime(runtime_key())
+        revived = self.queue.revive_no_runtime(runtime_key())
+        if revived:
+            logger.info("%d jobs that found no runtime are tried again with %s", len(revived), runtime_key())
 
     def _pay_courtesies(self, stop: threading.Event) -> None:
         courtesies.pay(self.results, self.hub.until(stop), self.settings)
@@ -95,6 +100,24 @@ class Bot:
     def _working(self, stop: threading.Event) -> Worker:
         pauses = replace(self.worker.pauses, probe=self.hub.until(stop).probe)
         return replace(self.worker, pauses=pauses)
+
+    def _fleet_audits(self, pauses: Pauses) -> FleetAudits:
+        auditing = Auditing(
+            settings=self.settings,
+            # An audit can wait: half of the Hub's quota is left to those who fetch and publish.
+            hub=self.hub.sparing(0.5),
+            queue=self.queue,
+            results=self.results,
+            progress=lambda *_: None,
+            cancelled=threading.Event(),
+        )
+        return FleetAudits(
+            auditing=auditing,
+            pauses=pauses,
+            clock=utc_now,
+            per_day=self.settings.audits_per_day,
+            gives_way_to=LANES[OWN_THREAD],
+        )
 
     def _looking(self, stop: threading.Event) -> Watching:
         return replace(self.watching, hub=self.hub.until(stop))

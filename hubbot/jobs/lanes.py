@@ -34,7 +34,10 @@ def run_lanes(worker: Worker, stop: threading.Event) -> None:
             failed.append(error)
             stop.set()
 
-    lanes = {name: replace(worker, stages=stages) for name, stages in LANES.items()}
+    lanes = {
+        name: replace(worker, stages=stages, when_idle=worker.when_idle if name == OWN_THREAD else None)
+        for name, stages in LANES.items()
+    }
     threads = [
         threading.Thread(target=run, args=(lane,), name=f"lane {name}", daemon=True)
         for name, lane in lanes.items()

@@ -308,8 +308,8 @@ class Pipeline:
 
 
 def runtime_key() -> str:
-    """Return the runtime's versions; a job parked with NoRuntime is retried when they change."""
-    return f"mlx-lm {runtimes.version()}"
+    """Return the runtime's versions; a job parked with NoRuntime is retried when any of them changes."""
+    return ", ".join(f"{package} {runtimes.version(package)}" for package in ("mlx-lm", "mlx", "transformers"))
 
 
 def recipe_key(variants: tuple[str, ...], *, text_only: bool = False) -> str:

@@ -81,6 +81,8 @@ class Worker:
     beat_seconds: float
     max_ram_bytes: int | None
     stages: frozenset[Stage] = frozenset(Stage)
+    # What is done while there is no job; it must return soon after `stop` is set, or after a job comes in.
+    when_idle: Callable[[threading.Event], None] | None = None
     # The jobs under way in this process; lanes of one runner share both.
     held: set[int] = field(default_factory=set)
     gate: threading.Lock = field(default_factory=threading.Lock)
@@ -112,6 +114,8 @@ class Worker:
                 # The job at hand may still be leased to this runner, and nobody beats for it.
                 begun = worked = False
             if not worked:
+                if begun and self.when_idle is not None:
+                    self.when_idle(stop)
                 stop.wait(IDLE_SECONDS)
 
     def _start_over(self) -> None:

@@ -215,6 +215,13 @@ class Results:
                 session.execute(_row_of(published).values(report=refused))
         return audit
 
+    def last_audits(self) -> dict[tuple[str, str], Audit]:
+        """Return the last audit of each published repo and variant that was ever audited."""
+        last = sa.select(sa.func.max(col(AuditRow.id))).group_by(col(AuditRow.target_repo), col(AuditRow.variant))
+        with reading(self._engine) as session:
+            rows = session.exec(select(AuditRow).where(col(AuditRow.id).in_(last))).all()
+            return {(row.target_repo, row.variant): Audit(**row.model_dump(exclude={"id"})) for row in rows}
+
     def forget_versions(self, published: PublishedVariant) -> None:
         """Let a variant no longer count as published by the versions that made it, so that a job makes it anew."""
         with writing(self._engine) as session:
