@@ -75,11 +75,15 @@ class TensorInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileInfo:
-    """A file of a repo: size in bytes; sha256 where the Hub (LFS) or hubbot knows it."""
+    """A file of a repo: size in bytes; sha256 where the Hub (LFS) or hubbot knows it, else git's id from the Hub.
+
+    Every byte that comes from the Hub whole is compared with one of them.
+    """
 
     path: str
     size: int
     sha256: str | None = None
+    blob_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

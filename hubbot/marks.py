@@ -39,7 +39,7 @@ def mark(plan: Plan, variant: PlannedVariant, files: tuple[FileInfo, ...], *, ve
         **({"text_only": plan.text_only} if plan.text_only else {}),
         "unquantized": [asdict(item) for item in variant.unquantized],
         **({"source_codes": plan.source_codes(variant)} if plan.packed else {}),
-        "files": [asdict(file) for file in files],
+        "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in files],
     }
 
 

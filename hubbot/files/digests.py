@@ -16,6 +16,11 @@ def sha256_of(path: Path) -> str:
     return sha.hexdigest()
 
 
+def git_blob_id_of(data: bytes) -> str:
+    """Return the id that git gives this content."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
 def git_blob_id(path: Path) -> str:
     """Return the id that git gives the content of the file at `path`; raises OSError where it cannot be read."""
     size = path.stat().st_size

@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
 
 from huggingface_hub import HfApi, get_token, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 
-from hubbot.checkpoints import FileInfo, Repo, stated_licences
+from hubbot.checkpoints import FileInfo, Repo
 from hubbot.errors import HubRefused, HubUnavailable, RepoMissing, TokenRejected
-from hubbot.files.digests import sha256_of
+from hubbot.files.digests import git_blob_id, sha256_of
 from hubbot.hub import uploads
+from hubbot.hub.model_lists import Listed, list_models
 from hubbot.hub.remote import RemoteFiles
 from hubbot.hub.repo_states import RepoState, commit_back, read_state
 from hubbot.hub.request_budget import FILE_NAME, RequestBudget
@@ -36,41 +36,6 @@ SLOWEST = 10_000
 # What a child may take to end by itself.
 END_SECONDS = 10.0
 CONFLICT = 409
-_LISTED: Final = (
-    "sha",
-    "createdAt",
-    "lastModified",
-    "tags",
-    "gated",
-    "private",
-    "usedStorage",
-    "cardData",
-    "config",
-    "likes",
-    "downloads",
-    "trendingScore",
-)
-_MOST = 10**9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
-    """One repo as a listing of the Hub shows it; `nbytes` is what it stores, None where the Hub does not say.
-
-    `likes`, `downloads` (of the last month) and `trending` are whole numbers from 0 to a milliard, 0 where the Hub
-    says nothing that is one.
-    """
-
-    id: str
-    revision: str
-    last_modified: datetime
-    tags: tuple[str, ...]
-    licences: tuple[str, ...]
-    nbytes: int | None
-    model_type: str | None
-    likes: int = 0
-    downloads: int = 0
-    trending: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,19 +115,10 @@ class Hub:
         self, *, author: str | None, search: str | None, tags: Sequence[str], until: datetime | None
     ) -> Iterator[Listed]:
         """Yield repos by last change, newest first, down to `until`."""
-        found = iter(
-            self._api.list_models(
-                author=author, search=search, filter=list(tags) or None, sort="last_modified", expand=[*_LISTED]
-            )
-        )
-        # A listing that broke off cannot be taken up again.
-        once = replace(self._patience, attempts=1)
-        while (info := once.ask("listing of models", lambda: next(found, None))) is not None:
-            if info.last_modified is None or info.sha is None:
-                continue
-            if until is not None and info.last_modified < until:
+        for found in list_models(self._api, self._patience, author=author, search=search, tags=tags):
+            if until is not None and found.last_modified < until:
                 return
-            yield _listed(info)
+            yield found
 
     def fetch(self, repo: Repo, files: Sequence[FileInfo], folder: Path, progress: Progress) -> None:
         """Download `files` into `folder`; finished files are kept, every known sha256 is checked.
@@ -195,13 +151,14 @@ class Hub:
             if size != file.size:
                 path.unlink()
                 raise HubUnavailable(f"the download has {size} bytes, {file.size} were promised", where=where)
-            if file.sha256 and sha256_of(path) != file.sha256:
+            if not _is_promised(path, file):
                 path.unlink()
                 wrong.append(where)
+                kind = "sha256" if file.sha256 else "content"
                 if len(wrong) < WRONG_DOWNLOADS:
-                    raise HubUnavailable("the download has another sha256 than promised", where=where)
+                    raise HubUnavailable(f"the download has another {kind} than promised", where=where)
                 raise HubRefused(
-                    f"{len(wrong)} downloads had another sha256 than promised",
+                    f"{len(wrong)} downloads had another {kind} than promised",
                     where=where,
                     hint="the Hub or a proxy sends another file than it says; then `hubbot retry`",
                 )
@@ -338,28 +295,11 @@ def default_hub(data_dir: Path | None = None) -> Hub:
     return Hub(patience=Patience(budget=budget))
 
 
+def _is_promised(path: Path, file: FileInfo) -> bool:
+    if file.sha256:
+        return sha256_of(path) == file.sha256
+    return file.blob_id is None or git_blob_id(path) == file.blob_id
+
+
 def _transfer_seconds(nbytes: int) -> float:
     return TRANSFER_SECONDS + nbytes / SLOWEST
-
-
-def _listed(info: Any) -> Listed:
-    card = info.card_data
-    stated = stated_licences(card.to_dict()) if card is not None else ()
-    tagged = tuple(tag.removeprefix("license:") for tag in info.tags or [] if tag.startswith("license:"))
-    config = info.config or {}
-    return Listed(
-        id=info.id,
-        revision=info.sha,
-        last_modified=info.last_modified,
-        tags=tuple(info.tags or ()),
-        licences=stated or tagged,
-        nbytes=getattr(info, "used_storage", None),
-        model_type=config.get("model_type") if isinstance(config, dict) else None,
-        likes=_count(info.likes),
-        downloads=_count(info.downloads),
-        trending=_count(info.trending_score),
-    )
-
-
-def _count(told: object) -> int:
-    return min(max(told, 0), _MOST) if isinstance(told, int) else 0

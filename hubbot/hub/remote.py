@@ -7,6 +7,8 @@ from huggingface_hub import HfApi, hf_hub_url
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from hubbot.checkpoints import FileInfo, Repo
+from hubbot.errors import HubUnavailable
+from hubbot.files.digests import git_blob_id_of
 from hubbot.hub.retries import Patience
 
 TIMEOUT_SECONDS = 30.0
@@ -26,9 +28,15 @@ class RemoteFiles:
         self._gated = bool(info.gated)
         self._private = bool(info.private)
         self._files = tuple(
-            FileInfo(path=file.rfilename, size=file.size or 0, sha256=file.lfs.sha256 if file.lfs else None)
+            FileInfo(
+                path=file.rfilename,
+                size=file.size or 0,
+                sha256=file.lfs.sha256 if file.lfs else None,
+                blob_id=None if file.lfs else file.blob_id,
+            )
             for file in info.siblings or []
         )
+        self._by_path = {file.path: file for file in self._files}
 
     @property
     def repo(self) -> Repo:
@@ -59,10 +67,17 @@ class RemoteFiles:
         """Return bytes [start, stop) of a file, never more, whatever the server sends."""
         if stop <= start:
             return b""
-        data = self._patience.ask(f"{self._repo.id}, {path}", lambda: self._range(path, start, stop))
+        data = self._patience.ask(f"{self._repo.id}, {path}", lambda: self._checked(path, start, stop))
         with self._counting:
             self.requests += 1
             self.bytes_read += len(data)
+        return data
+
+    def _checked(self, path: str, start: int, stop: int) -> bytes:
+        data, file = self._range(path, start, stop), self._by_path.get(path)
+        whole = file is not None and start == 0 and len(data) == file.size
+        if whole and file is not None and file.blob_id and git_blob_id_of(data) != file.blob_id:
+            raise HubUnavailable("it arrived other than the Hub has it", where=f"{self._repo.id}, {path}")
         return data
 
     def _range(self, path: str, start: int, stop: int) -> bytes:

@@ -12,6 +12,7 @@ import httpx2
 from huggingface_hub import set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
+from hubbot.hub.answer_limits import bound
 from hubbot.hub.request_budget import spender
 
 # Seconds to connect, between two packets of an answer, for one packet to be taken, for a free connection.
@@ -38,6 +39,8 @@ def _client() -> httpx2.Client:
 
 def _limit(request: httpx2.Request) -> None:
     """Set each limit that the request leaves open."""
+    if request.headers.get("accept-encoding") != "identity":
+        request.headers["accept-encoding"] = "gzip"
     given = request.extensions.get("timeout") or {}
     stated = {name: seconds for name, seconds in given.items() if seconds is not None}
     request.extensions = {**request.extensions, "timeout": {**LIMITS, **stated}}
@@ -57,7 +60,7 @@ def _note(response: httpx2.Response) -> None:
 
 
 def _pace(response: httpx2.Response) -> None:
-    response.stream = _Paced(cast("httpx2.SyncByteStream", response.stream))
+    response.stream = bound(response, _Paced(cast("httpx2.SyncByteStream", response.stream)))
 
 
 class _Paced(httpx2.SyncByteStream):

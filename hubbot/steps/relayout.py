@@ -209,7 +209,7 @@ def _mark(checkpoint: Checkpoint, made: Rearrangement, files: tuple[FileInfo, ..
         "variant": _variants(made)[0],
         "form": asdict(made.form),
         "versions": {"hubbot": __version__},
-        "files": [asdict(file) for file in files],
+        "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in files],
     }
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
-from hubbot.hub.client import Hub, Listed
+from hubbot.hub.client import Hub
+from hubbot.hub.model_lists import Listed
 from hubbot.settings import WatchRule
 
 # A repo listed while it is being changed may show an older date on the next page.

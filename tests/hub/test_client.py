@@ -436,3 +436,29 @@ def test_a_file_name_is_a_name_and_never_a_pattern(site: Site, tmp_path: Path, n
     tree = site.tree(repo_id)
     assert name in tree
     assert "ab.txt" not in tree
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_small_file_that_arrives_damaged_is_fetched_again_and_never_taken(
+    site: Site, tmp_path: Path, times: int
+) -> None:
+    repo_id = site.seed(FILES, tmp_path / "home")
+    client = site.client()
+    files = client.open(repo_id, None)
+    small = infos(files.files, "config.json")
+    assert small[0].blob_id
+    site.faults.spoil("GET", r"/resolve/.*config\.json", times=times)
+    if times == 1:
+        client.fetch(files.repo, small, tmp_path / "here", lambda *_: None)
+        assert (tmp_path / "here" / "config.json").read_bytes() == FILES["config.json"]
+        return
+    with pytest.raises(HubRefused, match="another content than promised"):
+        client.fetch(files.repo, small, tmp_path / "here", lambda *_: None)
+    assert not (tmp_path / "here" / "config.json").exists()
+
+
+def test_a_small_file_that_is_read_damaged_is_read_again(site: Site, tmp_path: Path) -> None:
+    repo_id = site.seed(FILES, tmp_path / "home")
+    files = site.client().open(repo_id, None)
+    site.faults.spoil("GET", r"/resolve/.*config\.json", times=2)
+    assert files.read("config.json", 0, len(FILES["config.json"])) == FILES["config.json"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hubbot.hub.client import Listed
+from hubbot.hub.model_lists import Listed
 from hubbot.jobs.watch_rounds import DEFERRED, Decision, Watching, watermark_key
 from hubbot.lifecycle import State
 from hubbot.settings import Settings, WatchRule

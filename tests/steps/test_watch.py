@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hubbot.hub.client import Listed
+from hubbot.hub.model_lists import Listed
 from hubbot.settings import WatchRule
 from hubbot.steps.watch import FIRST_LOOK, OVERLAP, Watched, refuse, watch
 from tests.hub.shelf import FOX, HOUR, NOW, Shelf
