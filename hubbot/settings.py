@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     smoke_tokens: int = Field(default=64, ge=1)
     """Tokens that a smoke test generates per prompt."""
     smoke_hosts: tuple[str, ...] = ()
-    """Addresses over which an artifact larger than this machine's memory speaks, "127.0.0.1" for this one first.
+    """Addresses over which an artifact larger than this machine's memory speaks, this machine's own first.
     The data folder, hubbot and its Python stand at the same paths on each, and ssh needs no password."""
     quiet_hours: tuple[str, ...] = ()
     """Hours of this machine's time in which no stage is begun, such as "09:00-18:00"; what runs ends its stage."""
@@ -161,6 +161,9 @@ class Settings(BaseSettings):
             ip_address(host)
         if len(hosts) == 1:
             raise ValueError("smoke_hosts names this machine and at least one more")
+        loopback = [ip_address(host).is_loopback for host in hosts]
+        if any(loopback) and not all(loopback):
+            raise ValueError("smoke_hosts names each machine by the address at which the others reach it")
         return hosts
 
     @field_validator("repo_name")

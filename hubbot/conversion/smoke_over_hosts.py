@@ -15,6 +15,8 @@ from hubbot.errors import HubbotError, SmokeFailed, from_json
 from hubbot.runtime import several_hosts
 from hubbot.steps.smoke import smoke
 
+OTHER = "host number"
+
 
 def smoke_over_hosts(folder: Path, *, max_tokens: int, hosts: Sequence[str], seconds: float) -> dict[str, Any]:
     """Return the record of the smoke test, as plain data; `hosts` are addresses, this machine's first.
@@ -23,8 +25,15 @@ def smoke_over_hosts(folder: Path, *, max_tokens: int, hosts: Sequence[str], sec
     """
     with tempfile.TemporaryDirectory(prefix="hubbot-smoke-") as held:
         answer = Path(held) / "answer.json"
-        several_hosts.launched(Path(__file__), (str(folder), str(max_tokens), str(answer)), hosts, seconds)
+        failed = None
+        try:
+            several_hosts.launched(Path(__file__), (str(folder), str(max_tokens), str(answer)), hosts, seconds)
+        except SmokeFailed as error:
+            failed = error
         told = plain_json.loads(answer.read_bytes()) if answer.is_file() else {}
+    # The first host loses its peers when another fails: then what the other said is the cause.
+    if failed is not None and ("error" not in told or OTHER in str(failed)):
+        raise failed
     if "error" in told:
         raise from_json(told["error"])
     if "record" not in told:
@@ -40,8 +49,13 @@ def main(folder: str, max_tokens: str, answer: str) -> None:
         told = {"record": smoke(Path(folder), max_tokens=int(max_tokens), group=group).to_json()}
     except HubbotError as error:
         told = {"error": error.to_json()}
+        if group.rank() > 0:
+            # mlx.launch ends the others where one ends badly; else they wait for this one.
+            sys.exit(f"{OTHER} {group.rank() + 1}: {error}")
     if group.rank() == 0:
         Path(answer).write_text(json.dumps(told), encoding="utf-8")
+    if "error" in told:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

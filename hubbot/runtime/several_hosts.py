@@ -5,12 +5,14 @@ every host, and ssh reaches them without a password. It never takes a host's nam
 """
 
 import contextlib
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -60,9 +62,24 @@ def launched(script: Path, arguments: Sequence[str], hosts: Sequence[str], secon
 
     Raises TookTooLong after `seconds`, SmokeFailed where a process fails: with the last words of what it said.
     """
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as hostfile:
+        json.dump(ways(hosts), hostfile)
+        hostfile.flush()
+        _launch(script, arguments, hosts, Path(hostfile.name), seconds)
+
+
+def ways(hosts: Sequence[str]) -> list[dict[str, object]]:
+    """Return mlx.launch's hostfile: how to start a process on each host, and where the others reach it.
+
+    The first is started here without ssh, for which mlx.launch wants 127.0.0.1; others reach it by its address.
+    """
+    return [{"ssh": address if number else "127.0.0.1", "ips": [address]} for number, address in enumerate(hosts)]
+
+
+def _launch(script: Path, arguments: Sequence[str], hosts: Sequence[str], hostfile: Path, seconds: float) -> None:
     launch, port = Path(sys.executable).parent / "mlx.launch", _free_port(len(hosts))
     command = [
-        *(str(launch), "--backend", RING, "--hosts", ",".join(hosts), "--starting-port", str(port)),
+        *(str(launch), "--backend", RING, "--hostfile", str(hostfile), "--starting-port", str(port)),
         # The script's own folder holds modules that are called like Python's.
         *("--env", "PYTHONSAFEPATH=1", "--python", sys.executable, "--", str(script), *arguments),
     ]

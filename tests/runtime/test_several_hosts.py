@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -90,7 +91,49 @@ def alive(number: int) -> bool:
     return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.parametrize("hosts", [("-oProxyCommand=x", "10.0.0.2"), ("mac;rm", "10.0.0.2"), ("127.0.0.1",)])
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 and 127.0.0.3 are not this machine's")
+def test_the_first_host_starts_without_ssh_and_the_others_reach_it_by_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, body in {"ssh": f'echo "$4" >>{tmp_path}/asked\nexec bash -c "${{@: -1}}"', "stty": ""}.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    script = tmp_path / "joins.py"
+    script.write_text(
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from hubbot.runtime import several_hosts\n"
+        "group = several_hosts.join()\n"
+        "met = Path(os.environ['MLX_HOSTFILE']).read_text()\n"
+        "(Path(sys.argv[1]) / f'rank{group.rank()}').write_text(met)\n"
+    )
+    several_hosts.launched(script, (str(tmp_path),), ("127.0.0.2", "127.0.0.3"), 60)
+    assert (tmp_path / "asked").read_text().split() == ["127.0.0.3"]
+    for rank in (0, 1):
+        met = (tmp_path / f"rank{rank}").read_text()
+        assert "127.0.0.2:" in met
+        assert "127.0.0.3:" in met
+
+
+def test_what_another_host_lacks_is_told_as_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "smoke.py"
+    script.write_text(
+        "import os, sys\n"
+        "from hubbot.conversion import smoke_over_hosts\n"
+        "folder = sys.argv[1] if os.environ['MLX_RANK'] == '0' else sys.argv[1] + '-gone'\n"
+        "smoke_over_hosts.main(folder, *sys.argv[2:])\n"
+    )
+    folder = artifact("fox", tmp_path / "x")
+    monkeypatch.setattr("hubbot.conversion.smoke_over_hosts.__file__", str(script))
+    with pytest.raises(SmokeFailed, match=r"host number 2: .*cannot load"):
+        smoke_over_hosts(folder, max_tokens=4, hosts=HERE, seconds=100)
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [("-oProxyCommand=x", "10.0.0.2"), ("mac;rm", "10.0.0.2"), ("127.0.0.1",), ("127.0.0.1", "10.0.0.2")],
+)
 def test_what_is_no_address_is_refused_by_name(hosts: tuple[str, ...]) -> None:
     with pytest.raises((ValueError, WrongUsage), match="smoke_hosts"):
         Settings(smoke_hosts=hosts)
