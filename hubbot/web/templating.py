@@ -1,8 +1,9 @@
 """How plain data become pages: the templates, links, and times, sizes and durations as people read them.
 
-Everything is escaped; no template marks anything as safe.
+Everything is escaped; nothing is marked as safe but the <code> around what stood between backticks.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from hubbot.files.sizes import readable
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
+_BACKTICKS = re.compile(r"`([^`\n]{1,200})`")
 _UNITS = ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min"))
 
 
@@ -46,6 +49,11 @@ def day(moment: str) -> str:
     return f"{moment[:10]} {moment[11:16]} UTC"
 
 
+def with_code(text: object) -> Markup:
+    """Return a text escaped, with what stands between backticks, a command mostly, as code."""
+    return Markup(_BACKTICKS.sub(r"<code>\1</code>", str(escape("" if text is None else text))))  # noqa: S704
+
+
 def render(template: str, values: Mapping[str, Any], *, now: datetime, link: Callable[..., str] = address) -> str:
     """Return a page; `now` is what its times are told from, `link` gives the address of another page."""
     return _TEMPLATES.get_template(template).render(**values, now=now, link=link)
@@ -58,4 +66,4 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters.update({"size": readable, "day": day, "ago": ago, "duration": duration})
+_TEMPLATES.filters.update({"size": readable, "day": day, "ago": ago, "duration": duration, "code": with_code})
