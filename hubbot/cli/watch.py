@@ -32,7 +32,7 @@ def watch_command(
 
     What many people like, download and talk about goes first.
 
-    Examples: hubbot watch --once --dry-run; hubbot watch --seen 'Qwen/*'
+    Example: hubbot watch --once --dry-run; hubbot watch --seen 'Qwen/*'
     """
     if seen is not None:
         _show_seen(seen, limit, as_json=as_json)

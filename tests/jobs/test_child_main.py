@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_allowed_stages_are_stages_of_a_job_or_their_windows() -> None:
     # `hubbot verify` judges folders beside any job; pickled weights are staged as part of the fetch.
     windows = {"open_windows", "convert_window", "judge_window", "finish_windows"}
-    assert set(STAGES) - {"verify_folder", "stage", "draw"} - windows <= set(Stage)
+    assert set(STAGES) - {"verify_folder", "stock_form", "stage", "draw", "upload"} - windows <= set(Stage)
     assert {
         name for name, place in STAGES.items() if place.startswith("hubbot.conversion.window_stages:")
     } == windows
@@ -26,6 +26,7 @@ def test_the_allowed_stages_are_stages_of_a_job_or_their_windows() -> None:
         "hubbot.conversion.child_stages",
         "hubbot.conversion.window_stages",
         "hubbot.plots.drawing",
+        "hubbot.hub.uploads",
     }
 
 

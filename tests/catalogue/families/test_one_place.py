@@ -13,7 +13,8 @@ from hubbot.catalogue.families import BY_MODEL_TYPE, RECOGNISED
 PACKAGE = Path(hubbot.__file__).parent
 ROWS = PACKAGE / "catalogue" / "families"
 # The extensions are classes that bear a model type's name, devhub's demo models are made here.
-EXEMPT = (PACKAGE / "runtime" / "models", PACKAGE / "devhub")
+# Versions that are known to be wrong are wrong for certain model types.
+EXEMPT = (PACKAGE / "runtime" / "models", PACKAGE / "devhub", PACKAGE / "catalogue" / "known_bad_versions.py")
 MODEL_TYPES = {*BY_MODEL_TYPE, *(entry.model_type for entry in RECOGNISED)}
 # In a row these name classes of mlx-lm or of transformers.
 CLASSES = {"runtime", "runtime_type", "text_args", "text_type", "text_types", "transformers_type"}

@@ -22,6 +22,8 @@ UNTOLD: Mapping[str, set[str]] = {
     "hunyuan_v1_moe": {"cla_share_factor"},  # without cross-layer attention
     "nemotron_h": {"layer_types"},  # spelled out in hybrid_override_pattern
     "granitemoeshared": {"mamba_conv_bias", "mamba_proj_bias"},  # without a Mamba layer
+    "kimi_linear": {"mla_use_nope"},  # the class attends without positions alone
+    "cohere2_moe": {"prefix_dense_intermediate_size"},  # null, or without dense layers
     "dots1": {"scoring_func"},  # the class takes the sigmoid whatever it says
 }
 
