@@ -22,7 +22,7 @@ from hubbot.files.atomic_folders import free_bytes
 from hubbot.jobs.retry import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
-    from hubbot.hub.client import Account
+    from hubbot.hub.answers import Account
 
 PACKAGES = ("mlx", "mlx-lm", "huggingface_hub")
 LITTLE_ROOM = 20e9

@@ -8,17 +8,19 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from huggingface_hub import HfApi, get_token, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.hf_api import GitCommitInfo
 
 from hubbot.checkpoints import FileInfo, Repo
 from hubbot.errors import HubRefused, HubUnavailable, RepoMissing, TokenRejected
 from hubbot.files.digests import git_blob_id, sha256_of
 from hubbot.hub import uploads
+from hubbot.hub.answers import Account, account_of, repo_of
 from hubbot.hub.model_lists import Listed, list_models
 from hubbot.hub.remote import RemoteFiles
 from hubbot.hub.repo_states import RepoState, commit_back, read_state
@@ -36,19 +38,6 @@ SLOWEST = 10_000
 # What a child may take to end by itself.
 END_SECONDS = 10.0
 CONFLICT = 409
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """Who a token belongs to, and the organisations it may act for."""
-
-    name: str
-    orgs: tuple[str, ...]
-    role: str
-
-    def may_write(self, namespace: str) -> bool:
-        """Say whether the token may make repos under a user or organisation, as far as the Hub tells."""
-        return self.role != "read" and namespace in {self.name, *self.orgs}
 
 
 class Hub:
@@ -94,16 +83,16 @@ class Hub:
 
     def whoami(self) -> Account:
         """Return the token's account, or raise TokenRejected."""
-        answer = self._patience.ask("HF_TOKEN", self._api.whoami)
-        role = answer.get("auth", {}).get("accessToken", {}).get("role", "unknown")
-        orgs = tuple(org["name"] for org in answer.get("orgs", []) if org.get("roleInOrg") != "read")
-        return Account(name=answer["name"], orgs=orgs, role=role)
+        return self._patience.ask("HF_TOKEN", self._account)
+
+    def _account(self) -> Account:
+        return account_of(self._api.whoami())
 
     def probe(self) -> None:
         """Ask the Hub once for something small, with the token where there is one; raises as every call does."""
         once = replace(self._patience, attempts=1)
         if self._api.token or get_token():
-            once.ask("HF_TOKEN", self._api.whoami)
+            once.ask("HF_TOKEN", self._account)
         else:
             once.ask("the Hub", lambda: next(iter(self._api.list_models(limit=1)), None))
 
@@ -181,8 +170,16 @@ class Hub:
         self._patience.ask(repo_id, lambda: self._api.create_repo(repo_id, visibility="private", exist_ok=True))
 
     def set_private(self, repo_id: str, *, private: bool) -> None:
-        """Make a repo private or public."""
-        self._patience.ask(repo_id, lambda: self._api.update_repo_settings(repo_id, private=private))
+        """Make a repo private or public. Raises HubUnavailable where the Hub says yes and does not do it."""
+
+        def make() -> None:
+            self._api.update_repo_settings(repo_id, private=private)
+            if bool(self._api.model_info(repo_id).private) != private:
+                raise HubUnavailable(
+                    f"the Hub did not make it {'private' if private else 'public'}", where=repo_id
+                )
+
+        self._patience.ask(repo_id, make)
 
     def commit(
         self,
@@ -204,7 +201,7 @@ class Hub:
         def send() -> str:
             nonlocal tries
             tries += 1
-            head = str(self._api.model_info(repo_id).sha) if tries > 1 else parent
+            head = repo_of(self._api.model_info(repo_id)).revision if tries > 1 else parent
             if head != parent:
                 return head
             return self._send(upload)
@@ -225,20 +222,26 @@ class Hub:
     def present_name(self, repo_id: str) -> str | None:
         """Return the id that a repo has now, for it may have moved; None where this token sees no such repo."""
         try:
-            return str(self._patience.ask(repo_id, lambda: self._api.model_info(repo_id)).id)
+            return self._patience.ask(repo_id, lambda: repo_of(self._api.model_info(repo_id))).id
         except RepoMissing:
             return None
 
     def head(self, repo_id: str) -> str:
         """Return the newest commit of a repo."""
-        return str(self._patience.ask(repo_id, lambda: self._api.model_info(repo_id)).sha)
+        return self._patience.ask(repo_id, lambda: repo_of(self._api.model_info(repo_id))).revision
 
     def is_newer(self, repo_id: str, revision: str, than: str) -> bool:
         """Say whether `revision` comes after `than` in the Hub's list of commits of `repo_id`.
 
         A commit that the list does not hold (of a branch, or rewritten away) is older than one that it holds.
         """
-        commits = self._patience.ask(repo_id, lambda: self._api.list_repo_commits(repo_id))
+
+        def ask() -> list[GitCommitInfo]:
+            if commits := self._api.list_repo_commits(repo_id):
+                return commits
+            raise HubUnavailable("the Hub's answer makes no sense: the repo has no commit", where=repo_id)
+
+        commits = self._patience.ask(repo_id, ask)
         return next((one.commit_id == revision for one in commits if one.commit_id in {revision, than}), False)
 
     def tag(self, repo_id: str, tag: str, message: str) -> None:

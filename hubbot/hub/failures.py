@@ -7,6 +7,7 @@ RepositoryNotFoundError, RevisionNotFound   -> RepoMissing
 429                                         -> RateLimited, with the pause that the Hub asks for
 408, 5xx, broken connections, xet failures  -> HubUnavailable
 a full disk                                 -> OutOfRoom
+an answer that the client cannot read       -> HubUnavailable
 """
 
 import json
@@ -86,6 +87,9 @@ def translate(error: Exception, where: str) -> HubbotError | None:  # noqa: C901
         return OutOfRoom("the disk is full", where=where, hint="free some space; the download resumes")
     if isinstance(error, _TRANSPORT):
         return HubUnavailable(f"the connection to the Hub failed: {_clean(error)}", where=where, hint=_LATER)
+    if isinstance(error, _NONSENSE) and _is_of_the_client(error):
+        what = f"{type(error).__name__}: {_clean(error)}"
+        return HubUnavailable(f"the Hub's answer makes no sense: {what[:200]}", where=where, hint=_LATER)
     return None
 
 
@@ -102,6 +106,19 @@ _TRANSPORT = (
     hf.CorruptedCacheException,
     hf.RevisionResolutionError,
 )
+
+# What the client raises where an answer is JSON of another kind than it reads, nested without end included.
+_NONSENSE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+def _is_of_the_client(error: Exception) -> bool:
+    """Say whether the client itself stumbled, and not code of hubbot that it called or that called it wrongly."""
+    trace, last = error.__traceback__, ""
+    while trace is not None:
+        package = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        last = package if package in {"hubbot", "huggingface_hub"} else last
+        trace = trace.tb_next
+    return last == "huggingface_hub"
 
 
 def _by_xet_text(text: str, where: str) -> HubbotError:
