@@ -68,6 +68,7 @@ def write_report(folder: Path, checkpoint: Checkpoint, made: Sequence[Made], thi
         "update": this.update.to_json() if this.update else None,
         "current_at": this.current_at,
         "source_files": list(this.source_files),
+        "tokenizer_parts": dict(this.tokenizer_parts),
     }
     write_json(folder / REPORT, {**record, **extra})
 

@@ -70,8 +70,7 @@ def publish(
     state = hub.state(repo_id)
     if state is None:
         on_begin()
-        hub.create_private(repo_id)
-        state = _existing(hub, repo_id)
+        state = _begun(hub, repo_id)
         mark = None
     elif not set(state.files) - KEPT_REMOTE:
         refuse_empty(state, begun=begun)
@@ -94,7 +93,13 @@ def publish(
         revision=state.revision,
         private=private,
         url=f"{hub.endpoint}/{repo_id}",
-        owed=pay_courtesies(hub, repo_id, source=artifact.source, collection=None if private else collection),
+        owed=pay_courtesies(
+            hub,
+            repo_id,
+            source=artifact.source,
+            commit=state.revision,
+            collection=None if private else collection,
+        ),
     )
 
 
@@ -112,14 +117,16 @@ def renew_card(hub: Hub, repo_id: str, folder: Path, *, source: Repo, variant: s
     return _commit(hub, state, change, folder, message, is_first=False)
 
 
-def pay_courtesies(hub: Hub, repo_id: str, *, source: Repo, collection: str | None) -> dict[str, str]:
-    """Tag the newest commit with the source's, put the repo into the collection; neither holds a publication back.
+def pay_courtesies(hub: Hub, repo_id: str, *, source: Repo, commit: str, collection: str | None) -> dict[str, str]:
+    """Tag `commit` with the source's, put the repo into the collection; neither holds a publication back.
 
     Returns what was refused, and why.
     """
     owed: dict[str, str] = {}
     courtesies: dict[str, Callable[[], None]] = {
-        "tag": lambda: hub.tag(repo_id, f"source-{source.revision[:TAG_DIGITS]}", f"converted from {source.id}")
+        "tag": lambda: hub.tag(
+            repo_id, f"source-{source.revision[:TAG_DIGITS]}", f"converted from {source.id}", commit
+        )
     }
     if collection:
         courtesies["collection"] = lambda: hub.collect(collection, repo_id.partition("/")[0], repo_id)
@@ -221,6 +228,19 @@ def _unchanged_files(approved: Approved, folder: Path) -> dict[str, str]:
     if missing:
         raise StructureMismatch(f"{missing[0]} is missing", where=str(folder))
     return digests_now
+
+
+def _begun(hub: Hub, repo_id: str) -> RepoState:
+    """Return the repo made just now, also by a try whose answer was lost; NotOurs where it is out of sight."""
+    is_new = hub.create_private(repo_id)
+    state = hub.state(repo_id)
+    if state is None and not is_new:
+        raise NotOurs(
+            "the name is taken by a repo that this token may not see",
+            where=repo_id,
+            hint="use a token that sees it, or set another repo_name or org; then `hubbot retry`",
+        )
+    return state or _existing(hub, repo_id)
 
 
 def _existing(hub: Hub, repo_id: str) -> RepoState:

@@ -301,6 +301,33 @@ def test_a_token_that_may_not_write_there_waits_for_a_person(case: Case) -> None
     assert not case.exists()
 
 
+QUOTA = "You have exceeded your private repository storage limit of 100 GB"
+REFUSING = {
+    "xet": ("/repos/create", "/preupload/", "/xet-write-token/", "/commit/", "/settings"),
+    "lfs": ("/repos/create", "/preupload/", "/info/lfs/objects/batch", "/commit/", "/settings"),
+}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 413, 422])
+@pytest.mark.parametrize(("mode", "path"), [(mode, path) for mode in REFUSING for path in REFUSING[mode]])
+def test_every_refusal_says_what_the_server_said(
+    case: Case, monkeypatch: pytest.MonkeyPatch, mode: str, path: str, status: int
+) -> None:
+    if mode == "lfs":
+        upload_over_lfs(monkeypatch)
+    case.site.faults.fail("*", path, status=status, times=99, body={"error": QUOTA})
+    with pytest.raises(NeedsHuman) as caught:
+        case.publish()
+    assert QUOTA in caught.value.message
+    assert "Request ID" not in caught.value.message
+
+
+def test_a_repo_that_others_change_while_it_is_published_is_told_in_the_hubs_words(case: Case) -> None:
+    case.site.faults.fail("*", "/commit/", status=412, times=99, body={"error": "A commit has happened since"})
+    with pytest.raises(HubUnavailable, match="changed by somebody else meanwhile: A commit has happened since"):
+        case.publish(attempts=1)
+
+
 # How often
 
 
@@ -428,7 +455,7 @@ def test_a_source_that_moved_to_another_owner_keeps_its_repos(make: Callable[...
 # Courtesies
 
 
-@pytest.mark.parametrize("status", [403, 404, 501])
+@pytest.mark.parametrize("status", [400, 403, 404, 422, 429, 500, 501])
 def test_a_refused_tag_and_collection_are_noted_and_hold_nothing_back(case: Case, status: int) -> None:
     case.site.faults.fail("POST", f"/{case.repo_id}/tag/", status=status, times=99)
     case.site.faults.fail("*", "/api/collections", status=status, times=99)
