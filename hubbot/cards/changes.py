@@ -1,6 +1,7 @@
 """What is different between two versions of a published repo, for those who have downloaded the first."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ _KINDS = {
     _TEMPLATE: re.compile(r"chat_template.*|additional_chat_templates/.*"),
 }
 _SETTINGS = "tokenizer_config.json"
+_NO_TEMPLATE = fingerprint(None)
 
 
 def tokenizer_parts(folder: Path) -> dict[str, str]:
@@ -27,6 +29,11 @@ def tokenizer_parts(folder: Path) -> dict[str, str]:
         return {}
     template = found.pop("chat_template", None)
     return {_TOKENIZER: fingerprint(found), _TEMPLATE: fingerprint(template)}
+
+
+def has_template(parts: Mapping[str, str]) -> bool:
+    """Say whether the parts are of a tokenizer with a chat template."""
+    return parts.get(_TEMPLATE, _NO_TEMPLATE) != _NO_TEMPLATE
 
 
 def changed(before: Made, after: Made, folder: Path) -> tuple[str, ...]:

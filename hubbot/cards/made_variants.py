@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from hubbot import plain_json
 from hubbot.artifacts import Report
-from hubbot.catalogue.variants.tiers import quality_of
+from hubbot.catalogue.variants.tiers import quality_of, recommended_of
 
 Estimate = Mapping[str, float]
 
@@ -158,12 +158,10 @@ def read_update(data: object) -> Update | None:
 
 
 def recommended(made: tuple[Made, ...]) -> Made | None:
-    """Return the smallest variant of good quality or better, else the nearest to the source, if measured."""
+    """Return the variant to recommend of those that were measured, None where none was."""
     measured = [item for item in made if item.kl_mean is not None]
-    good = [item for item in measured if item.quality in {"excellent", "good"}]
-    if good:
-        return min(good, key=lambda item: item.nbytes)
-    return min(measured, key=lambda item: item.kl_mean or 0.0, default=None)
+    best = recommended_of([(item.nbytes, item.kl_mean or 0.0) for item in measured])
+    return None if best is None else measured[best]
 
 
 def _record(report: bytes | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hubbot import plain_json
+from hubbot.catalogue.variants.tiers import recommended_of
 from hubbot.files.sizes import readable
 from hubbot.finishing import PICTURES
 from hubbot.progress import Progress
@@ -74,8 +75,12 @@ def _point(report: Any) -> tuple[str, float, float] | None:
 
 
 def variants_figure(points: Sequence[tuple[str, float, float]], variant: str) -> Any:
-    """Return size against mean KL divergence of (name, bytes, nats), `variant` marked; the latter logarithmic."""
-    figure, axes = _axes("Size and nearness to the unquantized model")
+    """Return size against mean KL divergence of (name, bytes, nats); the latter logarithmic.
+
+    The dot of `variant` has another colour, the one to recommend a star.
+    """
+    figure, axes = _axes("Size and nearness to the unquantized model (★ recommended)")
+    best = recommended_of([(nbytes, kl) for _, nbytes, kl in points])
     least = min((kl for _, _, kl in points if kl > 0), default=1e-4) / 2
     for name, nbytes, kl in points:
         colour = ACCENT if name == variant else OTHER
@@ -92,8 +97,8 @@ def variants_figure(points: Sequence[tuple[str, float, float]], variant: str) ->
     axes.set_ylabel("mean KL divergence (nats)")
     # Two variants may be one point.
     names: dict[tuple[float, float], list[str]] = {}
-    for name, nbytes, kl in points:
-        names.setdefault((nbytes, kl), []).append(name)
+    for number, (name, nbytes, kl) in enumerate(points):
+        names.setdefault((nbytes, kl), []).append(f"{name} ★" if number == best else name)
     _write_beside(
         figure,
         axes,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hubbot.cards.changes import changed, tokenizer_parts, updated
+from hubbot.cards.changes import changed, has_template, tokenizer_parts, updated
 from hubbot.cards.made_variants import Made, Update, read_update
 
 NOWHERE = Path("nowhere")
@@ -119,3 +119,6 @@ def test_a_template_among_a_tokenizers_settings_is_told_from_them(
     before = at("before", {"chat_template": "a", "eos_token": "x"}, "1")
     assert changed(before, at("after", settings, "2"), tmp_path) == told
     assert tokenizer_parts(tmp_path / "nowhere") == {}
+    assert has_template(before.tokenizer_parts)
+    assert not has_template({})
+    assert not has_template(at("plain", {"eos_token": "x"}, "3").tokenizer_parts)

@@ -90,6 +90,7 @@ def test_no_variants_name_covers_another(points: list[tuple[str, float, float]])
     figure.draw_without_rendering()
     (axes,) = figure.axes
     boxes = [note.get_window_extent() for note in axes.texts]
+    assert [note.get_text().count("★") for note in axes.texts].count(1) == 1
     assert len(boxes) == len({(nbytes, kl) for _, nbytes, kl in points})
     for number, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:number])
