@@ -1,5 +1,6 @@
 """The bot put together: one look and all the work, one runner of a name, rescue, pruning."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hubbot.catalogue import runtimes
 from hubbot.errors import NoRuntime, WrongUsage
 from hubbot.jobs import bot as bots
 from hubbot.jobs.bot import Bot
@@ -86,8 +88,9 @@ def _wait_for(condition: object, seconds: float = 10) -> None:
 
 
 def test_what_parked_for_want_of_a_runtime_is_tried_under_a_new_one(
-    opened: Bot, monkeypatch: pytest.MonkeyPatch
+    opened: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "hubbot")
     job, _ = opened.queue.enqueue("fables/a", "a" * 40, ("4bit",), "4bit", requested_by="test")
     claimed = opened.queue.claim("tester", 60)
     assert claimed is not None
@@ -98,6 +101,17 @@ def test_what_parked_for_want_of_a_runtime_is_tried_under_a_new_one(
     monkeypatch.setattr(bots, "runtime_key", lambda: "mlx-lm 99")
     opened.run_once(threading.Event(), 0)
     assert opened.queue.job(job.id).state is State.SKIPPED  # it was tried: the repo does not exist
+    opened.run_once(threading.Event(), 0)
+    told = [record.getMessage() for record in caplog.records if "found no runtime" in record.getMessage()]
+    assert told == ["1 jobs that found no runtime are tried again with mlx-lm 99"]
+
+
+@pytest.mark.parametrize("package", ["mlx-lm", "mlx", "transformers"])
+def test_a_new_version_of_any_of_the_three_is_a_new_runtime(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, version = runtime_key(), runtimes.version
+    monkeypatch.setattr(runtimes, "version", lambda name: "99" if name == package else version(name))
+    assert runtime_key() != before
+    assert f"{package} 99" in runtime_key()
 
 
 def test_old_work_folders_of_ended_jobs_are_pruned_and_no_others(opened: Bot, site: Site, tmp_path: Path) -> None:
