@@ -223,6 +223,28 @@ def test_a_published_repo_that_a_person_renamed_is_kept_current_under_its_new_na
     assert seeded.client().head(renamed) in heads
 
 
+@pytest.mark.parametrize("pattern", ["{name}-MLX-{variant}", "{owner}-{name}-MLX-{variant}"])
+def test_a_source_that_moved_to_another_owner_is_not_made_anew(
+    seeded: Site, stages: Stages, tmp_path: Path, pattern: str
+) -> None:
+    moved = "new-owner/Fox"
+    with bot(seeded.client(), settings(tmp_path / "data", repo_name=pattern, behaviour_tokens=64)) as opened:
+        run_job(opened, FOX)
+        (target,) = on_the_hub(seeded)
+        made, commits = len(stages.ran), len(seeded.api().list_repo_commits(target))
+        hub = seeded.embedded._hub
+        with hub.lock:
+            found = hub.repos.find(Address("models", *FOX.split("/")))
+            assert found is not None
+            hub.repos.move(found, Address("models", *moved.split("/")))
+        job = run_job(opened, moved)
+    assert job.state is State.PUBLISHED
+    assert on_the_hub(seeded) == {target: False}
+    assert set(stages.ran[made:]) <= {"draw"}
+    assert len(seeded.api().list_repo_commits(target)) == commits + 1
+    assert f"base_model: {moved}" in read(seeded, "README.md", target)
+
+
 # What is asked beforehand, and what is no news
 
 
