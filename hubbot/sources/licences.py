@@ -61,9 +61,10 @@ def _linked(repo_id: str, link: object) -> Iterable[str]:
             continue
         path = unquote(address.path).lstrip("/")
         if not address.scheme and not address.netloc:
-            yield re.sub(r"^(?:\./)+", "", path)
+            named = re.sub(r"^(?:\./)+", "", path)
+            yield from (named, re.sub(r"^(?:blob|resolve|raw)/[^/]+/", "", named))
         else:
-            found = re.fullmatch(rf"{re.escape(repo_id)}/(?:blob|resolve|raw)/[^/]+/(.+)", path)
+            found = re.fullmatch(rf"{re.escape(repo_id)}/(?:blob|resolve|raw)/[^/]+/(.+)", path, re.IGNORECASE)
             if found:
                 yield found.group(1)
 

@@ -55,6 +55,8 @@ def test_what_runs_or_is_no_licence_is_not_taken(path: str) -> None:
         ("our%20words.txt", "our words.txt"),
         ("https://huggingface.co/a/b/blob/main/words.txt", "words.txt"),
         ("https://huggingface.co/a/b/resolve/main/words.txt?download=true", "words.txt"),
+        ("blob/main/words.txt", "words.txt"),
+        ("https://huggingface.co/A/B/blob/main/words.txt", "words.txt"),
         ("https://huggingface.co/other/b/blob/main/words.txt", None),
         ("https://example.com/words.txt", None),
         ("run.py", None),

@@ -92,7 +92,11 @@ def finding(gate: str, status: Status) -> Finding:
 
 
 def judged(folder: Path, source: Repo = SOURCE, variant: str = "4bit", values: Status = "pass") -> Report:
-    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    digests = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
     artifact = Artifact(
         source=source, variant=variant, path=str(folder), files=(), nbytes=1000, bits_per_weight=4.5
     )
@@ -382,6 +386,29 @@ def test_a_file_of_somebody_elses_is_not_replaced_by_a_new_one_of_that_name(case
     with pytest.raises(NotOurs, match=r"'chat_template\.jinja' of the repo is not hubbot's"):
         again.publish()
     assert not case.site.is_private(case.repo_id)
+
+
+@pytest.mark.parametrize(("drawn", "stays"), [([], True), (["plots/variants.png"], False), (None, False)])
+def test_a_picture_that_somebody_added_stays_whatever_its_name(
+    case: Case, tmp_path: Path, drawn: list[str] | None, *, stays: bool
+) -> None:
+    listed = {} if drawn is None else {"pictures": drawn}
+
+    def report(facts: str) -> dict[str, bytes]:
+        return {"report.json": json.dumps({"card_facts": facts, **listed}).encode()}
+
+    write(report("1"), case.folder)
+    case.publish()
+    mine = case.site.api().upload_file
+    mine(path_or_fileobj=b"mine", path_in_repo="plots/variants.png", repo_id=case.repo_id)
+    newer = replace(SOURCE, revision="f" * 40)
+    drawing = {**artifact_files(b"newer", newer), "plots/variants.png": b"drawn", **report("2")}
+    without = {**artifact_files(b"newer", newer), **report("3")}
+    for files, otherwise in ((drawing, b"drawn"), (without, None)):
+        folder = write(files, tmp_path / str(otherwise))
+        replace(case, folder=folder, source=newer).publish()
+        there = case.site.client().read_file(case.repo_id, "plots/variants.png", 99)
+        assert there == (b"mine" if stays else otherwise)
 
 
 def test_an_empty_repo_that_hubbot_did_not_make_is_left_alone(case: Case) -> None:
