@@ -165,9 +165,19 @@ class Hub:
         size = next((file.size for file in files.files if file.path == path), None)
         return None if size is None else files.read(path, 0, min(size, limit))
 
-    def create_private(self, repo_id: str) -> None:
-        """Create a private model repo unless it exists."""
-        self._patience.ask(repo_id, lambda: self._api.create_repo(repo_id, visibility="private", exist_ok=True))
+    def create_private(self, repo_id: str) -> bool:
+        """Create a private model repo unless that name is taken; return whether it was created."""
+
+        def create() -> bool:
+            try:
+                self._api.create_repo(repo_id, visibility="private")
+            except HfHubHTTPError as error:
+                if error.response is None or error.response.status_code != CONFLICT:
+                    raise
+                return False
+            return True
+
+        return self._patience.ask(repo_id, create)
 
     def set_private(self, repo_id: str, *, private: bool) -> None:
         """Make a repo private or public. Raises HubUnavailable where the Hub says yes and does not do it."""
@@ -244,18 +254,16 @@ class Hub:
         commits = self._patience.ask(repo_id, ask)
         return next((one.commit_id == revision for one in commits if one.commit_id in {revision, than}), False)
 
-    def tag(self, repo_id: str, tag: str, message: str) -> None:
-        """Put `tag` on the newest commit, moving it there if it exists."""
+    def tag(self, repo_id: str, tag: str, message: str, commit: str) -> None:
+        """Put `tag` on `commit`, moving it there if it exists."""
 
         def put() -> None:
-            refs = self._api.list_repo_refs(repo_id)
-            head = next((branch.target_commit for branch in refs.branches if branch.name == "main"), None)
-            present = next((each for each in refs.tags if each.name == tag), None)
-            if present is not None and present.target_commit == head:
+            present = next((each for each in self._api.list_repo_refs(repo_id).tags if each.name == tag), None)
+            if present is not None and present.target_commit == commit:
                 return
             if present is not None:
                 self._api.delete_tag(repo_id, tag=tag)
-            self._api.create_tag(repo_id, tag=tag, tag_message=message)
+            self._api.create_tag(repo_id, tag=tag, tag_message=message, revision=commit)
 
         self._patience.ask(repo_id, put)
 

@@ -15,6 +15,7 @@ from huggingface_hub.hf_api import RepoFile
 from hubbot.errors import HubUnavailable
 from hubbot.files.digests import git_blob_id
 from hubbot.hub import answers
+from hubbot.hub.failures import said_by_the_hub
 
 Operation: TypeAlias = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 MOVED_ON = (409, 412)
@@ -84,7 +85,7 @@ def commit_files(
         if error.response is None or error.response.status_code not in MOVED_ON:
             raise
         raise HubUnavailable(
-            "the repo was changed by somebody else meanwhile",
+            f"the repo was changed by somebody else meanwhile{said_by_the_hub(error)}",
             where=repo_id,
             hint="the job is tried again by itself",
         ) from error

@@ -234,7 +234,9 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
     with open_records(settings) as records:
         queue, results = records.queue, records.results
         retry = rule_of(settings, Random())  # noqa: S311 - jitter, not a secret
-        pipeline = Pipeline(settings=settings, hub=hub, results=results, on_progress=on_progress, clock=utc_now)
+        pipeline = Pipeline(
+            settings=settings, hub=hub, queue=queue, results=results, on_progress=on_progress, clock=utc_now
+        )
         worker = Worker(
             queue=queue,
             results=results,

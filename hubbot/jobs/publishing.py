@@ -107,7 +107,9 @@ class Publishing:
                 revision=state.revision,
                 private=private,
                 url=f"{self.hub.endpoint}/{made.repo_id}",
-                owed=publish.pay_courtesies(self.hub, made.repo_id, source=tagged, collection=collection),
+                owed=publish.pay_courtesies(
+                    self.hub, made.repo_id, source=tagged, commit=state.revision, collection=collection
+                ),
             )
 
         published = self._within(renew)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 __all__ = ["bench", "engine"]
-WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
+WIDTHS = {"desk": (1280, 800), "phone": (390, 844)}
 
 
 # Of a module: playwright keeps an event loop running in this thread, where other modules run their own.
