@@ -78,7 +78,7 @@ def calls(hub: Hub, folder: Path) -> dict[str, Callable[[], object]]:
         "present_name": lambda: hub.present_name("a/b"),
         "head": lambda: hub.head("a/b"),
         "is_newer": lambda: hub.is_newer("a/b", "1" * 40, "2" * 40),
-        "tag": lambda: hub.tag("a/b", "t", "m"),
+        "tag": lambda: hub.tag("a/b", "t", "m", SHA),
         "collect": lambda: hub.collect("t", "a", "a/b"),
         "fetch": lambda: hub.fetch(
             Repo(id="a/b", revision=SHA), (FileInfo(path="config.json", size=5),), folder, lambda *_: None
