@@ -4,6 +4,7 @@ Every call is retried where that is safe. Every method may raise the errors that
 client's: HubUnavailable, RateLimited, Gated, RepoMissing, TokenRejected, HubRefused.
 """
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.hf_api import GitCommitInfo
 
 from hubbot.checkpoints import FileInfo, Repo
-from hubbot.errors import HubRefused, HubUnavailable, RepoMissing, TokenRejected
+from hubbot.errors import HubRefused, HubUnavailable, RepoMissing, TokenRejected, WrongUsage
 from hubbot.files.digests import git_blob_id, sha256_of
 from hubbot.hub import uploads
 from hubbot.hub.answers import Account, account_of, repo_of
@@ -38,10 +39,14 @@ SLOWEST = 10_000
 # What a child may take to end by itself.
 END_SECONDS = 10.0
 CONFLICT = 409
+_ADDRESS = re.compile(r"https?://[^\s/]+(/\S*)?$")
 
 
 class Hub:
-    """One endpoint with one token; both default to what HF_ENDPOINT, HF_TOKEN or `hf auth login` say."""
+    """One endpoint with one token; both default to what HF_ENDPOINT, HF_TOKEN or `hf auth login` say.
+
+    Raises WrongUsage for an endpoint that is no http address.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,12 @@ class Hub:
     ) -> None:
         uploads.quiet_client()
         self._api = HfApi(endpoint=endpoint, token=token, library_name=uploads.LIBRARY)
+        if not _ADDRESS.match(self.endpoint):
+            raise WrongUsage(
+                "the Hub's address is none",
+                where=f"HF_ENDPOINT={self.endpoint}",
+                hint="such as https://huggingface.co",
+            )
         self._token = token
         self._patience = patience
         self._send = send

@@ -91,6 +91,9 @@ def translate(error: Exception, where: str) -> HubbotError | None:  # noqa: C901
         return OutOfRoom("the disk is full", where=where, hint="free some space; the download resumes")
     if isinstance(error, _TRANSPORT):
         return HubUnavailable(f"the connection to the Hub failed: {_clean(error)}", where=where, hint=_LATER)
+    if isinstance(error, UnicodeEncodeError):
+        # All else of a request is quoted.
+        return TokenRejected("the token holds characters that no token has", where="HF_TOKEN", hint="set it anew")
     if isinstance(error, _NONSENSE) and _is_of_the_client(error):
         what = f"{type(error).__name__}: {_clean(error)}"
         return HubUnavailable(f"the Hub's answer makes no sense: {what[:200]}", where=where, hint=_LATER)

@@ -107,6 +107,9 @@ class Pipeline:
         }
 
     def _inspect(self, job: Job, cancelled: threading.Event) -> Outcome:
+        if not self.workspace(job).is_of(job.revision):
+            # Numbers of jobs begin anew with a new database, and its folders may still be there.
+            self.workspace(job).remove()
         conversion = self._conversion(job, cancelled)
         checkpoint = within(None, cancelled, lambda: stages.inspect(conversion), grace=STOP_SECONDS)
         self._refuse_older(job, self.hub.until(cancelled))

@@ -227,3 +227,15 @@ def test_opening_the_database_loads_neither_the_hubs_client_nor_the_pipeline() -
     program = "import sys, hubbot.jobs.open_records; print(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
     assert not {"huggingface_hub", "hubbot.jobs.pipeline", "hubbot.jobs.bot"} & loaded
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file here that is always full")
+def test_an_output_that_finds_no_room_is_told_in_one_line(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HUBBOT_DATA_DIR": str(tmp_path)}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "hubbot", "layouts"], env=environment, stdout=full, stderr=subprocess.PIPE,
+            text=True, check=False,
+        )  # fmt: skip
+    assert "the disk is full" in done.stderr
+    assert "Traceback" not in done.stderr

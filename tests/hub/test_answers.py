@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import ModelInfo
 
 from hubbot.checkpoints import FileInfo, Repo
-from hubbot.errors import HubUnavailable
+from hubbot.errors import HubUnavailable, TokenRejected, WrongUsage
 from hubbot.hub.answers import files_of
 from hubbot.hub.client import Hub
 from hubbot.hub.retries import Patience
@@ -109,3 +109,16 @@ def test_a_mistake_of_our_own_is_not_taken_for_an_outage() -> None:
 
     with pytest.raises(KeyError):
         hub._patience.ask("a/b", mistake)
+
+
+@pytest.mark.parametrize("endpoint", ["not-a-url", "http://a b", "ftp://hub", "https://"])
+def test_an_address_that_is_none_is_told_at_once(endpoint: str) -> None:
+    with pytest.raises(WrongUsage, match="address is none"):
+        Hub(endpoint=endpoint, token=None, patience=Patience(attempts=1))
+
+
+@pytest.mark.parametrize("hub", ["an object"], indirect=True)
+def test_a_token_that_no_header_can_carry_is_no_outage(hub: Hub) -> None:
+    hub = Hub(endpoint=hub.endpoint, token="hf_abc\u00e9\u2028", patience=Patience(attempts=1))
+    with pytest.raises(TokenRejected, match="no token has"):
+        hub.open("a/b", None)
