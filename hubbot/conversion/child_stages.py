@@ -18,6 +18,7 @@ from hubbot.conversion.window_stages import judged
 from hubbot.conversion.workspace import Workspace
 from hubbot.engine.stage_times import StageTimes
 from hubbot.pickles.staging import unpickled
+from hubbot.plots import drawing
 from hubbot.progress import Progress
 from hubbot.runtime.loading import without_compiler
 from hubbot.runtime.stock_form import offer
@@ -86,6 +87,7 @@ def verify(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     workspace = Workspace.from_request(request)
     checkpoint = workspace.checkpoint()
     examination = _examination(request, workspace)
+    drawing.prepare()  # the pictures of the card are drawn soon
     verdicts, tracer = {}, Tracer(convert_twin)
     for variant in request["variants"]:
         report = verifying.verify(

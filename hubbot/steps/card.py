@@ -217,7 +217,7 @@ def _evidence(this: Made) -> dict[str, Any]:
         "not_judged": text(why_not_judged(this.report)) if why_not_judged(this.report) else None,
         "measured": _measured(this),
         "speed": f"{max(speeds):.0f} tokens per second" if speeds else None,
-        "device": device,
+        "device": device + (", in float32" if smoke.get("upcast_to_float32") else ""),
         "said": _samples(smoke),
         "warnings": [text(warning) for warning in smoke.get("warnings", [])],
         "gates": _gates(this),
