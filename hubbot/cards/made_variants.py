@@ -5,11 +5,11 @@ be well formed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hubbot import plain_json
-from hubbot.artifacts import Report
+from hubbot.artifacts import Report, seconds_of
 from hubbot.catalogue.variants.tiers import quality_of
 
 Estimate = Mapping[str, float]
@@ -40,7 +40,8 @@ class Made:
     """A variant in `repo_id`; `report` and `smoke` are None where that stage did not run.
 
     `update` tells whoever has an older copy what changed; `current_at` is a later commit of the source that
-    changed nothing of it.
+    changed nothing of it. `seconds` are those of its making: "convert" (of all variants made together), each gate
+    of the referee, "smoke".
     """
 
     repo_id: str
@@ -50,6 +51,7 @@ class Made:
     update: Update | None = None
     current_at: str | None = None
     source_files: tuple[Mapping[str, Any], ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def variant(self) -> str:
@@ -126,6 +128,7 @@ def read_made(repo_id: str, mark: Mapping[str, Any], report: bytes | None) -> Ma
         update=read_update(record.get("update")),
         current_at=_text(record.get("current_at")),
         source_files=tuple(record.get("source_files") or ()),
+        seconds=seconds_of(record.get("seconds")),
     )
 
 

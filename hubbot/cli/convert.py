@@ -157,6 +157,7 @@ def _conversion_record(plan: "Plan", finished: "Finished", *, seconds: float) ->
     }
     if finished.reports:
         record["verified"] = {report.artifact.variant: report.verdict for report in finished.reports}
+        record["gate_seconds"] = {report.artifact.variant: dict(report.seconds) for report in finished.reports}
     return record
 
 

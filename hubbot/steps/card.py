@@ -68,6 +68,7 @@ def write_report(folder: Path, checkpoint: Checkpoint, made: Sequence[Made], thi
         "update": this.update.to_json() if this.update else None,
         "current_at": this.current_at,
         "source_files": list(this.source_files),
+        "seconds": dict(this.seconds),
     }
     write_json(folder / REPORT, {**record, **extra})
 
@@ -221,6 +222,7 @@ def _evidence(this: Made) -> dict[str, Any]:
         "said": _samples(smoke),
         "warnings": [text(warning) for warning in smoke.get("warnings", [])],
         "gates": _gates(this),
+        "took": ", ".join(f"{text(name)} {_duration(value)}" for name, value in this.seconds.items()),
         "failures": [
             f"**{text(f.check)}**, {text(f.subject)}: {text(f.reason)}"
             for f in (this.report.failures if this.report else ())
@@ -257,6 +259,10 @@ def _measured(this: Made) -> dict[str, str] | None:
         "lowest": f", lowest {lowest:.5f} after layer {cosines.index(lowest) + 1}" if lowest < cosines[-1] else "",
     }
     return {**told, "exact": "yes" if found["kl_mean"]["value"] == 0 else ""}
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
 def _estimate(estimate: Mapping[str, float], digits: int) -> str:
