@@ -3,6 +3,7 @@
 Only `Report.approve` makes an Approved, and publishing takes nothing else. It never measures by itself.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -58,7 +59,8 @@ class Report:
     """All findings about one artifact. `digests` are the sha256 of the files that were judged, by path.
 
     `measurements` are what the behaviour gate measured, whether or not it decides; `provenance` is the map of the
-    tracer: where parameters come from. Each is empty where its gate did not run.
+    tracer: where parameters come from. Each is empty where its gate did not run. `seconds` are those that
+    each gate took, and "hashing" before them.
     """
 
     artifact: Artifact
@@ -66,6 +68,7 @@ class Report:
     digests: Mapping[str, str]
     measurements: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def gates(self) -> dict[str, Status]:
@@ -136,6 +139,7 @@ class Report:
             "findings": [asdict(finding) for finding in self.findings],
             "measurements": dict(self.measurements),
             "provenance": dict(self.provenance),
+            "seconds": dict(self.seconds),
             "artifact": self.artifact.to_json(),
             "digests": dict(self.digests),
         }
@@ -149,7 +153,18 @@ class Report:
             digests=data["digests"],
             measurements=data.get("measurements", {}),
             provenance=data.get("provenance", {}),
+            seconds=seconds_of(data.get("seconds")),
         )
+
+
+def seconds_of(data: object) -> dict[str, float]:
+    """Return seconds by stage as a report.json holds them, without what is no number or has no end."""
+    found = data.items() if isinstance(data, dict) else ()
+    return {
+        name: float(value)
+        for name, value in found
+        if isinstance(name, str) and isinstance(value, int | float) and 0 <= value < math.inf
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

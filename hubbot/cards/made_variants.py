@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hubbot import plain_json
-from hubbot.artifacts import Report
+from hubbot.artifacts import Report, seconds_of
 from hubbot.catalogue.variants.tiers import quality_of, recommended_of
 
 Estimate = Mapping[str, float]
@@ -49,7 +49,8 @@ class Made:
 
     `update` tells whoever has an older copy what changed; `current_at` is a later commit of the source that
     changed nothing of it; `tokenizer_parts` are changes.tokenizer_parts of its folder; `stored` is what its repo
-    holds, None where nobody asked.
+    holds, None where nobody asked. `seconds` are those of its making: "convert" (of all variants made together),
+    each gate of the referee, "smoke".
     """
 
     repo_id: str
@@ -61,6 +62,7 @@ class Made:
     source_files: tuple[Mapping[str, Any], ...] = ()
     tokenizer_parts: Mapping[str, str] = field(default_factory=dict)
     stored: Mapping[str, Stored] | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def variant(self) -> str:
@@ -141,6 +143,7 @@ def read_made(
         source_files=tuple(record.get("source_files") or ()),
         tokenizer_parts=_dict(record.get("tokenizer_parts")) or {},
         stored=stored,
+        seconds=seconds_of(record.get("seconds")),
     )
 
 

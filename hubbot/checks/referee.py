@@ -46,10 +46,20 @@ def judge(
     subject = subject_of(
         checkpoint, source, folder, progress=progress, examination=examination, window_findings=window_findings
     )
+    clock = examination.clock
+    started = clock()
     digests = subject.digests  # before any gate reads: what is judged is what had these digests
-    outcomes = []
-    for gate in (structure_gate.check, check_values, tracer.check, check_parity, check_behaviour):
+    outcomes, seconds = [], {"hashing": clock() - started}
+    for name, gate in (
+        (structure.GATE, structure_gate.check),
+        (values.GATE, check_values),
+        ("tracer", tracer.check),
+        (parity.GATE, check_parity),
+        (behaviour.GATE, check_behaviour),
+    ):
+        started = clock()
         outcome = gate(subject)
+        seconds[name] = clock() - started
         subject.so_far.extend(outcome.findings)
         outcomes.append(outcome)
     return Report(
@@ -58,6 +68,7 @@ def judge(
         digests=digests,
         measurements={name: value for outcome in outcomes for name, value in outcome.measurements.items()},
         provenance={name: value for outcome in outcomes for name, value in outcome.provenance.items()},
+        seconds={name: round(taken, 3) for name, taken in seconds.items()},
     )
 
 

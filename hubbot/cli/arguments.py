@@ -13,6 +13,8 @@ from hubbot.settings import Settings
 
 if TYPE_CHECKING:
     from hubbot.conversion.conversion import Conversion
+    from hubbot.jobs.child import Child
+    from hubbot.jobs.kept_children import KeptChildren
 
 
 def is_folder(source: str) -> bool:
@@ -37,11 +39,18 @@ def open_source(source: str, revision: str | None) -> RepoFiles:
 
 
 def conversion_of(
-    source: str, revision: str | None, settings: Settings, root: Path, *, here: Collection[str] = ()
+    source: str,
+    revision: str | None,
+    settings: Settings,
+    root: Path,
+    *,
+    here: Collection[str] = (),
+    kept: "KeptChildren[Child] | None" = None,
 ) -> "Conversion":
     """Return a conversion of SOURCE that works in folder `root` and shows bars.
 
-    Heavy stages run in a child process, those of `here` in this one.
+    Heavy stages run in a child process, those of `here` in this one. With `kept` one child serves all of them,
+    until the caller closes `kept`.
     """
     from hubbot.cli.bars import bar
     from hubbot.conversion.conversion import Conversion
@@ -54,7 +63,7 @@ def conversion_of(
         settings=settings,
         open_source=lambda: open_source(source, revision),
         origin=Path(source).expanduser().resolve() if is_folder(source) else default_hub(),
-        call=caller(settings, threading.Event(), here=here),
+        call=caller(settings, threading.Event(), here=here, kept=kept),
         show=bar,
     )
 

@@ -36,7 +36,8 @@ def jobs_command(
         _states([state])
     with open_records(settings.load()) as records:
         chosen = records.queue.jobs(State(state) if state else None, None if everything else limit)
-        listed = [job.to_json() for job in chosen]
+        seconds = records.results.seconds([job.id for job in chosen])
+        listed = [{**job.to_json(), "seconds": seconds[job.id]} for job in chosen]
         counts = records.queue.counts()
         outages = [outage.to_json() for outage in records.outages.all()]
     if as_json:
@@ -44,15 +45,24 @@ def jobs_command(
         return
     total = counts[State(state)] if state else sum(counts.values())
     title = f"{total} jobs" if total == len(listed) else f"newest {len(listed)} of {total} jobs (see --all)"
-    rows = table(title, "job", "repo", "state", "stage", "variants", "why")
+    rows = table(title, "job", "repo", "state", "stage", "variants", "took", "why")
     for job in listed:
         why = (job["error"] or {}).get("message", "")
-        rows.add_row(str(job["id"]), job["repo"], job["state"], job["stage"], " ".join(job["variants"]), why)
+        variants, took = " ".join(job["variants"]), _took(job["seconds"])
+        rows.add_row(str(job["id"]), job["repo"], job["state"], job["stage"], variants, took, why)
     data.print(rows)
     for outage in outages:
         waits = ", ".join(outage["stages"]) or "what does not fit"
         told = f"since {outage['since'][:19]}: {outage['error']['message']}; waiting: {waits}"
         data.print(styled("yellow", f"outage ({outage['door']})"), told)
+
+
+def _took(seconds: dict[str, float]) -> str:
+    """Return the sum of a job's stages in words, with the longest of them."""
+    if not seconds:
+        return ""
+    longest = max(seconds, key=lambda stage: seconds[stage])
+    return f"{sum(seconds.values()):.1f} s, {longest} {seconds[longest]:.1f}"
 
 
 def print_state(job: "Job", *, as_json: bool) -> None:

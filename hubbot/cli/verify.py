@@ -55,7 +55,7 @@ def verify_command(
         bring_source(conversion, checkpoint, room_for=0)
         report = stages.judge_folder(conversion, judged)
     if as_json:
-        print_json({key: report.to_json()[key] for key in ("verdict", "gates", "findings")})
+        print_json({key: report.to_json()[key] for key in ("verdict", "gates", "findings", "seconds")})
     else:
         _print_report(report.to_json())
     if report.verdict != "approved":

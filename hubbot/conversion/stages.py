@@ -12,11 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from hubbot.artifacts import Artifact, Report
+from hubbot.artifacts import Artifact, Report, seconds_of
 from hubbot.cards.changes import tokenizer_parts, updated
 from hubbot.cards.made_variants import Made
 from hubbot.checkpoints import Checkpoint
 from hubbot.conversion.conversion import Conversion
+from hubbot.conversion.workspace import Workspace
 from hubbot.errors import HubbotError, WorkLost
 from hubbot.finishing import REPORT, record
 from hubbot.lifecycle import Stage
@@ -144,6 +145,7 @@ def write_cards(
             smoke=smoke_records.get(artifact.variant),
             source_files=_weight_files(checkpoint),
             tokenizer_parts=tokenizer_parts(folder),
+            seconds=_seconds(workspace, judged.get(artifact.variant), smoke_records.get(artifact.variant)),
         )
         made.append(updated(fresh, before.get(artifact.variant), folder, setting.today))
     shutil.rmtree(workspace.cards, ignore_errors=True)
@@ -169,6 +171,12 @@ def _draw(conversion: Conversion, places: Mapping[str, Path]) -> None:
         conversion.ask("draw", {"folders": folders, "reports": reports})
     except HubbotError as error:
         logger.warning("no pictures were drawn: %s", error)
+
+
+def _seconds(workspace: Workspace, report: Report | None, smoke: Mapping[str, Any] | None) -> dict[str, float]:
+    converting = workspace.load("seconds") if workspace.has("seconds") else {}
+    told = {"convert": converting.get("stream"), **(report.seconds if report else {})}
+    return seconds_of({**told, "smoke": (smoke or {}).get("seconds")})
 
 
 def _weight_files(checkpoint: Checkpoint) -> tuple[dict[str, Any], ...]:

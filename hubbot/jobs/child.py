@@ -94,8 +94,11 @@ def home_of(settings: Settings) -> Path:
 
 
 def prepare(settings: Settings, kept: KeptChildren["Child"], owner: int) -> None:
-    """Start the child of a job ahead of its first heavy stage, so that it has loaded its libraries by then."""
-    kept.give_back(owner, start(os.environ, home_of(settings), SERVE))
+    """Start the child of a job ahead of its first heavy stage, so that it has loaded its libraries by then.
+
+    A child that an earlier job has left is taken instead.
+    """
+    kept.give_back(owner, kept.take(owner) or start(os.environ, home_of(settings), SERVE))
 
 
 def run(

@@ -72,7 +72,7 @@ class Pipeline:
         finally:
             # The stages after these have no work for it: the job ends, goes back to its beginning or is published.
             if not isinstance(outcome, StageDone) or outcome.next is not None or job.stage is Stage.CARD:
-                self.children.end(job.id)
+                self.children.hand_on(job.id)
         return outcome
 
     def _outcome(self, job: Job, cancelled: threading.Event) -> Outcome:
@@ -110,6 +110,8 @@ class Pipeline:
         if not self.workspace(job).is_of(job.revision):
             # Numbers of jobs begin anew with a new database, and its folders may still be there.
             self.workspace(job).remove()
+        # While the Hub answers it loads what the plan needs; a job that ends here leaves it to the next.
+        child.prepare(self.settings, self.children, job.id)
         conversion = self._conversion(job, cancelled)
         checkpoint = within(None, cancelled, lambda: stages.inspect(conversion), grace=STOP_SECONDS)
         self._refuse_older(job, self.hub.until(cancelled))
@@ -124,7 +126,6 @@ class Pipeline:
             "bytes_read": checkpoint.bytes_read,
         }
         self.results.put(job.id, "checkpoint", summary)
-        child.prepare(self.settings, self.children, job.id)
         return StageDone()
 
     def _classify(self, job: Job, cancelled: threading.Event) -> Outcome:

@@ -4,6 +4,7 @@ The colours are readable on light pages and on dark ones; each picture stays bel
 """
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,12 @@ MOST_CELLS = (96, 256)
 def is_possible() -> bool:
     """Say whether pictures can be drawn here."""
     return find_spec("matplotlib") is not None
+
+
+def prepare() -> None:
+    """Load matplotlib in a thread, beside work that leaves a core free: it takes half a second."""
+    if is_possible():
+        threading.Thread(target=_figure_class, name="matplotlib", daemon=True).start()
 
 
 def draw(request: dict[str, Any], progress: Progress) -> Mapping[str, Any]:
@@ -197,12 +204,16 @@ def _means(values: Any, step: int) -> Any:
     return np.stack([values[start : start + step].mean(axis=0) for start in range(0, len(values), step)])
 
 
-def _axes(title: str) -> tuple[Any, Any]:
+def _figure_class() -> Any:
     # Asked for before the first import of matplotlib, which would look for a display otherwise.
     os.environ["MPLBACKEND"] = "agg"
     from matplotlib.figure import Figure  # noqa: PLC0415 - the bot itself never imports it
 
-    figure = Figure(figsize=(WIDE, HIGH), dpi=DOTS, layout="constrained", facecolor=PAPER)
+    return Figure
+
+
+def _axes(title: str) -> tuple[Any, Any]:
+    figure = _figure_class()(figsize=(WIDE, HIGH), dpi=DOTS, layout="constrained", facecolor=PAPER)
     axes = figure.add_subplot(facecolor=PAPER)
     axes.set_title(title, color=INK, loc="left", fontsize=11)
     axes.tick_params(colors=SOFT)

@@ -27,6 +27,8 @@ BLOCK_BYTES: Final = 8 << 20
 # BLAS must be this many times as fast as MLX before it is taken.
 WORTHWHILE: Final = 2.0
 AGREEMENT: Final = 1e-4
+# How often a product is timed.
+FEWEST_RUNS, MOST_RUNS, ENOUGH_SECONDS = 2, 5, 0.02
 
 
 class NotHere(Exception):
@@ -274,9 +276,10 @@ def _decoded_rows(words: Any, scales: Any, biases: Any, stored: dict[str, Any]) 
 
 
 def _seconds(work: Callable[[], None]) -> float:
+    """Return the least time of up to five runs after a first one; slow work is known after fewer."""
     work()
-    took = []
-    for _ in range(5):
+    took: list[float] = []
+    while len(took) < FEWEST_RUNS or (len(took) < MOST_RUNS and sum(took) < ENOUGH_SECONDS):
         started = time.perf_counter()
         work()
         took.append(time.perf_counter() - started)

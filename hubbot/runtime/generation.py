@@ -134,6 +134,11 @@ class _Numbers:
         return bool(self._all.item())
 
 
+def forget_peak_gpu_bytes() -> None:
+    """Let the peak begin anew: earlier stages of a process that lives on may have taken more of the GPU."""
+    mx.reset_peak_memory()
+
+
 def peak_gpu_bytes() -> int | None:
-    """Return the peak memory, in bytes, that MLX took of the GPU; None where models run on the CPU."""
+    """Return the bytes that MLX took at most of the GPU since `forget_peak_gpu_bytes`; None on a CPU."""
     return int(mx.get_peak_memory()) if mx.default_device() != mx.cpu else None

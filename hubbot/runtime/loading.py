@@ -226,10 +226,14 @@ def load_to_speak(folder: Path, group: Any = None) -> Loaded:
     """Return model and tokenizer ready to generate, of the model the part that a process of `group` computes.
 
     A CPU's gather_mm computes only float32, so there a model with unquantized 16-bit experts is upcast in
-    memory, whatever else of it is quantized; `upcast` records it, the stored bytes stay as they are.
+    memory, whatever else of it is quantized. So is one with bfloat16, whose products MLX's CPU computes five times
+    as slowly as those of float32; the range of both is the same, so no overflow is hidden, as it would be of
+    float16. `upcast` records it; codes and stored bytes stay as they are.
     """
     model, config = _stock_load(folder)
-    upcast = mx.default_device() == mx.cpu and (not config.get("quantization") or _has_16_bit_experts(model))
+    upcast = mx.default_device() == mx.cpu and (
+        not config.get("quantization") or _has_bfloat16(model) or _has_16_bit_experts(model)
+    )
     if upcast:
         model.set_dtype(mx.float32)
     if group is not None:
@@ -237,6 +241,10 @@ def load_to_speak(folder: Path, group: Any = None) -> Loaded:
     mx.eval(model.parameters())
     tokenizer = load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
     return Loaded(model=model, tokenizer=tokenizer, config=config, upcast=upcast)
+
+
+def _has_bfloat16(model: Any) -> bool:
+    return any(array.dtype == mx.bfloat16 for _, array in tree_flatten(model.parameters()))
 
 
 def _has_16_bit_experts(model: Any) -> bool:

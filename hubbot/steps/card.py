@@ -70,6 +70,7 @@ def write_report(folder: Path, checkpoint: Checkpoint, made: Sequence[Made], thi
         "current_at": this.current_at,
         "source_files": list(this.source_files),
         "tokenizer_parts": dict(this.tokenizer_parts),
+        "seconds": dict(this.seconds),
     }
     write_json(folder / REPORT, {**record, **extra})
 
@@ -221,10 +222,11 @@ def _evidence(this: Made) -> dict[str, Any]:
         "not_judged": text(why_not_judged(this.report)) if why_not_judged(this.report) else None,
         "measured": _measured(this),
         "speed": f"{max(speeds):.0f} tokens per second" if speeds else None,
-        "device": device,
+        "device": device + (", in float32" if smoke.get("upcast_to_float32") else ""),
         "said": _samples(smoke),
         "warnings": [text(warning) for warning in smoke.get("warnings", [])],
         "gates": _gates(this),
+        "took": ", ".join(f"{text(name)} {_duration(value)}" for name, value in this.seconds.items()),
         "failures": [
             f"**{text(f.check)}**, {text(f.subject)}: {text(f.reason)}"
             for f in (this.report.failures if this.report else ())
@@ -261,6 +263,10 @@ def _measured(this: Made) -> dict[str, str] | None:
         "lowest": f", lowest {lowest:.5f} after layer {cosines.index(lowest) + 1}" if lowest < cosines[-1] else "",
     }
     return {**told, "exact": "yes" if found["kl_mean"]["value"] == 0 else ""}
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
 def _estimate(estimate: Mapping[str, float], digits: int) -> str:

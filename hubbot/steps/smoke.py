@@ -45,7 +45,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmokeRecord:
-    """The result of a smoke test: samples, warnings, peak memory of the process in bytes, device.
+    """The result of a smoke test: samples, warnings, peak memory in bytes, device.
 
     `picture` says what was asked of a picture, and the answer or why there is none; empty for a model of text.
     `kind` is "instruct" where there is a chat template, else "base"; `utilisation` says how often each expert of
@@ -72,6 +72,7 @@ def smoke(folder: Path, *, max_tokens: int, group: Any = None) -> SmokeRecord:
 
     With a `group` of processes each computes its part, and all return the same texts.
     """
+    generation.forget_peak_gpu_bytes()
     speaker = generation.Speaker(folder, group)
     samples: list[Sample] = []
     answers: list[Answer] = []

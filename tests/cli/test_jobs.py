@@ -3,6 +3,7 @@
 import pytest
 
 from hubbot.jobs.open_records import open_records
+from hubbot.lifecycle import Stage
 from hubbot.settings import load
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site
@@ -17,6 +18,14 @@ def test_jobs_are_listed_newest_first_and_by_state(hubbot: Shell, site: Site, jo
     table = hubbot("jobs").out
     assert "2 jobs" in table
     assert "fables/Owl-8x-Mixtral" in table
+
+
+def test_jobs_show_what_they_took_and_the_longest_stage(hubbot: Shell, site: Site, job_id: str) -> None:
+    with open_records(load()) as records:
+        attempt = records.results.begin_attempt(int(job_id), Stage.FETCH, "mac")
+        records.results.finish_attempt(attempt, "done", None)
+    assert list(hubbot("jobs", "--json").json["jobs"][0]["seconds"]) == ["fetch"]
+    assert "fetch 0.0" in " ".join(hubbot("jobs").out.split())
 
 
 def test_jobs_need_no_hub(hubbot: Shell) -> None:

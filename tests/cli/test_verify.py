@@ -10,7 +10,8 @@ from tests.cli.conftest import Shell
 def test_a_faithful_artifact_is_approved(hubbot: Shell, converted: Path) -> None:
     ended = hubbot("verify", str(converted / "source"), str(converted / "out" / "4bit"), "--json")
     assert ended.code == 0
-    assert set(ended.json) == {"verdict", "gates", "findings"}
+    assert set(ended.json) == {"verdict", "gates", "findings", "seconds"}
+    assert set(ended.json["seconds"]) == {"hashing", *ended.json["gates"]}
     assert set(ended.json["gates"]) == {"structure", "tracer", "values", "parity", "behaviour"}
     assert set(ended.json["findings"][0]) == {
         "gate", "check", "subject", "measured", "allowed", "status", "reason",

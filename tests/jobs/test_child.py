@@ -336,8 +336,20 @@ def test_a_job_has_one_child_for_all_its_stages_and_another_job_another(
 ) -> None:
     folders = [kept_runner(runner, kept, "environment", owner)["environ"]["TMPDIR"] for owner in (1, 1, 2, 1)]
     assert folders[0] == folders[1] == folders[3] != folders[2]
-    kept.end(1)
-    assert not Path(folders[0]).exists()
+    kept.close()
+    assert list((runner.hf_home.parent / "child-tmp").iterdir()) == []
+
+
+def test_the_child_of_a_job_that_ended_serves_the_next_and_one_is_enough(
+    runner: Runner, kept: KeptChildren[child.Child]
+) -> None:
+    first, second = (kept_runner(runner, kept, "environment", owner)["environ"]["TMPDIR"] for owner in (1, 2))
+    kept.hand_on(1)
+    kept.hand_on(2)
+    assert Path(first).exists()
+    assert not Path(second).exists()
+    assert kept_runner(runner, kept, "environment", 3)["environ"]["TMPDIR"] == first
+    kept.hand_on(3)
     kept.close()
     assert list((runner.hf_home.parent / "child-tmp").iterdir()) == []
 

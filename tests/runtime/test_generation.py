@@ -2,10 +2,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hubbot.catalogue.variants.named_variants import Precision, Variant
 from hubbot.errors import NAMES_SHOWN, SmokeFailed
+from hubbot.runtime import generation
 from hubbot.runtime.generation import Speaker
 from hubbot.steps.convert import Bounds, convert
 from hubbot.steps.plan import plan
@@ -43,8 +45,29 @@ def test_sampling_is_decided_by_its_seed_alone(speaker: Speaker) -> None:
     assert len({one for one, _ in said.values()}) > 1
 
 
-def test_a_quantized_model_needs_no_upcast(speaker: Speaker) -> None:
-    assert not speaker.upcast
+def test_a_bfloat16_model_speaks_in_float32_on_a_cpu_and_a_float16_one_as_it_is(
+    speaker: Speaker, tmp_path: Path, whole: Path
+) -> None:
+    assert speaker.upcast == (speaker.device["device"] == "CPU")
+    folder = tmp_path / "float16"
+    shutil.copytree(whole, folder)
+    stored = read_folder(folder)
+    halves = {name: ("F16", _half(bits)) for name, (dtype, bits) in stored.items() if dtype == "BF16"}
+    assert halves
+    rewrite(folder, stored | halves)
+    # What overflows in float16 on a Mac must do so here, too.
+    assert not Speaker(folder).upcast
+
+
+def _half(bits: np.ndarray) -> np.ndarray:
+    return (bits.astype(np.uint32) << 16).view(np.float32).astype(np.float16).view(np.uint16)
+
+
+def test_the_peak_of_earlier_stages_is_not_the_smoke_tests(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    took = {"peak": 70 << 30}
+    monkeypatch.setattr(generation.mx, "reset_peak_memory", lambda: took.update(peak=3 << 20))
+    monkeypatch.setattr(generation, "peak_gpu_bytes", lambda: took["peak"])
+    assert smoke(whole, max_tokens=2).peak_memory_bytes == 3 << 20
 
 
 def test_a_model_that_lacks_parameters_fails_with_their_names(tmp_path: Path, whole: Path) -> None:

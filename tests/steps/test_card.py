@@ -376,7 +376,11 @@ def test_hubbot_is_linked_only_where_the_settings_know_its_address(
 def test_card_and_report_are_written_beside_the_weights_and_read_back(
     hub: Checkpoint, workshop: Workshop, tmp_path: Path
 ) -> None:
-    item = dataclasses.replace(compared(made(workshop, "4bit", smoke=SMOKE)), current_at="d" * 40)
+    item = dataclasses.replace(
+        compared(made(workshop, "4bit", smoke=SMOKE)),
+        current_at="d" * 40,
+        seconds={"convert": 2.04, "parity": 90.0},
+    )
     write_report(tmp_path, hub, [item], item, Setting())
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "variants.png").write_bytes(b"png")
@@ -385,6 +389,7 @@ def test_card_and_report_are_written_beside_the_weights_and_read_back(
     assert card.startswith("---\n")
     assert "](plots/variants.png)" in card
     assert "](plots/layers.png)" not in card
+    assert "What it took on the machine that made it: convert 2.0 s, parity 1.5 min." in card
     report = (tmp_path / "report.json").read_bytes()
     assert str(tmp_path).encode() not in report
     again = read_made(item.repo_id, item.mark, report, None)
@@ -402,9 +407,17 @@ def test_what_a_card_says_has_one_fingerprint_whatever_was_timed(
     same = facts(item)
     slower = {**SMOKE, "samples": [{**SAMPLE, "tokens_per_second": 1.0}], "peak_memory_bytes": 1}
     assert facts(dataclasses.replace(item, smoke=slower, mark={**item.mark, "versions": {"hubbot": "9"}})) == same
+    assert facts(dataclasses.replace(item, seconds={"convert": 2.0, "values": 900.0})) == same
     assert facts(item, made(workshop, "bf16")) != same
     assert facts(dataclasses.replace(item, current_at="d" * 40)) != same
     assert facts(compared(item)) != same
+
+
+def test_seconds_read_back_from_a_repo_are_numbers_or_nothing(workshop: Workshop) -> None:
+    item = made(workshop, "4bit")
+    told: dict[str, object] = {"convert": 3, "values": "long", "parity": -1, "smoke": float("inf"), "x|y": 1.5}
+    for found, kept in ((told, {"convert": 3.0, "x|y": 1.5}), ([1], {}), (None, {})):
+        assert read_made(item.repo_id, item.mark, json.dumps({"seconds": found}).encode()).seconds == kept
 
 
 def test_a_card_says_what_became_of_a_packed_sources_codes(hub: Checkpoint, workshop: Workshop) -> None:

@@ -50,6 +50,19 @@ def test_attempts_are_history_with_their_beginning_end_and_error(
     assert (running.ended_at, running.outcome, running.error) == (None, None, None)
 
 
+def test_the_seconds_of_a_stage_are_those_of_all_its_attempts(
+    queue: Queue, results: Results, job_id: int, clock: Clock
+) -> None:
+    other = queue.enqueue("org/other", "a" * 40, ("4bit",), "4bit", requested_by="test")[0].id
+    for stage, took in ((Stage.FETCH, 9.0), (Stage.FETCH, 1.5), (Stage.PLAN, 2.0)):
+        attempt = results.begin_attempt(job_id, stage, "mac")
+        clock.forward(took)
+        results.finish_attempt(attempt, "done", None)
+    results.begin_attempt(job_id, Stage.CONVERT, "mac")
+    assert results.seconds([job_id, other]) == {job_id: {"fetch": 10.5, "plan": 2.0}, other: {}}
+    assert results.seconds([]) == {}
+
+
 def test_an_attempt_is_closed_only_once(results: Results, job_id: int) -> None:
     attempt = results.begin_attempt(job_id, Stage.FETCH, "mac")
     results.finish_attempt(attempt, "lost", None)

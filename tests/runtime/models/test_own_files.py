@@ -100,7 +100,7 @@ def test_it_is_loaded_to_speak_and_keeps_what_its_config_says(workshop: Workshop
     loaded = loading.load_to_speak(folder)
     assert loaded.config["model_file"] == "hunyuan.py"
     assert type(loaded.model).__module__ == f"{extensions.PACKAGE}.hunyuan"
-    assert not loaded.upcast
+    assert loaded.upcast == (loading.describe()["device"] == "CPU")
 
 
 def test_a_file_with_one_byte_more_is_not_run(workshop: Workshop, tmp_path: Path) -> None:
