@@ -51,7 +51,8 @@ def rehearse(
     private = checkpoint.gated or checkpoint.private
     steps: list[dict[str, str]] = []
     if not only_card:
-        size = f"{readable(checkpoint.weight_bytes)} in {len(checkpoint.shards)} files"
+        count = len(checkpoint.shards)
+        size = f"{readable(checkpoint.weight_bytes)} in {count} file{'s' if count != 1 else ''}"
         steps += [
             _step("fetch", job.repo, f"download {size}"),
             _step("convert", job.repo, f"layout {layout.row}, {checkpoint.model_type}: {', '.join(variants)}"),

@@ -95,6 +95,19 @@ def test_a_repo_that_was_hidden_meanwhile_joins_no_collection_later(seeded: Site
     assert [len(found.items) for found in seeded.api().list_collections(owner=ORG)] in ([], [0])
 
 
+def test_a_repo_that_somebody_has_hidden_is_kept_current_and_stays_hidden(
+    seeded: Site, opened: Bot, fox: Path
+) -> None:
+    run_job(opened, FOX)
+    for hidden, temperature in ((True, 0.5), (True, 0.6), (False, 0.7)):
+        seeded.client().set_private(TARGET, private=hidden)
+        change(seeded, fox, generation_config__json=json.dumps({"temperature": temperature}))
+        job = run_job(opened, FOX)
+        assert job.state is State.PUBLISHED
+        assert json.loads(read(seeded, "hubbot.json"))["source"]["revision"] == job.revision
+        assert on_the_hub(seeded) == {TARGET: hidden}
+
+
 def test_what_is_owed_to_a_repo_that_is_gone_is_owed_no_more(seeded: Site, opened: Bot) -> None:
     seeded.faults.fail("*", "/api/collections", status=501, times=999)
     run_job(opened, FOX)
