@@ -27,11 +27,16 @@ def stored_bytes(dtype: str, shape: tuple[int, ...]) -> int:
     return math.prod(shape) * DTYPE_BITS[dtype] // 8
 
 
+# "unknown" is what the Hub's own list offers to whoever does not know.
+_SAYS_NOTHING = frozenset({"", "unknown", "none"})
+
+
 def stated_licences(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the licences that a card's metadata state, in their order: as a rule one, where it is silent none."""
     value = metadata.get("license")
     stated = value if isinstance(value, list) else [value]
-    return tuple(dict.fromkeys(item.strip() for item in stated if isinstance(item, str) and item.strip()))
+    words = (item.strip() for item in stated if isinstance(item, str))
+    return tuple(dict.fromkeys(word for word in words if word.lower() not in _SAYS_NOTHING))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

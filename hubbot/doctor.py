@@ -19,10 +19,11 @@ from hubbot import settings
 from hubbot.catalogue.known_bad_versions import among, installed
 from hubbot.errors import HubbotError, TokenRejected
 from hubbot.files.atomic_folders import free_bytes
+from hubbot.files.sizes import readable
 from hubbot.jobs.retry import MAX_ATTEMPTS
 
 if TYPE_CHECKING:
-    from hubbot.hub.client import Account
+    from hubbot.hub.answers import Account
 
 PACKAGES = ("mlx", "mlx-lm", "huggingface_hub")
 LITTLE_ROOM = 20e9
@@ -140,7 +141,7 @@ def _kernels() -> Iterator[Check]:
 def _room(chosen: settings.Settings) -> Check:
     chosen.data_dir.mkdir(parents=True, exist_ok=True)
     free = free_bytes(chosen.data_dir)
-    message = f"{chosen.data_dir}, {free / 1e9:.0f} GB free"
+    message = f"{chosen.data_dir}, {readable(free)} free"
     if free < LITTLE_ROOM:
         return Check(name="data folder", status="warn", message=message, hint="large checkpoints will not fit")
     return Check(name="data folder", status="ok", message=message)
@@ -159,7 +160,7 @@ def _database(chosen: settings.Settings) -> Check:
 def _memory(chosen: settings.Settings) -> Check:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = chosen.child_bytes
-    message = f"{machine / 1e9:.0f} GB; a stage may hold {limit / 1e9:.0f} GB"
+    message = f"{readable(machine)}; a stage may hold {readable(limit)}"
     if limit > machine:
         hint = f"set memory_gigabytes to less than {machine / 1e9:.0f}, or leave it away"
         return Check(name="memory", status="warn", message=message, hint=hint)

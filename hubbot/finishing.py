@@ -27,6 +27,8 @@ CARD = "README.md"
 REPORT = "report.json"
 # The entry of report.json that changes only when the card says something new.
 CARD_FACTS = "card_facts"
+# The entry that names the pictures drawn for the card: one of such a name that it does not list is somebody's own.
+DRAWN = "pictures"
 PICTURES = ("plots/variants.png", "plots/layers.png", "plots/experts.png")
 # Written after the conversion, about it; never among the files that the mark lists.
 ABOUT = frozenset({MARK, CARD, REPORT, *PICTURES})

@@ -323,4 +323,13 @@ def load(**overrides: Any) -> Settings:
             hint="`hubbot doctor` explains the settings",
         ) from error
     except (ValueError, OSError) as error:
-        raise WrongUsage(f"the settings file cannot be read: {error}", where=str(file)) from error
+        hint = "it begins with a byte order mark: save it as UTF-8 without one" if _has_mark(file) else None
+        raise WrongUsage(f"the settings file cannot be read: {error}", where=str(file), hint=hint) from error
+
+
+def _has_mark(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(3) == b"\xef\xbb\xbf"
+    except OSError:
+        return False

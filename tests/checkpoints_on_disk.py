@@ -141,7 +141,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def converted(
-    source: Source, out: Path, *variants: str, working_bytes: int = 1 << 16, shard_bytes: int = 1 << 30
+    source: Source, out: Path, *variants: str, working_bytes: int = 1 << 18, shard_bytes: int = 1 << 30
 ) -> dict[str, Path]:
     made = convert(
         source.checkpoint,

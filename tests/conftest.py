@@ -25,6 +25,10 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["HF_XET_CACHE"] = folder
     os.environ["HF_XET_CLIENT_RETRY_BASE_DELAY"] = "10ms"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Numpy's products in every worker on every core wait for each other most of the time.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")
 
 
 def _choose_device(name: str) -> None:

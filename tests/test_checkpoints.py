@@ -48,6 +48,8 @@ def test_sizes_and_shards_come_from_the_tensors() -> None:
         ({"license": {"name": "mit"}}, ()),
         ({"license": 5}, ()),
         ({"license": []}, ()),
+        ({"license": "Unknown"}, ()),
+        ({"license": ["none", "mit"]}, ("mit",)),
     ],
 )
 def test_a_card_states_one_licence_several_or_none(card: dict[str, Any], stated: tuple[str, ...]) -> None:

@@ -143,7 +143,7 @@ def test_little_room_is_a_warning(site: Site, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 10**12, 3 * 10**9))
     check = found()["data folder"]
     assert check.status == "warn"
-    assert "3 GB free" in check.message
+    assert "3.00 GB free" in check.message
 
 
 def test_a_data_folder_that_cannot_be_made_fails_and_the_rest_is_examined(

@@ -70,6 +70,13 @@ def test_a_settings_file_that_is_named_and_missing_is_wrong_usage(monkeypatch: p
         load()
 
 
+def test_a_byte_order_mark_is_named(elsewhere: Path) -> None:
+    elsewhere.write_bytes(b'\xef\xbb\xbforg = "me"\r\n')
+    with pytest.raises(WrongUsage, match="cannot be read") as raised:
+        load()
+    assert "byte order mark" in str(raised.value.hint)
+
+
 @pytest.mark.parametrize(
     ("system", "end"), [("darwin", "Library/Application Support/hubbot"), ("linux", ".local/share/hubbot")]
 )

@@ -6,13 +6,21 @@ be well formed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from hubbot import plain_json
 from hubbot.artifacts import Report, seconds_of
-from hubbot.catalogue.variants.tiers import quality_of
+from hubbot.catalogue.variants.tiers import quality_of, recommended_of
 
 Estimate = Mapping[str, float]
+
+
+class Stored(Protocol):
+    """A file as a repo holds it now."""
+
+    def is_file(self, local: Path, sha256: str) -> bool:
+        """Say whether it is the file at `local`, whose sha256 is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +48,9 @@ class Made:
     """A variant in `repo_id`; `report` and `smoke` are None where that stage did not run.
 
     `update` tells whoever has an older copy what changed; `current_at` is a later commit of the source that
-    changed nothing of it. `seconds` are those of its making: "convert" (of all variants made together), each gate
-    of the referee, "smoke".
+    changed nothing of it; `tokenizer_parts` are changes.tokenizer_parts of its folder; `stored` is what its repo
+    holds, None where nobody asked. `seconds` are those of its making: "convert" (of all variants made together),
+    each gate of the referee, "smoke".
     """
 
     repo_id: str
@@ -51,6 +60,8 @@ class Made:
     update: Update | None = None
     current_at: str | None = None
     source_files: tuple[Mapping[str, Any], ...] = ()
+    tokenizer_parts: Mapping[str, str] = field(default_factory=dict)
+    stored: Mapping[str, Stored] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -117,7 +128,9 @@ def why_not_judged(report: Report | None) -> str | None:
     return next((finding.reason for finding in judged if finding.status == "not-applicable"), None)
 
 
-def read_made(repo_id: str, mark: Mapping[str, Any], report: bytes | None) -> Made:
+def read_made(
+    repo_id: str, mark: Mapping[str, Any], report: bytes | None, stored: Mapping[str, Stored] | None
+) -> Made:
     """Return a published variant from its repo's mark and report.json; what cannot be read counts as not there."""
     record = _record(report)
     return Made(
@@ -128,6 +141,8 @@ def read_made(repo_id: str, mark: Mapping[str, Any], report: bytes | None) -> Ma
         update=read_update(record.get("update")),
         current_at=_text(record.get("current_at")),
         source_files=tuple(record.get("source_files") or ()),
+        tokenizer_parts=_dict(record.get("tokenizer_parts")) or {},
+        stored=stored,
         seconds=seconds_of(record.get("seconds")),
     )
 
@@ -146,12 +161,10 @@ def read_update(data: object) -> Update | None:
 
 
 def recommended(made: tuple[Made, ...]) -> Made | None:
-    """Return the smallest variant of good quality or better, else the nearest to the source, if measured."""
+    """Return the variant to recommend of those that were measured, None where none was."""
     measured = [item for item in made if item.kl_mean is not None]
-    good = [item for item in measured if item.quality in {"excellent", "good"}]
-    if good:
-        return min(good, key=lambda item: item.nbytes)
-    return min(measured, key=lambda item: item.kl_mean or 0.0, default=None)
+    best = recommended_of([(item.nbytes, item.kl_mean or 0.0) for item in measured])
+    return None if best is None else measured[best]
 
 
 def _record(report: bytes | None) -> dict[str, Any]:

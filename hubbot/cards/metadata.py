@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hubbot.cards.changes import has_template
 from hubbot.cards.made_variants import Made
 from hubbot.catalogue.tensors import TOWER
 from hubbot.checkpoints import Checkpoint
@@ -42,10 +43,12 @@ def why_text_only(mark: Mapping[str, Any]) -> str | None:
 
 
 def has_chat_template(checkpoint: Checkpoint, this: Made) -> bool:
-    """Say whether the variant takes messages: its smoke test knows, else the names of its files do."""
+    """Say whether the variant takes messages: its smoke test knows, else its files do."""
     if this.smoke is not None and "kind" in this.smoke:
         return bool(this.smoke["kind"] == "instruct")
-    return any(file.path.startswith("chat_template") for file in checkpoint.files)
+    if any(file.path.startswith(("chat_template", "additional_chat_templates/")) for file in checkpoint.files):
+        return True
+    return has_template(this.tokenizer_parts)
 
 
 def _tags(checkpoint: Checkpoint, this: Made) -> list[str]:

@@ -56,7 +56,7 @@ def catalog_command(
     if as_json:
         print_json({"out": str(folder), "models": models, **({"space": pushed} if pushed else {})})
     else:
-        data.print(f"{models} models in {folder / static_site.INDEX}", soft_wrap=True)
+        data.print(f"{models} model{'s' if models != 1 else ''} in {folder / static_site.INDEX}", soft_wrap=True)
         if pushed:
             data.print(f"pushed to {pushed['url']}", soft_wrap=True)
 

@@ -85,7 +85,14 @@ def _rehearse(
     source, wanted, _ = asked_for(repo, revision, variants, settings=chosen, hub=hub)
     with open_records(chosen) as records:
         found = rehearse(
-            source.id, source.revision, wanted, settings=chosen, hub=hub, results=records.results, now=utc_now()
+            source.id,
+            source.revision,
+            wanted,
+            settings=chosen,
+            hub=hub,
+            results=records.results,
+            queue=records.queue,
+            now=utc_now(),
         )
     if as_json:
         print_json(found)

@@ -58,7 +58,7 @@ def published_command(
     if as_json:
         print_json({"published": [item.to_json() for item in chosen]})
         return
-    rows = table(f"{len(chosen)} published", "repo", "source", "variant", "size", "quality", "bits/weight", "when")
+    rows = table(f"{len(chosen)} published", "repo", "source", "variant", "size", "quality", "bits", "when")
     for item in chosen:
         rows.add_row(
             item.target_repo,

@@ -6,6 +6,7 @@ import typer
 
 from hubbot.cli.options import Json
 from hubbot.cli.output import data, print_json, styled, table
+from hubbot.files.sizes import readable
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +34,7 @@ def status_command(as_json: Json = False) -> None:
 
 def _print(found: dict[str, Any]) -> None:
     working = styled("green", "at work") if found["at_work"] else styled("yellow", "not running here")
-    data.print(f"runner {found['runner']}:", working, f"({found['free_bytes'] / 1e9:.0f} GB free)")
+    data.print(f"runner {found['runner']}:", working, f"({readable(found['free_bytes'])} free)")
     data.print(", ".join(f"{count} {state}" for state, count in found["counts"].items() if count) or "no jobs")
     if found["quiet_hours"]:
         data.print(styled("yellow", "quiet hours"), "no stage is begun")

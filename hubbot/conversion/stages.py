@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hubbot.artifacts import Artifact, Report, seconds_of
-from hubbot.cards.changes import updated
+from hubbot.cards.changes import tokenizer_parts, updated
 from hubbot.cards.made_variants import Made
 from hubbot.checkpoints import Checkpoint
 from hubbot.conversion.conversion import Conversion
@@ -133,19 +133,21 @@ def write_cards(
     places: dict[str, Path] = {}
     made: list[Made] = []
     for artifact in artifacts:
-        mark = read_mark(Path(artifact.path))
+        folder = Path(artifact.path)
+        mark = read_mark(folder)
         if mark is None:
             raise WorkLost(f"the mark of variant {artifact.variant} is gone", where=artifact.path)
-        places[artifact.variant] = Path(artifact.path)
+        places[artifact.variant] = folder
         fresh = Made(
             repo_id=target(artifact.variant),
             mark=mark,
             report=judged.get(artifact.variant),
             smoke=smoke_records.get(artifact.variant),
             source_files=_weight_files(checkpoint),
+            tokenizer_parts=tokenizer_parts(folder),
             seconds=_seconds(workspace, judged.get(artifact.variant), smoke_records.get(artifact.variant)),
         )
-        made.append(updated(fresh, before.get(artifact.variant), setting.today))
+        made.append(updated(fresh, before.get(artifact.variant), folder, setting.today))
     shutil.rmtree(workspace.cards, ignore_errors=True)
     for item in published:
         if item.variant not in places:

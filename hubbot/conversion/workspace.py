@@ -98,6 +98,15 @@ class Workspace:
         """Return what inspect saved; raises WorkLost where it is gone."""
         return Checkpoint.from_json(self.load("checkpoint"))
 
+    def is_of(self, revision: str) -> bool:
+        """Say whether all that is here belongs to a source at that commit; True where nothing is here."""
+        if not self.root.exists():
+            return True
+        try:
+            return bool(json.loads((self.root / "checkpoint.json").read_text())["repo"]["revision"] == revision)
+        except (OSError, ValueError, LookupError, TypeError):
+            return False
+
     def check_weights(self, checkpoint: Checkpoint) -> None:
         """Raise WorkLost unless every weight file of the checkpoint is here, fetched or staged."""
         lost = next((shard for shard in checkpoint.shards if not (self.source / shard).is_file()), None)

@@ -1,4 +1,4 @@
-"""How pages are made: the templates, the card's markdown, sizes and metadata as people read them.
+"""How pages are made: the templates, the card's markdown, times and metadata as people read them.
 
 Raw HTML in a card is shown as text, and no page runs a script.
 """
@@ -22,16 +22,6 @@ STYLESHEET = _HERE / "templates" / "hub.css"
 _POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-
-
-def size_text(size: int) -> str:
-    """Write a number of bytes as people read it, in powers of 1000 like the Hub."""
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.3g} {unit}"
-        amount /= 1000
-    return f"{amount:.3g} TB"
 
 
 def day_text(moment: str) -> str:

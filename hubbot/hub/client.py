@@ -4,21 +4,24 @@ Every call is retried where that is safe. Every method may raise the errors that
 client's: HubUnavailable, RateLimited, Gated, RepoMissing, TokenRejected, HubRefused.
 """
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from huggingface_hub import HfApi, get_token, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.hf_api import GitCommitInfo
 
 from hubbot.checkpoints import FileInfo, Repo
-from hubbot.errors import HubRefused, HubUnavailable, RepoMissing, TokenRejected
+from hubbot.errors import HubRefused, HubUnavailable, RepoMissing, TokenRejected, WrongUsage
 from hubbot.files.digests import git_blob_id, sha256_of
 from hubbot.hub import uploads
+from hubbot.hub.answers import Account, account_of, repo_of
 from hubbot.hub.model_lists import Listed, list_models
 from hubbot.hub.remote import RemoteFiles
 from hubbot.hub.repo_states import RepoState, commit_back, read_state
@@ -36,23 +39,14 @@ SLOWEST = 10_000
 # What a child may take to end by itself.
 END_SECONDS = 10.0
 CONFLICT = 409
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """Who a token belongs to, and the organisations it may act for."""
-
-    name: str
-    orgs: tuple[str, ...]
-    role: str
-
-    def may_write(self, namespace: str) -> bool:
-        """Say whether the token may make repos under a user or organisation, as far as the Hub tells."""
-        return self.role != "read" and namespace in {self.name, *self.orgs}
+_ADDRESS = re.compile(r"https?://[^\s/]+(/\S*)?$")
 
 
 class Hub:
-    """One endpoint with one token; both default to what HF_ENDPOINT, HF_TOKEN or `hf auth login` say."""
+    """One endpoint with one token; both default to what HF_ENDPOINT, HF_TOKEN or `hf auth login` say.
+
+    Raises WrongUsage for an endpoint that is no http address.
+    """
 
     def __init__(
         self,
@@ -64,6 +58,12 @@ class Hub:
     ) -> None:
         uploads.quiet_client()
         self._api = HfApi(endpoint=endpoint, token=token, library_name=uploads.LIBRARY)
+        if not _ADDRESS.match(self.endpoint):
+            raise WrongUsage(
+                "the Hub's address is none",
+                where=f"HF_ENDPOINT={self.endpoint}",
+                hint="such as https://huggingface.co",
+            )
         self._token = token
         self._patience = patience
         self._send = send
@@ -94,16 +94,16 @@ class Hub:
 
     def whoami(self) -> Account:
         """Return the token's account, or raise TokenRejected."""
-        answer = self._patience.ask("HF_TOKEN", self._api.whoami)
-        role = answer.get("auth", {}).get("accessToken", {}).get("role", "unknown")
-        orgs = tuple(org["name"] for org in answer.get("orgs", []) if org.get("roleInOrg") != "read")
-        return Account(name=answer["name"], orgs=orgs, role=role)
+        return self._patience.ask("HF_TOKEN", self._account)
+
+    def _account(self) -> Account:
+        return account_of(self._api.whoami())
 
     def probe(self) -> None:
         """Ask the Hub once for something small, with the token where there is one; raises as every call does."""
         once = replace(self._patience, attempts=1)
         if self._api.token or get_token():
-            once.ask("HF_TOKEN", self._api.whoami)
+            once.ask("HF_TOKEN", self._account)
         else:
             once.ask("the Hub", lambda: next(iter(self._api.list_models(limit=1)), None))
 
@@ -176,13 +176,31 @@ class Hub:
         size = next((file.size for file in files.files if file.path == path), None)
         return None if size is None else files.read(path, 0, min(size, limit))
 
-    def create_private(self, repo_id: str) -> None:
-        """Create a private model repo unless it exists."""
-        self._patience.ask(repo_id, lambda: self._api.create_repo(repo_id, visibility="private", exist_ok=True))
+    def create_private(self, repo_id: str) -> bool:
+        """Create a private model repo unless that name is taken; return whether it was created."""
+
+        def create() -> bool:
+            try:
+                self._api.create_repo(repo_id, visibility="private")
+            except HfHubHTTPError as error:
+                if error.response is None or error.response.status_code != CONFLICT:
+                    raise
+                return False
+            return True
+
+        return self._patience.ask(repo_id, create)
 
     def set_private(self, repo_id: str, *, private: bool) -> None:
-        """Make a repo private or public."""
-        self._patience.ask(repo_id, lambda: self._api.update_repo_settings(repo_id, private=private))
+        """Make a repo private or public. Raises HubUnavailable where the Hub says yes and does not do it."""
+
+        def make() -> None:
+            self._api.update_repo_settings(repo_id, private=private)
+            if bool(self._api.model_info(repo_id).private) != private:
+                raise HubUnavailable(
+                    f"the Hub did not make it {'private' if private else 'public'}", where=repo_id
+                )
+
+        self._patience.ask(repo_id, make)
 
     def commit(
         self,
@@ -204,7 +222,7 @@ class Hub:
         def send() -> str:
             nonlocal tries
             tries += 1
-            head = str(self._api.model_info(repo_id).sha) if tries > 1 else parent
+            head = repo_of(self._api.model_info(repo_id)).revision if tries > 1 else parent
             if head != parent:
                 return head
             return self._send(upload)
@@ -225,34 +243,38 @@ class Hub:
     def present_name(self, repo_id: str) -> str | None:
         """Return the id that a repo has now, for it may have moved; None where this token sees no such repo."""
         try:
-            return str(self._patience.ask(repo_id, lambda: self._api.model_info(repo_id)).id)
+            return self._patience.ask(repo_id, lambda: repo_of(self._api.model_info(repo_id))).id
         except RepoMissing:
             return None
 
     def head(self, repo_id: str) -> str:
         """Return the newest commit of a repo."""
-        return str(self._patience.ask(repo_id, lambda: self._api.model_info(repo_id)).sha)
+        return self._patience.ask(repo_id, lambda: repo_of(self._api.model_info(repo_id))).revision
 
     def is_newer(self, repo_id: str, revision: str, than: str) -> bool:
         """Say whether `revision` comes after `than` in the Hub's list of commits of `repo_id`.
 
         A commit that the list does not hold (of a branch, or rewritten away) is older than one that it holds.
         """
-        commits = self._patience.ask(repo_id, lambda: self._api.list_repo_commits(repo_id))
+
+        def ask() -> list[GitCommitInfo]:
+            if commits := self._api.list_repo_commits(repo_id):
+                return commits
+            raise HubUnavailable("the Hub's answer makes no sense: the repo has no commit", where=repo_id)
+
+        commits = self._patience.ask(repo_id, ask)
         return next((one.commit_id == revision for one in commits if one.commit_id in {revision, than}), False)
 
-    def tag(self, repo_id: str, tag: str, message: str) -> None:
-        """Put `tag` on the newest commit, moving it there if it exists."""
+    def tag(self, repo_id: str, tag: str, message: str, commit: str) -> None:
+        """Put `tag` on `commit`, moving it there if it exists."""
 
         def put() -> None:
-            refs = self._api.list_repo_refs(repo_id)
-            head = next((branch.target_commit for branch in refs.branches if branch.name == "main"), None)
-            present = next((each for each in refs.tags if each.name == tag), None)
-            if present is not None and present.target_commit == head:
+            present = next((each for each in self._api.list_repo_refs(repo_id).tags if each.name == tag), None)
+            if present is not None and present.target_commit == commit:
                 return
             if present is not None:
                 self._api.delete_tag(repo_id, tag=tag)
-            self._api.create_tag(repo_id, tag=tag, tag_message=message)
+            self._api.create_tag(repo_id, tag=tag, tag_message=message, revision=commit)
 
         self._patience.ask(repo_id, put)
 

@@ -7,6 +7,7 @@ RepositoryNotFoundError, RevisionNotFound   -> RepoMissing
 429                                         -> RateLimited, with the pause that the Hub asks for
 408, 5xx, broken connections, xet failures  -> HubUnavailable
 a full disk                                 -> OutOfRoom
+an answer that the client cannot read       -> HubUnavailable
 """
 
 import json
@@ -37,6 +38,8 @@ _REQUEST_ID = re.compile(r"\s*\((?:Request|Amzn Trace|Amz CF) ID: [^)]*\)")
 # hf_xet raises bare RuntimeErrors and ConnectionErrors: what happened is in their text alone (read in 1.8.0).
 _FROM_XET = re.compile(r"^(Task|Network|Server|Internal) error: |^Rate limited: |CAS Client Error")
 _XET_TOKEN_REFUSED = re.compile(r"\((401|403) .*/xet-(read|write)-token/")
+# A Hub that knows no xet answers 404.
+_XET_REFUSED = re.compile(r"\((?!404|408|429)4\d\d .*/xet-(read|write)-token/")
 
 
 @contextmanager
@@ -63,8 +66,10 @@ def translate(error: Exception, where: str) -> HubbotError | None:  # noqa: C901
     if isinstance(error, _UNANSWERED):
         return HubUnavailable(f"the Hub did not answer as it should: {_clean(error)}", where=where, hint=_LATER)
     if isinstance(error, hf.GatedRepoError | hf.DisabledRepoError):
+        gated = isinstance(error, hf.GatedRepoError)
+        what = "access to the repo is restricted" if gated else "the repo is disabled"
         return Gated(
-            "access to the repo is restricted" if isinstance(error, hf.GatedRepoError) else "the repo is disabled",
+            f"{what}{said_by_the_hub(error)}",
             where=where,
             hint="ask for access on the repo's page with the account of HF_TOKEN, then `hubbot retry`",
         )
@@ -86,6 +91,12 @@ def translate(error: Exception, where: str) -> HubbotError | None:  # noqa: C901
         return OutOfRoom("the disk is full", where=where, hint="free some space; the download resumes")
     if isinstance(error, _TRANSPORT):
         return HubUnavailable(f"the connection to the Hub failed: {_clean(error)}", where=where, hint=_LATER)
+    if isinstance(error, UnicodeEncodeError):
+        # All else of a request is quoted.
+        return TokenRejected("the token holds characters that no token has", where="HF_TOKEN", hint="set it anew")
+    if isinstance(error, _NONSENSE) and _is_of_the_client(error):
+        what = f"{type(error).__name__}: {_clean(error)}"
+        return HubUnavailable(f"the Hub's answer makes no sense: {what[:200]}", where=where, hint=_LATER)
     return None
 
 
@@ -102,6 +113,19 @@ _TRANSPORT = (
     hf.CorruptedCacheException,
     hf.RevisionResolutionError,
 )
+
+# What the client raises where an answer is JSON of another kind than it reads, nested without end included.
+_NONSENSE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+def _is_of_the_client(error: Exception) -> bool:
+    """Say whether the client itself stumbled, and not code of hubbot that it called or that called it wrongly."""
+    trace, last = error.__traceback__, ""
+    while trace is not None:
+        package = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        last = package if package in {"hubbot", "huggingface_hub"} else last
+        trace = trace.tb_next
+    return last == "huggingface_hub"
 
 
 def _by_xet_text(text: str, where: str) -> HubbotError:
@@ -122,7 +146,9 @@ def _by_status(error: hf.HfHubHTTPError, where: str) -> HubbotError:
     status = error.response.status_code if error.response is not None else 0
     headers = error.response.headers if error.response is not None else {}
     if status == 401:
-        return TokenRejected("the Hub does not accept the token", where=where, hint="set a valid HF_TOKEN")
+        return TokenRejected(
+            f"the Hub does not accept the token{said_by_the_hub(error)}", where=where, hint="set a valid HF_TOKEN"
+        )
     if status == 403:
         return TokenRejected(
             f"the token may not do this: {_clean(error)}",
@@ -131,13 +157,25 @@ def _by_status(error: hf.HfHubHTTPError, where: str) -> HubbotError:
         )
     if status == 429:
         wait = pause(headers)
+        pause_of = f" of {wait:.0f} s" if wait else ""
         return RateLimited(
-            f"the Hub asks for a pause{f' of {wait:.0f} s' if wait else ''}", where=where, after_seconds=wait
+            f"the Hub asks for a pause{pause_of}{said_by_the_hub(error)}", where=where, after_seconds=wait
         )
     # 501 is no outage: this Hub cannot do that, however often it is asked.
     if (status >= 500 and status != 501) or status in {0, 408}:
         return HubUnavailable(f"the Hub answered {status}", where=where, hint=_LATER, after_seconds=pause(headers))
     return HubRefused(f"the Hub refused with {status}: {_clean(error)}", where=where)
+
+
+def is_refused_by_xet(error: Exception) -> bool:
+    """Say whether the Hub refused to let hf_xet transfer; its reason is in the answer that hf_xet throws away."""
+    return bool(_XET_REFUSED.search(str(error)))
+
+
+def said_by_the_hub(error: hf.HfHubHTTPError) -> str:
+    """Return what the server says of its refusal, behind a colon; empty where it says nothing."""
+    # An error that is made by hand has no such attribute.
+    return f": {_clean(error)}" if getattr(error, "server_message", None) else ""
 
 
 def _clean(error: Exception) -> str:

@@ -9,6 +9,7 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 from hubbot.checkpoints import FileInfo, Repo
 from hubbot.errors import HubUnavailable
 from hubbot.files.digests import git_blob_id_of
+from hubbot.hub import answers
 from hubbot.hub.retries import Patience
 
 TIMEOUT_SECONDS = 30.0
@@ -23,19 +24,12 @@ class RemoteFiles:
         self._counting = threading.Lock()
         self.requests = 1
         self.bytes_read = 0
-        info = patience.ask(repo_id, lambda: api.model_info(repo_id, revision=revision, files_metadata=True))
-        self._repo = Repo(id=info.id, revision=info.sha or "")
-        self._gated = bool(info.gated)
-        self._private = bool(info.private)
-        self._files = tuple(
-            FileInfo(
-                path=file.rfilename,
-                size=file.size or 0,
-                sha256=file.lfs.sha256 if file.lfs else None,
-                blob_id=None if file.lfs else file.blob_id,
-            )
-            for file in info.siblings or []
-        )
+
+        def ask() -> tuple[Repo, tuple[FileInfo, ...], bool, bool]:
+            info = api.model_info(repo_id, revision=revision, files_metadata=True)
+            return answers.repo_of(info), answers.files_of(info), bool(info.gated), bool(info.private)
+
+        self._repo, self._files, self._gated, self._private = patience.ask(repo_id, ask)
         self._by_path = {file.path: file for file in self._files}
 
     @property

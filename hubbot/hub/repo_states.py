@@ -14,6 +14,8 @@ from huggingface_hub.hf_api import RepoFile
 
 from hubbot.errors import HubUnavailable
 from hubbot.files.digests import git_blob_id
+from hubbot.hub import answers
+from hubbot.hub.failures import said_by_the_hub
 
 Operation: TypeAlias = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 MOVED_ON = (409, 412)
@@ -56,14 +58,12 @@ def read_state(api: HfApi, repo_id: str, revision: str | None = None) -> RepoSta
         entries = list(api.list_repo_tree(info.id, recursive=True, revision=info.sha))
     except RepositoryNotFoundError:
         return None
-    found = (entry for entry in entries if isinstance(entry, RepoFile))
+    repo, found = answers.repo_of(info), [answers.file_of(one) for one in entries if isinstance(one, RepoFile)]
     files = {
-        file.path: RemoteFile(
-            path=file.path, size=file.size, sha256=file.lfs.sha256 if file.lfs else None, blob_id=file.blob_id
-        )
+        file.path: RemoteFile(path=file.path, size=file.size, sha256=file.sha256, blob_id=file.blob_id or "")
         for file in found
     }
-    return RepoState(id=info.id, revision=info.sha or "", private=bool(info.private), files=files)
+    return RepoState(id=repo.id, revision=repo.revision, private=bool(info.private), files=files)
 
 
 def commit_files(
@@ -85,7 +85,7 @@ def commit_files(
         if error.response is None or error.response.status_code not in MOVED_ON:
             raise
         raise HubUnavailable(
-            "the repo was changed by somebody else meanwhile",
+            f"the repo was changed by somebody else meanwhile{said_by_the_hub(error)}",
             where=repo_id,
             hint="the job is tried again by itself",
         ) from error

@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from huggingface_hub import HfApi
-from huggingface_hub.utils import disable_progress_bars, logging
+from huggingface_hub.utils import (
+    build_hf_headers,
+    disable_progress_bars,
+    get_session,
+    hf_raise_for_status,
+    logging,
+)
 
-from hubbot.hub.failures import translated
+from hubbot.hub.failures import is_refused_by_xet, translated
 from hubbot.hub.repo_states import commit_files
 from hubbot.hub.time_limits import limit_requests
 from hubbot.progress import Progress
@@ -41,16 +47,28 @@ Send: TypeAlias = Callable[[Upload], str]
 
 def send(upload: Upload) -> str:
     """Make the commit and return the newest commit then; raises as commit_files and hub/failures.py."""
+    api = HfApi(endpoint=upload.endpoint, token=upload.token, library_name=LIBRARY)
     with translated(upload.repo_id):
-        return commit_files(
-            HfApi(endpoint=upload.endpoint, token=upload.token, library_name=LIBRARY),
-            upload.repo_id,
-            Path(upload.folder),
-            upload.names,
-            upload.deleted,
-            upload.message,
-            upload.parent,
-        )
+        try:
+            return commit_files(
+                api,
+                upload.repo_id,
+                Path(upload.folder),
+                upload.names,
+                upload.deleted,
+                upload.message,
+                upload.parent,
+            )
+        except (RuntimeError, ConnectionError) as error:
+            if is_refused_by_xet(error):
+                _ask_why(api, upload)
+            raise
+
+
+def _ask_why(api: HfApi, upload: Upload) -> None:
+    """Ask for what hf_xet was refused, so that the Hub's own words are raised."""
+    address = f"{upload.endpoint}/api/models/{upload.repo_id}/xet-write-token/main"
+    hf_raise_for_status(get_session().get(address, headers=build_hf_headers(token=api.token)))
 
 
 def upload(request: dict[str, Any], progress: Progress) -> dict[str, str]:

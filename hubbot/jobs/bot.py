@@ -62,7 +62,7 @@ class Bot:
         return Scheduler(
             watch=lambda: self._watch(stop),
             watch_every=timedelta(minutes=self.settings.watch_minutes),
-            rescue=self._rescue,
+            rescue=lambda: self._rescue(stop),
             prune=self._prune,
             tell=self._tell,
             woken=lambda: take_wake(self.settings),
@@ -71,12 +71,13 @@ class Bot:
     def run_forever(self, stop: threading.Event) -> None:
         """Watch by the clock and work until `stop` is set.
 
-        Raises WrongUsage where another process runs under this runner's name.
+        Raises WrongUsage where another process runs under this runner's name, or the database's file was removed.
         """
         with runner_lock(self.settings.data_dir / f"{self.settings.runner}.lock"), self.scheduler(stop):
             self._begin()
             working = self._working(stop)
             run_lanes(replace(working, when_idle=self._fleet_audits(working.pauses).look), stop)
+        self.records.check_place()
 
     def run_once(self, stop: threading.Event, patience_seconds: float) -> None:
         """Watch once, then work until nothing is due within `patience_seconds`; raises as `run_forever` does."""
@@ -90,6 +91,9 @@ class Bot:
     def _begin(self) -> None:
         self._register()
         sweep(self.settings.data_dir)
+        left = sum(1 for _ in (self.settings.data_dir / "work").glob("job-*"))
+        if left and not sum(self.queue.counts().values()):
+            logger.warning("the database is new, but work/ holds %d jobs: was it lost? then put back a copy", left)
         revived = self.queue.revive_no_runtime(runtime_key())
         if revived:
             logger.info("%d jobs that found no runtime are tried again with %s", len(revived), runtime_key())
@@ -142,7 +146,13 @@ class Bot:
             )
         )
 
-    def _rescue(self) -> None:
+    def _rescue(self, stop: threading.Event) -> None:
+        try:
+            self.records.check_place()
+        except WrongUsage:
+            # Nothing that is written from here on would be found again; `run_forever` says so at its end.
+            stop.set()
+            raise
         self._register()
         for job in self.queue.rescue(self.retry, self.settings.runner):
             logger.warning("job %d was given back: its runner gave no sign of life", job.id)
@@ -234,7 +244,9 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
     with open_records(settings) as records:
         queue, results = records.queue, records.results
         retry = rule_of(settings, Random())  # noqa: S311 - jitter, not a secret
-        pipeline = Pipeline(settings=settings, hub=hub, results=results, on_progress=on_progress, clock=utc_now)
+        pipeline = Pipeline(
+            settings=settings, hub=hub, queue=queue, results=results, on_progress=on_progress, clock=utc_now
+        )
         worker = Worker(
             queue=queue,
             results=results,

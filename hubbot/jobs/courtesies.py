@@ -1,9 +1,12 @@
 """Tags and collections that a Hub refused: noted with the job, and tried again later. They hold nothing back."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from hubbot.artifacts import Publication
 from hubbot.checkpoints import Repo
+from hubbot.errors import HubbotError
 from hubbot.hub.client import Hub
 from hubbot.settings import Settings
 from hubbot.steps import publish
@@ -24,6 +27,7 @@ def note(results: Results, job_id: int, variant: str, published: Publication) ->
             "repo": published.repo_id,
             "source": published.source.id,
             "revision": published.source.revision,
+            "commit": published.revision,
             "private": published.private,
             "refused": dict(published.owed),
         }
@@ -34,10 +38,27 @@ def pay(results: Results, hub: Hub, settings: Settings) -> int:
     """Try again what was refused; return how many publications still wait for it. Raises nothing of the Hub's."""
     left = 0
     for result in results.every(KIND):
-        data = result.data
-        source = Repo(id=data["source"], revision=data["revision"])
-        collection = settings.collection if "collection" in data["refused"] and not data["private"] else None
-        owed = publish.pay_courtesies(hub, data["repo"], source=source, collection=collection)
-        results.put(result.job_id, KIND, {**data, "refused": owed} if owed else {}, result.variant)
+        owed = _again(hub, settings, result.data)
+        results.put(result.job_id, KIND, {**result.data, "refused": owed} if owed else {}, result.variant)
         left += bool(owed)
     return left
+
+
+def _again(hub: Hub, settings: Settings, noted: Mapping[str, Any]) -> dict[str, str]:
+    """Try what was refused again, if the repo is still there; return what is refused still, and why."""
+    try:
+        state = hub.state(noted["repo"])
+    except HubbotError:
+        return dict(noted["refused"])
+    if state is None:
+        return {}
+    # Nobody is shown a repo that was hidden meanwhile.
+    wanted = "collection" in noted["refused"] and not (noted["private"] or state.private)
+    return publish.pay_courtesies(
+        hub,
+        noted["repo"],
+        source=Repo(id=noted["source"], revision=noted["revision"]),
+        # Earlier versions noted no commit.
+        commit=noted.get("commit") or state.revision,
+        collection=settings.collection if wanted else None,
+    )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from hubbot.errors import WrongUsage
 from hubbot.settings import Settings
 from hubbot.store import database
@@ -24,7 +26,10 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """The database alone, for commands that do not touch the Hub; `check` raises where it is damaged."""
+    """The database alone, for commands that do not touch the Hub.
+
+    `check` raises where it is damaged, `check_place` raises WrongUsage where its file was removed or replaced.
+    """
 
     queue: Queue
     results: Results
@@ -32,6 +37,7 @@ class Records:
     outages: Outages
     workers: Workers
     check: Callable[[], None]
+    check_place: Callable[[], None]
 
 
 def _make_data_folder(folder: Path) -> None:
@@ -47,6 +53,15 @@ def _make_data_folder(folder: Path) -> None:
         ) from error
 
 
+def _check_place(engine: sa.Engine, place: tuple[int, int] | None) -> None:
+    if database.file_of(engine) != place:
+        raise WrongUsage(
+            "the database was removed or replaced while it was in use",
+            where=str(engine.url.database),
+            hint="put back a copy of it before hubbot starts again; what is published is on the Hub, jobs are not",
+        )
+
+
 @contextmanager
 def open_records(settings: Settings) -> Iterator[Records]:
     """Open the database, bring its tables up to date, and close it at the end; raises as store.database does."""
@@ -54,6 +69,7 @@ def open_records(settings: Settings) -> Iterator[Records]:
     engine = database.open_engine(settings.database)
     try:
         database.upgrade(engine)
+        place = database.file_of(engine)
         yield Records(
             queue=Queue(engine, utc_now),
             results=Results(engine, utc_now),
@@ -61,6 +77,7 @@ def open_records(settings: Settings) -> Iterator[Records]:
             outages=Outages(engine),
             workers=Workers(engine),
             check=lambda: database.check(engine),
+            check_place=lambda: _check_place(engine, place),
         )
     finally:
         engine.dispose()

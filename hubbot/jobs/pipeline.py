@@ -22,6 +22,7 @@ from hubbot.conversion.whole_source import WholeSource
 from hubbot.conversion.workspace import Workspace
 from hubbot.deadlines import Interrupted, within
 from hubbot.errors import AlreadyPublished, HubbotError, LicenceForbids, TooLarge, WorkLost
+from hubbot.files.sizes import readable
 from hubbot.hub.client import Hub
 from hubbot.jobs import child
 from hubbot.jobs.card_renewals import is_card_only, published_of
@@ -34,7 +35,7 @@ from hubbot.progress import Progress
 from hubbot.settings import Settings
 from hubbot.sources.pickle_files import has_pickles
 from hubbot.steps import card, publish
-from hubbot.store.queue import Clock
+from hubbot.store.queue import Clock, Queue
 from hubbot.store.results import Results
 
 # How often a stage's progress is written into the database.
@@ -54,6 +55,7 @@ class Pipeline:
 
     settings: Settings
     hub: Hub
+    queue: Queue
     results: Results
     on_progress: OnProgress
     clock: Clock
@@ -105,6 +107,9 @@ class Pipeline:
         }
 
     def _inspect(self, job: Job, cancelled: threading.Event) -> Outcome:
+        if not self.workspace(job).is_of(job.revision):
+            # Numbers of jobs begin anew with a new database, and its folders may still be there.
+            self.workspace(job).remove()
         # While the Hub answers it loads what the plan needs; a job that ends here leaves it to the next.
         child.prepare(self.settings, self.children, job.id)
         conversion = self._conversion(job, cancelled)
@@ -130,13 +135,13 @@ class Pipeline:
 
     def _plan(self, job: Job, cancelled: threading.Event) -> Outcome:
         # Better to learn before the work than after it that there is nowhere to publish.
-        targets = self._targets(cancelled)
+        targets, checkpoint = self._targets(cancelled), self.workspace(job).checkpoint()
 
         def look() -> bool:
             found = targets.check(job)
             # A job with a key of its own was opened by an audit, to make what is published anew.
             key = recipe_key(job.variants, text_only=self.settings.text_only)
-            return job.recipe_key == key and is_card_only(targets.hub, job, found)
+            return job.recipe_key == key and is_card_only(targets.hub, job, found, checkpoint)
 
         only_card = within(None, cancelled, look, grace=STOP_SECONDS)
         self.workspace(job).save("renewal", {"only_card": only_card})
@@ -270,7 +275,7 @@ class Pipeline:
     def _targets(self, cancelled: threading.Event) -> Targets:
         # A Hub may take in an upload without end, and only the end of a process ends it.
         hub = self.hub.until(cancelled).sending_by(upload_in_child(self.settings, cancelled))
-        return Targets(settings=self.settings, hub=hub, results=self.results)
+        return Targets(settings=self.settings, hub=hub, results=self.results, queue=self.queue)
 
     def _conversion(self, job: Job, cancelled: threading.Event) -> Conversion:
         hub = self.hub.until(cancelled)
@@ -334,7 +339,8 @@ def check_wanted(checkpoint: Checkpoint, settings: Settings) -> None:
         )
     if settings.max_gigabytes is not None and checkpoint.weight_bytes > settings.max_gigabytes * 1e9:
         raise TooLarge(
-            f"the weights have {checkpoint.weight_bytes / 1e9:.1f} GB, the limit is {settings.max_gigabytes} GB",
+            f"the weights have {readable(checkpoint.weight_bytes)}, the limit is "
+            f"{readable(settings.max_gigabytes * 1e9)}",
             where=checkpoint.repo.id,
             hint="the setting `max_gigabytes` holds the limit",
         )

@@ -53,10 +53,11 @@ class Publishing:
         """Publish a variant that was made and judged; raises as steps.publish does."""
         job, report = self.job, self.workspace.report(variant)
         repo_id = self.targets.name(job, variant)
+        seen = self._as_seen(checkpoint, repo_id)
         published = self._within(
             lambda: publish.publish(
                 report.approve(),
-                checkpoint,
+                seen,
                 hub=self.hub,
                 repo_id=repo_id,
                 collection=self.settings.collection,
@@ -70,6 +71,17 @@ class Publishing:
         self._record(
             published, report, checkpoint, versions, report.artifact.bits_per_weight, report.artifact.nbytes
         )
+
+    def _as_seen(self, checkpoint: Checkpoint, repo_id: str) -> Checkpoint:
+        """Return the source, as if private where somebody has hidden what hubbot had made public: it stays so."""
+        last = next(iter(self.results.publications_to(repo_id)), None)
+        if last is None or last.report.get("private") is not False:
+            return checkpoint
+        state = self._within(lambda: self.hub.state(repo_id))
+        if state is None or not state.private:
+            return checkpoint
+        logger.warning("%s was public and somebody has hidden it: it stays private", repo_id)
+        return replace(checkpoint, private=True)
 
     def renew_cards(self, checkpoint: Checkpoint) -> None:
         """Renew the cards that the card stage wrote for variants which are published already."""
@@ -93,7 +105,8 @@ class Publishing:
         asked = made.variant in job.variants
         # A card renewed because of another variant keeps the tag of its own commit of the source.
         tagged = source if asked else replace(source, revision=made.current_at or made.mark["source"]["revision"])
-        private = checkpoint.gated or checkpoint.private
+        seen = self._as_seen(checkpoint, made.repo_id)
+        private = seen.gated or seen.private
 
         def renew() -> Publication:
             state = publish.renew_card(self.hub, made.repo_id, folder, source=source, variant=made.variant)
@@ -107,7 +120,9 @@ class Publishing:
                 revision=state.revision,
                 private=private,
                 url=f"{self.hub.endpoint}/{made.repo_id}",
-                owed=publish.pay_courtesies(self.hub, made.repo_id, source=tagged, collection=collection),
+                owed=publish.pay_courtesies(
+                    self.hub, made.repo_id, source=tagged, commit=state.revision, collection=collection
+                ),
             )
 
         published = self._within(renew)
@@ -125,6 +140,8 @@ class Publishing:
         nbytes: int,
     ) -> None:
         told: dict[str, Any] = {"url": published.url, "versions": dict(versions)}
+        # Whether the source asks for it: what is private without that was hidden by somebody.
+        told["private"] = checkpoint.gated or checkpoint.private
         if report is not None:
             told |= {"verdict": report.verdict, "gates": report.gates, "tier": report.tier}
         told["quality"] = quality_word(report)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from hubbot.checkpoints import Checkpoint
+from hubbot.files.sizes import readable
 from hubbot.hub.client import Hub
 from hubbot.jobs.card_renewals import is_card_only, published_of
 from hubbot.jobs.pipeline import check_wanted, recipe_key
@@ -12,6 +13,7 @@ from hubbot.jobs.targets import Target, Targets, refuse_without_licence
 from hubbot.lifecycle import Job, Stage, State
 from hubbot.settings import Settings
 from hubbot.steps import classify, inspect, publish
+from hubbot.store.queue import Queue, Selection
 from hubbot.store.results import Results
 
 # No job has it.
@@ -26,29 +28,39 @@ def rehearse(
     settings: Settings,
     hub: Hub,
     results: Results,
+    queue: Queue,
     now: datetime,
 ) -> dict[str, Any]:
     """Return `source` and `steps`, in the order in which a job for `repo` at commit `revision` would take them.
 
-    Raises what would stop the job: of inspect, classify, licence, rights and names.
+    The one step "skip" says that there is a job for the same already, so that none is made. Raises what would stop
+    the job: of inspect, classify, licence, rights and names.
     """
+    same = _same(queue, repo, revision, recipe_key(variants, text_only=settings.text_only))
+    if same is not None:
+        ended = "published already" if same.state is State.PUBLISHED else same.state.value
+        told = f"job {same.id} was asked for the same and is {ended}: no job is made"
+        return {"source": f"{repo}@{revision}", "steps": [_step("skip", repo, told)]}
     checkpoint = inspect.inspect(hub.open(repo, revision))
     check_wanted(checkpoint, settings)
     refuse_without_licence(checkpoint, settings)
     layout = classify.classify(checkpoint)
     job = _job(checkpoint, variants, settings, now)
-    targets = Targets(settings=settings, hub=hub, results=results).check(job)
-    only_card = is_card_only(hub, job, targets)
+    targets = Targets(settings=settings, hub=hub, results=results, queue=queue).check(job)
+    only_card = is_card_only(hub, job, targets, checkpoint)
     private = checkpoint.gated or checkpoint.private
     steps: list[dict[str, str]] = []
     if not only_card:
-        size = f"{checkpoint.weight_bytes / 1e9:.2f} GB in {len(checkpoint.shards)} files"
+        count = len(checkpoint.shards)
+        size = f"{readable(checkpoint.weight_bytes)} in {count} file{'s' if count != 1 else ''}"
         steps += [
             _step("fetch", job.repo, f"download {size}"),
             _step("convert", job.repo, f"layout {layout.row}, {checkpoint.model_type}: {', '.join(variants)}"),
             _step(
                 "verify", job.repo, "compare every number with the source; a variant that fails is not published"
             ),
+            _step("smoke", job.repo, "let every variant answer a few prompts"),
+            _step("card", job.repo, "write every variant's card and report and draw its pictures"),
         ]
     for target in targets:
         steps += _publication(target, job, settings, only_card=only_card, private=private)
@@ -59,6 +71,12 @@ def rehearse(
         for made in published_of(hub, recorded)
     ]
     return {"source": f"{job.repo}@{job.revision}", "steps": steps}
+
+
+def _same(queue: Queue, repo: str, revision: str, key: str) -> Job | None:
+    """Return the job that enqueueing would find instead of making one."""
+    jobs = map(queue.job, queue.select(Selection(pattern=repo)))
+    return next((job for job in jobs if (job.revision, job.recipe_key) == (revision, key)), None)
 
 
 def _publication(

@@ -37,6 +37,8 @@ class Scheduler:
     ) -> None:
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
         self._over = threading.Event()
+        self._calls = threading.Condition()
+        self._under_way = 0
         self._woken = woken
         self._correcting = threading.Lock()
         self._ahead = _ahead()
@@ -56,9 +58,13 @@ class Scheduler:
 
     def stop(self) -> None:
         """Stop calling, and wait for the calls under way."""
-        self._over.set()
+        with self._calls:
+            self._over.set()
         self._guard.join()
-        self._schedule.shutdown(wait=True)
+        # While it waits, APScheduler holds the lock that a call needs to be put on the schedule again: we wait.
+        self._schedule.shutdown(wait=False)
+        with self._calls:
+            self._calls.wait_for(lambda: not self._under_way)
 
     def __enter__(self) -> Self:
         self.start()
@@ -71,7 +77,16 @@ class Scheduler:
 
     def _put(self, name: str, call: Callable[[], None], wait: timedelta, *, every: timedelta) -> None:
         def once() -> None:
-            _guarded(name, call)
+            with self._calls:
+                if self._over.is_set():
+                    return
+                self._under_way += 1
+            try:
+                _guarded(name, call)
+            finally:
+                with self._calls:
+                    self._under_way -= 1
+                    self._calls.notify_all()
             if not self._over.is_set():
                 self._put(name, call, every, every=every)
 

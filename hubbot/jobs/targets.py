@@ -11,9 +11,10 @@ from hubbot.checkpoints import Checkpoint, Repo
 from hubbot.errors import NeedsHuman, NotOurs, TokenRejected
 from hubbot.hub.client import Hub
 from hubbot.hub.repo_states import RepoState
-from hubbot.lifecycle import Job
+from hubbot.lifecycle import Job, State
 from hubbot.settings import Settings
 from hubbot.steps import publish
+from hubbot.store.queue import Queue, Selection
 from hubbot.store.results import Results
 
 
@@ -34,6 +35,7 @@ class Targets:
     settings: Settings
     hub: Hub
     results: Results
+    queue: Queue
 
     def name(self, job: Job, variant: str) -> str:
         """Return the repo id for a variant, the one it has already where its source moved to another owner.
@@ -85,7 +87,10 @@ class Targets:
         self.results.put(job.id, "begun", {"repo": repo_id}, variant)
 
     def _refuse_taken(self, job: Job, repo_id: str) -> None:
-        """Raise NotOurs where another source is published under that name, though its repo is gone now."""
+        """Raise NotOurs where the name is another source's, published though gone now, or of an open job's.
+
+        Of two open jobs the earlier one has the name.
+        """
         for item in self.results.publications_to(repo_id):
             if item.source_repo != job.repo and self.hub.present_name(item.source_repo) not in {None, job.repo}:
                 raise NotOurs(
@@ -93,6 +98,23 @@ class Targets:
                     where=repo_id,
                     hint="two sources share a name: set repo_name so that it holds {owner}",
                 )
+        for other in self._namesakes(job):
+            if repo_id in {self.name(other, variant) for variant in other.variants}:
+                raise NotOurs(
+                    f"two sources share a name: job {other.id} makes it of {other.repo}",
+                    where=repo_id,
+                    hint="set repo_name so that it holds {owner}, or cancel that job; then `hubbot retry`",
+                )
+
+    def _namesakes(self, job: Job) -> list[Job]:
+        """Return the jobs that came before this one and are open, of other sources with the same name."""
+        alike = Selection(states=(State.WAITING, State.RUNNING), pattern=f"*/{job.repo.rpartition('/')[2]}")
+        found = [self.queue.job(number) for number in self.queue.select(alike) if not 0 < job.id <= number]
+        return [
+            other
+            for other in found
+            if other.repo != job.repo and self.hub.present_name(other.repo) not in {None, job.repo}
+        ]
 
     def _former_source(self, job: Job) -> dict[str, str]:
         """Return by variant where the source was published under its former name; empty where it had none."""

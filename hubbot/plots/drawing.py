@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hubbot import plain_json
+from hubbot.catalogue.variants.tiers import recommended_of
 from hubbot.files.sizes import readable
 from hubbot.finishing import PICTURES
 from hubbot.progress import Progress
@@ -19,6 +20,9 @@ VARIANTS, LAYERS, EXPERTS = PICTURES
 MOST_BYTES = 100_000
 PAPER, INK, SOFT, LINE, ACCENT, OTHER = "#fbfaf7", "#1d1f21", "#5d6166", "#d9d5cc", "#0b6e69", "#b0651e"
 WIDE, HIGH, DOTS = 7.0, 3.4, 110
+# Half of a point's dot in pixels, and how far above a point its note may stand, in points, the best first.
+DOT = 6.0
+NOTE_HEIGHTS = (5, -14, 19, -28, 33, -42)
 # Layers and experts beyond these are drawn together.
 MOST_CELLS = (96, 256)
 
@@ -78,14 +82,16 @@ def _point(report: Any) -> tuple[str, float, float] | None:
 
 
 def variants_figure(points: Sequence[tuple[str, float, float]], variant: str) -> Any:
-    """Return size against mean KL divergence of (name, bytes, nats), `variant` marked; the latter logarithmic."""
-    figure, axes = _axes("Size and nearness to the unquantized model")
+    """Return size against mean KL divergence of (name, bytes, nats); the latter logarithmic.
+
+    The dot of `variant` has another colour, the one to recommend a star.
+    """
+    figure, axes = _axes("Size and nearness to the unquantized model (★ recommended)")
+    best = recommended_of([(nbytes, kl) for _, nbytes, kl in points])
     least = min((kl for _, _, kl in points if kl > 0), default=1e-4) / 2
     for name, nbytes, kl in points:
         colour = ACCENT if name == variant else OTHER
         axes.scatter([nbytes], [max(kl, least)], s=70, color=colour, zorder=3)
-        note = f"{name}, {readable(nbytes)}" + ("" if kl > 0 else " (KL 0)")
-        axes.annotate(note, (nbytes, max(kl, least)), xytext=(9, 5), textcoords="offset points", color=INK)
     largest = max(nbytes for _, nbytes, _ in points)
     axes.set_yscale("log")
     axes.margins(y=0.25)
@@ -96,7 +102,44 @@ def variants_figure(points: Sequence[tuple[str, float, float]], variant: str) ->
     axes.yaxis.set_minor_formatter(lambda *_: "")
     axes.set_xlabel("size of the weights")
     axes.set_ylabel("mean KL divergence (nats)")
+    # Two variants may be one point.
+    names: dict[tuple[float, float], list[str]] = {}
+    for number, (name, nbytes, kl) in enumerate(points):
+        names.setdefault((nbytes, kl), []).append(f"{name} ★" if number == best else name)
+    _write_beside(
+        figure,
+        axes,
+        {
+            (nbytes, max(kl, least)): f"{', '.join(alike)}, {readable(nbytes)}" + ("" if kl > 0 else " (KL 0)")
+            for (nbytes, kl), alike in names.items()
+        },
+    )
     return figure
+
+
+def _write_beside(figure: Any, axes: Any, notes: Mapping[tuple[float, float], str]) -> None:
+    """Write a note beside each point, above or below it, so that none covers another or a point."""
+    # Where a note comes to lie is known once the axes have their size.
+    figure.draw_without_rendering()
+    taken = [_box_around(axes, point) for point in notes]
+    for point, words in sorted(notes.items()):
+        note = axes.annotate(words, point, xytext=(9, 5), textcoords="offset points", color=INK)
+        if note.get_window_extent().x1 > axes.bbox.x1:
+            note.set_horizontalalignment("right")
+        for height in NOTE_HEIGHTS:
+            note.xyann = (9 if note.get_horizontalalignment() == "left" else -9, height)
+            box = note.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
+
+
+def _box_around(axes: Any, point: tuple[float, float]) -> Any:
+    """Return the box, in pixels, that a point's dot covers."""
+    from matplotlib.transforms import Bbox  # noqa: PLC0415 - the bot itself never imports it
+
+    x, y = axes.transData.transform(point)
+    return Bbox.from_extents(x - DOT, y - DOT, x + DOT, y + DOT)
 
 
 def layers_figure(cosines: Sequence[float]) -> Any:
@@ -123,7 +166,7 @@ def experts_figure(uses: Sequence[Mapping[str, Any]]) -> Any:
         shares[row, : len(counts)] = counts * len(counts) / max(1.0, counts.sum())
     shares = _thinned(_thinned(shares, MOST_CELLS[0]).T, MOST_CELLS[1]).T
     figure, axes = _axes("How often each expert was chosen while it answered")
-    image = axes.imshow(shares, aspect="auto", cmap="viridis", vmin=0, vmax=max(2.0, float(shares.max())))
+    image = axes.imshow(shares, aspect="auto", cmap=_shades(), vmin=0, vmax=max(2.0, float(shares.max())))
     bar = figure.colorbar(image, ax=axes, pad=0.02)
     bar.set_label("times an even share", color=SOFT)
     bar.ax.tick_params(colors=SOFT)
@@ -133,6 +176,13 @@ def experts_figure(uses: Sequence[Mapping[str, Any]]) -> Any:
     axes.set_xlabel(f"expert (of {width})")
     axes.set_ylabel(f"layer (of {len(uses)})")
     return figure
+
+
+def _shades() -> Any:
+    """Return the colours of a heat map, from the paper's to the darkest: turned over, from dark to light."""
+    from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415 - the bot itself never imports it
+
+    return LinearSegmentedColormap.from_list("shades", ["#f3f1ea", "#8cc3bd", ACCENT, "#052f2d"])
 
 
 def _count(axis: Any) -> None:

@@ -11,14 +11,15 @@ from urllib.parse import unquote, urlsplit
 
 from hubbot.checkpoints import FileInfo
 
-# A licence in a folder of a folder is still the repo's own; further down it is somebody else's.
-DEEPEST = 2
 LARGEST = 16 << 20
+# A word begins where no letter stands before it, or behind the last of a name's smaller parts: ModelLicense.
 _WORDS = re.compile(
-    r"(?:^|[^a-z])(?:licen[cs]e|notice|copying|copyright|use[-_ .]?policy|eula|patents)"
-    # "licence", "agreement (of use)", "grant", as Chinese makers name the file
-    r"|许可|协议|授权",
-    re.IGNORECASE,
+    r"(?i:(?:^|[^a-z])(?:un)?licen[cs]e|(?:^|[^a-z])(?:notice|copying|copyright|eula|patents|legal)"
+    r"|(?:^|[^a-z])terms(?:$|[^a-z])|terms[-_ .]?of|use[-_ .]?policy|acceptable[-_ .]?use"
+    r"|(?:^|[^a-z])(?:open)?rail(?:$|[^a-z]))"
+    r"|[a-z]Licen[cs]e|(?i:(?:model|community|user|software)licen[cs]e)"
+    # "licence", "agreement", "grant", "terms" in Chinese; "licence", "terms of use" in Japanese and Korean
+    r"|许可|許可|协议|協議|授权|授權|条款|條款|ライセンス|利用規約|라이선스|라이센스|이용약관"
 )
 _FOLDERS = re.compile(r"licen[cs]es?", re.IGNORECASE)
 # What runs, what is weights or settings, and what unpacks to either.
@@ -33,7 +34,7 @@ _NEVER = re.compile(
 def is_licence_file(path: str) -> bool:
     """Say whether a file of that path in a repo holds terms of use, by its name or its folder's."""
     parts = PurePosixPath(path).parts
-    if not 0 < len(parts) <= DEEPEST + 1 or not _is_harmless(path):
+    if not parts or not _is_harmless(path):
         return False
     return bool(_WORDS.search(parts[-1])) or (len(parts) > 1 and bool(_FOLDERS.fullmatch(parts[-2])))
 
@@ -60,9 +61,10 @@ def _linked(repo_id: str, link: object) -> Iterable[str]:
             continue
         path = unquote(address.path).lstrip("/")
         if not address.scheme and not address.netloc:
-            yield re.sub(r"^(?:\./)+", "", path)
+            named = re.sub(r"^(?:\./)+", "", path)
+            yield from (named, re.sub(r"^(?:blob|resolve|raw)/[^/]+/", "", named))
         else:
-            found = re.fullmatch(rf"{re.escape(repo_id)}/(?:blob|resolve|raw)/[^/]+/(.+)", path)
+            found = re.fullmatch(rf"{re.escape(repo_id)}/(?:blob|resolve|raw)/[^/]+/(.+)", path, re.IGNORECASE)
             if found:
                 yield found.group(1)
 

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 import yaml
 
+from hubbot import plain_json
 from hubbot.artifacts import GATES
 from hubbot.cards.card_facts import card_facts
 from hubbot.cards.made_variants import Made, recommended, why_not_judged
@@ -25,7 +26,7 @@ from hubbot.catalogue.towers import MLX_VLM, Tower
 from hubbot.catalogue.variants.tiers import POOREST, QUALITIES
 from hubbot.checkpoints import Checkpoint
 from hubbot.files.sizes import readable
-from hubbot.finishing import CARD, CARD_FACTS, PICTURES, REPORT, write_json
+from hubbot.finishing import CARD, CARD_FACTS, DRAWN, PICTURES, REPORT, write_json
 from hubbot.marks import source_of
 
 _MEANING = {
@@ -68,14 +69,17 @@ def write_report(folder: Path, checkpoint: Checkpoint, made: Sequence[Made], thi
         "update": this.update.to_json() if this.update else None,
         "current_at": this.current_at,
         "source_files": list(this.source_files),
+        "tokenizer_parts": dict(this.tokenizer_parts),
         "seconds": dict(this.seconds),
     }
     write_json(folder / REPORT, {**record, **extra})
 
 
 def write_card(folder: Path, checkpoint: Checkpoint, made: Sequence[Made], this: Made, setting: Setting) -> None:
-    """Write README.md into a variant's folder, with the pictures that stand there."""
+    """Write README.md into a variant's folder, with the pictures that stand there, and note them in the report."""
     pictures = [name for name in PICTURES if (folder / name).is_file()]
+    if (folder / REPORT).is_file():
+        write_json(folder / REPORT, {**plain_json.loads((folder / REPORT).read_bytes()), DRAWN: pictures})
     (folder / CARD).write_text(render(checkpoint, made, this, setting, pictures), encoding="utf-8")
 
 

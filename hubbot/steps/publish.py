@@ -24,7 +24,7 @@ from hubbot.errors import (
     Superseded,
 )
 from hubbot.files.digests import sha256_of
-from hubbot.finishing import ABOUT, CARD, CARD_FACTS, PICTURES, REPORT
+from hubbot.finishing import ABOUT, CARD, CARD_FACTS, DRAWN, PICTURES, REPORT
 from hubbot.hub.client import Hub
 from hubbot.hub.repo_states import RepoState
 from hubbot.marks import MARK, MAX_BYTES, parse_mark, recorded, same_origin
@@ -70,8 +70,7 @@ def publish(
     state = hub.state(repo_id)
     if state is None:
         on_begin()
-        hub.create_private(repo_id)
-        state = _existing(hub, repo_id)
+        state = _begun(hub, repo_id)
         mark = None
     elif not set(state.files) - KEPT_REMOTE:
         refuse_empty(state, begun=begun)
@@ -94,7 +93,13 @@ def publish(
         revision=state.revision,
         private=private,
         url=f"{hub.endpoint}/{repo_id}",
-        owed=pay_courtesies(hub, repo_id, source=artifact.source, collection=None if private else collection),
+        owed=pay_courtesies(
+            hub,
+            repo_id,
+            source=artifact.source,
+            commit=state.revision,
+            collection=None if private else collection,
+        ),
     )
 
 
@@ -106,20 +111,22 @@ def renew_card(hub: Hub, repo_id: str, folder: Path, *, source: Repo, variant: s
     state = _existing(hub, repo_id)
     mark = own_mark(hub, repo_id, source, variant, state)
     digests = {name: sha256_of(folder / name) for name in (CARD, REPORT, *PICTURES) if (folder / name).is_file()}
-    change = _card_change(hub, state, folder, digests)
+    change = _card_change(hub, state, folder, digests, _others_pictures(hub, state))
     converted = mark["source"]["revision"][:TAG_DIGITS]
     message = f"Card of {variant}, converted from {source.id}@{converted}"
     return _commit(hub, state, change, folder, message, is_first=False)
 
 
-def pay_courtesies(hub: Hub, repo_id: str, *, source: Repo, collection: str | None) -> dict[str, str]:
-    """Tag the newest commit with the source's, put the repo into the collection; neither holds a publication back.
+def pay_courtesies(hub: Hub, repo_id: str, *, source: Repo, commit: str, collection: str | None) -> dict[str, str]:
+    """Tag `commit` with the source's, put the repo into the collection; neither holds a publication back.
 
     Returns what was refused, and why.
     """
     owed: dict[str, str] = {}
     courtesies: dict[str, Callable[[], None]] = {
-        "tag": lambda: hub.tag(repo_id, f"source-{source.revision[:TAG_DIGITS]}", f"converted from {source.id}")
+        "tag": lambda: hub.tag(
+            repo_id, f"source-{source.revision[:TAG_DIGITS]}", f"converted from {source.id}", commit
+        )
     }
     if collection:
         courtesies["collection"] = lambda: hub.collect(collection, repo_id.partition("/")[0], repo_id)
@@ -223,6 +230,19 @@ def _unchanged_files(approved: Approved, folder: Path) -> dict[str, str]:
     return digests_now
 
 
+def _begun(hub: Hub, repo_id: str) -> RepoState:
+    """Return the repo made just now, also by a try whose answer was lost; NotOurs where it is out of sight."""
+    is_new = hub.create_private(repo_id)
+    state = hub.state(repo_id)
+    if state is None and not is_new:
+        raise NotOurs(
+            "the name is taken by a repo that this token may not see",
+            where=repo_id,
+            hint="use a token that sees it, or set another repo_name or org; then `hubbot retry`",
+        )
+    return state or _existing(hub, repo_id)
+
+
 def _existing(hub: Hub, repo_id: str) -> RepoState:
     state = hub.state(repo_id)
     if state is None:
@@ -245,11 +265,12 @@ def _change(hub: Hub, state: RepoState, mark: Mark | None, folder: Path, digests
 
     Where only what is written about the artifact differs, nothing is committed unless the card brings news.
     """
-    own = {file.path for file in recorded(mark)} | ABOUT if mark else set()
+    others = _others_pictures(hub, state)
+    own = {file.path for file in recorded(mark)} | (ABOUT - others) if mark else set()
     changed = {
         path: sha
         for path, sha in digests.items()
-        if path not in state.files or not state.files[path].is_file(folder / path, sha)
+        if path not in others and (path not in state.files or not state.files[path].is_file(folder / path, sha))
     }
     theirs = sorted(path for path in changed if path in state.files and path not in own)
     if theirs:
@@ -261,22 +282,36 @@ def _change(hub: Hub, state: RepoState, mark: Mark | None, folder: Path, digests
     deleted = sorted(path for path in own if path in state.files and path not in digests)
     if {*deleted, *changed} - ABOUT:
         return Change(names=changed, deleted=deleted)
-    return _card_change(hub, state, folder, {path: sha for path, sha in digests.items() if path in ABOUT})
+    about = {path: sha for path, sha in digests.items() if path in ABOUT}
+    return _card_change(hub, state, folder, about, others)
 
 
-def _card_change(hub: Hub, state: RepoState, folder: Path, digests: Mapping[str, str]) -> Change:
-    """Return card, report and pictures where they say something new: other timings and versions are no news."""
+def _others_pictures(hub: Hub, state: RepoState) -> set[str]:
+    """Return the pictures of a repo that bear hubbot's names, but which its report does not list."""
+    there = set(PICTURES) & set(state.files)
+    report = _report(hub.read_file(state.id, REPORT, MAX_BYTES)) if there else {}
+    drawn = report.get(DRAWN)
+    # Earlier versions listed none, and drew what there is.
+    return there - set(drawn) if isinstance(drawn, list) else set()
+
+
+def _card_change(
+    hub: Hub, state: RepoState, folder: Path, digests: Mapping[str, str], others: Collection[str]
+) -> Change:
+    """Return card, report and pictures where they say something new: other timings and versions are no news.
+
+    Pictures that are `others`' stay.
+    """
     there = {MARK, CARD, REPORT} & set(state.files)
     if {MARK, CARD, REPORT} & set(digests) <= there and not _has_news(hub, state, folder):
         return Change(names={}, deleted=())
     names = {
         path: sha
         for path, sha in digests.items()
-        if path not in state.files or not state.files[path].is_file(folder / path, sha)
+        if path not in others and (path not in state.files or not state.files[path].is_file(folder / path, sha))
     }
-    return Change(
-        names=names, deleted=sorted(path for path in PICTURES if path in state.files and path not in digests)
-    )
+    gone = set(PICTURES) & set(state.files) - set(digests) - set(others)
+    return Change(names=names, deleted=sorted(gone))
 
 
 def _has_news(hub: Hub, state: RepoState, folder: Path) -> bool:
@@ -286,11 +321,16 @@ def _has_news(hub: Hub, state: RepoState, folder: Path) -> bool:
 
 def _facts(report: bytes | None) -> object:
     """Return the fingerprint of what a report's card says; None for a report of a version that kept none."""
+    return _report(report).get(CARD_FACTS)
+
+
+def _report(data: bytes | None) -> Mapping[str, Any]:
+    """Return a report.json, empty where it is none."""
     try:
-        found = plain_json.loads(report or b"")
+        found = plain_json.loads(data or b"")
     except ValueError:
-        return None
-    return found.get(CARD_FACTS) if isinstance(found, dict) else None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _commit(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
+from hubbot.files.sizes import readable
 from hubbot.hub.client import Hub
 from hubbot.hub.model_lists import Listed
 from hubbot.settings import WatchRule
@@ -92,7 +93,7 @@ def refuse(rule: WatchRule, repo: Listed, own: Sequence[str]) -> str | None:
         ),
         (
             rule.max_gigabytes is not None and (repo.nbytes or 0) > rule.max_gigabytes * 1e9,
-            f"its {(repo.nbytes or 0) / 1e9:.1f} GB are above the limit",
+            f"its {readable(repo.nbytes or 0)} are above the limit",
         ),
     )
     return next((reason for applies, reason in checks if applies), None)

@@ -99,6 +99,17 @@ def insertion(
     return make(table).values(values)
 
 
+def file_of(engine: sa.Engine) -> tuple[int, int] | None:
+    """Return device and inode of a SQLite database's file, (0, 0) where it is gone; None for another database."""
+    if engine.dialect.name != "sqlite" or not engine.url.database:
+        return None
+    try:
+        found = Path(engine.url.database).stat()
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
 def upgrade(engine: sa.Engine) -> None:
     """Bring the tables up to date; safe to call from several processes at once, and from any folder.
 

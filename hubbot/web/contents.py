@@ -13,7 +13,7 @@ from hubbot import __version__
 from hubbot.cards.memory_needs import MACS, smallest_mac, usable_bytes
 from hubbot.catalogue import coverage, runtimes
 from hubbot.catalogue.variants.named_variants import VARIANTS
-from hubbot.catalogue.variants.tiers import QUALITIES, quality_of
+from hubbot.catalogue.variants.tiers import QUALITIES, quality_of, recommended_of
 from hubbot.errors import RepoMissing
 from hubbot.files.atomic_folders import free_bytes
 from hubbot.jobs.watch_rounds import watermark_key
@@ -296,13 +296,10 @@ def _owed(data: Mapping[str, Any]) -> Content:
 
 
 def _recommended(variants: Sequence[Content]) -> str | None:
-    """Return the smallest variant of good quality or better, as the cards do; None where nothing was measured."""
+    """Return the variant to recommend, as the cards do; None where nothing was measured."""
     measured = [item for item in variants if item["kl_mean"] is not None]
-    good = [item for item in measured if item["quality"] in {"excellent", "good"}]
-    if good:
-        return str(min(good, key=lambda item: item["bytes"])["variant"])
-    best = min(measured, key=lambda item: item["kl_mean"], default=None)
-    return None if best is None else str(best["variant"])
+    best = recommended_of([(item["bytes"], item["kl_mean"]) for item in measured])
+    return None if best is None else str(measured[best]["variant"])
 
 
 def _by_mac(variants: Sequence[Content]) -> list[Content]:

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 __all__ = ["bench", "engine"]
-WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
+WIDTHS = {"desk": (1280, 800), "phone": (390, 844)}
 
 
-@pytest.fixture(scope="session")
+# Of a module: playwright keeps an event loop running in this thread, where other modules run their own.
+@pytest.fixture(scope="module")
 def chromium() -> "Iterator[Browser]":
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, of the extra `test`, is not here")
     executable = shutil.which("chromium")

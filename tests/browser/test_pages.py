@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("browser")
 PAGES = ("/", "/jobs", "/jobs/1", "/jobs/3", "/published", "/published/fables/Fox", "/layouts", "/health")
 
+SCROLLS_SIDEWAYS = """() => [...document.querySelectorAll('.scroll')]
+  .filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.getAttribute('aria-label'))"""
+
 
 def png(width: int, height: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -77,6 +80,9 @@ def test_every_page_fits_its_screen_and_the_console_stays_quiet(visitor: Visitor
         assert viewport is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= viewport["width"], path
+        # No table is cut off at the window's edge.
+        cut = visitor.page.evaluate(SCROLLS_SIDEWAYS)
+        assert cut == [], path
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

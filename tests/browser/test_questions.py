@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hubbot.errors import HubUnavailable
 from tests.browser.conftest import visiting
 from tests.browser.test_pages import filled, size
 from tests.web.conftest import Bench
@@ -29,6 +30,21 @@ QUESTIONS = (
     ("What is it doing, and how far is it?", "/", ("fables/Running", "75 %, shard 3 of 4")),
     ("Can it convert my model type?", "/layouts?text=qwen3_moe", ("qwen3_moe convertible",)),
     ("Is the bot alive?", "/health", ("mac-mini 2 ok",)),
+    ("How much memory does it need?", MODEL, ("18.40 GB of memory",)),
+    ("What does KL mean?", MODEL, ("good KL 0.0310 nats from the unquantized model",)),
+    ("What is there for a Mac with 64 GB?", MODEL, ("32 to 64 GB 4bit",)),
+    ("Does anything good run in 16 GB?", "/published?mac=16&quality=good", ("No published model is like that.",)),
+    ("Which good one is the smallest?", "/published?quality=good&sort=smallest&order=asc", ("fables/Fox",)),
+    ("How much is published?", "/", ("models published, 3 repos, 327.00 GB",)),
+    ("How do I have a model converted?", "/", ("Enqueue a checkpoint",)),
+    ("What waits?", "/jobs?state=waiting", ("fables/Waiting",)),
+    ("Why is it not tried again, and when is it?", "/jobs/4", ("the Hub answered 503", "tried again in 1.0 min")),
+    ("Who asked for it?", "/jobs/1", ("Job 1, asked for by a test",)),
+    ("How do I stop it?", "/jobs/2", ("running inspect", "Cancel")),
+    ("How do I let it go first?", "/jobs/3", ("Priority",)),
+    ("Which jobs failed, and why?", "/jobs?state=parked", ("fables/Odd", "no row matches 'experts.w1'")),
+    ("Why not my model type?", "/layouts?text=gpt2", ("refused by name",)),
+    ("Is there room on its disk?", "/health", (" free",)),
 )
 # An element shows on the first screen where its whole box lies within the window and what scrolls inside it.
 ON_THE_FIRST_SCREEN = """words => [...document.querySelectorAll('main, main *')].some(element => {
@@ -43,6 +59,9 @@ ON_THE_FIRST_SCREEN = """words => [...document.querySelectorAll('main, main *')]
 
 
 def test_every_question_is_answered_on_the_first_screen(chromium: "Browser", filled: Bench, size: str) -> None:
+    later = filled.job("fables/Later")
+    filled.records.queue.prioritise(later.id, 9)
+    filled.refuse(HubUnavailable("the Hub answered 503", where="fables/Later"))
     with visiting(chromium, filled, size, scripts=True) as who:
         for question, page, answers in QUESTIONS:
             who.open(page)

@@ -64,9 +64,9 @@ def test_a_rehearsal_prints_everything_that_would_be_done_and_does_nothing(
     ended = hubbot("enqueue", FOX, "-v", "4bit", "-v", "8bit", "--dry-run", "--json")
     assert ended.code == 0
     steps = [(step["step"], step["repo"]) for step in ended.json["steps"]]
-    assert steps[:3] == [("fetch", FOX), ("convert", FOX), ("verify", FOX)]
+    assert steps[:5] == [(step, FOX) for step in ("fetch", "convert", "verify", "smoke", "card")]
     names = [f"{ORG}/{FOX.partition('/')[2]}-MLX-{variant}" for variant in ("4bit", "8bit")]
-    assert steps[3:] == [(step, name) for name in names for step in ("publish", "tag", "collect")]
+    assert steps[5:] == [(step, name) for name in names for step in ("publish", "tag", "collect")]
     assert site.repos == before
     assert hubbot("jobs", "--json").json["jobs"] == []
 

@@ -1,5 +1,6 @@
 """The command line's door: help for everything, errors as exit codes, data on stdout and talk on stderr."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -14,6 +15,9 @@ from hubbot.cli import main as door
 from hubbot.errors import HubbotError, kinds
 from tests.cli.conftest import Shell
 from tests.hub.embedded import Site
+
+# Where torch is installed, transformers imports it by itself, and mlx-lm imports transformers.
+TORCH = {"torch"} if importlib.util.find_spec("torch") is None else set()
 
 ROOT = Path(door.__file__).parents[2]
 COMMANDS = sorted(typer.main.get_command(door.app).commands)  # type: ignore[attr-defined]
@@ -166,7 +170,7 @@ def test_a_folder_that_can_be_converted_is_planned_and_so_imports_mlx_but_never_
 ) -> None:
     loaded = loaded_by("inspect", str(fox), "--json")
     assert "mlx_lm" in loaded
-    assert not loaded & {"torch", "sqlalchemy", "starlette"}
+    assert not loaded & {"sqlalchemy", "starlette", *TORCH}
 
 
 @pytest.mark.parametrize("model_type", ["nobodys_moe", "llama"])
@@ -182,7 +186,7 @@ def test_a_folder_that_is_refused_by_its_headers_is_inspected_without_anything_h
 def test_a_conversion_of_a_folder_imports_mlx_and_never_torch_or_the_database(fox: Path, tmp_path: Path) -> None:
     loaded = loaded_by("convert", str(fox), "--out", str(tmp_path / "out"), "--variant", "bf16", "--json")
     assert "mlx" in loaded
-    assert not loaded & {"torch", "sqlalchemy", "starlette"}
+    assert not loaded & {"sqlalchemy", "starlette", *TORCH}
 
 
 def test_it_runs_as_a_module_and_reports_through_its_exit_code(tmp_path: Path) -> None:
@@ -223,3 +227,15 @@ def test_opening_the_database_loads_neither_the_hubs_client_nor_the_pipeline() -
     program = "import sys, hubbot.jobs.open_records; print(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", program], text=True).split())
     assert not {"huggingface_hub", "hubbot.jobs.pipeline", "hubbot.jobs.bot"} & loaded
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file here that is always full")
+def test_an_output_that_finds_no_room_is_told_in_one_line(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HUBBOT_DATA_DIR": str(tmp_path)}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "hubbot", "layouts"], env=environment, stdout=full, stderr=subprocess.PIPE,
+            text=True, check=False,
+        )  # fmt: skip
+    assert "the disk is full" in done.stderr
+    assert "Traceback" not in done.stderr

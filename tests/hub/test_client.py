@@ -277,12 +277,12 @@ def test_a_small_file_is_read_up_to_the_limit_and_is_none_where_absent(site: Sit
 
 def test_creating_twice_keeps_the_repo_and_its_privacy(site: Site) -> None:
     client, repo_id = site.client(), fresh(ORG)
-    client.create_private(repo_id)
-    client.create_private(repo_id)
+    assert client.create_private(repo_id)
+    assert not client.create_private(repo_id)
     assert site.is_private(repo_id)
     client.set_private(repo_id, private=False)
     assert not site.is_private(repo_id)
-    client.create_private(repo_id)
+    assert not client.create_private(repo_id)
     assert not site.is_private(repo_id)
     client.set_private(repo_id, private=True)
     assert site.is_private(repo_id)
@@ -331,17 +331,20 @@ def test_files_are_sent_and_deleted_in_one_commit(site: Site, tmp_path: Path) ->
     assert set(tree) == {".gitattributes", "README.md", "model.safetensors"}
 
 
-def test_a_tag_is_put_once_and_moves_with_the_head(site: Site, tmp_path: Path) -> None:
+def test_a_tag_is_put_once_on_its_commit_and_moves(site: Site, tmp_path: Path) -> None:
     repo_id, folder = own(site, tmp_path)
     client = site.client()
-    client.tag(repo_id, "source-abc", "converted")
+    first = client.head(repo_id)
+    client.tag(repo_id, "source-abc", "converted", first)
     site.faults.clear()
-    client.tag(repo_id, "source-abc", "converted")
+    client.tag(repo_id, "source-abc", "converted", first)
     assert site.faults.count("POST") + site.faults.count("DELETE") == 0
     write({"new.txt": b"new"}, folder)
-    client.commit(repo_id, folder, ["new.txt"], message="second", parent=client.head(repo_id))
-    client.tag(repo_id, "source-abc", "converted")
-    assert _tags(site.api(), repo_id) == {"source-abc": client.head(repo_id)}
+    second = client.commit(repo_id, folder, ["new.txt"], message="second", parent=first)
+    client.tag(repo_id, "source-of-before", "converted", first)
+    assert _tags(site.api(), repo_id) == {"source-abc": first, "source-of-before": first}
+    client.tag(repo_id, "source-abc", "converted", second)
+    assert _tags(site.api(), repo_id) == {"source-abc": second, "source-of-before": first}
 
 
 def _tags(api: HfApi, repo_id: str) -> dict[str, str]:
@@ -418,7 +421,7 @@ def test_a_missing_repo_is_missing_for_every_call(site: Site, tmp_path: Path) ->
         lambda: client.head(absent),
         lambda: client.set_private(absent, private=True),
         lambda: client.commit(absent, folder, ["a.txt"], message="no", parent="a" * 40),
-        lambda: client.tag(absent, "t", "no"),
+        lambda: client.tag(absent, "t", "no", "c" * 40),
         lambda: client.fetch(Repo(id=absent, revision="a" * 40), [FileInfo(path="a", size=1)], folder, quiet),
     )
     for call in calls:

@@ -32,7 +32,7 @@ def every_call(hub: Hub, folder: Path) -> dict[str, Callable[[], object]]:
         "settings": lambda: hub.set_private("a/b", private=True),
         "head": lambda: hub.head("a/b"),
         "commit": lambda: hub.commit("a/b", folder, ["config.json"], message="m", parent="a" * 40),
-        "tag": lambda: hub.tag("a/b", "t", "m"),
+        "tag": lambda: hub.tag("a/b", "t", "m", "c"),
         "collect": lambda: hub.collect("t", "a", "a/b"),
     }
 

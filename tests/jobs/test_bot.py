@@ -1,12 +1,15 @@
 """The bot put together: one look and all the work, one runner of a name, rescue, pruning."""
 
+import logging
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from hubbot.catalogue import runtimes
 from hubbot.errors import NoRuntime, WrongUsage
 from hubbot.jobs import bot as bots
 from hubbot.jobs.bot import Bot
@@ -86,8 +89,9 @@ def _wait_for(condition: object, seconds: float = 10) -> None:
 
 
 def test_what_parked_for_want_of_a_runtime_is_tried_under_a_new_one(
-    opened: Bot, monkeypatch: pytest.MonkeyPatch
+    opened: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "hubbot")
     job, _ = opened.queue.enqueue("fables/a", "a" * 40, ("4bit",), "4bit", requested_by="test")
     claimed = opened.queue.claim("tester", 60)
     assert claimed is not None
@@ -98,6 +102,17 @@ def test_what_parked_for_want_of_a_runtime_is_tried_under_a_new_one(
     monkeypatch.setattr(bots, "runtime_key", lambda: "mlx-lm 99")
     opened.run_once(threading.Event(), 0)
     assert opened.queue.job(job.id).state is State.SKIPPED  # it was tried: the repo does not exist
+    opened.run_once(threading.Event(), 0)
+    told = [record.getMessage() for record in caplog.records if "found no runtime" in record.getMessage()]
+    assert told == ["1 jobs that found no runtime are tried again with mlx-lm 99"]
+
+
+@pytest.mark.parametrize("package", ["mlx-lm", "mlx", "transformers"])
+def test_a_new_version_of_any_of_the_three_is_a_new_runtime(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, version = runtime_key(), runtimes.version
+    monkeypatch.setattr(runtimes, "version", lambda name: "99" if name == package else version(name))
+    assert runtime_key() != before
+    assert f"{package} 99" in runtime_key()
 
 
 def test_old_work_folders_of_ended_jobs_are_pruned_and_no_others(opened: Bot, site: Site, tmp_path: Path) -> None:
@@ -125,13 +140,46 @@ def test_without_rules_the_schedule_watches_nothing(site: Site, tmp_path: Path) 
     assert site.faults.count() == 0
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_database_that_is_removed_or_replaced_stops_the_bot_and_is_told(
+    site: Site, opened: Bot, chosen: Settings, *, replaced: bool
+) -> None:
+    stop, ended = threading.Event(), []
+
+    def run() -> None:
+        with pytest.raises(WrongUsage, match="removed or replaced while it was in use"):
+            opened.run_forever(stop)
+        ended.append(True)
+
+    running_bot = threading.Thread(target=run)
+    running_bot.start()
+    while not opened.records.workers.all():
+        time.sleep(0.02)
+    file = chosen.data_dir / "hubbot.db"
+    file.rename(file.with_name("away.db"))
+    if replaced:
+        file.write_bytes(file.with_name("away.db").read_bytes())
+    with pytest.raises(WrongUsage, match="removed or replaced"):
+        opened._rescue(stop)
+    running_bot.join(30)
+    assert ended
+
+
+def test_a_new_database_beside_the_work_of_another_is_told(
+    opened: Bot, chosen: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    (chosen.data_dir / "work" / "job-7").mkdir(parents=True)
+    opened.run_once(threading.Event(), 0)
+    assert "the database is new, but work/ holds 1 jobs" in caplog.text
+
+
 def test_the_rescue_leaves_the_runners_own_jobs_alone(opened: Bot) -> None:
     for number in range(2):
         opened.queue.enqueue(f"fables/{number}", "a" * 40, ("4bit",), "4bit", requested_by="test")
     mine, other = opened.queue.claim("tester", -60), opened.queue.claim("another", -60)
     assert mine is not None
     assert other is not None
-    opened._rescue()
+    opened._rescue(threading.Event())
     assert opened.queue.job(mine.id).state is State.RUNNING
     assert opened.queue.job(other.id).state is State.WAITING
 

@@ -130,7 +130,7 @@ def test_changed_weights_are_converted_anew_and_the_card_says_since_when(
         site.embedded.seed(FOX, folder)
         assert run_job(opened, FOX).state is State.PUBLISHED
         told = card(site)
-        assert "tokenizer changed then" in told.split("## ")[0]
+        assert ": chat template changed then" in told.split("## ")[0]
         assert f"before: `{first.revision[:12]}`" in told
 
 

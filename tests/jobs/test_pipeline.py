@@ -206,6 +206,23 @@ def test_a_job_killed_after_any_stage_ends_the_same(opened: Bot, site: Site, sta
     assert "hubbot.json" in site.tree(f"{ORG}/Fox-8x-MoE-fused-MLX-4bit")
 
 
+@pytest.mark.parametrize("left", ["another source's checkpoint", "a torn checkpoint"])
+def test_a_folder_that_a_lost_database_left_behind_gives_nothing_to_the_job_of_its_number(
+    opened: Bot, site: Site, left: str
+) -> None:
+    folder = work_folder(opened.settings, enqueued(opened))
+    (folder / "source").mkdir(parents=True)
+    (folder / "source" / "chat_template.jinja").write_text("{{ 'of another model' }}")
+    other = json.dumps({"repo": {"id": FOX, "revision": "f" * 40}})
+    (folder / "checkpoint.json").write_text(other if left == "another source's checkpoint" else other[:9])
+    opened.run_once(threading.Event(), 0)
+    tree = site.tree(f"{ORG}/Fox-8x-MoE-fused-MLX-4bit")
+    assert "hubbot.json" in tree
+    assert ("chat_template.jinja" in tree) == ("chat_template.jinja" in site.tree(FOX))
+    if "chat_template.jinja" in tree:
+        assert tree["chat_template.jinja"].is_same(site.tree(FOX)["chat_template.jinja"])
+
+
 def test_killed_after_the_last_publication_it_is_done_without_folder_token_or_hub(opened: Bot, site: Site) -> None:
     job = run_job(opened, FOX)
     again = replace(job, state=State.RUNNING, stage=Stage.PUBLISH)

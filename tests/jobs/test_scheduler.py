@@ -108,6 +108,41 @@ def test_a_clock_that_jumps_loses_no_call_and_repeats_none(days: int, monkeypatc
     assert len(calls) < 8
 
 
+def test_it_stops_while_a_call_that_has_just_ended_is_put_on_the_schedule_again() -> None:
+    looked, stopped = threading.Event(), threading.Event()
+    scheduler = Scheduler(watch=looked.set, watch_every=timedelta(hours=1), rescue=nothing, prune=nothing)
+
+    def stop() -> None:
+        scheduler.stop()
+        stopped.set()
+
+    with scheduler._correcting:  # the call comes this far on its way back
+        scheduler.start()
+        assert looked.wait(5)
+        time.sleep(0.1)
+        threading.Thread(target=stop, daemon=True).start()
+        time.sleep(0.2)
+    assert stopped.wait(5), "it stands still"
+
+
+def test_it_waits_for_a_call_under_way_and_begins_none_after_it() -> None:
+    begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def watch() -> None:
+        begun.set()
+        may_end.wait(5)
+        ended.set()
+
+    scheduler = Scheduler(watch=watch, watch_every=timedelta(0), rescue=nothing, prune=nothing)
+    scheduler.start()
+    assert begun.wait(5)
+    threading.Timer(0.3, may_end.set).start()
+    scheduler.stop()
+    assert ended.is_set()
+    begun.clear()
+    assert not begun.wait(0.3)
+
+
 @pytest.mark.parametrize("days", [-2, 2])
 def test_what_is_on_the_schedule_moves_with_the_clock(days: int, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, called = MovedClock(monkeypatch), threading.Event()

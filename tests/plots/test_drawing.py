@@ -75,3 +75,23 @@ def test_ink_and_paper_are_far_enough_apart_wherever_the_picture_stands() -> Non
     for colour in (drawing.INK, drawing.SOFT, drawing.ACCENT, drawing.OTHER):
         # The paper is the picture's own, so the page's colour does not matter (WCAG 2: 4.5 for text, 3 for marks).
         assert (luminance(drawing.PAPER) + 0.05) / (luminance(colour) + 0.05) > 4
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [("bf16", 61e9, 0.0), ("8bit", 32e9, 0.001), ("moe-4bit", 18.7e9, 0.0316), ("4bit", 17.2e9, 0.0327)],
+        [(name, 17e9 + 1e8 * number, 0.03) for number, name in enumerate(("4bit", "mxfp4", "nvfp4", "moe-4bit"))],
+        [("4bit", 17e9, 0.03), ("4bit-again", 17e9, 0.03)],
+    ],
+)
+def test_no_variants_name_covers_another(points: list[tuple[str, float, float]]) -> None:
+    figure = drawing.variants_figure(points, "4bit")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    boxes = [note.get_window_extent() for note in axes.texts]
+    assert [note.get_text().count("★") for note in axes.texts].count(1) == 1
+    assert len(boxes) == len({(nbytes, kl) for _, nbytes, kl in points})
+    for number, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:number])
+        assert box.x1 <= axes.bbox.x1 + 8

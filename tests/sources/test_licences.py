@@ -19,7 +19,12 @@ from tests.reference.checkpoints import case, write
         "LICENSE", "License.txt", "LICENSE.md", "license", "licence.rst", "MODEL_LICENSE", "LICENSE-MODEL",
         "LICENSE.qwen", "Qwen-LICENSE", "LICENSES/Apache-2.0.txt", "licenses/LICENSE", "a/b/COPYING", "NOTICE.txt",
         "Notice.txt", "COPYING", "COPYING.LESSER", "USE_POLICY.md", "Acceptable_Use_Policy.pdf",
-        "THIRD-PARTY-NOTICES", "使用协议.txt", "EULA.pdf", "LICENSE AGREEMENT.txt",
+        "THIRD-PARTY-NOTICES", "使用协议.txt", "EULA.pdf", "LICENSE AGREEMENT.txt", "a/b/c/LICENSE",
+        "third_party/x/y/z/License.md", "ModelLicense.txt", "modellicense.txt", "GemmaTermsOfUse.txt", "UNLICENSE",
+        "Terms.md", "TERMS_OF_USE.html", "legal.txt", "LEGAL_NOTICE", "Acceptable-Use.md", "OpenRAIL-M.txt",
+        "CommunityLicenseAgreement.pdf", "llama3_license.rtf", "License (English).docx", "LICENCE.TXT",
+        "license.PDF", "模型许可协议.pdf", "使用条款.md", "利用規約.txt", "ライセンス.txt", "라이선스.md",
+        "docs/licence/mit.txt", "LICENSE.openmdw", "COPYRIGHT", "CopyRight.txt",
     ],
 )  # fmt: skip
 def test_terms_of_use_are_known_under_any_spelling(path: str) -> None:
@@ -29,9 +34,11 @@ def test_terms_of_use_are_known_under_any_spelling(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "LICENSE.py", "licenses/setup.py", "license.json", "LICENSE.safetensors", "a/b/c/LICENSE",
+        "LICENSE.py", "licenses/setup.py", "license.json", "LICENSE.safetensors", "legalese.bin",
         "sublicensed.txt", "README.md", "licenses/README.md", ".git/LICENSE", "tokenizer.json", "../LICENSE",
-        "/LICENSE", "license.zip", "model.safetensors", "", "unnoticed.txt",
+        "/LICENSE", "license.zip", "model.safetensors", "", "unnoticed.txt", "determs.txt", "trail.txt",
+        "midterms.txt", "railway.txt", "paralegal.txt", "examples/license.ipynb", "a/.git/LICENSE",
+        "licenses/README.MD",
     ],
 )  # fmt: skip
 def test_what_runs_or_is_no_licence_is_not_taken(path: str) -> None:
@@ -41,27 +48,29 @@ def test_what_runs_or_is_no_licence_is_not_taken(path: str) -> None:
 @pytest.mark.parametrize(
     ("link", "taken"),
     [
-        ("terms.txt", "terms.txt"),
-        ("./terms.txt", "terms.txt"),
-        ("terms.txt#part-2", "terms.txt"),
-        ("legal/deep/er/still/terms.txt", "legal/deep/er/still/terms.txt"),
-        ("our%20terms.txt", "our terms.txt"),
-        ("https://huggingface.co/a/b/blob/main/terms.txt", "terms.txt"),
-        ("https://huggingface.co/a/b/resolve/main/terms.txt?download=true", "terms.txt"),
-        ("https://huggingface.co/other/b/blob/main/terms.txt", None),
-        ("https://example.com/terms.txt", None),
+        ("words.txt", "words.txt"),
+        ("./words.txt", "words.txt"),
+        ("words.txt#part-2", "words.txt"),
+        ("legal/deep/er/still/words.txt", "legal/deep/er/still/words.txt"),
+        ("our%20words.txt", "our words.txt"),
+        ("https://huggingface.co/a/b/blob/main/words.txt", "words.txt"),
+        ("https://huggingface.co/a/b/resolve/main/words.txt?download=true", "words.txt"),
+        ("blob/main/words.txt", "words.txt"),
+        ("https://huggingface.co/A/B/blob/main/words.txt", "words.txt"),
+        ("https://huggingface.co/other/b/blob/main/words.txt", None),
+        ("https://example.com/words.txt", None),
         ("run.py", None),
         ("config.json", None),
         ("README.md", None),
-        ("../terms.txt", None),
-        (["terms.txt"], "terms.txt"),
+        ("../words.txt", None),
+        (["words.txt"], "words.txt"),
         (7, None),
         ("http://[broken", None),
     ],
 )
 def test_what_license_link_names_goes_along_if_it_is_a_file_of_the_repo(link: object, taken: str | None) -> None:
-    paths = ("terms.txt", "our terms.txt", "legal/deep/er/still/terms.txt", "run.py", "config.json", "README.md")
-    files = tuple(FileInfo(path=path, size=1) for path in (*paths, "../terms.txt"))
+    paths = ("words.txt", "our words.txt", "legal/deep/er/still/words.txt", "run.py", "config.json", "README.md")
+    files = tuple(FileInfo(path=path, size=1) for path in (*paths, "../words.txt"))
     found = [file.path for file in licence_files("a/b", {"license_link": link}, files)]
     assert found == ([taken] if taken else [])
 

@@ -392,7 +392,7 @@ def test_card_and_report_are_written_beside_the_weights_and_read_back(
     assert "What it took on the machine that made it: convert 2.0 s, parity 1.5 min." in card
     report = (tmp_path / "report.json").read_bytes()
     assert str(tmp_path).encode() not in report
-    again = read_made(item.repo_id, item.mark, report)
+    again = read_made(item.repo_id, item.mark, report, None)
     assert render(hub, [again], again, Setting()) == render(hub, [item], item, Setting())
 
 

@@ -92,7 +92,11 @@ def finding(gate: str, status: Status) -> Finding:
 
 
 def judged(folder: Path, source: Repo = SOURCE, variant: str = "4bit", values: Status = "pass") -> Report:
-    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    digests = {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
     artifact = Artifact(
         source=source, variant=variant, path=str(folder), files=(), nbytes=1000, bits_per_weight=4.5
     )
@@ -301,6 +305,33 @@ def test_a_token_that_may_not_write_there_waits_for_a_person(case: Case) -> None
     assert not case.exists()
 
 
+QUOTA = "You have exceeded your private repository storage limit of 100 GB"
+REFUSING = {
+    "xet": ("/repos/create", "/preupload/", "/xet-write-token/", "/commit/", "/settings"),
+    "lfs": ("/repos/create", "/preupload/", "/info/lfs/objects/batch", "/commit/", "/settings"),
+}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 413, 422])
+@pytest.mark.parametrize(("mode", "path"), [(mode, path) for mode in REFUSING for path in REFUSING[mode]])
+def test_every_refusal_says_what_the_server_said(
+    case: Case, monkeypatch: pytest.MonkeyPatch, mode: str, path: str, status: int
+) -> None:
+    if mode == "lfs":
+        upload_over_lfs(monkeypatch)
+    case.site.faults.fail("*", path, status=status, times=99, body={"error": QUOTA})
+    with pytest.raises(NeedsHuman) as caught:
+        case.publish()
+    assert QUOTA in caught.value.message
+    assert "Request ID" not in caught.value.message
+
+
+def test_a_repo_that_others_change_while_it_is_published_is_told_in_the_hubs_words(case: Case) -> None:
+    case.site.faults.fail("*", "/commit/", status=412, times=99, body={"error": "A commit has happened since"})
+    with pytest.raises(HubUnavailable, match="changed by somebody else meanwhile: A commit has happened since"):
+        case.publish(attempts=1)
+
+
 # How often
 
 
@@ -355,6 +386,29 @@ def test_a_file_of_somebody_elses_is_not_replaced_by_a_new_one_of_that_name(case
     with pytest.raises(NotOurs, match=r"'chat_template\.jinja' of the repo is not hubbot's"):
         again.publish()
     assert not case.site.is_private(case.repo_id)
+
+
+@pytest.mark.parametrize(("drawn", "stays"), [([], True), (["plots/variants.png"], False), (None, False)])
+def test_a_picture_that_somebody_added_stays_whatever_its_name(
+    case: Case, tmp_path: Path, drawn: list[str] | None, *, stays: bool
+) -> None:
+    listed = {} if drawn is None else {"pictures": drawn}
+
+    def report(facts: str) -> dict[str, bytes]:
+        return {"report.json": json.dumps({"card_facts": facts, **listed}).encode()}
+
+    write(report("1"), case.folder)
+    case.publish()
+    mine = case.site.api().upload_file
+    mine(path_or_fileobj=b"mine", path_in_repo="plots/variants.png", repo_id=case.repo_id)
+    newer = replace(SOURCE, revision="f" * 40)
+    drawing = {**artifact_files(b"newer", newer), "plots/variants.png": b"drawn", **report("2")}
+    without = {**artifact_files(b"newer", newer), **report("3")}
+    for files, otherwise in ((drawing, b"drawn"), (without, None)):
+        folder = write(files, tmp_path / str(otherwise))
+        replace(case, folder=folder, source=newer).publish()
+        there = case.site.client().read_file(case.repo_id, "plots/variants.png", 99)
+        assert there == (b"mine" if stays else otherwise)
 
 
 def test_an_empty_repo_that_hubbot_did_not_make_is_left_alone(case: Case) -> None:
@@ -428,7 +482,7 @@ def test_a_source_that_moved_to_another_owner_keeps_its_repos(make: Callable[...
 # Courtesies
 
 
-@pytest.mark.parametrize("status", [403, 404, 501])
+@pytest.mark.parametrize("status", [400, 403, 404, 422, 429, 500, 501])
 def test_a_refused_tag_and_collection_are_noted_and_hold_nothing_back(case: Case, status: int) -> None:
     case.site.faults.fail("POST", f"/{case.repo_id}/tag/", status=status, times=99)
     case.site.faults.fail("*", "/api/collections", status=status, times=99)

@@ -42,7 +42,7 @@ def look(shelf: Shelf, watermark: datetime | None = None, own: Sequence[str] = (
             "licence apache-2.0, mit is not on the list",
         ),
         ({"max_gigabytes": 3}, FOX, None),
-        ({"max_gigabytes": 2.9}, FOX, "its 3.0 GB are above the limit"),
+        ({"max_gigabytes": 2.9}, FOX, "its 3.00 GB are above the limit"),
         ({"max_gigabytes": 0.1}, replace(FOX, nbytes=None), None),
         ({}, replace(FOX, tags=("mlx",)), "it is an MLX repo already"),
         ({"allow": ("*",)}, replace(FOX, id="mlx-moe/Fox"), "hubbot publishes there itself"),

@@ -101,6 +101,8 @@ def test_what_went_bad_is_refused_and_the_job_that_it_opens_mends_it(seeded: Sit
         opened.run_once(threading.Event(), 0)
         assert opened.queue.job(found.job_id).state is State.PUBLISHED
         mended = seeded.tree(TARGET)
+        card = seeded.api().hf_hub_download(TARGET, "README.md", local_dir=tmp_path / "card")
+        assert "Download it again" in Path(card).read_text()
         assert mended["model.safetensors"].sha256 == good["model.safetensors"].sha256
         (last,) = audited(opened)
         assert (last.verdict, last.job_id) == ("approved", None)

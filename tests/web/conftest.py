@@ -93,6 +93,7 @@ def bench(engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         listings=Listings(engine),
         outages=Outages(engine),
         check=lambda: None,
+        check_place=lambda: None,
         workers=Workers(engine),
     )
     asked: list[tuple[str, str | None, tuple[str, ...], int]] = []

@@ -147,7 +147,7 @@ def test_a_model_whose_memory_nobody_knows_is_promised_to_no_mac(bench: Bench, b
         page = words(browser.get(f"/published/{repo}").text)
         assert "What fits your Mac" not in page
         assert "Recommended" not in page.partition("Variants")[0]
-    assert "over 512 GB Mac" in words(browser.get("/published/fables/Whale").text)
+    assert "a Mac with over 512 GB" in words(browser.get("/published/fables/Whale").text)
 
 
 def test_model_types_are_searched(browser: TestClient) -> None:

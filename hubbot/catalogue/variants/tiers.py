@@ -4,7 +4,7 @@ Three limits, all of which must hold. They start from mlx-quant-fidelity's provi
 that llama.cpp and mlx users published; a variant that nobody named goes by its narrowest bits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,6 +76,7 @@ BY_BITS: Mapping[int, Tiers] = {16: _ROUNDED, 8: _FIVE, 6: _SIX, 5: _FIVE, 4: _F
 # sweep of Llama 3 8B: q8_0 0.001, q6_K 0.005, q4_K_M 0.031, q2_K 0.446.
 QUALITIES: Mapping[str, float] = {"excellent": 0.01, "good": 0.05, "fair": 0.2}
 POOREST = "poor"
+_GOOD = QUALITIES["good"]
 
 
 def quality_of(kl_mean: float) -> str:
@@ -94,3 +95,14 @@ def tier_of(tiers: Tiers, *, kl_mean: float, kl_p99: float, flips: float) -> Tie
         if kl_mean <= limits.kl_mean and kl_p99 <= limits.kl_p99 and flips <= limits.flips:
             return "good" if name == "good" else "marginal"
     return "refused"
+
+
+def recommended_of(measured: Sequence[tuple[float, float]]) -> int | None:
+    """Return which of the variants, each with its bytes and mean KL divergence (nats), to recommend; None of none.
+
+    It is the smallest of good quality or better, else the nearest to the source.
+    """
+    good = [number for number, (_, kl_mean) in enumerate(measured) if kl_mean <= _GOOD]
+    if good:
+        return min(good, key=lambda number: measured[number][0])
+    return min(range(len(measured)), key=lambda number: measured[number][1], default=None)

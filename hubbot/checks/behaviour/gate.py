@@ -23,6 +23,7 @@ from hubbot.checks.behaviour.source_model import open_dequantized, open_source
 from hubbot.checks.readers.whole_tensors import unquantized_config
 from hubbot.checks.subject import RUNNING_FAULTS, Outcome, Subject
 from hubbot.errors import WrongUsage
+from hubbot.files.sizes import readable
 from hubbot.marks import fingerprint
 from hubbot.runtime import loading
 from hubbot.runtime.blas_products import blas_is_better, operations_per_second
@@ -57,9 +58,7 @@ def check_behaviour(subject: Subject) -> Outcome:
     examination = subject.examination
     needed = preconditions.largest_step_bytes(subject.shapes)
     if examination.memory_bytes is not None and needed > examination.memory_bytes:
-        return _not_run(
-            f"one layer needs {needed / 1e9:.2f} GB, {examination.memory_bytes / 1e9:.2f} GB are allowed"
-        )
+        return _not_run(f"one layer needs {readable(needed)}, {readable(examination.memory_bytes)} are allowed")
     text = read_text(
         subject.folder, examination.corpus, tokens=examination.tokens or _affordable(subject),
         vocabulary=_vocabulary(subject.shapes), context=_context(subject.config),

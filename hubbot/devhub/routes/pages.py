@@ -9,11 +9,12 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 
 from hubbot.devhub.access import account_of, hub_of, visit
 from hubbot.devhub.accounts import may_open, may_see
-from hubbot.devhub.page_rendering import STYLESHEET, card_html, card_rows, render, size_text
+from hubbot.devhub.page_rendering import STYLESHEET, card_html, card_rows, render
 from hubbot.devhub.raw_path_routes import Route
 from hubbot.devhub.routes.collections import show_collection
 from hubbot.devhub.stored_objects import KINDS, MAIN, Commit
 from hubbot.devhub.wire_errors import revision_not_found
+from hubbot.files.sizes import readable
 
 _HISTORY = 20
 
@@ -50,7 +51,7 @@ async def repo_page(request: Request) -> HTMLResponse:
         rows=card_rows(facts.card.data),
         card=card_html(facts.card.body, files=f"{base}/resolve/{commit.sha}/") if opened else "",
         files=_files(commit),
-        total=size_text(sum(entry.size for entry in commit.tree.values())),
+        total=readable(sum(entry.size for entry in commit.tree.values())),
         history=history[:_HISTORY],
         older=max(0, len(history) - _HISTORY),
     )
@@ -91,7 +92,7 @@ async def stylesheet(_request: Request) -> Response:
 
 def _files(commit: Commit) -> list[dict[str, Any]]:
     return [
-        {"path": path, "size": size_text(entry.size), "large": entry.sha256 is not None, "etag": entry.etag}
+        {"path": path, "size": readable(entry.size), "large": entry.sha256 is not None, "etag": entry.etag}
         for path, entry in sorted(commit.tree.items())
     ]
 

@@ -1,7 +1,7 @@
 import pytest
 
 from hubbot.catalogue.variants.named_variants import VARIANTS
-from hubbot.catalogue.variants.tiers import BY_VARIANT, tier_of, tiers_of
+from hubbot.catalogue.variants.tiers import BY_VARIANT, recommended_of, tier_of, tiers_of
 
 
 def test_every_variant_has_tiers_and_marginal_allows_more_than_good() -> None:
@@ -51,3 +51,19 @@ def test_published_figures_fall_into_the_tier_that_people_gave_them(
 @pytest.mark.parametrize(("bits", "like"), [(4, "4bit"), (3, "3bit"), (2, "2bit"), (16, "bf16"), (7, "6bit")])
 def test_a_variant_without_a_row_goes_by_its_narrowest_bits(bits: int, like: str) -> None:
     assert tiers_of("somebody-elses", bits) == tiers_of(like, 0)
+
+
+@pytest.mark.parametrize(
+    ("measured", "best"),
+    [
+        ([], None),
+        ([(60e9, 0.0), (32e9, 0.001), (17e9, 0.03), (10e9, 0.5)], 2),
+        ([(17e9, 0.06), (10e9, 0.5)], 0),
+        ([(10e9, 0.5)], 0),
+        ([(17e9, 0.05), (16e9, 0.051)], 0),
+    ],
+)
+def test_recommended_is_the_smallest_good_one_else_the_nearest(
+    measured: list[tuple[float, float]], best: int | None
+) -> None:
+    assert recommended_of(measured) == best

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from hubbot.checks.structure.configuration import check_configuration
-from tests.checkpoints_on_disk import CONVERTIBLE, Workshop, row_of
+from hubbot.finishing import config_of
+from tests.checkpoints_on_disk import CONVERTIBLE, Workshop, planned, row_of
 from tests.reference.checkpoints import Case, case
 
 
@@ -15,7 +16,8 @@ def failing(source: dict[str, Any], artifact: dict[str, Any], *, is_own: bool = 
 
 @pytest.mark.parametrize("made", CONVERTIBLE, ids=lambda made: made.name)
 def test_the_config_that_is_written_makes_the_class_run_as_the_source(made: Case, workshop: Workshop) -> None:
-    artifact = json.loads((workshop.artifact(made.name, "fp32") / "config.json").read_text())
+    plan = planned(workshop.source(made.name), "fp32")
+    artifact = json.loads(json.dumps(config_of(plan, plan.variants[0])))
     assert failing(made.config, artifact) == set()
 
 
