@@ -91,7 +91,12 @@ def test_files_that_grow_together_share_what_may_wait_in_memory(
     monkeypatch.setattr(hashing_file, "HELD_BYTES", 20)
     reads: list[int] = []
     pread = os.pread
-    monkeypatch.setattr(os, "pread", lambda *given: (reads.append(1), pread(*given))[1])
+
+    def counted(descriptor: int, size: int, offset: int) -> bytes:
+        reads.append(size)
+        return pread(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", counted)
     file = HashingFile(tmp_path / "x", HEADER, spans([100, 20]), together=together)
     first, second = (start for start, _ in spans([100, 20]))
     file.write(second, second, memoryview(bytes(20)))
