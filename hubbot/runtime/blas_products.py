@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.runtime.attention_products import attention
+from hubbot.runtime.blas_threads import thread_count
 from hubbot.runtime.decoded_rows import decode
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -58,19 +59,20 @@ def blas_is_better() -> bool:
     """Say whether this process runs on a CPU on which numpy's BLAS agrees with MLX and is much faster."""
     if mx.default_device() != mx.cpu or not agrees():
         return False
-    by_mlx, by_numpy = _rates()
+    by_mlx, by_numpy = _rates(thread_count())
     return by_numpy > WORTHWHILE * by_mlx
 
 
 def operations_per_second() -> float:
     """Return how many multiplications and additions a second the products of this process take, once measured."""
-    by_mlx, by_numpy = _rates()
+    by_mlx, by_numpy = _rates(thread_count())
     return by_numpy if blas_is_better() else by_mlx
 
 
 @cache
-def _rates() -> tuple[float, float]:
-    """Return the operations a second of a matrix product on MLX's default device and by numpy."""
+def _rates(threads: int | None) -> tuple[float, float]:
+    """Return the operations a second of a matrix product on MLX's default device and by numpy on `threads`."""
+    del threads  # each number of them is measured once
     one, other = (np.random.default_rng(seed).standard_normal((256, 512), dtype=np.float32) for seed in (1, 2))
     left, right = mx.array(one), mx.array(other)
     operations = 2 * len(one) * other.size

@@ -15,6 +15,10 @@ from hubbot.checks.tracer.gate import Tracer
 from hubbot.checks.values.gate import check_window
 from hubbot.checks.values.window_findings import WindowFindings
 from hubbot.progress import Progress
+from hubbot.runtime.blas_threads import one_thread
+
+# Products of a model below this are too small to be shared out.
+SMALL_BYTES = 200_000_000
 
 
 def verify(
@@ -32,10 +36,12 @@ def verify(
     `tracer` runs the converter on a shrunken model, once for all variants of a source. `judged` are the findings
     of `verify_part` on all parameters, where the source's weights have been deleted since.
     """
-    return judge(
-        checkpoint, source, artifact, progress=progress, tracer=tracer, examination=examination,
-        window_findings=judged,
-    )  # fmt: skip
+    # Every variant of a source is judged alike: the logits of equal weights are equal bit for bit.
+    with one_thread(wanted=checkpoint.weight_bytes < SMALL_BYTES):
+        return judge(
+            checkpoint, source, artifact, progress=progress, tracer=tracer, examination=examination,
+            window_findings=judged,
+        )  # fmt: skip
 
 
 def verify_part(
