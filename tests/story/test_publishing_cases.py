@@ -99,7 +99,7 @@ def test_a_repo_that_somebody_has_hidden_is_kept_current_and_stays_hidden(
     seeded: Site, opened: Bot, fox: Path
 ) -> None:
     run_job(opened, FOX)
-    for hidden, temperature in ((True, 0.5), (True, 0.6), (False, 0.7)):
+    for hidden, temperature in ((True, 0.5), (False, 0.7)):
         seeded.client().set_private(TARGET, private=hidden)
         change(seeded, fox, generation_config__json=json.dumps({"temperature": temperature}))
         job = run_job(opened, FOX)
