@@ -180,7 +180,8 @@ class Bot:
                 self.pipeline.workspace(job).remove()
         sweep(self.settings.data_dir)
         for folder in (self.settings.data_dir / "work").glob("audit-*"):
-            if folder.stat().st_mtime < oldest.timestamp():
+            # Not followed: a link may lead nowhere, and it must not keep the rest from being pruned.
+            if folder.lstat().st_mtime < oldest.timestamp():
                 shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -261,9 +261,12 @@ class Queue:
             return job_of(row)
 
     def revive_no_runtime(self, runtime: str) -> list[Job]:
-        """Retry the jobs that were parked with NoRuntime under other versions than `runtime`; return them."""
-        parked = Selection(states=(State.PARKED,), kind="NoRuntime", other_runtime=runtime)
-        return self.retry_all(parked)
+        """Retry the jobs that other versions than `runtime` had no class or no config for; return them."""
+        revived = []
+        for kind in ("NoRuntime", "ConfigUnresolved"):
+            parked = Selection(states=(State.PARKED,), kind=kind, other_runtime=runtime)
+            revived += self.retry_all(parked)
+        return revived
 
     def select(self, selection: Selection) -> list[int]:
         """Return the numbers of the jobs that are meant, the oldest first."""

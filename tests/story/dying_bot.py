@@ -25,10 +25,15 @@ def die(*_: object) -> NoReturn:
     raise AssertionError("still alive")
 
 
+def die_at_progress(job: Job, done: int, total: int, label: str) -> None:
+    """Take a stage's progress as the moment."""
+    die(job, done, total, label)
+
+
 def die_inside(pipeline: Pipeline, stage: Stage) -> Pipeline:
     """Return the pipeline, which ends this process somewhere in the middle of what it does next."""
     if stage in {Stage.FETCH, Stage.CONVERT, Stage.VERIFY, Stage.PUBLISH}:
-        return replace(pipeline, on_progress=die)
+        return replace(pipeline, on_progress=die_at_progress)
     if stage in CHILD_SECONDS:
         threading.Timer(CHILD_SECONDS[stage], die).start()
         return pipeline
