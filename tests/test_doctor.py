@@ -17,6 +17,7 @@ from hubbot import doctor
 from hubbot.doctor import Check, examine, explain
 from hubbot.engine.formats import kernels
 from hubbot.hub import client
+from hubbot.hub.answers import Account
 from hubbot.jobs.retry import MAX_ATTEMPTS
 from hubbot.runtime import loading
 from hubbot.settings import Settings
@@ -257,7 +258,7 @@ def test_every_finding_that_is_not_well_says_what_to_do(
 def test_a_token_that_may_only_read_fails_where_something_is_to_be_published(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client.Hub, "whoami", lambda _: client.Account(name="fox", orgs=(ORG,), role="read"))
+    monkeypatch.setattr(client.Hub, "whoami", lambda _: Account(name="fox", orgs=(ORG,), role="read"))
     check = found()["hub"]
     assert (check.status, "may not write" in check.message) == ("fail", True)
 

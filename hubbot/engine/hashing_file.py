@@ -1,7 +1,7 @@
 """A file that is written at any offset and hashed from its beginning while the bytes are still in memory.
 
-Bytes that come before their turn are kept until it comes, up to HELD_BYTES; the rest is read again from the file.
-One thread writes, another one digests.
+Bytes that come before their turn are kept until it comes, up to HELD_BYTES in all files that grow together; the
+rest is read again from the file. One thread writes, another one digests.
 """
 
 import hashlib
@@ -17,9 +17,12 @@ BLOCK = 1 << 20
 
 
 class HashingFile:
-    """A file of known size: `header`, then tensors at `spans` (start, bytes) in file order without holes."""
+    """A file of known size: `header`, then tensors at `spans` (start, bytes) in file order without holes.
 
-    def __init__(self, path: Path, header: bytes, spans: Sequence[tuple[int, int]]) -> None:
+    `together` is the number of files that grow at the same time, and share what may be kept.
+    """
+
+    def __init__(self, path: Path, header: bytes, spans: Sequence[tuple[int, int]], *, together: int = 1) -> None:
         self.size = spans[-1][0] + spans[-1][1] if spans else len(header)
         self._file = UncachedWriter(path)
         self._order = [start for start, nbytes in spans if nbytes]
@@ -30,6 +33,7 @@ class HashingFile:
         self._hashed = len(header)
         self._held: dict[int, memoryview] = {}
         self._held_bytes = 0
+        self._most_held = HELD_BYTES // together
         self._file.write(memoryview(header), 0)
         self._file.truncate(self.size)
 
@@ -45,7 +49,7 @@ class HashingFile:
             self._missing[span] -= len(data)
             if not self._missing[span]:
                 del self._missing[span]
-            if offset == self._hashed or self._held_bytes + len(data) <= HELD_BYTES:
+            if offset == self._hashed or self._held_bytes + len(data) <= self._most_held:
                 self._held[offset] = data
                 self._held_bytes += len(data)
 

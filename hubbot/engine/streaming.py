@@ -7,6 +7,7 @@ It knows nothing of folders or names of files.
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +26,10 @@ from hubbot.plans import Encoding
 
 # How many slices' source bytes are in memory at once: read ahead per lane, and copied for those computed.
 HELD_SOURCE = 3 * compute_threads.CPU_LANES
-# And its output bytes: of the slices computed, and of the one being written.
-HELD_OUTPUT = compute_threads.CPU_LANES + 2
+# How many slices are written at once, each variant at its own pace.
+WRITING = 2
+# And their output bytes: of the slices computed, and of those being written.
+HELD_OUTPUT = compute_threads.CPU_LANES + 1 + WRITING
 # Threads that read ahead: the file cache gives a few as much as it has.
 READERS = max(2, min(4, compute_threads.CPU_LANES // 2))
 Read = tuple[Raw | list[Block], Region]
@@ -119,21 +122,27 @@ def stream(slices: Sequence[Slice], run: StreamRun, progress: Callable[[Slice], 
 
     Raises ValueMismatch as `StreamRun.compute` does, CorruptHeader where a shard ends early, OSError of the disk.
     """
-    # A variant's files are written by one thread at a time.
     with (
         ThreadPoolExecutor(READERS) as readers,
-        ThreadPoolExecutor(max(1, len(run.variants))) as writers,
+        ExitStack() as stack,
         compute_threads.ComputeThreads(run.lanes) as threads,
     ):
-        writing: list[Future[None]] = []
+        # A variant's files are written by one thread; a slow write of one variant does not hold up the others.
+        writers = [stack.enter_context(ThreadPoolExecutor(1)) for _ in run.variants]
+        writing: deque[list[Future[None]]] = deque()
         for part, results in _computed(readers, threads, run, slices):
-            for future in writing:
-                future.result()
-            made = zip(run.variants, results, strict=True)
-            writing = [writers.submit(run.write, part, variant, parts) for variant, parts in made]
+            made = zip(writers, run.variants, results, strict=True)
+            writing.append([writer.submit(run.write, part, variant, parts) for writer, variant, parts in made])
+            if len(writing) > WRITING:
+                _settle(writing.popleft())
             progress(part)
-        for future in writing:
-            future.result()
+        for futures in writing:
+            _settle(futures)
+
+
+def _settle(futures: Sequence[Future[None]]) -> None:
+    for future in futures:
+        future.result()
 
 
 def _computed(

@@ -42,7 +42,7 @@ class WeightWriter:
     are; every other is hashed as it grows and recorded there when its last byte is written. `form` is the
     format that the files' metadata names: "mlx", or "pt" for what transformers is to load. Tensors named in
     `begin` begin a new file. All files are opened on entering, or with `begin` those of one `window` at a time.
-    `times` is told how long hashing takes.
+    `times` is told how long hashing takes. `together` writers share the memory for what waits to be hashed.
     """
 
     def __init__(
@@ -55,11 +55,13 @@ class WeightWriter:
         form: str = "mlx",
         begin: Collection[str] = (),
         times: StageTimes | None = None,
+        together: int = 1,
     ) -> None:
         self._folder = folder
         self._form = form
         self._groups = _shards(tensors, shard_bytes, begin)
         self._in_windows = bool(begin)
+        self._together = together
         self._times = times or StageTimes(time.monotonic)
         self._journal = journal
         self._files: dict[str, HashingFile] = {}
@@ -97,7 +99,7 @@ class WeightWriter:
             if file not in self._journal.files and any(name in names for name, _, _ in group):
                 header, offsets = _header(group, self._form)
                 spans = [(len(header) + start, stop - start) for start, stop in offsets]
-                self._files[file] = HashingFile(self._folder / file, header, spans)
+                self._files[file] = HashingFile(self._folder / file, header, spans, together=self._together)
 
     def _settle(self, *, failed: bool) -> None:
         recordings, self._recording = self._recording, deque()

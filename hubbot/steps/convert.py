@@ -305,6 +305,7 @@ def _writer(conversion: SourcePass, variant: PlannedVariant, journal: Journal) -
         journal=journal,
         begin=frozenset(group[0][0] for group in groups),
         times=conversion.times,
+        together=len(conversion.plan.variants),
     )
 
 

@@ -82,3 +82,21 @@ def test_pieces_in_order_are_hashed_without_being_read_again(
         sha256 = file.digest()
     assert sha256 == hashlib.sha256(HEADER + bytes(120)).hexdigest()
     file.close()
+
+
+@pytest.mark.parametrize(("together", "again"), [(1, 0), (2, 1)])
+def test_files_that_grow_together_share_what_may_wait_in_memory(
+    together: int, again: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing_file, "HELD_BYTES", 20)
+    reads: list[int] = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda *given: (reads.append(1), pread(*given))[1])
+    file = HashingFile(tmp_path / "x", HEADER, spans([100, 20]), together=together)
+    first, second = (start for start, _ in spans([100, 20]))
+    file.write(second, second, memoryview(bytes(20)))
+    assert file.digest() is None
+    file.write(first, first, memoryview(bytes(100)))
+    assert file.digest() == hashlib.sha256(HEADER + bytes(120)).hexdigest()
+    file.close()
+    assert len(reads) == again

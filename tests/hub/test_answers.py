@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import ModelInfo
@@ -96,7 +97,8 @@ def test_an_answer_that_makes_no_sense_is_an_outage_and_no_fault_of_hubbot(hub: 
 
 @pytest.mark.parametrize("size", [-5, 1.5, float("inf"), True, "7"])
 def test_a_size_that_is_no_number_of_bytes_is_refused(size: object) -> None:
-    info = ModelInfo(id="a/b", sha=SHA, siblings=[{"rfilename": "x", "size": size, "blobId": SHA}])
+    told: dict[str, Any] = {"id": "a/b", "sha": SHA, "siblings": [{"rfilename": "x", "size": size, "blobId": SHA}]}
+    info = ModelInfo(**told)  # type: ignore[no-untyped-call]
     with pytest.raises(HubUnavailable, match="a file's size is"):
         files_of(info)
 

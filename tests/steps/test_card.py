@@ -417,7 +417,7 @@ def test_seconds_read_back_from_a_repo_are_numbers_or_nothing(workshop: Workshop
     item = made(workshop, "4bit")
     told: dict[str, object] = {"convert": 3, "values": "long", "parity": -1, "smoke": float("inf"), "x|y": 1.5}
     for found, kept in ((told, {"convert": 3.0, "x|y": 1.5}), ([1], {}), (None, {})):
-        assert read_made(item.repo_id, item.mark, json.dumps({"seconds": found}).encode()).seconds == kept
+        assert read_made(item.repo_id, item.mark, json.dumps({"seconds": found}).encode(), None).seconds == kept
 
 
 def test_a_card_says_what_became_of_a_packed_sources_codes(hub: Checkpoint, workshop: Workshop) -> None:

@@ -1,31 +1,26 @@
-"""Affine quantization compiled by numba: extremes, scales, codes and packing of a group in one pass.
+"""Affine quantization in loops for numba: extremes, scales, codes and packing of a group in one pass.
 
 It computes what affine.py defines, for every bit width at once, and refuses NaN and infinity.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+from numba import carray
 
-from hubbot.engine.floats import NotFinite, convert_dtype, from_float32
+from hubbot.engine.formats.fused import BLOCK, BRAIN, HALF, SINGLE, SMALLEST_GROUP
 from hubbot.engine.formats.fused_groups import (
     BEYOND_HALF,
-    BLOCK,
-    BRAIN,
-    HALF,
     INFINITY,
-    KINDS,
     ONE,
     Array,
     compiled,
+    copy_bits,
     pack,
     round_to_brain,
     widen,
 )  # fmt: skip
 
-# Of the codes of every width in one buffer.
-_ALIGNMENT: Final = 64
 _SMALLEST_SCALE: Final = np.float32(1e-7)
 
 
@@ -36,12 +31,14 @@ def _ordered(bits: Any) -> Any:
 
 
 @compiled
-def _extremes(rows: Array, groups: int, kind: int, lows: Array, highs: Array) -> int:
-    """Set the bits of the least and greatest of every group; return the first that is no number, or -1.
+def _extremes(
+    rows: Array, groups: int, kind: int, lows: Array, highs: Array, low_floats: Array, high_floats: Array
+) -> int:
+    """Set the least and greatest of every group; return the first that is no number, or -1.
 
-    `rows` int32 [>= groups, group] are bits of floats, `lows` and `highs` int32 [>= groups].
+    `rows` int32 [>= groups, group] are bits of floats, `lows` and `highs` int32 [>= groups] those of
+    `low_floats` and `high_floats`.
     """
-    low_floats, high_floats = lows.view(np.float32), highs.view(np.float32)
     for index in range(groups):
         low, high = np.int32(0x7FFFFFFF), np.int32(-0x80000000)
         for at in range(rows.shape[1]):
@@ -86,78 +83,73 @@ def _affine_codes(rows: Array, most: float, biases: Array, divisors: Array, code
             codes[index, at] = np.uint8(np.int32(min(most, code)))
 
 
-@compiled
 def affine(
-    raw: Array,
+    raw: Any,
+    count: int,
     kind: int,
-    brain: bool,
+    brain: int,
     group: int,
-    widths: Array,
-    starts: Array,
-    out: Array,
-    scales: Array,
-    biases: Array,
+    widths: Any,
+    starts: Any,
+    number: int,
+    out: Any,
+    nbytes: int,
+    scales: Any,
+    biases: Any,
+    floats: Any,
+    codes: Any,
+    edges: Any,
 ) -> int:
-    """Quantize `raw` [n] for every bit width of `widths`; return the first group that is no number, or -1.
+    """Quantize `raw` [count] for every bit width of `widths` [number]; return the first group that is no number.
 
-    Codes go to `out` uint8 from `starts` on, scales and biases to float32 [widths, n / group]. `brain` says that
-    the weights are rounded to bfloat16 first.
+    All are pointers but the integers. -1 says that every group is one. Codes go to `out` uint8 [nbytes] from
+    `starts` on, scales and biases to float32 [number, count / group]. `brain` says that the weights are rounded
+    to bfloat16 first. Room: `floats` float32 [BLOCK], `codes` uint8 [BLOCK], `edges` float32
+    [3, BLOCK / SMALLEST_GROUP].
     """
-    floats, codes = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.uint8)
-    lows, highs = np.empty(BLOCK // 16, np.int32), np.empty(BLOCK // 16, np.int32)
-    divisors = np.empty(BLOCK // 16, np.float32)
     step = BLOCK // group * group
+    most_groups = BLOCK // SMALLEST_GROUP
+    halves, singles = carray(raw, (count,), np.uint16), carray(raw, (count,), np.uint32)
+    values, bits = carray(floats, (BLOCK,), np.float32), carray(floats, (BLOCK,), np.uint32)
     # Two axes, both counted from 0: numba then leaves out the look for negative places, and LLVM vectorizes.
-    rows, code_rows = floats[:step].reshape(-1, group), codes[:step].reshape(-1, group)
-    bits, bit_rows = floats.view(np.uint32), floats.view(np.int32)[:step].reshape(-1, group)
-    for first in range(0, raw.size, step):
-        count = min(step, raw.size - first)
-        groups, base = count // group, first // group
-        widen(raw[first : first + count], kind, floats, bits)
-        bad = _extremes(bit_rows, groups, kind, lows, highs)
+    shape = (BLOCK // group, group)
+    rows, bit_rows = carray(floats, shape, np.float32), carray(floats, shape, np.int32)
+    code_bytes, code_rows = carray(codes, (BLOCK,), np.uint8), carray(codes, shape, np.uint8)
+    words = (
+        carray(codes, (BLOCK // 2,), np.uint16),
+        carray(codes, (BLOCK // 4,), np.uint32),
+        carray(codes, (BLOCK // 8,), np.uint64),
+    )
+    edge_floats = carray(edges, (3, most_groups), np.float32)
+    edge_bits, edge_words = carray(edges, (3, most_groups), np.int32), carray(edges, (3, most_groups), np.uint32)
+    streams = carray(out, (nbytes,), np.uint8)
+    all_widths, all_starts = carray(widths, (number,), np.int64), carray(starts, (number,), np.int64)
+    all_scales = carray(scales, (number, count // group), np.float32)
+    all_biases = carray(biases, (number, count // group), np.float32)
+    lows, highs, divisors = edge_floats[0], edge_floats[1], edge_floats[2]
+    # A step that is no constant could be zero to numba, which would then raise.
+    for block in range((count + step - 1) // step):
+        first = block * step
+        size = min(step, count - first)
+        groups, base = size // group, first // group
+        if kind == SINGLE:
+            copy_bits(singles[first : first + size], bits)
+        else:
+            widen(halves[first : first + size], kind, values, bits)
+        bad = _extremes(bit_rows, groups, kind, edge_bits[0], edge_bits[1], lows, highs)
         if bad >= 0:
             return base + bad
         if brain and kind != BRAIN:
             # Rounding keeps the order, so the extremes can be rounded by themselves.
-            round_to_brain(bits, count)
-            round_to_brain(lows.view(np.uint32), groups)
-            round_to_brain(highs.view(np.uint32), groups)
-        for number in range(widths.size):
-            width = widths[number]
+            round_to_brain(bits, size)
+            round_to_brain(edge_words[0], groups)
+            round_to_brain(edge_words[1], groups)
+        for one in range(number):
+            width = all_widths[one]
             most = np.float32((1 << width) - 1)
-            part = slice(base, base + groups)
-            own_scales, own_biases = scales[number, part], biases[number, part]
-            _affine_scales(lows.view(np.float32), highs.view(np.float32), most, own_scales, own_biases, divisors)
+            own_scales, own_biases = all_scales[one, base : base + groups], all_biases[one, base : base + groups]
+            _affine_scales(lows, highs, most, own_scales, own_biases, divisors)
             _affine_codes(rows, most, own_biases, divisors, code_rows)
-            start = starts[number] + first * width // 8
-            pack(codes, count, width, out[start : start + count * width // 8])
+            start = all_starts[one] + first * width // 8
+            pack(code_bytes, words, size, width, streams[start : start + size * width // 8])
     return -1
-
-
-def quantize_affine(
-    raw: Array, dtype: str, *, group_size: int, widths: Sequence[int], scale_dtype: str
-) -> list[dict[str, Array]]:
-    """Return what `affine.quantize` returns; raises NotFinite for NaN or infinity."""
-    if scale_dtype == "F16":
-        raw, dtype = convert_dtype(raw, dtype, scale_dtype), scale_dtype
-    flat = np.ascontiguousarray(raw).reshape(-1)
-    sizes = [flat.size * bits // 8 for bits in widths]
-    starts = np.cumsum([0, *(-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes)], dtype=np.int64)
-    out = np.empty(starts[-1], np.uint8)
-    scales = np.empty((len(widths), flat.size // group_size), np.float32)
-    biases = np.empty_like(scales)
-    brain = scale_dtype == "BF16"
-    each = np.array(widths, np.int64)
-    bad = affine(flat, KINDS[dtype], brain, group_size, each, starts, out, scales, biases)
-    if bad >= 0:
-        raise NotFinite
-    *lead, width = raw.shape
-    groups = (*lead, width // group_size)
-    return [
-        {
-            "weight": out[start : start + size].view(np.uint32).reshape(*lead, width * bits // 32),
-            "scales": from_float32(scales[number], scale_dtype).reshape(groups),
-            "biases": from_float32(biases[number], scale_dtype).reshape(groups),
-        }
-        for number, (bits, start, size) in enumerate(zip(widths, starts, sizes, strict=False))
-    ]

@@ -1,7 +1,7 @@
 """What the fused kernels share: widening of stored floats, rounding to bfloat16, packing of codes.
 
-Importing it needs numba and a place for its cache. Every float operation is one of float32, in the order of the
-definition: no fastmath, no contraction. Kernels release the interpreter's lock.
+Only the process that compiles them imports it, with numba. Every float operation is one of float32, in the order
+of the definition: no fastmath, no contraction. Nothing allocates or raises, so that nothing of numba is called.
 """
 
 from typing import Any, Final
@@ -10,24 +10,20 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from hubbot.engine.formats.fused import BRAIN, HALF
+
 Array = npt.NDArray[Any]
-# Elements at a time: their floats and codes stay in the first cache.
-BLOCK: Final = 2048
-HALF: Final = 1  # float16, whose exponent is biased otherwise
-BRAIN: Final = 2  # bfloat16, the upper half of a float32
-SINGLE: Final = 3
-KINDS: Final = {"F16": HALF, "BF16": BRAIN, "F32": SINGLE}
 ONE: Final = np.float32(1)
 INFINITY: Final = np.int32(0x7F800000)
 # The first number beyond float16, as float16's infinity is widened.
 BEYOND_HALF: Final = np.float32(65536)
 _TWO_112: Final = np.float32(2.0**112)
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+compiled = numba.njit(error_model="numpy")
 
 
 @compiled
 def widen(part: Array, kind: int, floats: Array, bits: Array) -> None:
-    """Fill `floats`, whose bits `bits` uint32 are, with the values of `part`."""
+    """Fill `floats`, whose bits `bits` uint32 are, with the values of `part` uint16, of kind HALF or BRAIN."""
     count = part.size
     if kind == BRAIN:
         for at in range(count):
@@ -39,9 +35,13 @@ def widen(part: Array, kind: int, floats: Array, bits: Array) -> None:
             floats[at] = floats[at] * _TWO_112
         for at in range(count):
             bits[at] |= (np.uint32(part[at]) & np.uint32(0x8000)) << np.uint32(16)
-    else:
-        for at in range(count):
-            bits[at] = np.uint32(part[at])
+
+
+@compiled
+def copy_bits(part: Array, bits: Array) -> None:
+    """Fill `bits` with the floats' bits `part`, both uint32."""
+    for at in range(part.size):
+        bits[at] = part[at]
 
 
 @compiled
@@ -53,24 +53,26 @@ def round_to_brain(bits: Array, count: int) -> None:
 
 
 @compiled
-def pack(codes: Array, count: int, width: int, out: Array) -> None:
-    """Write `count` codes as a stream of `width` bits each, lowest bit first, to `out`."""
+def pack(codes: Array, words: tuple[Array, Array, Array], count: int, width: int, out: Array) -> None:
+    """Write `count` codes as a stream of `width` bits each, lowest bit first, to `out`.
+
+    `words` are the same codes as uint16, uint32 and uint64.
+    """
+    pairs, fours, eights = words
     if width == 8:
         for at in range(count):
             out[at] = codes[at]
     elif width == 4:
-        pairs = codes.view(np.uint16)
         for at in range(count // 2):
             out[at] = np.uint8(pairs[at] | (pairs[at] >> np.uint16(4)))
     elif width == 2:
-        fours = codes.view(np.uint32)
         for at in range(count // 4):
             four = fours[at]
             out[at] = np.uint8(four | (four >> np.uint32(6)) | (four >> np.uint32(12)) | (four >> np.uint32(18)))
     elif width == 6:
-        _pack_sixes(codes.view(np.uint32), count // 4, out)
+        _pack_sixes(fours, count // 4, out)
     else:
-        _pack_odd(codes.view(np.uint64), count // 8, width, out)
+        _pack_odd(eights, count // 8, width, out)
 
 
 @compiled

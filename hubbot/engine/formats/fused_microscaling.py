@@ -1,34 +1,26 @@
-"""mxfp4, mxfp8 and nvfp4 compiled by numba: scales, elements and packing of a group in one pass.
+"""mxfp4, mxfp8 and nvfp4 in loops for numba: scales, elements and packing of a group in one pass.
 
 It computes what microscaling.py defines and refuses NaN and infinity.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
+from numba import carray
 
-from hubbot.engine.floats import NotFinite
-from hubbot.engine.formats import microscaling as definition
+from hubbot.engine.formats.fused import BLOCK, BRAIN, HALF, MXFP8, NVFP4, SINGLE, SMALLEST_GROUP
 from hubbot.engine.formats.fused_groups import (
     BEYOND_HALF,
-    BLOCK,
-    BRAIN,
-    HALF,
     INFINITY,
-    KINDS,
     ONE,
     Array,
     compiled,
+    copy_bits,
     pack,
     round_to_brain,
     widen,
 )  # fmt: skip
 
-MXFP4: Final = 1
-MXFP8: Final = 2
-NVFP4: Final = 3
-_MODES: Final = {"mxfp4": MXFP4, "mxfp8": MXFP8, "nvfp4": NVFP4}
 _HALF: Final = np.float32(0.5)
 _LEAST_HALF: Final = np.float32(2.0**-14)
 _TWO_14: Final = np.float32(2.0**14)
@@ -55,9 +47,11 @@ def _e2m1(floats: Array, count: int, codes: Array) -> None:
 
 
 @compiled
-def _e4m3(floats: Array, bits: Array, count: int, low: Array, out: Array) -> None:
-    """Write the e4m3 codes nearest to `floats`, ties to even, to `out`; `low` is room for as many floats."""
-    low_bits = low.view(np.uint32)
+def _e4m3(floats: Array, bits: Array, count: int, low: Array, low_bits: Array, out: Array) -> None:
+    """Write the e4m3 codes nearest to `floats`, ties to even, to `out`.
+
+    `bits` are those of `floats`; `low` is room for as many floats, `low_bits` the same bytes as uint32.
+    """
     for at in range(count):
         # Below 2^-6 codes are multiples of 2^-9: adding 2^14 leaves as many bits.
         low[at] = abs(floats[at]) + _TWO_14
@@ -89,9 +83,8 @@ def _round(floats: Array, bits: Array, count: int, kind: int) -> None:
 
 
 @compiled
-def _largest(rows: Array, groups: int, kind: int, tops: Array) -> int:
-    """Set the bits of the largest magnitude of every group; return the first that is no number, or -1."""
-    floats = tops.view(np.float32)
+def _largest(rows: Array, groups: int, kind: int, tops: Array, floats: Array) -> int:
+    """Set the bits `tops` of the largest magnitudes `floats`; return the first group that is no number, or -1."""
     for index in range(groups):
         top = np.uint32(0)
         for at in range(rows.shape[1]):
@@ -105,9 +98,8 @@ def _largest(rows: Array, groups: int, kind: int, tops: Array) -> int:
 
 
 @compiled
-def _powers(tops: Array, kind: int, largest: float, scales: Array, factors: Array) -> None:
+def _powers(tops: Array, bits: Array, kind: int, largest: float, scales: Array, factors: Array) -> None:
     """Set e8m0 codes from the groups' largest magnitudes, and the powers of two to multiply weights by."""
-    bits = tops.view(np.uint32)
     count = scales.size
     for index in range(count):
         tops[index] = tops[index] / largest
@@ -125,17 +117,24 @@ def _powers(tops: Array, kind: int, largest: float, scales: Array, factors: Arra
 
 @compiled
 def _divided(
-    rows: Array, tops: Array, kind: int, values: Array, spare: Array, scales: Array, factors: Array
+    rows: Array,
+    tops: Array,
+    bits: Array,
+    kind: int,
+    values: Array,
+    spare: Array,
+    spare_bits: Array,
+    scales: Array,
+    factors: Array,
 ) -> None:
     """Set e4m3 codes from the groups' largest magnitudes and factors, and divide the weights by their values."""
     count = scales.size
-    bits = tops.view(np.uint32)
     for index in range(count):
         tops[index] = tops[index] / np.float32(6)
     _round(tops, bits, count, kind)
     for index in range(count):
         tops[index] = tops[index] * factors[index]
-    _e4m3(tops, bits, count, spare, scales)
+    _e4m3(tops, bits, count, spare, spare_bits, scales)
     for index in range(count):
         code = scales[index]
         divisor = values[code] if code else ONE
@@ -144,61 +143,74 @@ def _divided(
             rows[index, at] = rows[index, at] / divisor
 
 
-@compiled
 def microscaling(
-    raw: Array, kind: int, mode: int, factors: Array, per_factor: int, values: Array, out: Array, scales: Array
+    raw: Any,
+    count: int,
+    kind: int,
+    mode: int,
+    factors: Any,
+    number: int,
+    per_factor: int,
+    e4m3_values: Any,
+    out: Any,
+    scales: Any,
+    floats: Any,
+    codes: Any,
+    edges: Any,
 ) -> int:
-    """Quantize `raw` [n] in one of the modes; return the first group that is no number, or -1.
+    """Quantize `raw` [count] in one of the modes; return the first group that is no number, or -1.
 
-    Codes go to `out` uint8, scales to uint8 [n / group]. The quotients of groups number k * per_factor and
-    following are multiplied by factors[k], float32; `values` float32 [256] are those of e4m3 codes.
+    All are pointers but the integers. Codes go to `out` uint8, scales to uint8 [count / group]. The quotients of
+    groups number k * per_factor and following are multiplied by factors[k], float32 [number]; `e4m3_values`
+    float32 [256] are those of the codes. Room: `floats` float32 [2, BLOCK], `codes` uint8 [BLOCK], `edges` float32
+    [2, BLOCK / SMALLEST_GROUP].
     """
     group = 16 if mode == NVFP4 else 32
-    floats, codes, spare = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.uint8), np.empty(BLOCK, np.float32)
-    tops, factor_of = np.empty(BLOCK // 16, np.float32), np.empty(BLOCK // 16, np.float32)
-    bits, rows = floats.view(np.uint32), floats.reshape(-1, group)
-    for first in range(0, raw.size, BLOCK):
-        count = min(BLOCK, raw.size - first)
-        groups, base = count // group, first // group
-        widen(raw[first : first + count], kind, floats, bits)
-        bad = _largest(bits.reshape(-1, group), groups, kind, tops.view(np.uint32))
+    halves, singles = carray(raw, (count,), np.uint16), carray(raw, (count,), np.uint32)
+    room, room_bits = carray(floats, (2, BLOCK), np.float32), carray(floats, (2, BLOCK), np.uint32)
+    values, spare, bits, spare_bits = room[0], room[1], room_bits[0], room_bits[1]
+    rows = carray(floats, (BLOCK // group, group), np.float32)
+    bit_rows = carray(floats, (BLOCK // group, group), np.uint32)
+    code_bytes = carray(codes, (BLOCK,), np.uint8)
+    words = (
+        carray(codes, (BLOCK // 2,), np.uint16),
+        carray(codes, (BLOCK // 4,), np.uint32),
+        carray(codes, (BLOCK // 8,), np.uint64),
+    )
+    most_groups = BLOCK // SMALLEST_GROUP
+    edge_floats, edge_bits = (
+        carray(edges, (2, most_groups), np.float32),
+        carray(edges, (2, most_groups), np.uint32),
+    )
+    tops, top_bits, factor_of = edge_floats[0], edge_bits[0], edge_floats[1]
+    streams = carray(out, (count,), np.uint8)
+    all_scales = carray(scales, (count // group,), np.uint8)
+    all_factors, table = carray(factors, (number,), np.float32), carray(e4m3_values, (256,), np.float32)
+    for first in range(0, count, BLOCK):
+        size = min(BLOCK, count - first)
+        groups, base = size // group, first // group
+        if kind == SINGLE:
+            copy_bits(singles[first : first + size], bits)
+        else:
+            widen(halves[first : first + size], kind, values, bits)
+        bad = _largest(bit_rows, groups, kind, top_bits, tops)
         if bad >= 0:
             return base + bad
-        own_scales = scales[base : base + groups]
+        own_scales = all_scales[base : base + groups]
         if mode == NVFP4:
             for index in range(groups):
-                factor_of[index] = factors[(base + index) // per_factor]
-            _divided(rows, tops, kind, values, spare, own_scales, factor_of)
-            _round(floats, bits, count, kind)
+                factor_of[index] = all_factors[(base + index) // per_factor]
+            _divided(rows, tops, top_bits, kind, table, spare, spare_bits, own_scales, factor_of)
+            _round(values, bits, size, kind)
         else:
-            _powers(tops, kind, np.float32(448 if mode == MXFP8 else 6), own_scales, factor_of)
+            _powers(tops, top_bits, kind, np.float32(448 if mode == MXFP8 else 6), own_scales, factor_of)
         for index in range(groups):
             factor = factor_of[index]
             for at in range(group):
                 rows[index, at] = rows[index, at] * factor
         if mode == MXFP8:
-            _e4m3(floats, bits, count, spare, out[first : first + count])
+            _e4m3(values, bits, size, spare, spare_bits, streams[first : first + size])
         else:
-            _e2m1(floats, count, codes)
-            pack(codes, count, 4, out[first // 2 : (first + count) // 2])
+            _e2m1(values, size, code_bytes)
+            pack(code_bytes, words, size, 4, streams[first // 2 : (first + size) // 2])
     return -1
-
-
-def quantize_microscaling(
-    raw: Array, dtype: str, *, mode: str, largest: npt.NDArray[np.float32] | None = None
-) -> dict[str, Array]:
-    """Return what `microscaling.quantize` returns; raises NotFinite for NaN or infinity."""
-    bits, size = definition.SHAPES[mode]
-    flat = np.ascontiguousarray(raw).reshape(-1)
-    out = np.empty(flat.size * bits // 8, np.uint8)
-    scales = np.empty(flat.size // size, np.uint8)
-    factors = definition.tensor_factors(largest)
-    each = max(1, scales.size // max(1, factors.size))
-    bad = microscaling(flat, KINDS[dtype], _MODES[mode], factors, each, definition.E4M3_VALUES, out, scales)
-    if bad >= 0:
-        raise NotFinite
-    *lead, width = raw.shape
-    return {
-        "weight": out.view(np.uint32).reshape(*lead, width * bits // 32),
-        "scales": scales.reshape(*lead, width // size),
-    }

@@ -11,10 +11,11 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from hubbot.engine.formats import affine, microscaling, self_check
+from hubbot.engine.formats import fused as quantizer
 
 Raw = npt.NDArray[Any]
 Parts = dict[str, npt.NDArray[Any]]
-# Below this many bytes of source numpy is done before numba is imported.
+# Below this many bytes of source numpy is done before the kernels are loaded.
 FUSED_FROM: Final = 192 << 20
 _lock = threading.Lock()
 # By dtype: what the self-check decided, and where it has begun.
@@ -75,9 +76,6 @@ def _judged(dtype: str) -> Kernels:
 
 
 def fused() -> Kernels:
-    """Return the fused kernels, unchecked. Raises ImportError without numba, RuntimeError without a cache."""
-    from hubbot.engine.formats import fused_affine, fused_microscaling  # noqa: PLC0415 - numba takes 0.2 s to import
-
-    return Kernels(
-        affine=fused_affine.quantize_affine, microscaling=fused_microscaling.quantize_microscaling, reason=None
-    )
+    """Return the fused kernels, unchecked. Raises ImportError without numba, and as `machine_code.load` does."""
+    quantizer.prepare()
+    return Kernels(affine=quantizer.quantize_affine, microscaling=quantizer.quantize_microscaling, reason=None)
