@@ -26,8 +26,9 @@ from hubbot.jobs.notices import Notices, sender
 from hubbot.jobs.open_records import Records, open_records, utc_now
 from hubbot.jobs.pauses import Pauses
 from hubbot.jobs.pipeline import OnProgress, Pipeline, recipe_key, runtime_key
-from hubbot.jobs.retry import Backoff, rule_of
+from hubbot.jobs.retry import rule_of
 from hubbot.jobs.scheduler import Scheduler
+from hubbot.jobs.takeovers import Takeovers
 from hubbot.jobs.watch_rounds import Watching
 from hubbot.jobs.worker import Emit, Worker
 from hubbot.lifecycle import Job, State
@@ -38,6 +39,8 @@ from hubbot.store.results import Results
 
 logger = logging.getLogger(__name__)
 BEATS_PER_LEASE = 4
+# An expired lease that misses so many heartbeats more has nobody behind it.
+SILENT_BEATS = 1.5
 WAKE_FILE = "look-now"
 UNFINISHED = frozenset({State.WAITING, State.RUNNING})
 
@@ -54,7 +57,7 @@ class Bot:
     watching: Watching
     worker: Worker
     pipeline: Pipeline
-    retry: Backoff
+    takeovers: Takeovers
     started_at: datetime
 
     def scheduler(self, stop: threading.Event) -> Scheduler:
@@ -154,7 +157,7 @@ class Bot:
             stop.set()
             raise
         self._register()
-        for job in self.queue.rescue(self.retry, self.settings.runner):
+        for job in self.takeovers.look():
             logger.warning("job %d was given back: its runner gave no sign of life", job.id)
 
     def _tell(self) -> None:
@@ -177,7 +180,8 @@ class Bot:
                 self.pipeline.workspace(job).remove()
         sweep(self.settings.data_dir)
         for folder in (self.settings.data_dir / "work").glob("audit-*"):
-            if folder.stat().st_mtime < oldest.timestamp():
+            # Not followed: a link may lead nowhere, and it must not keep the rest from being pruned.
+            if folder.lstat().st_mtime < oldest.timestamp():
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -277,6 +281,11 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
                 watching=watching,
                 worker=worker,
                 pipeline=pipeline,
-                retry=retry,
+                takeovers=Takeovers(
+                    queue=queue,
+                    retry=retry,
+                    runner=settings.runner,
+                    silent_seconds=SILENT_BEATS * settings.lease_seconds / BEATS_PER_LEASE,
+                ),
                 started_at=utc_now(),
             )

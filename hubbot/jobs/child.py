@@ -42,6 +42,8 @@ KEPT_NAMES = (
 )  # fmt: skip
 SECRET_NAMES = ("*TOKEN*", "*SECRET*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*", "*_KEY")
 LAST_WORDS_BYTES = 8192
+# More than any answer; a child that writes without end must not fill the bot's memory.
+LONGEST_LINE_BYTES = 256 << 20
 LOOK_SECONDS = 0.1
 GRACE_SECONDS = 5.0
 # What a smoke test may hold beyond twice the weights: runtime, tokenizer, caches.
@@ -259,15 +261,25 @@ class _Conversation:
         elif pipe is self._stdout:
             *lines, rest = (bytes(self._unread) + part).split(b"\n")
             self._unread = bytearray(rest)
+            if len(rest) > LONGEST_LINE_BYTES:
+                raise ChildDied(f"the child wrote a line of more than {LONGEST_LINE_BYTES >> 20} MiB")
             for line in lines:
-                self._hear(json.loads(line))
+                self._hear(line)
         else:
             self._last_words += part
             del self._last_words[:-LAST_WORDS_BYTES]
 
-    def _hear(self, message: dict[str, Any]) -> None:
-        if "progress" in message:
-            done, total, label = message["progress"]
+    def _hear(self, line: bytes) -> None:
+        try:
+            message: dict[str, Any] = json.loads(line)
+            told = message.get("progress")
+            done, total, label = told if told is not None else (0, 0, "")
+            understood = told is not None or "ok" in message or "error" in message
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise ChildDied(f"the child wrote what is no answer: {line[:80]!r}") from error
+        if not understood:
+            raise ChildDied(f"the child wrote what is no answer: {line[:80]!r}")
+        if told is not None:
             self.last_progress = time.monotonic()
             self._progress(done, total, label)
         else:
@@ -371,13 +383,20 @@ def _exit_code(process: subprocess.Popen[bytes]) -> int:
 
 def _died(stage: str, code: int, last_words: str) -> ChildDied:
     if code < 0:
-        how = f"was ended by {signal.Signals(-code).name}"
+        how = f"was ended by {_signal_name(-code)}"
     else:
         how = f"ended with exit code {code} and without an answer"
     hint = "most often the system ran out of memory" if code == -signal.SIGKILL else None
     logger.warning("the process of %s left these last words:\n%s", stage, last_words)
     words = f": {last_words.splitlines()[-1][:200]}" if last_words else ""
     return ChildDied(f"the process of {stage} {how}{words}", hint=hint)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # a real-time signal has no name
 
 
 def _unpack(answer: dict[str, Any]) -> dict[str, Any]:

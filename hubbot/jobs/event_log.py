@@ -5,15 +5,17 @@ It holds what the worker emits and what is logged; the log for people stays as i
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, cast
 
 from hubbot.errors import HubbotError
+from hubbot.files.atomic_folders import explain
 from hubbot.lifecycle import Job
 from hubbot.printable import printable
 from hubbot.redaction import redacted
@@ -51,11 +53,16 @@ class EventLog:
 @contextmanager
 def written(folder: Path, *, secrets: Sequence[str]) -> Iterator[Path]:
     """Write events and records to `folder`/hubbot.jsonl while the block runs; yields the file."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise explain(error, folder) from error
     file = folder / "hubbot.jsonl"
     handler = RotatingFileHandler(
         file, maxBytes=LARGEST_BYTES, backupCount=OLDER_FILES, encoding="utf-8", delay=True
     )
+    # By default it prints the record as it is, secrets included, to stderr, at every event of a full disk.
+    vars(handler)["handleError"] = _SaidOnce(file)
     # It has what a handler asks of a formatter.
     handler.setFormatter(cast("logging.Formatter", JsonLine(secrets)))
     events, root = logging.getLogger(LOGGER), logging.getLogger()
@@ -68,7 +75,23 @@ def written(folder: Path, *, secrets: Sequence[str]) -> Iterator[Path]:
     finally:
         root.removeHandler(handler)
         events.removeHandler(handler)
-        handler.close()
+        # What could not be written cannot be flushed either.
+        with suppress(OSError):
+            handler.close()
+
+
+class _SaidOnce:
+    """Says once on stderr that the log cannot be written; the work goes on without it."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._said = False
+
+    def __call__(self, _record: logging.LogRecord) -> None:
+        if not self._said:
+            self._said = True
+            error = sys.exc_info()[1]
+            sys.stderr.write(f"the log {self._file} cannot be written ({type(error).__name__}); work goes on\n")
 
 
 class JsonLine:

@@ -27,6 +27,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session, SQLModel
 
 from hubbot.errors import OutOfRoom, TryLater, WrongUsage
+from hubbot.files.atomic_folders import is_disk_full
 from hubbot.store import tables
 
 # Longer than any transaction of hubbot; SQLite has one writer at a time and the others wait.
@@ -114,14 +115,23 @@ def upgrade(engine: sa.Engine) -> None:
     """Bring the tables up to date; safe to call from several processes at once, and from any folder.
 
     A SQLite database is copied to <name>.before-<revision> first. Raises WrongUsage where the database is damaged
-    or a newer hubbot has written it.
+    or a newer hubbot has written it, or the copy cannot be written; OutOfRoom on a full disk.
     """
     try:
         _upgrade(engine)
     except (sqlite3.DatabaseError, sa.exc.DatabaseError) as failure:
         if "is locked" in str(failure):
             raise TryLater(f"the database does not answer: {failure}") from failure
+        if "disk is full" in str(failure):
+            raise OutOfRoom("the disk is full: the database cannot be copied before its upgrade") from failure
         raise _damaged(engine.url, str(failure).splitlines()[0]) from failure
+    except OSError as failure:
+        name = engine.url.render_as_string(hide_password=True)
+        message = f"no copy of the database can be kept before its upgrade: {failure.strerror}"
+        if is_disk_full(failure):
+            raise OutOfRoom(message, where=name) from failure
+        hint = f"let {failure.filename or 'the folder'} be written"
+        raise WrongUsage(message, where=name, hint=hint) from failure
 
 
 def _upgrade(engine: sa.Engine) -> None:

@@ -211,15 +211,26 @@ class Queue:
         left = sa.and_(col(JobRow.runner) == runner, col(JobRow.id).not_in(list(held)))
         return self._died(left, retry, at_once=True)
 
-    def rescue(self, retry: RetryRule, by: str) -> list[Job]:
-        """Give back the jobs whose lease has expired, and count the attempt.
+    def expired(self, by: str) -> frozenset[tuple[int, datetime]]:
+        """Return the jobs whose lease has expired by this machine's clock, each with the lease's end.
 
         `by` names the calling runner. It is alive, so its own leases do not count as expired, even if the machine
         has slept through them.
         """
+        until = col(JobRow.lease_until)
+        query = sa.select(col(JobRow.id), until).where(col(JobRow.state) == State.RUNNING, self._has_expired(by))
+        with reading(self._engine) as session:
+            return frozenset((number, end) for number, end in session.execute(query) if end is not None)
+
+    def rescue(
+        self, retry: RetryRule, by: str, silent: Collection[tuple[int, datetime]] | None = None
+    ) -> list[Job]:
+        """Give back the jobs whose lease has `expired`, and count the attempt; `silent`: these leases alone."""
+        return self._died(self._has_expired(by), retry, at_once=False, only=silent)
+
+    def _has_expired(self, by: str) -> sa.ColumnElement[bool]:
         until, now = col(JobRow.lease_until), self._clock()
-        expired = sa.and_(sa.or_(until < now, until > now + LONGEST_LEASE), col(JobRow.runner) != by)
-        return self._died(expired, retry, at_once=False)
+        return sa.and_(sa.or_(until < now, until > now + LONGEST_LEASE), col(JobRow.runner) != by)
 
     def cancel(self, job_id: int) -> Job:
         """Cancel a job: at once, or when its runner notices; raises WrongUsage if it has ended."""
@@ -250,9 +261,12 @@ class Queue:
             return job_of(row)
 
     def revive_no_runtime(self, runtime: str) -> list[Job]:
-        """Retry the jobs that were parked with NoRuntime under other versions than `runtime`; return them."""
-        parked = Selection(states=(State.PARKED,), kind="NoRuntime", other_runtime=runtime)
-        return self.retry_all(parked)
+        """Retry the jobs that other versions than `runtime` had no class or no config for; return them."""
+        revived = []
+        for kind in ("NoRuntime", "ConfigUnresolved"):
+            parked = Selection(states=(State.PARKED,), kind=kind, other_runtime=runtime)
+            revived += self.retry_all(parked)
+        return revived
 
     def select(self, selection: Selection) -> list[int]:
         """Return the numbers of the jobs that are meant, the oldest first."""
@@ -351,13 +365,23 @@ class Queue:
         elsewhere = sa.or_(*(_has_room(machine) for machine in machines.values()))
         return sa.and_(mine, sa.or_(_has_room(me), home == runner, sa.not_(elsewhere)))
 
-    def _died(self, which: sa.ColumnElement[bool], retry: RetryRule, *, at_once: bool) -> list[Job]:
+    def _died(
+        self,
+        which: sa.ColumnElement[bool],
+        retry: RetryRule,
+        *,
+        at_once: bool,
+        only: Collection[tuple[int, datetime]] | None = None,
+    ) -> list[Job]:
         now = self._clock()
         query = select(JobRow).where(col(JobRow.state) == State.RUNNING, which).order_by(col(JobRow.id))
         given_back = []
         with writing(self._engine) as session:
             for row in session.exec(query.with_for_update(skip_locked=True)).all():
                 before = job_of(row)
+                if only is not None and (before.id, before.lease_until) not in only:
+                    # It was renewed a moment ago.
+                    continue
                 error = ChildDied(f"the runner {before.runner} ended in the middle of {before.stage}")
                 after = advance(before, Refused(error=error), now, retry)
                 if at_once:

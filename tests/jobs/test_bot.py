@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -95,7 +96,9 @@ def test_what_parked_for_want_of_a_runtime_is_tried_under_a_new_one(
     job, _ = opened.queue.enqueue("fables/a", "a" * 40, ("4bit",), "4bit", requested_by="test")
     claimed = opened.queue.claim("tester", 60)
     assert claimed is not None
-    parked = advance(claimed, Refused(error=NoRuntime("none"), runtime=runtime_key()), utc_now(), opened.retry)
+    parked = advance(
+        claimed, Refused(error=NoRuntime("none"), runtime=runtime_key()), utc_now(), opened.worker.retry
+    )
     assert opened.queue.apply(claimed, parked)
     opened.run_once(threading.Event(), 0)
     assert opened.queue.job(job.id).state is State.PARKED
@@ -180,6 +183,9 @@ def test_the_rescue_leaves_the_runners_own_jobs_alone(opened: Bot) -> None:
     assert mine is not None
     assert other is not None
     opened._rescue(threading.Event())
+    assert opened.queue.job(other.id).state is State.RUNNING, "one look tells an expired lease, not a dead runner"
+    later = replace(opened, takeovers=replace(opened.takeovers, silent_seconds=0.0))
+    later._rescue(threading.Event())
     assert opened.queue.job(mine.id).state is State.RUNNING
     assert opened.queue.job(other.id).state is State.WAITING
 

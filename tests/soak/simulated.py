@@ -2,8 +2,9 @@
 
 python -m tests.soak.simulated DATABASE_URL RUNNER FOLDER SEED
 
-The world is a folder: world.json says what is broken now (hub, token, limit, disk) and by how much the clock has
-jumped; hub/ is what is published; work/ what lies on the disk; broken-rules says what must never happen.
+The world is a folder: world.json says what is broken now (hub, token, limit, disk, downloads, children) and by
+how much the clock has jumped; hub/ is what is published; work/ what lies on the disk; children/ names the
+processes at work; broken-rules says what must never happen.
 """
 
 import fcntl
@@ -11,6 +12,8 @@ import json
 import os
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import threading
 import time
@@ -19,33 +22,40 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from hubbot.errors import (
     ChildDied,
-    HubbotError,
     HubUnavailable,
     NotMixtureOfExperts,
     OutOfRoom,
     RateLimited,
     Superseded,
     TokenRejected,
+    TookTooLong,
     ValueMismatch,
 )
 from hubbot.jobs import pauses, worker
 from hubbot.jobs.lanes import run_lanes
 from hubbot.jobs.pauses import HUB_STAGES, Pauses
 from hubbot.jobs.retry import Backoff
+from hubbot.jobs.takeovers import Takeovers
 from hubbot.jobs.worker import Worker
 from hubbot.lifecycle import Job, Outcome, Published, Stage, StageDone
 from hubbot.store.database import open_engine
 from hubbot.store.outages import Outages
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
+from tests.soak.simulated_hub import payload
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 # Seconds of the simulated world in one of ours.
 SPEED = 120.0
 LEASE_SECONDS = 300.0
+BEAT_SECONDS = 0.4
+# How long a request, and a child without progress, may last: seconds of ours.
+REQUEST_SECONDS = 1.0
+CHILD_SECONDS = 1.5
 
 
 class World:
@@ -62,18 +72,28 @@ class World:
         return START + timedelta(seconds=(time.time() - self._epoch) * SPEED + self.state().get("jump", 0))
 
     def probe(self) -> None:
-        if (error := self.of_the_hub()) is not None:
-            raise error
+        self.ask(do="whoami")
 
-    def of_the_hub(self) -> HubbotError | None:
-        now = self.state()
-        if now.get("hub"):
-            return HubUnavailable("the Hub is down")
-        if now.get("limit"):
-            return RateLimited("too many requests", after_seconds=60)
-        if now.get("token"):
-            return TokenRejected("the token is revoked")
-        return None
+    def ask(self, **asked: str) -> dict[str, Any]:
+        """Return the Hub's answer; raises what a Hub that is down, hangs, limits or refuses is to the bot."""
+        port = int((self.folder / "port").read_text(encoding="ascii"))
+        try:
+            with socket.create_connection(("127.0.0.1", port), REQUEST_SECONDS) as connection:
+                connection.sendall(json.dumps(asked).encode() + b"\n")
+                line = connection.makefile("rb").readline()
+            told: dict[str, Any] = json.loads(line)
+        except (OSError, ValueError) as error:
+            raise HubUnavailable(f"the Hub does not answer: {error}") from error
+        match told.get("error"):
+            case "hub":
+                raise HubUnavailable("503")
+            case "limit":
+                raise RateLimited("too many requests", after_seconds=60)
+            case "token":
+                raise TokenRejected("the token is revoked")
+            case "older":
+                raise Superseded("a newer revision is published")
+        return told
 
     def never(self, what: str) -> None:
         """Write down what must never happen."""
@@ -103,18 +123,28 @@ class Stages:
             cancelled.wait(self._random.uniform(0, 0.004))
             work = self._world.folder / "work" / f"job-{job.id}"
             work.mkdir(parents=True, exist_ok=True)
+            if job.stage is Stage.FETCH:
+                self._fetch(job, work)
+            if job.stage in {Stage.CONVERT, Stage.VERIFY} and self._random.random() < 0.1:
+                self._compute(cancelled)
             (work / job.stage).touch()
             if job.stage is Stage.PUBLISH:
-                self._publish(job)
+                recorded = self._world.folder / "recorded" / str(job.id)
+                if recorded.exists():
+                    # Killed between the commit and its being written down in the job.
+                    shutil.rmtree(work)
+                    return Published()
+                made = (work / "source").read_text(encoding="utf-8")
+                self._world.ask(do="commit", repo=job.repo, revision=job.revision, data=made)
+                recorded.touch()
                 shutil.rmtree(work)
                 return Published()
             return StageDone()
 
     def _fail(self, job: Job) -> None:
         kind = job.repo.partition("/")[0]
-        error = self._world.of_the_hub() if job.stage in HUB_STAGES else None
-        if error is not None:
-            raise error
+        if job.stage in HUB_STAGES:
+            self._world.probe()
         if self._world.state().get("disk") and job.stage in {Stage.FETCH, Stage.CONVERT}:
             raise OutOfRoom("the disk is full")
         if kind == "dense" and job.stage is Stage.CLASSIFY:
@@ -125,20 +155,33 @@ class Stages:
             if self._random.random() < 0.2:
                 os.kill(os.getpid(), signal.SIGKILL)
             raise ChildDied("Metal aborted")
-        if self._random.random() < 0.01:
-            raise self._random.choice((HubUnavailable("truncated"), ChildDied("killed")))
 
-    def _publish(self, job: Job) -> None:
-        place = self._world.folder / "hub" / job.repo.replace("/", "--")
-        place.mkdir(parents=True, exist_ok=True)
-        newest = max((int(file.name) for file in place.iterdir()), default=-1)
-        revision = int(job.revision)
-        if newest > revision:
-            raise Superseded("a newer revision is published")
-        # The same commit twice is none.
-        (place / job.revision).touch()
-        if max(int(file.name) for file in place.iterdir()) > revision:
-            self._world.never(f"{job.repo}: {revision} over a newer one")
+    def _fetch(self, job: Job, work: Path) -> None:
+        """Download the source; what is not as it should be is thrown away."""
+        data = self._world.ask(do="get", repo=job.repo, revision=job.revision)["data"]
+        if data.encode() != payload(job.repo, job.revision):
+            raise HubUnavailable("the download is cut or has another sha256")
+        (work / "source").write_text(data, encoding="utf-8")
+
+    def _compute(self, cancelled: threading.Event) -> None:
+        """Let a process work, which may be killed, or hang and be ended for it."""
+        seconds = 60.0 if self._world.state().get("hang") else self._random.uniform(0.02, 0.3)
+        child = subprocess.Popen(["sleep", str(seconds)])
+        name = self._world.folder / "children" / str(child.pid)
+        name.touch()
+        until = time.monotonic() + CHILD_SECONDS
+        try:
+            while child.poll() is None:
+                if time.monotonic() > until:
+                    raise TookTooLong("no progress")
+                if cancelled.wait(0.01):
+                    raise ChildDied("told to stop")
+        finally:
+            child.kill()
+            child.wait()
+            name.unlink(missing_ok=True)
+        if child.returncode:
+            raise ChildDied(f"the child ended with {child.returncode}")
 
 
 def runner(url: str, name: str, folder: Path, seed: int) -> Worker:
@@ -156,7 +199,7 @@ def runner(url: str, name: str, folder: Path, seed: int) -> Worker:
         clock=world.clock,
         runner=name,
         lease_seconds=LEASE_SECONDS,
-        beat_seconds=0.4,
+        beat_seconds=BEAT_SECONDS,
         max_ram_bytes=None,
     )
 
@@ -168,9 +211,11 @@ def main(url: str, name: str, folder: str, seed: str) -> None:
     worker.IDLE_SECONDS = 0.05
     made = runner(url, name, Path(folder), int(seed))
 
+    takeovers = Takeovers(queue=made.queue, retry=made.retry, runner=name, silent_seconds=3 * BEAT_SECONDS)
+
     def rescue() -> None:
         while not stop.wait(0.5):
-            made.queue.rescue(made.retry, name)
+            takeovers.look()
 
     threading.Thread(target=rescue, daemon=True).start()
     print("up", flush=True)  # noqa: T201  the test waits for it

@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -20,10 +22,13 @@ from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 from tests import postgres
 from tests.soak.simulated import World
+from tests.soak.simulated_hub import payload
 
 ROOT = Path(__file__).parents[2]
 RIGHT = {"good": State.PUBLISHED, "dense": State.SKIPPED, "wrong": State.FAILED, "poison": State.PARKED}
 DAYS = 86400.0
+SPECIAL = ("kill", "child", "hub_kill", "hub_hang", "jump", "commit")
+FAULTS = (*SPECIAL, "kill", "hub", "limit", "token", "disk", "hang", "corrupt", "truncated")
 
 
 class Soak:
@@ -31,8 +36,12 @@ class Soak:
 
     def __init__(self, url: str, folder: Path, runners: int, seed: int) -> None:
         self.url, self.folder, self.random = url, folder, Random(seed)
-        for name in ("locks", "work", "hub"):
+        for name in ("locks", "work", "hub", "children", "recorded"):
             (folder / name).mkdir(parents=True)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.port = str(server.getsockname()[1])
+        (folder / "port").write_text(self.port, encoding="ascii")
+        self.hub: subprocess.Popen[bytes] | None = None
         (folder / "epoch").write_text(str(time.time()), encoding="ascii")
         self.state: dict[str, float] = {}
         self.set_world()
@@ -64,13 +73,23 @@ class Soak:
 
     def start(self, name: str) -> None:
         seed = str(self.random.randrange(1 << 30))
-        command = [sys.executable, "-m", "tests.soak.simulated", self.url, name, str(self.folder), seed]
+        self.processes[name] = self._started("simulated", self.url, name, str(self.folder), seed)
+
+    def start_hub(self) -> None:
+        self.hub = self._started("simulated_hub", str(self.folder), self.port)
+
+    def _started(self, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", f"tests.soak.{module}", *arguments]
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-        self.processes[name] = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE)
+        return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE)
 
     def keep_running(self) -> None:
-        """Do what launchd does."""
+        """Do what launchd does, and whoever keeps the Hub."""
+        if self.hub is None or self.hub.poll() is not None:
+            if self.hub is not None and self.hub.stdout is not None:
+                self.hub.stdout.close()
+            self.start_hub()
         for name in self.names:
             process = self.processes.get(name)
             if process is None or process.poll() is not None:
@@ -79,27 +98,56 @@ class Soak:
                     self.kills += 1
                 self.start(name)
 
-    def storm(self, seconds: float, *, jumps: bool) -> None:
+    def storm(self, seconds: float) -> None:
         """Let things go wrong, one after the other."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.keep_running()
-            kinds = ["kill", "kill", "hub", "limit", "token", "disk", "commit", *(["jump"] if jumps else [])]
-            kind = self.random.choice(kinds)
+            kind = self.random.choice(FAULTS)
             self.faults[kind] += 1
-            if kind == "kill":
-                self.processes[self.random.choice(self.names)].kill()
-            elif kind == "jump":
-                self.set_world(jump=self.state.get("jump", 0) + self.random.choice((-2 * DAYS, 2 * DAYS)))
-            elif kind == "commit":
-                self.commit(
-                    self.random.choice([job.repo for job in self.queue.jobs(limit=500)]), self.faults[kind]
-                )
+            if kind in SPECIAL:
+                getattr(self, f"fault_{kind}")()
             else:
                 self.set_world(**{kind: 1})
                 time.sleep(self.random.uniform(0.1, 0.6))
                 self.set_world(**{kind: 0})
             time.sleep(self.random.uniform(0.05, 0.5))
+
+    def fault_kill(self) -> None:
+        self.processes[self.random.choice(self.names)].kill()
+
+    def fault_child(self) -> None:
+        """Kill the first child that is seen at work."""
+        until = time.monotonic() + 2
+        while Path("/proc").exists() and time.monotonic() < until:
+            for file in (self.folder / "children").iterdir():
+                with suppress(OSError):
+                    # Whoever started it may be killed itself, and its number go to another.
+                    if Path(f"/proc/{file.name}/comm").read_bytes() == b"sleep\n":
+                        os.kill(int(file.name), signal.SIGKILL)
+                        self.faults["child killed"] += 1
+                        return
+                file.unlink(missing_ok=True)
+            time.sleep(0.01)
+
+    def fault_hub_kill(self) -> None:
+        assert self.hub is not None
+        self.hub.kill()
+        self.hub.wait()
+        time.sleep(self.random.uniform(0, 0.6))
+
+    def fault_hub_hang(self) -> None:
+        assert self.hub is not None
+        self.hub.send_signal(signal.SIGSTOP)
+        time.sleep(self.random.uniform(0.1, 2))
+        self.hub.send_signal(signal.SIGCONT)
+
+    def fault_jump(self) -> None:
+        self.set_world(jump=self.state.get("jump", 0) + self.random.choice((-2 * DAYS, 2 * DAYS)))
+
+    def fault_commit(self) -> None:
+        repo = self.random.choice([job.repo for job in self.queue.jobs(limit=500)])
+        self.commit(repo, self.faults["commit"])
 
     def settle(self, seconds: float) -> None:
         """Let everything be well, until nothing waits or runs."""
@@ -117,9 +165,14 @@ class Soak:
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
         for process in self.processes.values():
-            assert process.wait(10) in {0, -signal.SIGKILL}
+            # One that was started a moment ago does not listen yet.
+            assert process.wait(10) in {0, -signal.SIGKILL, -signal.SIGTERM}
             if process.stdout is not None:
                 process.stdout.close()
+        if self.hub is not None and self.hub.stdout is not None:
+            self.hub.kill()
+            self.hub.wait()
+            self.hub.stdout.close()
 
     def ended_wrong(self) -> list[str]:
         """Return the jobs that are not in their right state; an older revision may be superseded by a newer."""
@@ -156,7 +209,8 @@ def judge(soak: Soak) -> None:
         folder = soak.folder / "work" / f"job-{job.id}"
         assert not (job.state is State.PUBLISHED and folder.exists()), _told(job)
         if job.state is State.PUBLISHED:
-            assert (soak.folder / "hub" / job.repo.replace("/", "--") / job.revision).exists(), _told(job)
+            there = soak.folder / "hub" / job.repo.replace("/", "--") / job.revision
+            assert there.read_bytes() == payload(job.repo, job.revision), _told(job)
 
 
 def soundness(engine: sa.Engine) -> list[object]:
@@ -165,13 +219,11 @@ def soundness(engine: sa.Engine) -> list[object]:
         return [*found, *connection.exec_driver_sql("PRAGMA foreign_key_check").all()]
 
 
-def run(
-    url: str, folder: Path, *, jobs: int, runners: int, seconds: float, seed: int, jumps: bool, patience: float
-) -> Soak:
+def run(url: str, folder: Path, *, jobs: int, runners: int, seconds: float, seed: int, patience: float) -> Soak:
     soak = Soak(url, folder, runners, seed)
     soak.enqueue(jobs)
     try:
-        soak.storm(seconds, jumps=jumps)
+        soak.storm(seconds)
         soak.settle(patience)
     finally:
         soak.stop()
@@ -188,7 +240,7 @@ def test_every_job_ends_in_its_right_state_whatever_happens_around_it(
 ) -> None:
     soak = run(
         f"sqlite:///{tmp_path}/hubbot.db", tmp_path / "world",
-        jobs=jobs, runners=1, seconds=seconds, seed=jobs, jumps=True, patience=60 + jobs,
+        jobs=jobs, runners=1, seconds=seconds, seed=jobs, patience=60 + jobs,
     )  # fmt: skip
     assert soundness(soak.engine) == ["ok"]
     assert soak.kills > 0
@@ -201,13 +253,13 @@ def test_every_job_ends_in_its_right_state_whatever_happens_around_it(
     [(40, 8), pytest.param(2000, 300, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
 )
 def test_four_runners_on_one_postgres_lose_and_double_nothing(
-    tmp_path: Path, postgres_server: str, jobs: int, seconds: float
+    tmp_path: Path, postgres_server: str, jobs: int, seconds: float, record_property: Callable[[str, object], None]
 ) -> None:
     with postgres.database(postgres_server, f"soak_{jobs}") as url:
         soak = run(
             url, tmp_path / "world",
-            # A jump of one machine's clock would end the others' leases.
-            jobs=jobs, runners=4, seconds=seconds, seed=jobs, jumps=False, patience=60 + jobs,
+            jobs=jobs, runners=4, seconds=seconds, seed=jobs, patience=60 + jobs,
         )  # fmt: skip
         assert soak.kills > 0
+        record_property("faults", str(soak.faults))
         soak.engine.dispose()

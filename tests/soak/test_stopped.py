@@ -22,6 +22,10 @@ def test_a_runner_that_is_told_to_stop_at_random_moments_stops_and_gives_its_job
     # None of the kinds that kill their runner.
     for number in range(20 * times):
         soak.commit(f"good/{number}", 0)
+    soak.start_hub()
+    assert soak.hub is not None
+    assert soak.hub.stdout is not None
+    soak.hub.stdout.readline()
     slowest = 0.0
     for _ in range(times):
         soak.start("mac0")
@@ -48,4 +52,7 @@ def test_a_runner_that_is_told_to_stop_at_random_moments_stops_and_gives_its_job
         done = [attempt.stage for attempt in attempts if attempt.outcome == "done"]
         assert len(done) == len(set(done))
     assert not (soak.folder / "broken-rules").exists()
+    soak.hub.kill()
+    soak.hub.wait()
+    soak.hub.stdout.close()
     soak.engine.dispose()

@@ -10,7 +10,15 @@ from typing import Protocol
 import pytest
 import sqlalchemy as sa
 
-from hubbot.errors import HubbotError, HubUnavailable, NoRuntime, TryLater, UnknownLayout, WrongUsage
+from hubbot.errors import (
+    ConfigUnresolved,
+    HubbotError,
+    HubUnavailable,
+    NoRuntime,
+    TryLater,
+    UnknownLayout,
+    WrongUsage,
+)
 from hubbot.lifecycle import Job, Outcome, Published, Refused, Released, Stage, StageDone, State, advance
 from hubbot.store import queue as module
 from hubbot.store.queue import SECONDS_PER_PRIORITY, Ended, Queue, Selection
@@ -407,3 +415,12 @@ def test_how_an_attempt_ended_is_stored_with_the_job_or_not_at_all(
     assert queue.apply(job, after, ended)
     (closed,) = results.attempts(job.id)
     assert (closed.outcome, closed.ended_at, closed.error) == ("done", clock(), None)
+
+
+def test_a_config_that_no_version_read_is_tried_again_by_another_one(queue: Queue, clock: Clock) -> None:
+    enqueue(queue)
+    job = claim(queue)
+    refused = Refused(error=ConfigUnresolved("an unknown field"), runtime="mlx-lm 1")
+    assert queue.apply(job, advance(job, refused, clock(), three_attempts))
+    assert queue.revive_no_runtime("mlx-lm 1") == []
+    assert [one.id for one in queue.revive_no_runtime("mlx-lm 2")] == [job.id]
