@@ -4,6 +4,7 @@ It shares no code with the converter's reader; only the header rules of the form
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,18 @@ _NUMPY: Mapping[str, Any] = {
     "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "U32": np.uint32, "U8": np.uint8, "I8": np.int8,
     "I32": np.int32, "I64": np.int64, "F8_E4M3": np.uint8, "F8_E8M0": np.uint8,
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Numbers as they are stored: `raw` [...] with its `dtype`; bfloat16 as uint16."""
+
+    raw: npt.NDArray[Any]
+    dtype: str
+
+    def floats(self) -> Floats:
+        """Return them as float32 [...], as `widen` does."""
+        return widen(self.raw, self.dtype)
 
 
 class TensorFiles:

@@ -5,24 +5,26 @@ A slice is some rows of a plain parameter or some experts of a stack. It judges 
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from hubbot.checks.readers.artifact_parameters import StoredParameter, StoredParameters
 from hubbot.checks.readers.expected_parameters import Expectations, ExpertPlace
-from hubbot.checks.readers.tensor_files import Floats
-from hubbot.checks.values import exact_match
+from hubbot.checks.readers.tensor_files import Floats, Values, widen
+from hubbot.checks.values import exact_match, first_sight
 from hubbot.checks.values.exact_match import Match, Parts
+from hubbot.checks.values.random_projections import SEED, projected
 
 SLICE_BYTES = 32 << 20
 # As many as there are cores for this process; more wait for the disk.
 THREADS = max(2, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 SEEDED_ROWS = 64
-SEED = 20_26
+# Of them, those on which the runtime's decoder is compared with numpy's, and the error is measured.
+MEASURED_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Seeded rows of a slice: of the source as float32 [steps, rows, in], of the artifact as stored."""
+    """The first seeded rows of a slice: of the source as float32 [steps, rows, in], of the artifact as stored."""
 
     source: Floats
     parts: Parts
@@ -45,16 +47,21 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """A slice after it was read: the source's shape where it is not the slice's, else the match and a sample."""
+    """A slice after it was read: the source's shape where it is not the slice's, else the match.
+
+    `sample` is there for a quantized slice; `projections` of source and artifact, float32 [experts, sums], for
+    experts.
+    """
 
     slice: Slice
     shape: tuple[int, ...]
     match: Match | None
-    sample: Sample | None
+    sample: Sample | None = None
+    projections: tuple[Floats, Floats] | None = None
 
 
 class Slices:
-    """An artifact and its source, read together."""
+    """An artifact and its source."""
 
     def __init__(self, expected: Expectations, stored: StoredParameters) -> None:
         self._expected = expected
@@ -81,59 +88,100 @@ class Slices:
         """Return the stored parts of a slice by name, each [rows or experts, ...] as stored."""
         return self._stored.parts(part.parameter, part.start, part.stop)
 
-    def compare(self, part: Slice) -> Compared:
-        """Read a slice and its source and compare them."""
-        parts = self.parts(part)
-        if part.place is None:
-            source = self._expected.rows(part.parameter.name, part.start, part.stop)
-            shape = (part.stop - part.start, *part.parameter.shape[1:])
-            if source.shape != shape:
-                return Compared(slice=part, shape=source.shape, match=None, sample=None)
-            return Compared(
-                slice=part,
-                shape=shape,
-                match=self._match(part.parameter, source, parts),
-                sample=_plain(part, source, parts),
-            )
-        return self._experts(part, part.place, parts)
-
-    def _experts(self, part: Slice, place: ExpertPlace, parts: Parts) -> Compared:
-        # One expert at a time: the source of a whole slice never stands in memory.
-        rows = seeded_rows(part.parameter.shape[1])
-        matches, samples = [], []
-        for expert in range(part.start, part.stop):
-            source = self._expected.expert(place, expert)
-            if source.shape != part.parameter.shape[1:]:
-                return Compared(slice=part, shape=(0, *source.shape), match=None, sample=None)
-            own = {name: raw[expert - part.start : expert - part.start + 1] for name, raw in parts.items()}
-            matches.append(self._match(part.parameter, source[None], own))
-            samples.append(source[rows])
-        some = {name: raw[:, rows] if raw.ndim > 1 else raw for name, raw in parts.items()}
-        return Compared(
-            slice=part,
-            shape=(part.stop - part.start, *part.parameter.shape[1:]),
-            match=exact_match.joined(matches),
-            sample=Sample(source=np.stack(samples), parts=some),
-        )
-
-    def _match(self, parameter: StoredParameter, source: Floats, parts: Parts) -> Match:
+    def match(self, parameter: StoredParameter, source: Values, parts: Parts) -> Match:
+        """Compare stored parts with the source's numbers for them."""
         exact = self._expected.source_dtype(parameter.name) == parameter.dtype
         return exact_match.match(parameter, source, parts, also_dtype=self._dtype, exact=exact)
 
-    def compared(self, slices: Iterable[Slice]) -> Iterator[Compared]:
-        """Yield every slice compared, in order, a few being read ahead."""
-        waiting: deque[Future[Compared]] = deque()
-        with ThreadPoolExecutor(THREADS) as pool:
-            try:
-                for part in slices:
-                    waiting.append(pool.submit(self.compare, part))
-                    if len(waiting) > THREADS:
-                        yield waiting.popleft().result()
-                while waiting:
+    def stored_source(self, part: Slice, expert: int | None = None) -> Values:
+        """Return the source of a plain slice, [rows, ...], or of one expert, [out, in], as it is stored."""
+        if part.place is None:
+            return Values(*self._expected.stored_rows(part.parameter.name, part.start, part.stop))
+        assert expert is not None
+        return Values(*self._expected.stored_expert(part.place, expert))
+
+
+# The same steps of the same parameter in artifacts of one source.
+Together = Sequence[tuple[Slices, Slice]]
+
+
+def compare(together: Together) -> list[Compared]:
+    """Read a slice of several artifacts and the source of all, and compare each; the first one's source counts."""
+    slices, first = together[0]
+    parts = [own.parts(part) for own, part in together]
+    if first.place is not None:
+        return _experts(together, parts)
+    source = slices.stored_source(first)
+    shape = (first.stop - first.start, *first.parameter.shape[1:])
+    if source.raw.shape != shape:
+        return [Compared(slice=part, shape=source.raw.shape, match=None) for _, part in together]
+    return [
+        Compared(
+            slice=part,
+            shape=shape,
+            match=own.match(part.parameter, source, held),
+            sample=_plain(part, source, held),
+        )
+        for (own, part), held in zip(together, parts, strict=True)
+    ]
+
+
+def _experts(together: Together, parts: Sequence[Parts]) -> list[Compared]:
+    # One expert at a time: the source of a whole slice never stands in memory.
+    slices, first = together[0]
+    rows = seeded_rows(first.parameter.shape[1])
+    made = [_Experts(part=part) for _, part in together]
+    for expert in range(first.start, first.stop):
+        source = slices.stored_source(first, expert)
+        if source.raw.shape != first.parameter.shape[1:]:
+            return [Compared(slice=part, shape=(0, *source.raw.shape), match=None) for _, part in together]
+        seeded = widen(source.raw[rows], source.dtype)
+        signature = projected(seeded[None])
+        step = expert - first.start
+        for (own, part), held, one in zip(together, parts, made, strict=True):
+            mine = {name: raw[step : step + 1] for name, raw in held.items()}
+            one.matches.append(own.match(part.parameter, Values(source.raw[None], source.dtype), mine))
+            one.seeded.append(seeded[:MEASURED_ROWS])
+            one.projected.append((signature, projected(_decoded(part.parameter, _rows_of(mine, rows)))))
+    return [one.compared(_rows_of(held, rows[:MEASURED_ROWS])) for one, held in zip(made, parts, strict=True)]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Experts:
+    """What was seen of a slice's experts, one after the other."""
+
+    part: Slice
+    matches: list[Match] = field(default_factory=list)
+    seeded: list[Floats] = field(default_factory=list)
+    projected: list[tuple[Floats, Floats]] = field(default_factory=list)
+
+    def compared(self, sampled: Parts) -> Compared:
+        """Return them as one; `sampled` are the measured rows as stored."""
+        parameter = self.part.parameter
+        source, actual = (np.concatenate(sums) for sums in zip(*self.projected, strict=True))
+        return Compared(
+            slice=self.part,
+            shape=(self.part.stop - self.part.start, *parameter.shape[1:]),
+            match=exact_match.joined(self.matches),
+            sample=None if parameter.mode == "none" else Sample(source=np.stack(self.seeded), parts=sampled),
+            projections=(source, actual),
+        )
+
+
+def compared(slices: Iterable[Together]) -> Iterator[list[Compared]]:
+    """Yield every slice compared, in order, a few being read ahead."""
+    waiting: deque[Future[list[Compared]]] = deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            for together in slices:
+                waiting.append(pool.submit(compare, together))
+                if len(waiting) > 2 * THREADS:
                     yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def seeded_rows(count: int) -> npt.NDArray[np.int64]:
@@ -142,9 +190,22 @@ def seeded_rows(count: int) -> npt.NDArray[np.int64]:
     return rows
 
 
-def _plain(part: Slice, source: Floats, parts: Parts) -> Sample | None:
-    if part.parameter.mode == "none" or source.ndim != 2:
+def _rows_of(parts: Parts, rows: npt.NDArray[np.int64]) -> Parts:
+    """Return some rows of experts' parts; a tensor scale has none."""
+    return {name: raw[:, rows] if raw.ndim > 1 else raw for name, raw in parts.items()}
+
+
+def _decoded(parameter: StoredParameter, parts: Parts) -> Floats:
+    if parameter.mode == "none":
+        return widen(parts["weight"], parameter.dtype)
+    return first_sight.decoded(parameter, parts)
+
+
+def _plain(part: Slice, source: Values, parts: Parts) -> Sample | None:
+    if part.parameter.mode == "none" or source.raw.ndim != 2:
         return None
     # Decoders are compared on these rows; there is nothing to contrast.
-    rows = seeded_rows(len(source))
-    return Sample(source=source[rows], parts={name: raw[rows] for name, raw in parts.items()})
+    rows = seeded_rows(len(source.raw))[:MEASURED_ROWS]
+    return Sample(
+        source=widen(source.raw[rows], source.dtype), parts={name: raw[rows] for name, raw in parts.items()}
+    )

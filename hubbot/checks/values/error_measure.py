@@ -40,13 +40,12 @@ class WorstError:
         self.ties += match.ties
         self.saturated += match.saturated
         self.zeroed += match.zeroed
-        self.units += int(match.wrong.sum())
+        self.units += match.wrong.size
         if self.units and not self.first:
-            unit = int(np.flatnonzero(match.wrong)[0])
-            self.first = _place(part, unit, shape)
-        if part.place is not None and match.differs and match.finite:
-            of_expert = match.wrong.reshape(part.stop - part.start, -1).any(axis=1)
-            self.experts += [part.start + int(expert) for expert in np.flatnonzero(of_expert)]
+            self.first = _place(part, int(match.wrong[0]), shape)
+        if part.place is not None and match.wrong.size and match.finite:
+            per_expert = match.units // (part.stop - part.start)
+            self.experts += [part.start + int(expert) for expert in np.unique(match.wrong // per_expert)]
 
     def measure(self, part: Slice, source: Floats, actual: Floats, *, at: str = "") -> None:
         """Add the errors of a slice, or of rows of it: `source` and decoded `actual` are float32 [..., in].

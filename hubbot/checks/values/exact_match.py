@@ -1,37 +1,42 @@
 """Compares a slice with exactly what its source quantizes to: plain ones bit by bit, quantized ones by group.
 
-It finds a single code that is off by one, which no error bound can. It computes in float32, block by block in the
-cache, and knows neither where the slices come from nor what a difference means.
+It finds a single code that is off by one, which no error bound can. Compiled kernels say which groups fit at first
+sight; the others, and all where there are none, are judged in numpy, in float32. It knows neither where the slices
+come from nor what a difference means.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from hubbot.checks.readers.artifact_parameters import StoredParameter
 from hubbot.checks.readers.packed_words import unpack
-from hubbot.checks.readers.tensor_files import FLOATS, Floats, bits, narrow, widen
+from hubbot.checks.readers.tensor_files import FLOATS, Floats, Values, bits, narrow, widen
 from hubbot.checks.values import affine_codes, first_sight, fp4_fp8
 from hubbot.checks.values.affine_codes import Mask
+from hubbot.checks.values.first_sight import wholes_of
 
 # Elements at a time: their temporaries stay in a core's second cache.
 BLOCK = 1 << 17
 Parts = Mapping[str, npt.NDArray[Any]]
+Positions = npt.NDArray[np.int64]
+_NONE: Final = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """A slice against its source: what differs, [units] (a unit is a group, or an element of a plain slice).
+    """A slice against its source: `wrong` are those of its `units` that differ, int64 [some], in order.
 
-    `ties` units differ only as a device may round, or are a packed source's own codes; `zeroed` groups lost
-    weights to a scale of zero, `saturated` ones to the largest scale there is; `finite` says whether source and
-    slice hold numbers only.
+    A unit is a group, or an element of a plain slice. `ties` units differ only as a device may round, or are a
+    packed source's own codes; `zeroed` groups lost weights to a scale of zero, `saturated` ones to the largest
+    scale there is; `finite` says whether source and slice hold numbers only.
     """
 
-    wrong: Mask
+    units: int
+    wrong: Positions
     ties: int
     zeroed: int
     saturated: int
@@ -40,118 +45,166 @@ class Match:
     @property
     def differs(self) -> bool:
         """Say whether the slice must be looked at more closely."""
-        return not self.finite or bool(self.wrong.any()) or self.zeroed > 0 or self.saturated > 0
+        return not self.finite or self.wrong.size > 0 or self.zeroed > 0 or self.saturated > 0
 
 
-def match(parameter: StoredParameter, source: Floats, parts: Parts, *, also_dtype: str, exact: bool) -> Match:
-    """Compare `source`, float32 [..., in], with the stored `parts` [..., words] of the same rows.
+def match(parameter: StoredParameter, source: Values, parts: Parts, *, also_dtype: str, exact: bool) -> Match:
+    """Compare `source` [..., in] with the stored `parts` [..., words] of the same rows.
 
     `also_dtype` is the dtype that whoever made the artifact may have brought the source to before quantizing;
     `exact` says that the source has the dtype of the scales, so that nothing was rounded before.
     """
     if parameter.mode == "none":
         return _plain(source, parts["weight"], parameter.dtype)
-    found = _quantized(parameter, source, parts, also_dtype, exact=exact)
-    # Whatever holds no number is wrong for a start.
-    return replace(found, finite=False) if found.wrong.any() and not _is_finite(source) else found
-
-
-def _quantized(parameter: StoredParameter, source: Floats, parts: Parts, also_dtype: str, *, exact: bool) -> Match:
     if parameter.mode == "affine":
-        rounded = source if exact else _as(source, parameter.dtype)
-        fitting = joined(list(_affine(parameter, rounded, parts)))
-        return fitting if rounded is source else _but_kept(fitting, parameter, source, parts)
-    found = joined(list(_micro(parameter, source, parts)))
-    if found.wrong.any() and not exact and also_dtype in {"BF16", "F16"}:
-        again = joined(list(_micro(parameter, _as(source, also_dtype), parts)))
-        return again if again.wrong.sum() < found.wrong.sum() else found
-    return found
+        found = _affine(parameter, source, parts, exact=exact)
+    else:
+        found = _micro(parameter, source, parts, also_dtype, exact=exact)
+    # Whatever holds no number is wrong for a start.
+    return replace(found, finite=False) if found.wrong.size and not _is_finite(source.floats()) else found
 
 
 # Up to here every whole number is a float32; tables of tokens and experts hold none beyond.
 _MOST_EXACT = 1 << 24
 
 
-def _plain(source: Floats, raw: npt.NDArray[Any], dtype: str) -> Match:
+def _plain(source: Values, raw: npt.NDArray[Any], dtype: str) -> Match:
+    if source.dtype == dtype and first_sight.is_copy(source, raw):
+        return Match(units=raw.size, wrong=_NONE, ties=0, zeroed=0, saturated=0, finite=True)
+    floats = source.floats()
     if dtype not in FLOATS:
-        differs = (widen(raw, dtype) != source) | (np.abs(raw) >= _MOST_EXACT)
-        return Match(wrong=differs.reshape(-1), ties=0, zeroed=0, saturated=0, finite=True)
-    stored = bits(raw)
+        differs = (widen(raw, dtype) != floats) | (np.abs(raw) >= _MOST_EXACT)
+        return _found(differs.reshape(-1))
     # Widening is exact and cheaper than rounding; most tensors keep their source's dtype.
-    wrong = widen(raw, dtype).view(np.uint32) != source.view(np.uint32)
+    wrong = widen(raw, dtype).view(np.uint32) != floats.view(np.uint32)
     if wrong.any():
-        wrong = narrow(source, dtype) != stored
-    return Match(wrong=wrong.reshape(-1), ties=0, zeroed=0, saturated=0, finite=_is_finite(source))
+        wrong = narrow(floats, dtype) != bits(raw)
+    return replace(_found(wrong.reshape(-1)), finite=_is_finite(floats))
+
+
+def _found(wrong: Mask, ties: int = 0) -> Match:
+    positions = np.flatnonzero(wrong)
+    return Match(units=wrong.size, wrong=positions, ties=ties, zeroed=0, saturated=0, finite=True)
+
+
+def _affine(parameter: StoredParameter, source: Values, parts: Parts, *, exact: bool) -> Match:
+    dtype = parameter.dtype
+    is_rounded = not exact and dtype not in {source.dtype, "F32"}
+    known = source
+    if is_rounded and dtype == "F16":  # which kernels cannot round to
+        known, is_rounded = Values(_as(source.floats(), dtype), "F32"), False
+    left = first_sight.left(parameter, known, parts, is_rounded=is_rounded)
+    if left is not None and not left.any():
+        return _found(left)
+    floats = source.floats()
+    rounded = floats if exact else _as(floats, dtype)
+    if left is None:
+        fitting = joined(
+            [_of_affine(parameter, groups) for _, groups in _affine_blocks(parameter, rounded, parts)]
+        )
+    else:
+        fitting = _at(left, _of_affine(parameter, _affine_groups(parameter, rounded, parts, np.flatnonzero(left))))
+    return fitting if rounded is floats else _but_kept(fitting, parameter, floats, parts)
+
+
+def _of_affine(parameter: StoredParameter, groups: affine_codes.Groups) -> Match:
+    wrong, ties = affine_codes.unexplained(groups, bits=parameter.bits, dtype=parameter.dtype)
+    return _found(wrong, ties)
 
 
 def _but_kept(found: Match, parameter: StoredParameter, source: Floats, parts: Parts) -> Match:
     """Take back what decodes to the very source, before it was rounded: codes that a packed source had."""
-    if not found.wrong.any():
+    if not found.wrong.size:
         return found
-    exact = np.concatenate([affine_codes.is_exact(groups) for groups in _affine_groups(parameter, source, parts)])
-    kept = int((found.wrong & exact).sum())
-    return replace(found, wrong=found.wrong & ~exact, ties=found.ties + kept)
+    exact = affine_codes.is_exact(_affine_groups(parameter, source, parts, found.wrong))
+    return replace(found, wrong=found.wrong[~exact], ties=found.ties + int(exact.sum()))
 
 
-def _affine(parameter: StoredParameter, source: Floats, parts: Parts) -> Iterator[Match]:
-    size, bits, dtype = parameter.group_size, parameter.bits, parameter.dtype
-    weights, words = source.reshape(-1, size), parts["weight"].reshape(-1, size * bits // 32)
-    scales, biases = (widen(parts[name], dtype).reshape(-1) for name in ("scales", "biases"))
-    fit = first_sight.fits_at_once(weights, words, scales, biases, bits=bits, dtype=dtype)
-    if fit is None:
-        for groups in _affine_groups(parameter, source, parts):
-            wrong, ties = affine_codes.unexplained(groups, bits=bits, dtype=dtype)
-            yield Match(wrong=wrong, ties=ties, zeroed=0, saturated=0, finite=True)
-        return
-    wrong, ties = ~fit, 0
-    some = np.flatnonzero(wrong)
-    if len(some):
-        groups = affine_codes.Groups(
-            weights=weights[some], codes=unpack(words[some], bits), scales=scales[some], biases=biases[some]
-        )
-        wrong[some], ties = affine_codes.unexplained(groups, bits=bits, dtype=dtype)
-    yield Match(wrong=wrong, ties=ties, zeroed=0, saturated=0, finite=True)
+def _affine_groups(
+    parameter: StoredParameter, source: Floats, parts: Parts, which: Positions
+) -> affine_codes.Groups:
+    """Return the groups `which` of a slice."""
+    size, width = parameter.group_size, parameter.bits
+    scales, biases = (widen(parts[name].reshape(-1)[which], parameter.dtype) for name in ("scales", "biases"))
+    return affine_codes.Groups(
+        weights=source.reshape(-1, size)[which],
+        codes=unpack(parts["weight"].reshape(-1, size * width // 32)[which], width),
+        scales=scales,
+        biases=biases,
+    )
 
 
-def _affine_groups(parameter: StoredParameter, source: Floats, parts: Parts) -> Iterator[affine_codes.Groups]:
+def _affine_blocks(
+    parameter: StoredParameter, source: Floats, parts: Parts
+) -> Iterator[tuple[slice, affine_codes.Groups]]:
     size = parameter.group_size
     scales = widen(parts["scales"], parameter.dtype).reshape(-1)
     biases = widen(parts["biases"], parameter.dtype).reshape(-1)
     for rows, weights, codes in _blocks(parameter, source, parts["weight"]):
-        yield affine_codes.Groups(
+        groups = affine_codes.Groups(
             weights=weights.reshape(-1, size),
             codes=codes.reshape(-1, size),
             scales=scales[rows],
             biases=biases[rows],
         )
+        yield rows, groups
 
 
-def _micro(parameter: StoredParameter, source: Floats, parts: Parts) -> Iterator[Match]:
-    size = parameter.group_size
-    scales = parts["scales"].reshape(-1)
-    wholes = _wholes(parts, len(scales))
-    kernel = first_sight.micro_kernel(source.size)
-    if kernel is not None:
-        weights, mode, bits = source.reshape(-1, size), parameter.mode, parameter.bits
-        yield _of(fp4_fp8.judge_packed(kernel, weights, parts["weight"], scales, wholes, mode=mode, bits=bits))
-        return
-    for rows, weights, codes in _blocks(parameter, source, parts["weight"]):
+def _micro(parameter: StoredParameter, source: Values, parts: Parts, also_dtype: str, *, exact: bool) -> Match:
+    may_round = not exact and also_dtype in {"BF16", "F16"} and source.dtype != also_dtype
+    if may_round and also_dtype == "BF16":
+        # Most likely it was rounded; should another reading fit better, it is found below.
+        left = first_sight.left(parameter, source, parts, is_rounded=True)
+        if left is not None:
+            rounded = _micro_left(parameter, source, parts, left, also_dtype)
+            if not rounded.wrong.size:
+                return rounded
+    left = first_sight.left(parameter, source, parts, is_rounded=False)
+    found = _micro_left(parameter, source, parts, left, None)
+    if found.wrong.size and may_round:
+        again = _micro_left(parameter, source, parts, None, also_dtype)
+        return again if again.wrong.size < found.wrong.size else found
+    return found
+
+
+def _micro_left(
+    parameter: StoredParameter, source: Values, parts: Parts, left: Mask | None, dtype: str | None
+) -> Match:
+    """Judge the groups `left` (None: all) of a source rounded to `dtype` (None: as it is) in numpy."""
+    if left is not None and not left.any():
+        return _found(left)
+    floats = source.floats() if dtype is None else _as(source.floats(), dtype)
+    size, scales = parameter.group_size, parts["scales"].reshape(-1)
+    wholes = wholes_of(parts, len(scales))
+    if left is not None:
+        which = np.flatnonzero(left)
+        groups = fp4_fp8.Groups(
+            weights=floats.reshape(-1, size)[which],
+            codes=unpack(parts["weight"].reshape(-1, size * parameter.bits // 32)[which], parameter.bits),
+            scales=scales[which],
+            global_scales=None if wholes is None else wholes[which],
+        )
+        return _at(left, _of_micro(parameter, groups))
+    matches = []
+    for rows, weights, codes in _blocks(parameter, floats, parts["weight"]):
         groups = fp4_fp8.Groups(
             weights=weights.reshape(-1, size),
             codes=codes.reshape(-1, size),
             scales=scales[rows],
             global_scales=None if wholes is None else wholes[rows],
         )
-        yield _of(fp4_fp8.judge(groups, mode=parameter.mode, bits=parameter.bits))
+        matches.append(_of_micro(parameter, groups))
+    return joined(matches)
 
 
-def _of(seen: fp4_fp8.Seen) -> Match:
-    return Match(wrong=seen.wrong, ties=seen.ties, zeroed=seen.zeroed, saturated=seen.saturated, finite=True)
+def _of_micro(parameter: StoredParameter, groups: fp4_fp8.Groups) -> Match:
+    seen = fp4_fp8.judge(groups, mode=parameter.mode, bits=parameter.bits)
+    return replace(_found(seen.wrong, seen.ties), zeroed=seen.zeroed, saturated=seen.saturated)
 
 
-def _wholes(parts: Parts, groups: int) -> Floats | None:
-    whole = parts.get("global_scale")
-    return None if whole is None else np.repeat(whole.reshape(-1).astype(np.float32), groups // max(1, whole.size))
+def _at(left: Mask, some: Match) -> Match:
+    """Return the match of a slice from that of the groups `left` of it, all others being right."""
+    return replace(some, units=left.size, wrong=np.flatnonzero(left)[some.wrong])
 
 
 def _blocks(
@@ -182,8 +235,12 @@ def _is_finite(source: Floats) -> bool:
 
 def joined(matches: list[Match]) -> Match:
     """Return consecutive matches as one."""
+    starts = np.cumsum([0, *(match.units for match in matches)])
     return Match(
-        wrong=np.concatenate([match.wrong for match in matches]),
+        units=int(starts[-1]),
+        wrong=np.concatenate(
+            [match.wrong + start for match, start in zip(matches, starts, strict=False)] or [_NONE]
+        ),
         ties=sum(match.ties for match in matches),
         zeroed=sum(match.zeroed for match in matches),
         saturated=sum(match.saturated for match in matches),

@@ -8,18 +8,16 @@ whether a power of two is rounded up or to the nearest, and -0 for 0 differ betw
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from hubbot.checks.readers.decoding import E2M1, E4M3, NVFP4_FULL_SCALE
-from hubbot.checks.readers.packed_words import Codes, unpack
+from hubbot.checks.readers.decoding import E2M1, E4M3, E8M0, NVFP4_FULL_SCALE
+from hubbot.checks.readers.packed_words import Codes
 from hubbot.checks.readers.tensor_files import Floats, narrow, widen
 from hubbot.checks.values.affine_codes import Mask
 
-# weights, stream, bits, factors, then what is set: largest, fits.
-Kernel: TypeAlias = Callable[[Floats, npt.NDArray[np.uint8], int, Floats, Floats, Mask], None]
 TIE: Final = np.float32(2.0**-16)
 # In octaves: a scale computed in 16 bits may pass a power of two by as much.
 TIE_OCTAVES: Final = 0.01
@@ -35,9 +33,6 @@ SATURATED: Final = np.float32(1.07)
 WHOLE_ROUNDING: Final = np.float32(2.0**-22)
 # Below this a float32 quotient loses bits or becomes zero, differently on every device.
 SMALLEST: Final = np.float32(2.0**-100)
-
-
-_POWERS: Final = np.append(np.exp2(np.arange(255, dtype=np.float64) - E8M0_BIAS), np.nan).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,29 +103,6 @@ def judge(groups: Groups, *, mode: str, bits: int) -> Seen:
     return _seen(scales, _fit_at_once(scales.quotients(groups.weights, None), groups.codes, element), groups.only)
 
 
-def judge_packed(
-    kernel: Kernel, weights: Floats, packed: npt.NDArray[Any], scales: Codes, wholes: Floats | None, *, mode: str,
-    bits: int,
-) -> Seen:  # fmt: skip
-    """Return what `judge` returns, of codes that are still packed: uint32 words of groups [n, group].
-
-    `kernel` looks at every group; only those that it does not pass are unpacked.
-    """
-    words = np.ascontiguousarray(packed).reshape(len(weights), -1)
-    largest, fits = np.empty(len(weights), np.float32), np.empty(len(weights), np.bool_)
-    found = _Scales.of(scales, largest, wholes, ELEMENTS[bits], mode)
-    kernel(weights, words.reshape(-1).view(np.uint8), bits, found.multipliers(), largest, fits)
-
-    def only(which: npt.NDArray[np.intp]) -> Groups:
-        return Groups(
-            weights=weights[which], codes=unpack(words[which], bits), scales=scales[which],
-            global_scales=None if wholes is None else wholes[which],
-        )  # fmt: skip
-
-    # What the scales ought to be is known only now that the largest weights are.
-    return _seen(_Scales.of(scales, largest, wholes, ELEMENTS[bits], mode), fits, only)
-
-
 def _seen(scales: "_Scales", fits: Mask, only: Callable[[npt.NDArray[np.intp]], Groups]) -> Seen:
     """Judge groups of which `fits` have the usual codes; `only` returns some of them."""
     wrong = ~(scales.right(None) & fits & np.isfinite(scales.largest))
@@ -179,13 +151,13 @@ class _Scales:
     def of(cls, codes: Codes, largest: Floats, wholes: Floats | None, element: Element, mode: str) -> "_Scales":
         one = np.ones(len(largest), np.float32)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            factor = one if wholes is None else np.where(wholes > 0, NVFP4_FULL_SCALE / wholes, np.float32(1))
+            factor = one if wholes is None else factors_of(wholes)
             wanted = (largest / element.largest).astype(np.float32)
         return cls(
             mode=mode,
             element=element,
             codes=codes,
-            stored=E4M3[codes] if mode == "nvfp4" else _POWERS[codes],
+            stored=scale_values(mode)[codes],
             largest=largest,
             wanted=wanted,
             factor=factor,
@@ -223,6 +195,18 @@ class _Scales:
 
     def _inverse(self) -> Floats:
         return np.where(self.stored > 0, 1 / self.stored, np.float32(0))
+
+
+def scale_values(mode: str) -> Floats:
+    """Return the value of every code of a scale, float32 [codes]; NaN where it is none."""
+    return E4M3 if mode == "nvfp4" else E8M0
+
+
+def factors_of(wholes: Floats) -> Floats:
+    """Return what weights are multiplied by because of tensor scales [n]."""
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        factors: Floats = np.where(wholes > 0, NVFP4_FULL_SCALE / wholes, np.float32(1))
+    return factors
 
 
 def _rounded(values: Floats, dtype: str | None) -> Floats:
@@ -302,9 +286,9 @@ def _is_exact(groups: Groups, scales: _Scales, element: Element) -> Mask:
     table = E2M1 if element.sign == 8 else E4M3
     with np.errstate(invalid="ignore", over="ignore"):
         decoded = table[groups.codes] * (scales.stored / scales.factor)[:, None]
-    # A source's own tensor scale is stored times a constant, and may come back with its last bit changed.
-    allowed = np.float32(0) if groups.global_scales is None else WHOLE_ROUNDING
-    near: Mask = np.abs(decoded - groups.weights) <= allowed * np.abs(groups.weights)
+        # A source's own tensor scale is stored times a constant, and may come back with its last bit changed.
+        allowed = np.float32(0) if groups.global_scales is None else WHOLE_ROUNDING
+        near: Mask = np.abs(decoded - groups.weights) <= allowed * np.abs(groups.weights)
     nothing: Mask = (scales.largest < SMALLEST) & (np.abs(decoded).max(axis=1) < 4 * SMALLEST)
     explained: Mask = near.all(axis=1) | nothing
     return explained

@@ -5,27 +5,27 @@ is measured against the encoding's error bound and against the wrong readings of
 every expert two decoders must agree, and no other expert's or projection's source may fit as well.
 """
 
-from collections.abc import Collection, Iterator
-from itertools import groupby
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from hubbot.artifacts import Finding
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.readers.artifact_parameters import StoredParameter, StoredParameters
 from hubbot.checks.readers.expected_parameters import Expectations
 from hubbot.checks.subject import READING_FAULTS, Outcome, Subject, subject_of
-from hubbot.checks.values import error_measure, finding
+from hubbot.checks.values import error_measure, finding, first_sight
 from hubbot.checks.values.alternatives import EXAMINED, AlternativesCheck
-from hubbot.checks.values.compared_slices import Compared, Slice, Slices
+from hubbot.checks.values.compared_slices import Compared, Slice, Slices, Together, compared
 from hubbot.checks.values.error_measure import WorstError
 from hubbot.checks.values.random_projections import RandomProjections
 from hubbot.checks.values.router_ties import router_ties
 from hubbot.checks.values.window_findings import WindowFindings
 from hubbot.files.digests import sha256_of
 from hubbot.progress import Progress
-
-# Of the seeded rows of what is right anyway; both decoders and the contrasts take all of them.
-MEASURED_ROWS = 8
 
 
 def check(subject: Subject) -> Outcome:
@@ -36,18 +36,54 @@ def check(subject: Subject) -> Outcome:
     return Outcome(findings=tuple(_findings(subject)))
 
 
+def check_together(subjects: Sequence[Subject]) -> list[Outcome]:
+    """Return what `check` returns for each of several artifacts of one source, reading the source once for all."""
+    if len(subjects) > 1:
+        try:
+            found = _found_together(subjects)
+        except READING_FAULTS:
+            found = None  # whose fault it is shows when each is read by itself
+        if found is not None:
+            return found
+    return [check(subject) for subject in subjects]
+
+
+def _found_together(subjects: Sequence[Subject]) -> list[Outcome] | None:
+    """Return all outcomes, or None where the artifacts cannot be compared in one pass."""
+    first = subjects[0]
+    if any(subject.window_findings is not None or _form(subject) != _form(first) for subject in subjects):
+        return None
+    sides = [_Side(subject.expected, subject.stored) for subject in subjects]
+    for _ in _parameters(sides, first.progress):
+        pass  # their findings stay with them
+    return [
+        Outcome(findings=(*side.findings, *_on_source(subject)))
+        for side, subject in zip(sides, subjects, strict=True)
+    ]
+
+
+def _form(subject: Subject) -> Mapping[str, object]:
+    """Return what makes a parameter out of the source's tensors, which must be the same for one pass."""
+    config = {key: value for key, value in subject.config.items() if not key.startswith("quantization")}
+    return {"source": subject.source, "checkpoint": subject.checkpoint, "config": config}
+
+
 def _findings(subject: Subject) -> Iterator[Finding]:
     windows = subject.window_findings
     try:
         if windows is None:
             yield from check_values(subject.expected, subject.stored, subject.progress)
+            yield from _on_source(subject)
         else:
             yield from windows.findings_on(subject.stored, subject.digests)
-        yield from check_used(subject.expected, subject.stored)
-        if windows is None:
-            yield from router_ties(subject.expected, subject.stored)
+            yield from check_used(subject.expected, subject.stored)
     except READING_FAULTS as error:
         yield finding.unreadable(error, subject.folder.name)
+
+
+def _on_source(subject: Subject) -> Iterator[Finding]:
+    yield from check_used(subject.expected, subject.stored)
+    yield from router_ties(subject.expected, subject.stored)
 
 
 def check_window(
@@ -70,21 +106,10 @@ def check_values(
     only: Collection[str] | None = None,
 ) -> Iterator[Finding]:
     """Yield one finding per parameter (of `only` where given), and further ones for contrasts."""
-    parameters = [p for p in stored.by_name.values() if only is None or p.name in only]
-    known: list[StoredParameter] = []
-    for parameter in parameters:
-        refusal = _without_source(expected, parameter)
-        if refusal is None:
-            known.append(parameter)
-        else:
-            yield refusal
-    slices = Slices(expected, stored)
-    gate = _Gate(expected, stored, slices)
-    every = (part for parameter in known for part in slices.of(parameter))
-    found = groupby(slices.compared(every), key=lambda compared: compared.slice.parameter.name)
-    for index, (name, some) in enumerate(found):
-        progress(index, len(known), name)
-        yield from gate.check(stored.by_name[name], some)
+    side = _Side(expected, stored, only)
+    yield from side.taken()
+    for _ in _parameters([side], progress):
+        yield from side.taken()
 
 
 def check_used(expected: Expectations, stored: StoredParameters) -> Iterator[Finding]:
@@ -114,42 +139,59 @@ def _without_source(expected: Expectations, parameter: StoredParameter) -> Findi
     return None
 
 
-class _Gate:
-    """One artifact going by, parameter by parameter."""
+class _Side:
+    """One artifact of those compared together: its parameters that have a source, and the findings so far."""
 
-    def __init__(self, expected: Expectations, stored: StoredParameters, slices: Slices) -> None:
+    def __init__(
+        self, expected: Expectations, stored: StoredParameters, only: Collection[str] | None = None
+    ) -> None:
+        self.known: dict[str, StoredParameter] = {}
+        self.findings: list[Finding] = []
+        for parameter in stored.by_name.values():
+            if only is None or parameter.name in only:
+                refusal = _without_source(expected, parameter)
+                if refusal is None:
+                    self.known[parameter.name] = parameter
+                else:
+                    self.findings.append(refusal)
+        self.slices = Slices(expected, stored)
         self._expected = expected
-        self._slices = slices
-        self._contrasts = AlternativesCheck(expected, stored, slices)
+        self._contrasts = AlternativesCheck(expected, stored, self.slices)
+        self._current: _Seen | None = None
 
-    def check(self, parameter: StoredParameter, some: Iterator[Compared]) -> Iterator[Finding]:
-        """Yield the findings of one parameter from its compared slices."""
-        worst = WorstError()
-        different: list[Slice] = []
-        signatures = RandomProjections()
-        for compared in some:
-            if compared.match is None:
-                where = compared.slice
-                subject = f"{parameter.name}, expert {where.start}" if where.place else parameter.name
-                wanted, held = list(compared.shape[1:]), list(parameter.shape[1:])
-                yield finding("shape", subject, held, wanted, "fail", "not the source's shape")
-                return
-            worst.count(compared.slice, compared.match, compared.shape)
-            if compared.match.differs:
-                different.append(compared.slice)
-            self._sample(parameter, compared, worst, signatures)
-        if not self._ends(parameter):
-            yield finding(
-                "shape", parameter.name, parameter.shape[0], "more", "fail", "the source has more rows than it"
-            )
+    def taken(self) -> list[Finding]:
+        """Return the findings since the last call."""
+        found, self.findings = self.findings, []
+        return found
+
+    def add(self, compared: Compared) -> None:
+        """Take in the next slice of a parameter."""
+        self._current = self._current or _Seen(parameter=compared.slice.parameter)
+        self._current.add(compared)
+
+    def finish(self) -> None:
+        """Conclude what was found on the parameter that the last slices are of, if there were any."""
+        if self._current is not None:
+            self.findings += self._concluded(self._current)
+            self._current = None
+
+    def _concluded(self, seen: "_Seen") -> Iterator[Finding]:
+        parameter, worst = seen.parameter, seen.worst
+        if seen.misfit is not None:
+            yield seen.misfit
             return
-        for part in different[:EXAMINED]:
-            self._examine(part, worst)
-        yield _verdict(parameter, worst)
         place = self._expected.place(parameter.name)
+        if not self._ends(parameter):
+            held = parameter.shape[0]
+            yield finding("shape", parameter.name, held, "more", "fail", "the source has more rows than it")
+            return
+        for part in seen.different[:EXAMINED]:
+            source = self.slices.source(part)
+            worst.measure(part, source, error_measure.decoded(parameter, self.slices.parts(part)))
+        yield _verdict(parameter, worst)
         if place is not None:
-            yield from self._contrasts.experts(place, parameter, signatures, worst)
-        elif different:
+            yield from self._contrasts.experts(place, parameter, seen.projections, worst)
+        elif seen.different:
             yield from self._contrasts.plain(parameter)
 
     def _ends(self, parameter: StoredParameter) -> bool:
@@ -158,23 +200,81 @@ class _Gate:
             return True
         return self._expected.length(parameter.name) in {None, parameter.shape[0]}
 
-    def _sample(
-        self, parameter: StoredParameter, compared: Compared, worst: WorstError, signatures: RandomProjections
-    ) -> None:
-        sample = compared.sample
-        if sample is None:
-            return
-        actual = error_measure.decoded(parameter, sample.parts)
-        worst.crosscheck = max(worst.crosscheck, error_measure.disagreement(parameter, sample.parts, actual))
-        if parameter.mode != "none":
-            some = (..., slice(MEASURED_ROWS), slice(None))
-            worst.measure(compared.slice, sample.source[some], actual[some], at="seeded rows")
-        if compared.slice.place is not None:
-            signatures.add(sample.source, actual)
 
-    def _examine(self, part: Slice, worst: WorstError) -> None:
-        source = self._slices.source(part)
-        worst.measure(part, source, error_measure.decoded(part.parameter, self._slices.parts(part)))
+@dataclass(slots=True, kw_only=True)
+class _Seen:
+    """What the slices of one parameter have shown so far."""
+
+    parameter: StoredParameter
+    worst: WorstError = field(default_factory=WorstError)
+    different: list[Slice] = field(default_factory=list)
+    projections: RandomProjections = field(default_factory=RandomProjections)
+    misfit: Finding | None = None
+
+    def add(self, compared: Compared) -> None:
+        """Take in the next slice, in order."""
+        where, parameter = compared.slice, self.parameter
+        if self.misfit is not None:
+            return
+        if compared.match is None:
+            subject = f"{parameter.name}, expert {where.start}" if where.place else parameter.name
+            wanted, held = list(compared.shape[1:]), list(parameter.shape[1:])
+            self.misfit = finding("shape", subject, held, wanted, "fail", "not the source's shape")
+            return
+        self.worst.count(where, compared.match, compared.shape)
+        if compared.match.differs:
+            self.different.append(where)
+        if compared.projections is not None:
+            self.projections.add_projected(*compared.projections)
+        sample = compared.sample
+        if sample is not None:
+            actual = error_measure.decoded(parameter, sample.parts)
+            disagreement = error_measure.disagreement(parameter, sample.parts, actual)
+            self.worst.crosscheck = max(self.worst.crosscheck, disagreement)
+            self.worst.measure(where, sample.source, actual, at="seeded rows")
+
+
+def _parameters(sides: Sequence[_Side], progress: Progress) -> Iterator[str]:
+    """Compare all parameters of several artifacts with their source; yield the name of each when it is judged."""
+    names = list(dict.fromkeys(name for side in sides for name in side.known))
+    first_sight.begin(sum(int(np.prod(p.shape, dtype=np.int64)) for side in sides for p in side.known.values()))
+    waiting: deque[tuple[int, Sequence[_Side]]] = deque()
+
+    def every() -> Iterator[Together]:
+        for index, name in enumerate(names):
+            for some in _alike(sides, name):
+                slices = zip(*(side.slices.of(side.known[name]) for side in some), strict=True)
+                for parts in slices:
+                    waiting.append((index, some))
+                    yield [(side.slices, part) for side, part in zip(some, parts, strict=True)]
+
+    current = -1
+    for found in compared(every()):
+        index, some = waiting.popleft()
+        if index != current:
+            if current >= 0:
+                yield _finished(sides, names[current])
+            current = index
+            progress(index, len(names), names[index])
+        for side, one in zip(some, found, strict=True):
+            side.add(one)
+    if current >= 0:
+        yield _finished(sides, names[current])
+
+
+def _finished(sides: Sequence[_Side], name: str) -> str:
+    for side in sides:
+        side.finish()
+    return name
+
+
+def _alike(sides: Sequence[_Side], name: str) -> Collection[Sequence[_Side]]:
+    """Return the artifacts that have a parameter, those together that have it in the same shape."""
+    found: dict[tuple[int, ...], list[_Side]] = defaultdict(list)
+    for side in sides:
+        if name in side.known:
+            found[side.known[name].shape].append(side)
+    return found.values()
 
 
 def _verdict(parameter: StoredParameter, worst: WorstError) -> Finding:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.checks.readers.tensor_files import Floats
-from hubbot.checks.values.compared_slices import SEED
 
+SEED = 20_26
 SUMS = 4
 # Rows are not compared where the distance to the own source is below half of that to the nearest other.
 CLEARLY = 0.5
@@ -28,8 +28,12 @@ class RandomProjections:
 
     def add(self, source: Floats, actual: Floats) -> None:
         """Add the next experts' seeded rows, [experts, rows, in]."""
-        self.source.append(_projected(source))
-        self.actual.append(_projected(actual))
+        self.add_projected(projected(source), projected(actual))
+
+    def add_projected(self, source: Floats, actual: Floats) -> None:
+        """Add the next experts, what `projected` made of their rows."""
+        self.source.append(source)
+        self.actual.append(actual)
 
     def suspects(self) -> Iterator[tuple[int, int]]:
         """Yield (expert, the other expert whose source it is nearest to) where its own is not clearly nearer."""
@@ -72,7 +76,7 @@ def _distances(some: Floats, others: Floats) -> npt.NDArray[np.float64]:
     return np.nan_to_num(found, nan=np.inf)
 
 
-def _projected(rows: Floats) -> Floats:
+def projected(rows: Floats) -> Floats:
     """Return a few sums of each row's numbers, with seeded signs, as [experts, rows * sums]."""
     width = rows.shape[-1]
     signs = np.random.default_rng(SEED + width).choice(np.array([-1, 1], np.float32), width)

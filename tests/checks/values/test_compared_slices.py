@@ -7,7 +7,7 @@ import pytest
 from hubbot.checks.readers.artifact_parameters import StoredParameters
 from hubbot.checks.readers.expected_parameters import ExpertPlace
 from hubbot.checks.values import compared_slices
-from hubbot.checks.values.compared_slices import SEEDED_ROWS, Slice, Slices, seeded_rows
+from hubbot.checks.values.compared_slices import MEASURED_ROWS, SEEDED_ROWS, Slice, Slices, compared, seeded_rows
 from tests.checkpoints_on_disk import Workshop, read_folder
 from tests.checks.values.test_alternatives import expectations
 
@@ -42,13 +42,32 @@ def test_slices_come_back_in_order_with_their_sources_rows(workshop: Workshop) -
         Slice(parameter=found.by_name[GATE], place=reader_place(workshop), start=expert, stop=expert + 1)
         for expert in range(found.by_name[GATE].shape[0])
     ]
-    rows = seeded_rows(found.by_name[GATE].shape[1])
-    for part, compared in zip(parts, reader.compared(parts), strict=True):
-        assert compared.slice is part
-        assert compared.match is not None
-        assert not compared.match.differs
-        assert compared.sample is not None
-        assert np.array_equal(compared.sample.source, reader.source(part)[:, rows])
+    rows = seeded_rows(found.by_name[GATE].shape[1])[:MEASURED_ROWS]
+    for part, seen in zip(parts, compared([(reader, part)] for part in parts), strict=True):
+        (one,) = seen
+        assert one.slice is part
+        assert one.match is not None
+        assert not one.match.differs
+        assert one.sample is not None
+        assert np.array_equal(one.sample.source, reader.source(part)[:, rows])
+
+
+def test_artifacts_compared_together_give_what_each_gives_alone(workshop: Workshop) -> None:
+    sides = [both(workshop, variant) for variant in ("bf16", "4bit", "mxfp4")]
+    place = reader_place(workshop)
+    together = [
+        (reader, Slice(parameter=found.by_name[GATE], place=place, start=2, stop=5)) for reader, found in sides
+    ]
+    (seen,) = compared([together])
+    for one, member in zip(seen, together, strict=True):
+        ((alone,),) = compared([[member]])
+        assert one.match is not None
+        assert alone.match is not None
+        assert not one.match.differs
+        assert one.match.units == alone.match.units
+        assert one.projections is not None
+        assert alone.projections is not None
+        assert all(np.array_equal(a, b) for a, b in zip(one.projections, alone.projections, strict=True))
 
 
 def reader_place(workshop: Workshop) -> ExpertPlace | None:
@@ -59,9 +78,9 @@ def test_a_fault_of_reading_reaches_the_caller_and_leaves_no_thread(workshop: Wo
     reader, found = both(workshop, "4bit")
     before = threading.active_count()
     wrong = Slice(parameter=found.by_name["model.norm.weight"], place=None, start=0, stop=10**6)
-    assert next(reader.compared([wrong])).match is None
+    assert next(compared([[(reader, wrong)]]))[0].match is None
     with pytest.raises(KeyError):
-        list(reader.compared([Slice(parameter=found.by_name[GATE], place=None, start=0, stop=1)]))
+        list(compared([[(reader, Slice(parameter=found.by_name[GATE], place=None, start=0, stop=1))]]))
     assert threading.active_count() == before
 
 

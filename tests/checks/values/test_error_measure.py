@@ -18,9 +18,7 @@ def part(*, mode: str, place: ExpertPlace | None = None, start: int = 0, stop: i
 
 
 def match(size: int, *wrong: int, finite: bool = True) -> Match:
-    mask = np.zeros(size, np.bool_)
-    mask[list(wrong)] = True
-    return Match(wrong=mask, ties=0, zeroed=0, saturated=0, finite=finite)
+    return Match(units=size, wrong=np.array(wrong, np.int64), ties=0, zeroed=0, saturated=0, finite=finite)
 
 
 def test_the_first_difference_is_told_with_its_expert_row_and_group() -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from hubbot.checks.readers.artifact_parameters import StoredParameter
+from hubbot.checks.readers.tensor_files import Values
 from hubbot.checks.values.exact_match import Match, joined, match
 from tests.checkpoints_on_disk import MLX_DTYPES, from_mlx, mx_quantize
 from tests.reference.checkpoints import Floats
@@ -29,7 +30,8 @@ def quantized(source: Floats, mode: str, bits: int, group_size: int, dtype: str)
 
 def seen(source: Floats, parts: dict[str, Any], mode: str, bits: int, group_size: int) -> Match:
     dtype = "BF16" if mode == "affine" else "U8"
-    return match(parameter(mode, bits, group_size, dtype), source, parts, also_dtype="BF16", exact=False)
+    known = parameter(mode, bits, group_size, dtype)
+    return match(known, Values(source, "F32"), parts, also_dtype="BF16", exact=False)
 
 
 MODES = [("affine", 4, 64), ("affine", 3, 32), ("affine", 8, 128), ("mxfp4", 4, 32), ("mxfp8", 8, 32)]
@@ -43,12 +45,12 @@ def test_every_group_of_any_number_of_rows_is_compared(
     source = weights(*shape)
     parts = quantized(source, mode, bits, group_size, "BF16")
     good = seen(source, parts, mode, bits, group_size)
-    assert len(good.wrong) == source.size // group_size
+    assert good.units == source.size // group_size
     assert not good.differs
     # A high bit of the very last code, not the sign: it may be that of zero.
     parts["weight"].reshape(-1)[-1] ^= 1 << 30
     bad = seen(source, parts, mode, bits, group_size)
-    assert np.flatnonzero(bad.wrong).tolist() == [len(bad.wrong) - 1]
+    assert bad.wrong.tolist() == [bad.units - 1]
 
 
 def test_a_source_in_float32_may_have_been_rounded_before_it_was_quantized() -> None:
@@ -62,11 +64,13 @@ def test_a_plain_tensor_is_compared_bit_by_bit_after_rounding() -> None:
     for dtype in ("F32", "F16", "BF16"):
         raw = np.array(from_mlx(mx.array(source).astype(MLX_DTYPES[dtype]))[1])
         stored = raw if dtype == "BF16" else raw.view(np.float32 if dtype == "F32" else np.float16)
-        found = match(parameter("none", 0, 0, dtype), source, {"weight": stored}, also_dtype="F32", exact=False)
+        known, held = parameter("none", 0, 0, dtype), Values(source, "F32")
+        found = match(known, held, {"weight": stored}, also_dtype="F32", exact=False)
         assert not found.differs
         raw[3, 7] ^= 1
-        found = match(parameter("none", 0, 0, dtype), source, {"weight": stored}, also_dtype="F32", exact=False)
-        assert np.flatnonzero(found.wrong).tolist() == [31]
+        known, held = parameter("none", 0, 0, dtype), Values(source, "F32")
+        found = match(known, held, {"weight": stored}, also_dtype="F32", exact=False)
+        assert found.wrong.tolist() == [31]
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
@@ -80,8 +84,8 @@ def test_a_source_that_holds_no_number_is_not_finite(number: float) -> None:
 
 
 def test_matches_are_joined_in_order() -> None:
-    one = Match(wrong=np.array([True]), ties=1, zeroed=0, saturated=2, finite=True)
-    two = Match(wrong=np.array([False, True]), ties=2, zeroed=1, saturated=0, finite=False)
+    one = Match(units=1, wrong=np.array([0]), ties=1, zeroed=0, saturated=2, finite=True)
+    two = Match(units=2, wrong=np.array([1]), ties=2, zeroed=1, saturated=0, finite=False)
     both = joined([one, two])
-    assert both.wrong.tolist() == [True, False, True]
+    assert (both.units, both.wrong.tolist()) == (3, [0, 2])
     assert (both.ties, both.zeroed, both.saturated, both.finite) == (3, 1, 2, False)

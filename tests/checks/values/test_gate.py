@@ -4,6 +4,7 @@ import pytest
 
 from hubbot.artifacts import Finding
 from hubbot.checks.readers.artifact_parameters import StoredParameter, StoredParameters
+from hubbot.checks.subject import Subject, subject_of
 from hubbot.checks.values import compared_slices, gate
 from hubbot.checks.values.error_measure import WorstError
 from tests.checkpoints_on_disk import (
@@ -94,3 +95,35 @@ def test_an_artifact_that_a_gpu_made_coarser_than_need_be_is_told_and_not_refuse
     assert "43 times the bound, row 3" in told.reason
     coarse.units = 1  # one group that no rule explains
     assert gate._verdict(parameter, coarse).status == "fail"
+
+
+def test_artifacts_judged_in_one_pass_get_the_findings_that_each_gets_alone(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    source = workshop.source(SOURCE)
+    spoiled = workshop.copy(SOURCE, "4bit", tmp_path / "spoiled")
+    stored = read_folder(spoiled)
+    stored["model.embed_tokens.scales"][1][7, 0] ^= 1 << 4
+    rewrite(spoiled, stored)
+    folders = [workshop.artifact(SOURCE, name) for name in ("bf16", "4bit", "mxfp4")] + [spoiled]
+
+    def subjects() -> list[Subject]:
+        return [subject_of(source.checkpoint, source.folder, folder, progress=quietly) for folder in folders]
+
+    alone = [gate.check(subject) for subject in subjects()]
+    assert gate.check_together(subjects()) == alone
+    assert [any(f.status == "fail" for f in outcome.findings) for outcome in alone] == [False, False, False, True]
+
+
+def test_an_artifact_that_cannot_be_read_spoils_no_other_in_the_same_pass(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    source = workshop.source(SOURCE)
+    torn = workshop.copy(SOURCE, "4bit", tmp_path / "torn")
+    (weights,) = torn.glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:100])
+    folders = (workshop.artifact(SOURCE, "8bit"), torn)
+    subjects = [subject_of(source.checkpoint, source.folder, folder, progress=quietly) for folder in folders]
+    good, bad = gate.check_together(subjects)
+    assert {found.status for found in good.findings} == {"pass"}
+    assert [(found.check, found.status) for found in bad.findings] == [("readable", "fail")]
