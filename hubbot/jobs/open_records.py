@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from hubbot.errors import WrongUsage
 from hubbot.settings import Settings
 from hubbot.store import database
@@ -53,15 +51,6 @@ def _make_data_folder(folder: Path) -> None:
         ) from error
 
 
-def _check_place(engine: sa.Engine, place: tuple[int, int] | None) -> None:
-    if database.file_of(engine) != place:
-        raise WrongUsage(
-            "the database was removed or replaced while it was in use",
-            where=str(engine.url.database),
-            hint="put back a copy of it before hubbot starts again; what is published is on the Hub, jobs are not",
-        )
-
-
 @contextmanager
 def open_records(settings: Settings) -> Iterator[Records]:
     """Open the database, bring its tables up to date, and close it at the end; raises as store.database does."""
@@ -77,7 +66,7 @@ def open_records(settings: Settings) -> Iterator[Records]:
             outages=Outages(engine),
             workers=Workers(engine),
             check=lambda: database.check(engine),
-            check_place=lambda: _check_place(engine, place),
+            check_place=lambda: database.check_place(engine, place),
         )
     finally:
         engine.dispose()

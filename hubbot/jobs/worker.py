@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
-from hubbot.errors import HubbotError, OutOfRoom, TryLater, WrongUsage
+from hubbot.errors import HubbotError, OutOfRoom, TokenRejected, TryLater, WrongUsage
 from hubbot.jobs.pauses import Pauses
 from hubbot.lifecycle import (
     Cancelled,
@@ -83,8 +83,9 @@ class Worker:
     stages: frozenset[Stage] = frozenset(Stage)
     # What is done while there is no job; it must return soon after `stop` is set, or after a job comes in.
     when_idle: Callable[[threading.Event], None] | None = None
-    # The jobs under way in this process; lanes of one runner share both.
+    # The jobs under way in this process; lanes of one runner share these.
     held: set[int] = field(default_factory=set)
+    token_refused: set[tuple[int, Stage]] = field(default_factory=set)
     gate: threading.Lock = field(default_factory=threading.Lock)
 
     def run_until_idle(self, stop: threading.Event, patience_seconds: float) -> None:
@@ -196,9 +197,20 @@ class Worker:
         if isinstance(outcome, Refused) and self.pauses.explains(outcome.error):
             pause = timedelta(seconds=FULL_DISK_SECONDS) if isinstance(outcome.error, OutOfRoom) else None
             return Held(error=outcome.error, pause=pause)
+        if isinstance(outcome, Refused) and self._may_be_over(job, outcome.error):
+            return Held(error=outcome.error, pause=None)
         if finished:
             self.pauses.worked(job.stage)
         return outcome
+
+    def _may_be_over(self, job: Job, error: HubbotError) -> bool:
+        """Say whether the token was refused for the first time and the Hub takes it now: it is tried once more."""
+        place = (job.id, job.stage)
+        if not isinstance(error, TokenRejected) or place in self.token_refused:
+            self.token_refused.discard(place)
+            return False
+        self.token_refused.add(place)
+        return True
 
     def _finish(self, attempt: int, job: Job, outcome: Outcome, heartbeat: HeartbeatState) -> Job | None:
         error = outcome.error if isinstance(outcome, Refused | Held) else None

@@ -111,6 +111,16 @@ def file_of(engine: sa.Engine) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def check_place(engine: sa.Engine, place: tuple[int, int] | None) -> None:
+    """Raise WrongUsage where the database's file is no longer the one that `file_of` told of."""
+    if file_of(engine) != place:
+        raise WrongUsage(
+            "the database was removed or replaced while it was in use",
+            where=str(engine.url.database),
+            hint="put back a copy of it before hubbot starts again; what is published is on the Hub, jobs are not",
+        )
+
+
 def upgrade(engine: sa.Engine) -> None:
     """Bring the tables up to date; safe to call from several processes at once, and from any folder.
 

@@ -36,6 +36,7 @@ class World:
         self.at_stage: dict[Stage, Callable[[], object]] = {}
         self.queue, self.outages = Queue(engine, self.clock), Outages(engine)
         self.hub: HubbotError | None = None
+        self.restored_before_the_probe = False
         self.disk: HubbotError | None = None
         self.worker = Worker(
             queue=self.queue,
@@ -56,6 +57,8 @@ class World:
 
     def probe(self) -> None:
         self.probes += 1
+        if self.restored_before_the_probe:
+            self.of_one_job.clear()
         if self.hub is not None:
             raise self.hub
 
@@ -150,6 +153,14 @@ def test_a_token_that_may_not_write_one_place_parks_that_job_alone(world: World)
         "bad": State.PARKED,
         "good": State.PUBLISHED,
     }
+
+
+def test_a_token_that_is_restored_before_anybody_asks_costs_no_job(world: World) -> None:
+    world.enqueue("a")
+    world.of_one_job["a"] = TokenRejected("invalid token")
+    world.restored_before_the_probe = True
+    world.work()
+    assert world.states() == {"a": (State.PUBLISHED, 0)}
 
 
 def test_stages_that_need_no_hub_go_on_in_an_outage(world: World) -> None:
