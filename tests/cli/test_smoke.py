@@ -14,7 +14,7 @@ def test_an_artifact_speaks(hubbot: Shell, converted: Path, monkeypatch: pytest.
     ended = hubbot("smoke", str(converted / "out" / "4bit"), "--json")
     assert ended.code == 0
     promised = {"samples", "warnings", "peak_memory_bytes", "upcast_to_float32", "device"}
-    assert set(ended.json) == promised | {"kind", "seed", "utilisation", "picture"}
+    assert set(ended.json) == promised | {"kind", "seed", "utilisation", "picture", "seconds"}
     for sample in ended.json["samples"]:
         assert 0 < sample["tokens"] <= 24
         assert len(sample["text"].split()) > 3
