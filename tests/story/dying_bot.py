@@ -14,7 +14,7 @@ from hubbot.jobs.pipeline import Pipeline
 from hubbot.lifecycle import Job, Outcome, Stage
 
 # How long after the beginning the stages are killed that wait for a child and tell of no progress.
-CHILD_SECONDS = {Stage.PLAN: 0.4, Stage.SMOKE: 1.0}
+CHILD_SECONDS = {Stage.PLAN: 0.02, Stage.SMOKE: 0.1}
 # How many calls of functions after the beginning the quick ones are.
 CALLS = 40
 

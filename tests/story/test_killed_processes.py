@@ -36,7 +36,7 @@ def run(site: Site, chosen: Settings, *command: str) -> int:
         "HUBBOT_VARIANTS": '["4bit"]', "HUBBOT_WITHOUT_LICENCE": "other", "HUBBOT_CONFIG": "",
         "HF_ENDPOINT": site.url, "HF_TOKEN": OWNER, "HF_HOME": str(chosen.data_dir.parent / "hf"),
         "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(ROOT),
-        "HUBBOT_BEHAVIOUR_TOKENS": "64", "HUBBOT_SMOKE_TOKENS": "16",
+        "HUBBOT_BEHAVIOUR_TOKENS": "64", "HUBBOT_SMOKE_TOKENS": "64",
     }  # fmt: skip
     return subprocess.run([sys.executable, *command], env=env, cwd=chosen.data_dir.parent, check=False).returncode
 
