@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from hubbot.errors import HubbotError, OutOfRoom, TokenRejected, TryLater, WrongUsage
+from hubbot.files.atomic_folders import is_disk_full
 from hubbot.jobs.pauses import Pauses
 from hubbot.lifecycle import (
     Cancelled,
@@ -304,6 +305,11 @@ def _word(outcome: Outcome, after: Job) -> str:
 
 def _unforeseen(job: Job, error: Exception, *, quiet: bool) -> HubbotError:
     """Return a HubbotError for any other exception; its traceback goes to the log, without secrets."""
+    if is_disk_full(error):
+        # Whatever was being written: a folder for a child, a picture, a record.
+        return OutOfRoom(
+            "the disk is full", where=f"{job.repo}, {job.stage}", hint="free some space; the job goes on"
+        )
     if not quiet:
         trace = redacted("".join(traceback.format_exception(error)))
         logger.error("job %d, %s failed unforeseen\n%s", job.id, job.stage, trace)

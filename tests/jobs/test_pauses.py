@@ -1,5 +1,6 @@
 """Outages burn no attempts: the bot waits for the world, says so once, and goes on by itself."""
 
+import errno
 import logging
 import threading
 from collections.abc import Callable
@@ -132,6 +133,20 @@ def test_a_full_disk_costs_no_attempt_and_the_jobs_go_on_in_their_order(world: W
     world.live(1)
     assert world.order == ["a", "b", "c"]
     assert world.outages.all() == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("stage", [Stage.INSPECT, Stage.PLAN, Stage.CARD, Stage.PUBLISH])
+def test_a_full_disk_is_one_wherever_a_stage_meets_it(world: World, stage: Stage, number: int) -> None:
+    def fail() -> None:
+        raise OSError(number, "no room", "layers.png")
+
+    world.enqueue("a")
+    world.at_stage[stage] = fail
+    world.work()
+    assert world.states() == {"a": (State.WAITING, 0)}
+    world.live(1)
+    assert world.states() == {"a": (State.PUBLISHED, 0)}
 
 
 @pytest.mark.parametrize("error", [HubUnavailable("wrong sha256"), OutOfMemory("3 GB")])
