@@ -61,6 +61,9 @@ class Scheduler:
         with self._calls:
             self._over.set()
         self._guard.join()
+        # Let its thread come to rest first: one that is stopped looks for its jobs in another place, and stumbles.
+        self._schedule.pause()
+        self._schedule.get_jobs()
         # While it waits, APScheduler holds the lock that a call needs to be put on the schedule again: we wait.
         self._schedule.shutdown(wait=False)
         with self._calls:
