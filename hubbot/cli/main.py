@@ -3,7 +3,6 @@
 Each command has a file of its name; bodies import what they need, so that --help stays quick.
 """
 
-import errno
 import os
 import sys
 import threading
@@ -42,6 +41,7 @@ from hubbot.cli import (
 from hubbot.cli.output import data, print_error, print_json, talk
 from hubbot.engine import heaps
 from hubbot.errors import HubbotError, OutOfRoom, WrongUsage
+from hubbot.files.atomic_folders import is_disk_full
 
 INTERRUPTED = 130
 
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _usage_error(error: Exception, *, as_json: bool) -> int:
     """Show the parser's own error, or that a disk is full, and return its exit code; anything else is raised."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if is_disk_full(error):
         # Perhaps the one that the output goes to: only standard error is left to say it.
         talk.print("OutOfRoom: the disk is full; free some space, then the same command goes on")
         return OutOfRoom.exit_code

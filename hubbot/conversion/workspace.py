@@ -103,8 +103,8 @@ class Workspace:
         if not self.root.exists():
             return True
         try:
-            return bool(json.loads((self.root / "checkpoint.json").read_text())["repo"]["revision"] == revision)
-        except (OSError, ValueError, LookupError, TypeError):
+            return bool(self.load("checkpoint")["repo"]["revision"] == revision)
+        except (WorkLost, LookupError, TypeError):
             return False
 
     def check_weights(self, checkpoint: Checkpoint) -> None:

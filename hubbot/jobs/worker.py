@@ -201,6 +201,7 @@ class Worker:
         if isinstance(outcome, Refused) and self._may_be_over(job, outcome.error):
             return Held(error=outcome.error, pause=None)
         if finished:
+            self.token_refused.discard((job.id, job.stage))
             self.pauses.worked(job.stage)
         return outcome
 

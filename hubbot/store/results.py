@@ -18,6 +18,9 @@ from hubbot.store.queue import Clock
 from hubbot.store.records import Attempt, Audit, PublishedVariant, Result, Sighting
 from hubbot.store.tables import AttemptRow, AuditRow, PublicationRow, ResultRow, SightingRow, WatermarkRow
 
+# A database takes only so many ids in one question.
+ASKED_AT_ONCE = 500
+
 
 class Results:
     """The results of one database."""
@@ -52,18 +55,15 @@ class Results:
     def seconds(self, job_ids: Collection[int]) -> dict[int, dict[str, float]]:
         """Return the seconds of each stage of these jobs, over all its attempts that have ended."""
         told: dict[int, dict[str, float]] = {job_id: {} for job_id in job_ids}
-        if not told:
-            return told
-        row = AttemptRow
-        # A database takes only so many ids in one question.
-        query = select(row.job_id, row.stage, row.started_at, row.ended_at).where(
-            col(row.job_id).between(min(told), max(told)), col(row.ended_at).is_not(None)
-        )
+        row, ids = AttemptRow, list(told)
+        query = select(row.job_id, row.stage, row.started_at, row.ended_at).order_by(col(row.id))
         with reading(self._engine) as session:
-            for job_id, stage, started_at, ended_at in session.exec(query.order_by(col(row.id))).all():
-                if job_id in told and ended_at is not None:
-                    took = told[job_id].get(stage, 0.0) + (ended_at - started_at).total_seconds()
-                    told[job_id][stage] = round(took, 3)
+            for start in range(0, len(ids), ASKED_AT_ONCE):
+                some = col(row.job_id).in_(ids[start : start + ASKED_AT_ONCE])
+                for job_id, stage, started_at, ended_at in session.exec(query.where(some)).all():
+                    if ended_at is not None:
+                        took = told[job_id].get(stage, 0.0) + (ended_at - started_at).total_seconds()
+                        told[job_id][stage] = round(took, 3)
         return told
 
     def put(self, job_id: int, kind: str, data: dict[str, Any], variant: str | None = None) -> None:

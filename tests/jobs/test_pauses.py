@@ -178,6 +178,19 @@ def test_a_token_that_is_restored_before_anybody_asks_costs_no_job(world: World)
     assert world.states() == {"a": (State.PUBLISHED, 0)}
 
 
+def test_a_refusal_that_passed_does_not_count_when_the_token_is_refused_again_later(world: World) -> None:
+    (job,) = world.enqueue("a")
+    world.restored_before_the_probe = True
+    world.of_one_job["a"] = TokenRejected("invalid token")
+    world.work()
+    assert world.worker.token_refused == set()
+    again = world.queue.enqueue("a", "b" * 40, ("4bit",), "4bit", requested_by="test")[0]
+    assert again.id != job.id
+    world.of_one_job["a"] = TokenRejected("invalid token")
+    world.work()
+    assert world.queue.job(again.id).state is State.PUBLISHED
+
+
 def test_stages_that_need_no_hub_go_on_in_an_outage(world: World) -> None:
     (job,) = world.enqueue("a")
     claimed = world.queue.claim("mac", 60)

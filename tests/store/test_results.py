@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import pytest
 
 from hubbot.lifecycle import Stage
+from hubbot.store import results as results_module
 from hubbot.store.queue import Queue
 from hubbot.store.results import Results
 from tests.store.recorded import audits, sightings
@@ -51,7 +52,7 @@ def test_attempts_are_history_with_their_beginning_end_and_error(
 
 
 def test_the_seconds_of_a_stage_are_those_of_all_its_attempts(
-    queue: Queue, results: Results, job_id: int, clock: Clock
+    queue: Queue, results: Results, job_id: int, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = queue.enqueue("org/other", "a" * 40, ("4bit",), "4bit", requested_by="test")[0].id
     for stage, took in ((Stage.FETCH, 9.0), (Stage.FETCH, 1.5), (Stage.PLAN, 2.0)):
@@ -61,6 +62,8 @@ def test_the_seconds_of_a_stage_are_those_of_all_its_attempts(
     results.begin_attempt(job_id, Stage.CONVERT, "mac")
     assert results.seconds([job_id, other]) == {job_id: {"fetch": 10.5, "plan": 2.0}, other: {}}
     assert results.seconds([]) == {}
+    monkeypatch.setattr(results_module, "ASKED_AT_ONCE", 1)
+    assert results.seconds([other, job_id]) == {job_id: {"fetch": 10.5, "plan": 2.0}, other: {}}
 
 
 def test_an_attempt_is_closed_only_once(results: Results, job_id: int) -> None:
