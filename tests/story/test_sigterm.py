@@ -56,7 +56,8 @@ def test_an_upload_to_a_hub_that_takes_it_in_drop_by_drop_is_left_and_done_later
 ) -> None:
     whole, _ = undisturbed(prepared, mode)
     with running(prepared.again()) as site:
-        site.faults.trickle("*", weights, pause=12, times=99)
+        # Longer than the bot has to end, on the slowest machine: what is under way must not arrive meanwhile.
+        site.faults.trickle("*", weights, pause=60, times=99)
         process = prepared.start(site, mode)
         try:
             deadline = time.monotonic() + 60
