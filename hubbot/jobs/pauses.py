@@ -70,6 +70,15 @@ class Pauses:
                 paused |= {*outage.stages}
         return frozenset(paused)
 
+    def end_earlier(self, by: timedelta) -> None:
+        """Look at this runner's outages earlier: its clock was set back by so much since they were noted.
+
+        What a person asked for lasts until the time that the person named.
+        """
+        for outage in self.outages.all(self.runner):
+            if outage.door not in {PAUSE, DRAIN}:
+                self.outages.put(replace(outage, next_probe=outage.next_probe - by))
+
     def worked(self, stage: Stage) -> None:
         """Note that a stage was finished: a disk that was full has room again once something was written."""
         if stage in {Stage.FETCH, Stage.CONVERT, Stage.VERIFY}:

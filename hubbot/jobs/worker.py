@@ -16,6 +16,7 @@ from typing import Protocol
 
 from hubbot.errors import HubbotError, OutOfRoom, TokenRejected, TryLater, WrongUsage
 from hubbot.files.atomic_folders import is_disk_full
+from hubbot.jobs.clock_jumps import ClockJumps
 from hubbot.jobs.pauses import Pauses
 from hubbot.lifecycle import (
     Cancelled,
@@ -88,6 +89,7 @@ class Worker:
     held: set[int] = field(default_factory=set)
     token_refused: set[tuple[int, Stage]] = field(default_factory=set)
     gate: threading.Lock = field(default_factory=threading.Lock)
+    jumps: ClockJumps = field(default_factory=ClockJumps)
 
     def run_until_idle(self, stop: threading.Event, patience_seconds: float) -> None:
         """Work until no job is due within `patience_seconds`, or `stop` is set."""
@@ -143,7 +145,13 @@ class Worker:
             self.held.discard(job.id)
         return True
 
+    def _set_back(self, by: timedelta) -> None:
+        moved = self.queue.end_earlier(self.runner, by)
+        self.pauses.end_earlier(by)
+        logger.warning("this machine's clock was set back by %s; the pauses of %d jobs follow", by, moved)
+
     def _claim(self) -> Job | None:
+        self.jumps.follow(self.clock, self._set_back)
         closed = self._closed()
         if self._is_far_ahead(closed):
             return None

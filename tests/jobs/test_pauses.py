@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from hubbot.errors import HubbotError, HubUnavailable, OutOfMemory, OutOfRoom, RateLimited, TokenRejected
 from hubbot.jobs import worker as module
+from hubbot.jobs.clock_jumps import ClockJumps
 from hubbot.jobs.pauses import Pauses, pause, resume
 from hubbot.jobs.retry import Backoff
 from hubbot.jobs.worker import Worker
@@ -31,6 +32,7 @@ class World:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.now = START
+        self.elapsed = 1000.0
         self.probes = 0
         self.of_one_job: dict[str, HubbotError] = {}
         self.order: list[str] = []
@@ -51,6 +53,7 @@ class World:
             lease_seconds=30,
             beat_seconds=10,
             max_ram_bytes=None,
+            jumps=ClockJumps(monotonic=lambda: self.elapsed),
         )
 
     def clock(self) -> datetime:
@@ -88,6 +91,7 @@ class World:
         until = self.now + timedelta(hours=hours)
         while self.now < until:
             self.now += timedelta(minutes=step_minutes)
+            self.elapsed += step_minutes * 60
             self.work()
 
     def states(self) -> dict[str, tuple[State, int]]:
@@ -210,6 +214,45 @@ def test_a_clock_that_jumps_in_an_outage_does_not_make_it_last(world: World, day
     world.work()
     world.hub = None
     world.now += timedelta(days=days)
+    world.live(1)
+    assert world.order == ["a"]
+
+
+@pytest.mark.parametrize("hours", [-1, -5, 1, -48, 48])
+def test_a_clock_that_is_set_lengthens_no_pause_of_a_job(world: World, hours: int) -> None:
+    world.enqueue("a")
+    world.of_one_job["a"] = HubUnavailable("for half an hour", after_seconds=1800)
+    world.work()
+    assert world.states() == {"a": (State.WAITING, 1)}
+    world.of_one_job.clear()
+    world.now += timedelta(hours=hours)
+    world.live(0.25)
+    if hours < 0:
+        assert world.order == [], "nor is it shorter than was asked for"
+    world.live(0.3)
+    assert world.order == ["a"]
+
+
+@pytest.mark.parametrize("error", [HubUnavailable("down"), TokenRejected("no"), OutOfRoom("the disk is full")])
+@pytest.mark.parametrize("hours", [-1, -5])
+def test_a_clock_that_is_set_back_makes_no_outage_last(world: World, hours: int, error: HubbotError) -> None:
+    world.enqueue("a")
+    world.hub, world.disk = (None, error) if isinstance(error, OutOfRoom) else (error, None)
+    world.work()
+    world.live(0.5)
+    world.hub = world.disk = None
+    world.now += timedelta(hours=hours)
+    world.live(0.2)
+    assert world.order == ["a"]
+
+
+def test_a_clock_that_is_set_back_does_not_change_until_when_a_person_asked_for_a_pause(world: World) -> None:
+    world.enqueue("a")
+    pause(world.outages, world.now, until=world.now + timedelta(hours=2), runner="mac")
+    world.work()
+    world.now -= timedelta(hours=1)
+    world.live(2.5)
+    assert world.order == []
     world.live(1)
     assert world.order == ["a"]
 
