@@ -74,7 +74,7 @@ def list_models(
         if urlsplit(url).netloc != urlsplit(str(api.endpoint)).netloc:
             raise HubRefused("the listing goes on at another host, which is not asked", where=url[:200])
         asked.add(url)
-        entries, url = patience.ask("listing of models", partial(_page, url, params, headers))
+        entries, url = patience.ask_in_turn("listing of models", partial(_page, url, params, headers))
         params = []
         for entry in entries:
             found = read_entry(entry)

@@ -59,12 +59,15 @@ class RequestBudget:
         allowance = self._read().get(_kind(url))
         if allowance is None or not allowance.holds(now):
             return 0.0
-        seconds = allowance.until - now
         allowed = (1 - share) * allowance.quota
         spare = allowance.left - share * allowance.quota
         if spare < 1:
-            return seconds + 1
-        return seconds / (spare + 1) if share and spare < PACED * allowed else 0.0
+            return allowance.until - now + 1
+        if not share or spare >= PACED * allowed:
+            return 0.0
+        # From the last request on: whoever has waited meanwhile has its turn.
+        turn = allowance.noted + (allowance.until - allowance.noted) / (spare + 1)
+        return max(0.0, turn - now)
 
     def note(self, url: str, status: int, headers: Mapping[str, str]) -> None:
         """Take over what an answer says of the quota."""

@@ -3,16 +3,19 @@
 It repeats only what raised TryLater, and gives up with that error when the attempts are used up.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hubbot.deadlines import Interrupted, TimeRanOut, within
-from hubbot.errors import HubUnavailable, OutOfRoom, TryLater
+from hubbot.errors import HubUnavailable, OutOfRoom, RateLimited, TryLater
 from hubbot.hub.failures import translated
+from hubbot.hub.rate_limits import LONGEST_WINDOW_SECONDS
 from hubbot.hub.request_budget import RequestBudget, Spending, spending
 
+logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
@@ -54,6 +57,24 @@ class Patience:
                 self._pause(asked)
                 wait = min(2 * wait, self.longest_wait)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def ask_in_turn(self, where: str, call: Callable[[], Result]) -> Result:
+        """Return what `ask` does, but wait for the end of the quota's window where there is no request left.
+
+        For a work of many requests that would begin anew: it goes on however small the quota is. Raises
+        RateLimited where the pauses before this one request are together longer than any window is.
+        """
+        waited = 0.0
+        while True:
+            try:
+                return self.ask(where, call)
+            except RateLimited as error:
+                pause = error.after_seconds
+                if pause is None or waited + pause > LONGEST_WINDOW_SECONDS + 1:
+                    raise
+                logger.info("%s: waits for %.0f s and goes on then: %s", where, pause, error)
+                self._pause(pause)
+                waited += pause
 
     @property
     def _spending(self) -> Spending | None:

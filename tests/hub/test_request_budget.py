@@ -1,14 +1,21 @@
 """Requests are taken from one budget for all processes; who watches leaves a share to those who publish."""
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hubbot.deadlines import Interrupted
 from hubbot.errors import RateLimited
+from hubbot.hub.client import Hub
 from hubbot.hub.request_budget import RequestBudget
 from hubbot.hub.retries import Patience
-from tests.hub.embedded import LFS_WARNING, OWNER, Site
+from tests.hub.embedded import LFS_WARNING, OWNER, Site, calm
 
 pytestmark = pytest.mark.filterwarnings(LFS_WARNING)
 API = "https://hub.example/api/models"
@@ -116,3 +123,101 @@ def test_a_client_stops_before_the_hub_refuses_it(site: Site, tmp_path: Path, cl
         hub.whoami()
     finally:
         site.faults.tell_quota(None)
+
+
+class Library:
+    """A Hub whose listing has `pages` of one repo each, and that answers `quota` requests in a window."""
+
+    def __init__(self, clock: Clock, pages: int, quota: int, window: int) -> None:
+        self.clock, self.pages, self.quota, self.window = clock, pages, quota, window
+        self.left, self.until = quota, clock.now + window
+        self.asked: list[int] = []
+        self.refused = 0
+        self.waited: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.clock.now += seconds
+
+    def answer(self, page: int) -> tuple[int, dict[str, str], list[dict[str, Any]]]:
+        if self.clock.now >= self.until:
+            self.left, self.until = self.quota, self.clock.now + self.window
+        seconds = round(self.until - self.clock.now)
+        self.asked.append(page)
+        self.refused += not self.left
+        status, self.left = (200, self.left - 1) if self.left else (429, 0)
+        headers = {
+            "RateLimit": f'"api";r={self.left};t={seconds}',
+            "RateLimit-Policy": f'"fixed window";"api";q={self.quota};w={self.window}',
+        }
+        changed = f"2026-05-08T12:{59 - page:02}:00.000Z"
+        return status, headers, [{"id": f"fables/Elk-{page}", "sha": f"{page:040x}", "lastModified": changed}]
+
+
+@contextmanager
+def open_library(library: Library, **patience: Any) -> Iterator[Hub]:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+        def do_GET(self) -> None:
+            page = int(self.path.partition("page=")[2] or 0)
+            status, headers, entries = library.answer(page)
+            body = json.dumps(entries).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            if page + 1 < library.pages:
+                self.send_header("Link", f'<{address}/api/models?page={page + 1}>; rel="next"')
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    address = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        budget = RequestBudget(None, library.clock)
+        yield Hub(endpoint=address, token="hf_x", patience=Patience(budget=budget, **patience))
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+@pytest.mark.parametrize(("quota", "window"), [(1, 300), (2, 300), (5, 300), (6, 3600), (10, 30)])
+def test_a_listing_goes_on_where_it_stood_however_short_the_quota_is(
+    clock: Clock, quota: int, window: int, share: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calm(monkeypatch, tmp_path)
+    library = Library(clock, pages=12, quota=quota, window=window)
+    with open_library(library, sleep=library.sleep) as hub:
+        found = [one.id for one in hub.sparing(share).listing(author=None, search=None, tags=(), until=None)]
+    assert found == [f"fables/Elk-{page}" for page in range(12)]
+    assert library.asked == list(range(12)), "each page is asked for once"
+    assert library.refused == 0
+    # Not much longer than the windows that it takes.
+    assert sum(library.waited) <= (window + 2) * -(-12 // max(1, int(quota * (1 - share))))
+
+
+def test_a_listing_that_waits_for_its_window_ends_when_it_is_stopped(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calm(monkeypatch, tmp_path)
+    library = Library(clock, pages=12, quota=4, window=300)
+    stop = threading.Event()
+    with open_library(library, cancelled=stop) as hub:
+        pages = hub.listing(author=None, search=None, tags=(), until=None)
+        threading.Timer(0.3, stop.set).start()
+        with pytest.raises(Interrupted):
+            list(pages)
+    assert library.asked == [0, 1, 2, 3]
+
+
+def test_a_hub_that_never_grants_a_page_ends_the_listing(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calm(monkeypatch, tmp_path)
+    library = Library(clock, pages=12, quota=0, window=700)
+    with open_library(library, sleep=library.sleep) as hub, pytest.raises(RateLimited):
+        list(hub.listing(author=None, search=None, tags=(), until=None))
+    assert sum(library.waited) <= 3600 + 700
