@@ -2,8 +2,8 @@
 
     HubbotError
     |- WrongUsage  -> tell the caller     exit 2
-    |- TryLater    -> retry with backoff  exit 5  HubUnavailable RateLimited OutOfRoom
-    |                                             OutOfMemory ChildDied TookTooLong WorkLost
+    |- TryLater    -> retry with backoff  exit 5  HubUnavailable RateLimited OutOfRoom OutOfMemory
+    |                                             FolderUnusable ChildDied TookTooLong WorkLost
     |- NotForUs    -> skip                exit 3  NotMixtureOfExperts RepoMissing Gated LicenceForbids
     |                                             TooLarge AlreadyPublished Superseded
     |- NeedsHuman  -> park                exit 4  UnknownLayout UnknownPacking AmbiguousLayout IncompleteCover
@@ -104,6 +104,10 @@ class OutOfRoom(TryLater):
 
 class OutOfMemory(OutOfRoom):
     """Memory did not suffice for this job."""
+
+
+class FolderUnusable(TryLater):
+    """A folder of hubbot's own is gone, or cannot be written."""
 
 
 class ChildDied(TryLater):

@@ -30,23 +30,45 @@ def missing() -> str | None:
     return None
 
 
+class Server:
+    """A server whose files lie in `folder`; `url` is without a database's name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.data = folder, folder / "data"
+        self.url = f"postgresql+psycopg://{USER}@/{{}}?host={folder}"
+
+    def start(self) -> None:
+        sockets = f"-c listen_addresses= -c unix_socket_directories={self.folder}"
+        options = f"{sockets} -c fsync=off -c max_connections=200"
+        _run("pg_ctl", "-D", str(self.data), "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+
+    def stop(self, mode: str) -> None:
+        _run("pg_ctl", "-D", str(self.data), "-w", "-m", mode, "stop")
+
+
 @contextmanager
-def server() -> Iterator[str]:
-    """Yield the URL of a server, without a database's name; it ends with the block."""
+def running() -> Iterator[Server]:
+    """Yield a server, which may be stopped and started; it ends with the block."""
     folder = Path(tempfile.mkdtemp(prefix="hubbot-postgres-"))
     try:
         if (account := _account()) and os.getuid() == 0:
             os.chown(folder, account.pw_uid, account.pw_gid)
-        data = folder / "data"
-        _run("initdb", "-D", str(data), "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off -c max_connections=200"
-        _run("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
+        one = Server(folder)
+        _run("initdb", "-D", str(one.data), "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync")
+        one.start()
         try:
-            yield f"postgresql+psycopg://{USER}@/{{}}?host={folder}"
+            yield one
         finally:
-            _run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+            one.stop("immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Yield the URL of a server, without a database's name; it ends with the block."""
+    with running() as one:
+        yield one.url
 
 
 @contextmanager

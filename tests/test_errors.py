@@ -10,7 +10,9 @@ from hubbot.errors import HubbotError, from_json, kinds, some_of
 TREE = {
     ("HubbotError", 1, "failed"): ["WrongUsage", "TryLater", "NotForUs", "NeedsHuman", "Disproved"],
     ("WrongUsage", 2, "failed"): [],
-    ("TryLater", 5, "waiting"): ["HubUnavailable", "RateLimited", "OutOfRoom", "ChildDied", "WorkLost"],
+    ("TryLater", 5, "waiting"): [
+        "HubUnavailable", "RateLimited", "OutOfRoom", "FolderUnusable", "ChildDied", "WorkLost",
+    ],
     ("NotForUs", 3, "skipped"): [
         "NotMixtureOfExperts", "RepoMissing", "Gated", "LicenceForbids", "TooLarge", "AlreadyPublished",
         "Superseded",

@@ -40,7 +40,8 @@ def _print(found: dict[str, Any]) -> None:
         data.print(styled("yellow", "quiet hours"), "no stage is begun")
     for one in found["pauses"]:
         stages = "all" if len(one["stages"]) > 8 else ", ".join(one["stages"]) or "what does not fit"
-        message = f"{one['runner']}, since {one['since'][:16]}: {one['error'].get('message')}; waiting: {stages}"
+        why = "; ".join(filter(None, (one["error"].get("message"), one["error"].get("hint"))))
+        message = f"{one['runner']}, since {one['since'][:16]}: {why}; waiting: {stages}"
         data.print(styled("yellow", one["door"]), message)
     for title, key, columns in (
         ("Running", "running", ("id", "repo", "at", "percent", "what", "runner", "seconds")),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from hubbot.errors import CorruptHeader, HubbotError, OutOfRoom, WrongUsage
+from hubbot.errors import CorruptHeader, FolderUnusable, HubbotError, OutOfRoom, WrongUsage
 from hubbot.files.sizes import readable
 
 DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -53,6 +53,25 @@ def check_room(folder: Path, nbytes: int, *, purpose: str, hint: str = "free som
             where=str(folder),
             hint=hint,
         )
+
+
+def check_writable(folder: Path) -> None:
+    """Write a byte in `folder`, which is made where only it is missing, and remove it again.
+
+    Raises FolderUnusable where that cannot be, OutOfRoom on a full disk.
+    """
+    trial = folder / ".writable"
+    try:
+        folder.mkdir(exist_ok=True)
+        trial.write_bytes(b"1")
+        trial.unlink(missing_ok=True)
+    except OSError as error:
+        if is_disk_full(error):
+            raise explain(error, folder) from error
+        raise FolderUnusable(
+            f"{folder} cannot be written: {error.strerror}",
+            hint="mount it again, or make it a folder that hubbot may write; the jobs go on by themselves",
+        ) from error
 
 
 def is_disk_full(error: BaseException) -> bool:

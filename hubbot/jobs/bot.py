@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 
 from hubbot.catalogue.variants.named_variants import VARIANTS
 from hubbot.checkpoints import Repo
 from hubbot.deadlines import Interrupted
 from hubbot.errors import WrongUsage
-from hubbot.files.atomic_folders import free_bytes
+from hubbot.files.atomic_folders import check_writable, free_bytes
 from hubbot.hub.client import Hub
 from hubbot.jobs import courtesies
 from hubbot.jobs.audits import Auditing
@@ -263,6 +264,7 @@ def open_bot(settings: Settings, *, hub: Hub, emit: Emit, on_progress: OnProgres
                 clock=utc_now,
                 runner=settings.runner,
                 quiet=settings.quiet,
+                check_folder=partial(check_writable, settings.data_dir / "work"),
             ),
             clock=utc_now,
             runner=settings.runner,

@@ -1,7 +1,7 @@
 """What the bot waits for: outages of the world, said once and ended by themselves; a person's pause; quiet hours.
 
 An outage burns no attempts. While the Hub is down or refuses the token, no stage is begun that needs it; where the
-disk is full, each job waits until it fits. It never changes a job; the worker does.
+disk is full, each job waits until it fits; without a work folder no stage is begun. It never changes a job.
 """
 
 import logging
@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from hubbot.deadlines import Interrupted
-from hubbot.errors import HubbotError, HubUnavailable, OutOfMemory, OutOfRoom, RateLimited, TokenRejected
+from hubbot.errors import (
+    FolderUnusable,
+    HubbotError,
+    HubUnavailable,
+    OutOfMemory,
+    OutOfRoom,
+    RateLimited,
+    TokenRejected,
+)
 from hubbot.lifecycle import Stage
 from hubbot.quiet_hours import NEVER, QuietHours
 from hubbot.store.outages import EVERY_RUNNER, Outages
@@ -23,6 +31,7 @@ FIRST_SECONDS = 30.0
 LONGEST_SECONDS = 600.0
 # A Hub may ask for a longer pause than hubbot would take by itself.
 LONGEST_ASKED_SECONDS = 6 * 3600.0
+FOLDER = "folder"
 # A person's doors, and until when they stay shut where no time was named.
 PAUSE, DRAIN = "pause", "drain"
 UNTIL_RESUMED = datetime(9999, 1, 1, tzinfo=UTC)
@@ -30,18 +39,25 @@ UNTIL_RESUMED = datetime(9999, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pauses:
-    """What one runner waits for; `probe` asks the Hub who its token belongs to, and raises where it cannot."""
+    """What one runner waits for; `probe` asks the Hub who its token belongs to, and raises where it cannot.
+
+    `check_folder` raises FolderUnusable where no stage could leave its work.
+    """
 
     outages: Outages
     probe: Callable[[], None]
     clock: Clock
     runner: str
     quiet: QuietHours = NEVER
+    check_folder: Callable[[], None] = lambda: None
 
     def explains(self, error: HubbotError) -> bool:
         """Say whether an outage is behind a stage's error, and note it; else the job itself is at fault."""
         if isinstance(error, OutOfRoom) and not isinstance(error, OutOfMemory):
             self._begin("disk", (), error)
+            return True
+        if isinstance(error, FolderUnusable):
+            self._begin(FOLDER, tuple(Stage), error)
             return True
         if isinstance(error, RateLimited):
             self._begin("hub", HUB_STAGES, error)
@@ -56,6 +72,14 @@ class Pauses:
         else:
             return False
         return True
+
+    def folder_error(self) -> HubbotError | None:
+        """Return why no stage could leave its work just now, or None; then an outcome may be a job's own."""
+        try:
+            self.check_folder()
+        except HubbotError as error:
+            return error
+        return None
 
     def stages(self) -> frozenset[Stage]:
         """Return the stages at which no job is to be begun now; doors whose time has come are looked at first."""
@@ -97,7 +121,7 @@ class Pauses:
         return outage.next_probe <= now or outage.next_probe > now + timedelta(seconds=LONGEST_ASKED_SECONDS)
 
     def _is_over(self, outage: Outage) -> bool:
-        error = self._asked()
+        error = self.folder_error() if outage.door == FOLDER else self._asked()
         if error is None:
             self._end(outage.door)
             return True
@@ -128,7 +152,9 @@ class Pauses:
         self.outages.put(self._extended(known or fresh, error))
         if known is None:
             waits = f"no job is begun at {', '.join(stages)}" if stages else "jobs wait until they fit"
-            logger.warning("outage (%s): %s; %s until it is over, and no attempt is counted", door, error, waits)
+            hint = f"; {error.hint}" if error.hint else ""
+            told = f"outage ({door}): {error}{hint}; {waits} until it is over, and no attempt is counted"
+            logger.warning("%s", told)
 
     def _extended(self, outage: Outage, error: HubbotError) -> Outage:
         wait = min(FIRST_SECONDS * 2.0 ** min(outage.probes, 20), LONGEST_SECONDS)

@@ -105,21 +105,26 @@ class Worker:
             stop.wait(min(max(pause, TICK_SECONDS), IDLE_SECONDS))
 
     def run_forever(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; a database that does not answer is asked again."""
-        begun = worked = False
+        """Work until `stop` is set; a database that does not answer is asked again, and that is said once."""
+        begun = worked = told = False
         while not stop.is_set():
             try:
                 if not begun:
                     self._start_over()
                     begun = True
                 worked = self._work_once(stop)
+                if told:
+                    logger.warning("the database answers again; jobs go on")
+                    told = False
+                if not worked and self.when_idle is not None:
+                    self.when_idle(stop)
             except TryLater as error:
-                logger.warning("%s", error)
+                if not told:
+                    logger.warning("%s", "; ".join(filter(None, (str(error), error.hint))))
+                    told = True
                 # The job at hand may still be leased to this runner, and nobody beats for it.
                 begun = worked = False
             if not worked:
-                if begun and self.when_idle is not None:
-                    self.when_idle(stop)
                 stop.wait(IDLE_SECONDS)
 
     def _start_over(self) -> None:
@@ -198,7 +203,12 @@ class Worker:
         except HubbotError as error:
             outcome = Refused(error=error)
         except Exception as error:  # noqa: BLE001  whatever a stage raises is a verdict about its job
-            outcome = Refused(error=_unforeseen(job, error, quiet=heartbeat.cancelled.is_set()))
+            quiet = heartbeat.cancelled.is_set() or self.pauses.folder_error() is not None
+            outcome = Refused(error=_unforeseen(job, error, quiet=quiet))
+        # Whatever a stage says that could not leave its work, or did not find it, says nothing about its job.
+        starts_over = isinstance(outcome, StageDone) and outcome.next is Stage.INSPECT
+        if (starts_over or isinstance(outcome, Refused)) and (unusable := self.pauses.folder_error()):
+            outcome = Refused(error=unusable)
         finished = isinstance(outcome, StageDone | Published)
         # A stage that was told to stop may end in any error; what counts is why it was told.
         if heartbeat.cancelled.is_set() and not finished:
@@ -289,9 +299,12 @@ class Worker:
     def _renew(self, job: Job, heartbeat: HeartbeatState) -> None:
         try:
             current = self.queue.heartbeat(job, self.lease_seconds)
-        except Exception:
+        except Exception as error:
             # One missed beat costs nothing; a dead heartbeat would cost the lease.
-            logger.exception("the heartbeat of job %d failed", job.id)
+            if isinstance(error, TryLater):
+                logger.warning("the heartbeat of job %d failed: %s", job.id, error)
+            else:
+                logger.exception("the heartbeat of job %d failed", job.id)
             return
         heartbeat.lost = current is None
         heartbeat.cancel_requested = current is not None and current.cancel_requested

@@ -47,7 +47,8 @@ def open_engine(url: str) -> sa.Engine:
             raise WrongUsage("the database must be a file: every thread would see an empty one of its own")
         _make_private(Path(address.database))
     try:
-        engine = sa.create_engine(address)
+        # A server that was restarted has left connections behind that nobody answers on.
+        engine = sa.create_engine(address, pool_pre_ping=address.get_backend_name() != "sqlite")
     except ModuleNotFoundError as error:
         raise WrongUsage(
             f"the driver for {address.drivername} is not installed: {error.name}",
@@ -298,13 +299,21 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 def _to_verdict(context: sa.ExceptionContext) -> None:
     """Raise a HubbotError for a failure of disk, network or lock; a mistake in hubbot's own SQL stays as it is."""
+    if context.is_pre_ping:
+        # Another connection is made, and where that fails it is told.
+        return
     problem = context.original_exception
-    text = str(problem)
+    text = " ".join(str(problem).split())
     if "disk is full" in text:
         raise OutOfRoom("the disk is full: the database cannot be written") from problem
     if "malformed" in text and context.engine is not None:
         raise _damaged(context.engine.url, text) from problem
-    if "unable to open database file" in text or "readonly database" in text or "not a database" in text:
+    if _is_read_only(context, text):
+        raise TryLater(
+            f"the database cannot be written: {text}",
+            hint="make its folder writable again, jobs go on by themselves; or look at the setting `database`",
+        ) from problem
+    if "unable to open database file" in text or "not a database" in text:
         raise WrongUsage(
             f"the database cannot be opened: {text}", hint="look at the database setting and the file's rights"
         ) from problem
@@ -312,6 +321,14 @@ def _to_verdict(context: sa.ExceptionContext) -> None:
     unreachable = context.is_disconnect or context.connection is None
     if unreachable or "is locked" in text or "disk I/O error" in text:
         raise TryLater(f"the database does not answer: {text}") from problem
+
+
+def _is_read_only(context: sa.ExceptionContext, text: str) -> bool:
+    """Say whether the database is there and takes no writes now: its disk or its server is read-only."""
+    if "readonly database" in text or "read-only transaction" in text:
+        return True
+    file = context.engine.url.database if context.engine is not None else None
+    return "unable to open database file" in text and bool(file) and Path(str(file)).is_file()
 
 
 if __name__ == "__main__":

@@ -2,16 +2,28 @@
 
 import errno
 import logging
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
+from pathlib import Path
 from random import Random
 
 import pytest
 import sqlalchemy as sa
 
-from hubbot.errors import HubbotError, HubUnavailable, OutOfMemory, OutOfRoom, RateLimited, TokenRejected
+from hubbot.errors import (
+    CorruptHeader,
+    HubbotError,
+    HubUnavailable,
+    OutOfMemory,
+    OutOfRoom,
+    RateLimited,
+    TokenRejected,
+)
+from hubbot.files.atomic_folders import check_writable
 from hubbot.jobs import worker as module
 from hubbot.jobs.clock_jumps import ClockJumps
 from hubbot.jobs.pauses import Pauses, pause, resume
@@ -41,6 +53,7 @@ class World:
         self.hub: HubbotError | None = None
         self.restored_before_the_probe = False
         self.disk: HubbotError | None = None
+        self.back_to: Stage | None = None
         self.worker = Worker(
             queue=self.queue,
             results=Results(engine, self.clock),
@@ -76,6 +89,9 @@ class World:
             return Refused(error=error)
         if job.stage in self.at_stage:
             self.at_stage.pop(job.stage)()
+        if self.back_to is not None:
+            back, self.back_to = self.back_to, None
+            return StageDone(next=back)
         if job.stage is Stage.PUBLISH:
             self.order.append(job.repo)
             return Published()
@@ -151,6 +167,75 @@ def test_a_full_disk_is_one_wherever_a_stage_meets_it(world: World, stage: Stage
     assert world.states() == {"a": (State.WAITING, 0)}
     world.live(1)
     assert world.states() == {"a": (State.PUBLISHED, 0)}
+
+
+PLACES: dict[str, Callable[[Path], object]] = {
+    "a file in its place": lambda work: work.write_text("", encoding="utf-8"),
+    "a link to a disk that is gone": lambda work: work.symlink_to("/gone/disk"),
+    "the whole data folder gone": lambda work: work.parent.rename(work.parent.with_name("away")),
+}
+
+
+@pytest.mark.parametrize(
+    ("told", "place"),
+    list(
+        zip(
+            [
+                OSError(errno.EROFS, "Read-only file system", "plan.json"),
+                PermissionError(errno.EACCES, "Permission denied", "plan.json"),
+                FileNotFoundError(errno.ENOENT, "No such file or directory", "plan.json"),
+                HubbotError("PermissionError: as a child tells it"),
+                CorruptHeader("a file of the source is gone"),
+                None,
+            ],
+            [*PLACES, *PLACES],
+            strict=True,
+        )
+    ),
+    ids=repr,
+)
+def test_a_work_folder_that_vanishes_holds_every_job_and_fails_none(
+    world: World, place: str, told: Exception | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    work = tmp_path / "data" / "work"
+    work.parent.mkdir()
+    world.worker = replace(
+        world.worker, pauses=replace(world.worker.pauses, check_folder=partial(check_writable, work))
+    )
+
+    def vanish() -> None:
+        shutil.rmtree(work, ignore_errors=True)
+        PLACES[place](work)
+        if told is None:
+            world.back_to = Stage.INSPECT
+        else:
+            raise told
+
+    world.at_stage[Stage.CONVERT] = vanish
+    world.enqueue("a", "b")
+    world.work()
+    world.live(3, step_minutes=30)
+    assert world.states() == {"a": (State.WAITING, 0), "b": (State.WAITING, 0)}
+    first = world.queue.jobs()[-1]
+    assert first.stage is Stage.CONVERT
+    assert first.error is not None
+    assert first.error["kind"] == "FolderUnusable"
+    (outage,) = world.outages.all()
+    assert (outage.door, set(outage.stages)) == ("folder", set(Stage))
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1
+    assert "cannot be written" in said[0]
+    assert "mount it again" in said[0]
+    assert "\n" not in said[0]
+    if work.parent.exists():
+        work.unlink()
+    else:
+        work.parent.with_name("away").rename(work.parent)
+    world.live(0.5)
+    assert world.order == ["a", "b"]
+    assert world.outages.all() == []
+    assert list(work.iterdir()) == []
 
 
 @pytest.mark.parametrize("error", [HubUnavailable("wrong sha256"), OutOfMemory("3 GB")])

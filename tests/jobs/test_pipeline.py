@@ -396,3 +396,31 @@ def test_a_source_without_a_licence_is_published_as_of_another_one_where_the_set
     card = site.api().model_info(f"{ORG}/Fox-8x-MoE-fused-MLX-4bit").card_data
     assert card is not None
     assert (card.license, card.license_name) == ("other", "not-stated")
+
+
+@pytest.mark.parametrize("stage", [Stage.INSPECT, Stage.CONVERT, Stage.PUBLISH])
+def test_a_work_folder_that_vanishes_in_the_midst_fails_no_job(
+    opened: Bot, stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = opened.settings.data_dir / "work"
+    away = work.with_name("away")
+    run = opened.pipeline.run_stage
+    work.mkdir()
+
+    def run_stage(job: Job, cancelled: threading.Event) -> Any:
+        if job.stage is stage and not away.exists():
+            work.rename(away)
+            work.write_text("", encoding="utf-8")
+        return run(job, cancelled)
+
+    robbed = replace(opened, worker=replace(opened.worker, run_stage=run_stage))
+    job = run_job(robbed, FOX)
+    assert (job.state, job.stage, job.attempts) == (State.WAITING, stage, 0)
+    assert job.error is not None
+    assert job.error["kind"] == "FolderUnusable"
+    assert "Traceback" not in caplog.text
+    work.unlink()
+    away.rename(work)
+    (outage,) = opened.records.outages.all()
+    opened.records.outages.put(replace(outage, next_probe=outage.since))
+    assert run_job(opened, FOX).state is State.PUBLISHED

@@ -326,6 +326,53 @@ def test_a_worker_that_runs_forever_takes_what_comes_and_outlives_its_database(
     assert "given_back" in shop.events
 
 
+def test_a_database_that_becomes_read_only_stops_nothing_is_said_once_and_jobs_go_on_when_it_is_not(
+    shop: Shop, engine: sa.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    shut, failed = threading.Event(), threading.Event()
+    words = "PRAGMA query_only=%d" if engine.dialect.name == "sqlite" else "SET TRANSACTION READ ONLY -- %d"
+
+    def begin(connection: sa.Connection) -> None:
+        if shut.is_set() or engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(words % shut.is_set())
+
+    def note(record: logging.LogRecord) -> bool:
+        if "cannot be written" in record.getMessage():
+            failed.set()
+        return True
+
+    def shut_it(job: Job, cancelled: threading.Event) -> Outcome:
+        shut.set()
+        shop.at.clear()
+        return StageDone()
+
+    sa.event.listen(engine, "begin", begin)
+    shop.at[Stage.CONVERT] = shut_it
+    job = shop.enqueue()
+    caplog.set_level(logging.WARNING, "hubbot")
+    caplog.handler.addFilter(note)
+    # The heartbeat says for itself that it failed.
+    worker = replace(shop.worker, beat_seconds=60)
+    thread = threading.Thread(target=worker.run_forever, args=(shop.stop,))
+    thread.start()
+    try:
+        assert failed.wait(10)
+        time.sleep(0.3)
+        assert thread.is_alive()
+        shut.clear()
+        until = time.monotonic() + 10
+        while shop.queue.job(job.id).state is not State.PUBLISHED and time.monotonic() < until:
+            time.sleep(0.02)
+    finally:
+        shop.stop.set()
+        thread.join(10)
+    assert shop.queue.job(job.id).state is State.PUBLISHED
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2, said
+    assert "make its folder writable again" in said[0]
+    assert "answers again" in said[1]
+
+
 def start_process(url: str, runner: str, sleep_at: str, lease_seconds: float) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.jobs.working", url, runner, sleep_at, str(lease_seconds)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
