@@ -85,8 +85,8 @@ class Worker:
     stages: frozenset[Stage] = frozenset(Stage)
     # What is done while there is no job; it must return soon after `stop` is set, or after a job comes in.
     when_idle: Callable[[threading.Event], None] | None = None
-    # The jobs under way in this process; lanes of one runner share these.
-    held: set[int] = field(default_factory=set)
+    # The jobs under way in this process, by lease; lanes of one runner share these.
+    held: dict[int, str | None] = field(default_factory=dict)
     token_refused: set[tuple[int, Stage]] = field(default_factory=set)
     gate: threading.Lock = field(default_factory=threading.Lock)
     jumps: ClockJumps = field(default_factory=ClockJumps)
@@ -147,7 +147,10 @@ class Worker:
                     if current is not None and current.state is State.RUNNING and current.stage in self._closed():
                         current = self._settle(current, Released(), heartbeat)
         finally:
-            self.held.discard(job.id)
+            with self.gate:
+                # Given on, it may be held by the next lane already.
+                if self.held.get(job.id) == job.lease:
+                    del self.held[job.id]
         return True
 
     def _set_back(self, by: timedelta) -> None:
@@ -163,7 +166,7 @@ class Worker:
         with self.gate:
             job = self.queue.claim(self.runner, self.lease_seconds, self.max_ram_bytes, paused=closed)
             if job is not None:
-                self.held.add(job.id)
+                self.held[job.id] = job.lease
             return job
 
     def _closed(self) -> frozenset[Stage]:

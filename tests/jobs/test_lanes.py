@@ -18,7 +18,7 @@ from hubbot.jobs.retry import Backoff
 from hubbot.jobs.worker import Worker
 from hubbot.lifecycle import Job, Outcome, Published, Stage, StageDone, State
 from hubbot.store.outages import Outages
-from hubbot.store.queue import Queue
+from hubbot.store.queue import Ended, Queue
 from hubbot.store.results import Results
 
 
@@ -142,6 +142,27 @@ def test_a_lane_that_lost_the_database_for_a_moment_leaves_the_other_lanes_jobs_
     assert len(calls) > 3
     for job in factory.queue.jobs():
         assert [attempt.outcome for attempt in factory.results.attempts(job.id)] == ["done"] * 8 + ["published"]
+
+
+def test_a_lane_that_gives_a_job_on_does_not_let_go_of_the_next_lanes_hold_on_it(
+    factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factory.enqueue(1)
+    bring, compute = (replace(factory.worker, stages=LANES[name]) for name in ("bring", "compute"))
+    apply, taken = factory.queue.apply, []
+
+    def apply_and_take(before: Job, after: Job, ended: Ended | None = None) -> bool:
+        stored = apply(before, after, ended)
+        if after.state is State.WAITING and after.stage is Stage.CONVERT:
+            taken.append(compute._claim())
+        return stored
+
+    monkeypatch.setattr(factory.queue, "apply", apply_and_take)
+    bring.run_until_idle(factory.stop, 0)
+    assert [job is not None for job in taken] == [True]
+    bring._start_over()
+    (job,) = factory.queue.jobs()
+    assert (job.state, job.stage, job.attempts) == (State.RUNNING, Stage.CONVERT, 0)
 
 
 def test_a_lane_takes_only_jobs_at_its_stages(factory: Factory) -> None:

@@ -94,7 +94,7 @@ def test_a_server_that_is_restarted_costs_no_job_and_no_runner(
     try:
         for _ in range(2):
             before = sum(floor.done.values())
-            _wait(lambda before=before: sum(floor.done.values()) >= before + 2 * len(Stage))
+            _wait(lambda: sum(floor.done.values()) >= before + 2 * len(Stage))
             server.stop(mode)
             time.sleep(0.1)
             assert all(thread.is_alive() for thread in threads)
