@@ -68,7 +68,7 @@ class Bot:
             watch_every=timedelta(minutes=self.settings.watch_minutes),
             rescue=lambda: self._rescue(stop),
             prune=self._prune,
-            tell=self._tell,
+            tell=lambda: self._tell(stop),
             woken=lambda: take_wake(self.settings),
         )
 
@@ -161,11 +161,11 @@ class Bot:
         for job in self.takeovers.look():
             logger.warning("job %d was given back: its runner gave no sign of life", job.id)
 
-    def _tell(self) -> None:
+    def _tell(self, stop: threading.Event) -> None:
         if self.settings.notify is None:
             return
         Notices(
-            send=sender(self.settings.notify.get_secret_value()),
+            send=sender(self.settings.notify.get_secret_value(), stop),
             queue=self.queue,
             listings=self.records.listings,
             outages=self.records.outages,

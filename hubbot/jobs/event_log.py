@@ -62,7 +62,8 @@ def written(folder: Path, *, secrets: Sequence[str]) -> Iterator[Path]:
         file, maxBytes=LARGEST_BYTES, backupCount=OLDER_FILES, encoding="utf-8", delay=True
     )
     # By default it prints the record as it is, secrets included, to stderr, at every event of a full disk.
-    vars(handler)["handleError"] = _SaidOnce(file)
+    vars(handler)["handleError"] = say = _SaidOnce(file)
+    vars(handler)["doRollover"] = _Rotation(handler, say)
     # It has what a handler asks of a formatter.
     handler.setFormatter(cast("logging.Formatter", JsonLine(secrets)))
     events, root = logging.getLogger(LOGGER), logging.getLogger()
@@ -80,18 +81,36 @@ def written(folder: Path, *, secrets: Sequence[str]) -> Iterator[Path]:
             handler.close()
 
 
+class _Rotation:
+    """Begins a new file, or the same one anew where the older ones cannot be moved: the newest lines count."""
+
+    def __init__(self, handler: RotatingFileHandler, say: "_SaidOnce") -> None:
+        self._handler, self._say = handler, say
+        self._rotate = handler.doRollover
+
+    def __call__(self) -> None:
+        try:
+            self._rotate()
+        except OSError as error:
+            self._say.once(f"cannot be rotated ({type(error).__name__}) and begins anew")
+            Path(self._handler.baseFilename).write_bytes(b"")
+
+
 class _SaidOnce:
-    """Says once on stderr that the log cannot be written; the work goes on without it."""
+    """Says once on stderr what is wrong with the log; the work goes on without it."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._said = False
+        self._said: set[str] = set()
 
     def __call__(self, _record: logging.LogRecord) -> None:
-        if not self._said:
-            self._said = True
-            error = sys.exc_info()[1]
-            sys.stderr.write(f"the log {self._file} cannot be written ({type(error).__name__}); work goes on\n")
+        self.once(f"cannot be written ({type(sys.exc_info()[1]).__name__})")
+
+    def once(self, what: str) -> None:
+        kind = what.partition("(")[0]
+        if kind not in self._said:
+            self._said.add(kind)
+            sys.stderr.write(f"the log {self._file} {what}; work goes on\n")
 
 
 class JsonLine:

@@ -6,6 +6,7 @@ could not be sent is told later. It changes no job.
 
 import json
 import logging
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from hubbot.deadlines import Interrupted, TimeRanOut, within
 from hubbot.lifecycle import Job, State
 from hubbot.printable import printable
 from hubbot.redaction import redacted
@@ -26,6 +28,8 @@ from hubbot.store.results import Results
 logger = logging.getLogger(__name__)
 DAY = timedelta(days=1)
 SETTLED = timedelta(seconds=5)
+# A little longer than between two looks.
+A_LOOK = timedelta(minutes=15)
 MOST_JOBS = 20
 LONGEST_REASON = 300
 POST_SECONDS = 10.0
@@ -83,8 +87,9 @@ class Notices:
         value = self.results.watermark(mark)
         told = None if value is None else datetime.fromisoformat(value)
         if told is None or told > now:
-            self.results.set_watermark(mark, now.isoformat())
-            return now
+            # Where the clock was set back: better told twice than not at all.
+            told = now if told is None else now - A_LOOK
+            self.results.set_watermark(mark, told.isoformat())
         return told
 
     def _tell(self, mark: str, since: datetime, now: datetime, notice: dict[str, Any]) -> None:
@@ -98,11 +103,21 @@ class Notices:
             logger.warning("a notice could not be sent, and is sent later: %s", reason)
 
 
-def sender(target: str) -> Send:
-    """Return what sends a notice to a webhook's URL, or appends it to a file as a line of JSON."""
+def sender(target: str, cancelled: threading.Event) -> Send:
+    """Return what sends a notice to a webhook's URL, or appends it to a file as a line of JSON.
+
+    A webhook that has not answered within POST_SECONDS, or when `cancelled` is set, has not taken it.
+    """
     if target.startswith(("https://", "http://")):
-        return lambda notice: _post(target, notice)
+        return lambda notice: _post_in_time(target, notice, cancelled)
     return lambda notice: _append(Path(target).expanduser(), notice)
+
+
+def _post_in_time(url: str, notice: Mapping[str, Any], cancelled: threading.Event) -> None:
+    try:
+        within(POST_SECONDS, cancelled, lambda: _post(url, notice))
+    except (TimeRanOut, Interrupted) as error:
+        raise TimeoutError(0, str(error)) from error
 
 
 def _post(url: str, notice: Mapping[str, Any]) -> None:
@@ -111,8 +126,12 @@ def _post(url: str, notice: Mapping[str, Any]) -> None:
     request = urllib.request.Request(  # noqa: S310 - sender() has seen that it is http
         url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json", "User-Agent": "hubbot"}
     )
-    with urllib.request.urlopen(request, timeout=POST_SECONDS) as answer:  # noqa: S310
-        answer.read(1000)
+    try:
+        with urllib.request.urlopen(request, timeout=POST_SECONDS) as answer:  # noqa: S310
+            answer.read(1000)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
 
 
 def _append(file: Path, notice: Mapping[str, Any]) -> None:

@@ -36,12 +36,13 @@ BUSY_MILLISECONDS = 30_000
 UPGRADE_LOCK = 0x68756262
 
 
-def open_engine(url: str) -> sa.Engine:
-    """Open a database by its SQLAlchemy URL; a SQLite file's folder is made where it is missing.
+def open_engine(url: str | Path) -> sa.Engine:
+    """Open a database by its SQLAlchemy URL, or a SQLite file; its folder is made where it is missing.
 
     Raises WrongUsage for a database in memory and for a missing driver.
     """
-    address = sa.make_url(url)
+    # In a URL some characters of a path mean something else.
+    address = sa.URL.create("sqlite", database=str(url)) if isinstance(url, Path) else sa.make_url(url)
     if address.get_backend_name() == "sqlite":
         if not address.database or address.database == ":memory:":
             raise WrongUsage("the database must be a file: every thread would see an empty one of its own")

@@ -82,3 +82,21 @@ def test_the_files_are_bounded_in_size_and_number(tmp_path: Path, monkeypatch: p
     assert [file.name for file in files] == ["hubbot.jsonl", "hubbot.jsonl.1", "hubbot.jsonl.2"]
     assert all(file.stat().st_size <= 2000 for file in files)
     assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_log_that_cannot_be_rotated_keeps_the_newest_lines_and_does_not_grow(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(event_log, "LARGEST_BYTES", 2000)
+    monkeypatch.setattr(event_log, "OLDER_FILES", 3)
+    # A folder cannot be replaced by a file; root may do all else.
+    (tmp_path / f"hubbot.jsonl.{number}" / "x").mkdir(parents=True)
+    with written(tmp_path, secrets=()):
+        for tick in range(200):
+            EventLog("mac").emit("tick", number=tick)
+            assert (tmp_path / "hubbot.jsonl").stat().st_size <= 2000
+    assert lines(tmp_path / "hubbot.jsonl")[-1]["number"] == 199
+    told = capfd.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert "cannot be rotated" in told[0]

@@ -2,8 +2,11 @@
 
 import http.server
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from hubbot.errors import HubbotError, UnknownLayout
+from hubbot.jobs import notices
 from hubbot.jobs.notices import MOST_JOBS, Notices, sender
 from hubbot.jobs.pauses import pause
 from hubbot.lifecycle import Published, Refused, advance
@@ -104,6 +108,17 @@ def test_a_clock_that_jumps_does_not_silence_it(told: Told, days: int) -> None:
     assert [notice["kind"] for notice in told.sent if notice["kind"] == "failures"] == ["failures"]
 
 
+@pytest.mark.parametrize("minutes", [1, 60, 2 * 1440])
+def test_what_fails_between_a_jump_back_of_the_clock_and_the_next_look_is_told(told: Told, minutes: int) -> None:
+    told.look()
+    told.clock.now -= timedelta(minutes=minutes)
+    told.clock.forward(300)
+    told.end("org/odd", UnknownLayout("no"))
+    told.look(300)
+    told.look()
+    assert [notice["kind"] for notice in told.sent if notice["kind"] == "failures"] == ["failures"]
+
+
 def test_two_runners_of_one_database_tell_it_once(told: Told, engine: sa.Engine) -> None:
     told.end("org/odd", UnknownLayout("no"))
     told.clock.forward(600)
@@ -150,7 +165,7 @@ def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 def test_a_webhook_gets_it_in_the_words_of_slack_and_discord(hook: tuple[str, list[dict[str, Any]]]) -> None:
     url, bodies = hook
-    sender(f"{url}/hook")({"kind": "digest", "text": "all is well"})
+    sender(f"{url}/hook", threading.Event())({"kind": "digest", "text": "all is well"})
     (body,) = bodies
     assert (body["text"], body["content"], body["allowed_mentions"]) == (
         "all is well",
@@ -165,8 +180,8 @@ def test_a_webhook_that_does_not_take_it_is_an_oserror_without_its_address(
 ) -> None:
     url = f"{hook[0]}{place}" if place.startswith("/") else f"http://127.0.0.1{place}SECRETPATH"
     with pytest.raises(OSError, match=r".*"):
-        sender(url)({"text": "x"})
-    object.__setattr__(told.notices, "send", sender(url))
+        sender(url, threading.Event())({"text": "x"})
+    object.__setattr__(told.notices, "send", sender(url, threading.Event()))
     told.end("org/odd", UnknownLayout("no"))
     told.look()
     assert "could not be sent" in caplog.text
@@ -174,8 +189,50 @@ def test_a_webhook_that_does_not_take_it_is_an_oserror_without_its_address(
 
 
 def test_a_file_gets_a_line_each(tmp_path: Path) -> None:
-    send = sender(str(tmp_path / "deep" / "notices.jsonl"))
+    send = sender(str(tmp_path / "deep" / "notices.jsonl"), threading.Event())
     send({"text": "a"})
     send({"text": "b"})
     lines = (tmp_path / "deep" / "notices.jsonl").read_text().splitlines()
     assert [json.loads(line)["text"] for line in lines] == ["a", "b"]
+
+
+@pytest.fixture
+def silent_hook() -> Iterator[str]:
+    """A webhook that takes the request and answers a byte now and then, without end."""
+    over = threading.Event()
+
+    def serve(server: socket.socket) -> None:
+        with suppress(OSError):
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                while not over.wait(0.05):
+                    connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/SECRETPATH"
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_webhook_that_never_answers_holds_nobody_up_and_is_told_later(
+    silent_hook: str, stopped: bool, told: Told, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = threading.Event()
+    if stopped:
+        threading.Timer(0.3, stop.set).start()
+    else:
+        monkeypatch.setattr(notices, "POST_SECONDS", 0.3)
+    object.__setattr__(told.notices, "send", sender(silent_hook, stop))
+    told.end("org/odd", UnknownLayout("no"))
+    begun = time.monotonic()
+    told.look()
+    assert time.monotonic() - begun < 3
+    assert "could not be sent" in caplog.text
+    assert "SECRETPATH" not in caplog.text
+    object.__setattr__(told.notices, "send", told.send)
+    told.look()
+    assert len(told.sent) == 1

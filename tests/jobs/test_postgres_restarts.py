@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 
 import pytest
@@ -48,6 +49,9 @@ class Floor:
             self.under_way.discard(job.id)
             self.done[job.id, job.stage] += 1
         return Published() if job.stage is Stage.PUBLISH else StageDone()
+
+    def has_done(self, stages: int) -> bool:
+        return sum(self.done.values()) >= stages
 
 
 @pytest.fixture
@@ -93,8 +97,9 @@ def test_a_server_that_is_restarted_costs_no_job_and_no_runner(
         thread.start()
     try:
         for _ in range(2):
-            before = sum(floor.done.values())
-            _wait(lambda: sum(floor.done.values()) >= before + 2 * len(Stage))
+            target = sum(floor.done.values()) + 2 * len(Stage)
+            _wait(partial(floor.has_done, target))
+            # X + 2 * len(Stage))
             server.stop(mode)
             time.sleep(0.1)
             assert all(thread.is_alive() for thread in threads)
