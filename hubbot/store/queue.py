@@ -211,26 +211,31 @@ class Queue:
         left = sa.and_(col(JobRow.runner) == runner, col(JobRow.id).not_in(list(held)))
         return self._died(left, retry, at_once=True)
 
-    def expired(self, by: str) -> frozenset[tuple[int, datetime]]:
-        """Return the jobs whose lease has expired by this machine's clock, each with the lease's end.
+    def leases(self, by: str) -> dict[tuple[int, datetime], float]:
+        """Return the seconds for which each lease of another runner than `by` lasts, by job and the lease's end.
 
-        `by` names the calling runner. It is alive, so its own leases do not count as expired, even if the machine
-        has slept through them.
+        None or less: it has expired by this machine's clock, or ends later than any lease.
         """
-        until = col(JobRow.lease_until)
-        query = sa.select(col(JobRow.id), until).where(col(JobRow.state) == State.RUNNING, self._has_expired(by))
+        now, until = self._clock(), col(JobRow.lease_until)
+        others = (col(JobRow.state) == State.RUNNING, col(JobRow.runner) != by)
         with reading(self._engine) as session:
-            return frozenset((number, end) for number, end in session.execute(query) if end is not None)
+            found = [
+                (number, end) for number, end in session.execute(sa.select(col(JobRow.id), until).where(*others))
+            ]
+        lasts = {(number, end): end - now for number, end in found if end is not None}
+        return {one: left.total_seconds() if left <= LONGEST_LEASE else 0.0 for one, left in lasts.items()}
 
     def rescue(
         self, retry: RetryRule, by: str, silent: Collection[tuple[int, datetime]] | None = None
     ) -> list[Job]:
-        """Give back the jobs whose lease has `expired`, and count the attempt; `silent`: these leases alone."""
-        return self._died(self._has_expired(by), retry, at_once=False, only=silent)
+        """Give back the jobs whose lease has expired, and count the attempt; `silent`: those of these leases.
 
-    def _has_expired(self, by: str) -> sa.ColumnElement[bool]:
+        `by` names the calling runner. It is alive, so its own leases do not count as expired, even if the machine
+        has slept through them.
+        """
         until, now = col(JobRow.lease_until), self._clock()
-        return sa.and_(sa.or_(until < now, until > now + LONGEST_LEASE), col(JobRow.runner) != by)
+        expired = sa.true() if silent is not None else sa.or_(until < now, until > now + LONGEST_LEASE)
+        return self._died(sa.and_(expired, col(JobRow.runner) != by), retry, at_once=False, only=silent)
 
     def end_earlier(self, runner: str, by: timedelta) -> int:
         """Let the pauses of the jobs that `runner` worked on last end earlier; return how many there were.

@@ -9,7 +9,8 @@ from hubbot.settings import Settings
 
 NAMES = [
     "with space", "q'uo\"te", "50% off", "%41", "%2e%2e", "a?b=c", "?mode=memory", "a#b", "a;b", "a&b", "[x]",
-    "{y}", "a:b@c", "back\\slash", "new\nline", "-dash", "\u65e5\u672c", "e\u0301", "a\u202eb", "$HOME", "~", "file:x",
+    "{y}", "a:b@c", "back\\slash", "new\nline", "-dash", "\u65e5\u672c", "e\u0301", "a\u202eb", "$HOME", "~",
+    "file:x",
 ]  # fmt: skip
 
 

@@ -55,6 +55,30 @@ def test_a_silent_runners_job_is_taken_over_at_the_second_look(pair: Pair) -> No
     assert pair.look() == []
 
 
+@pytest.mark.parametrize("back", [3600, 5 * 3600])
+def test_a_clock_that_is_set_back_by_hours_does_not_put_off_a_takeover_by_them(pair: Pair, back: float) -> None:
+    pair.forward(15)
+    assert pair.look() == []
+    pair.clock.forward(-back)
+    pair.forward(45)
+    assert pair.look() == []
+    pair.forward(19)
+    assert pair.look() == []
+    pair.forward(2)
+    (given_back,) = pair.look()
+    assert (given_back.id, given_back.state, given_back.attempts) == (pair.job.id, State.WAITING, 1)
+
+
+@pytest.mark.parametrize("back", [3600, 5 * 3600])
+def test_a_clock_that_is_set_back_by_hours_takes_no_job_from_a_runner_that_beats(pair: Pair, back: float) -> None:
+    assert pair.look() == []
+    pair.clock.forward(-back)
+    for _ in range(10):
+        pair.forward(15)
+        assert pair.queue.heartbeat(pair.job, 60) is not None
+        assert pair.look() == []
+
+
 @pytest.mark.parametrize("jump", [2 * DAYS, -2 * DAYS])
 def test_a_jump_of_the_clock_takes_no_job_from_a_runner_that_beats(pair: Pair, jump: float) -> None:
     pair.clock.forward(jump)
@@ -82,7 +106,7 @@ def test_a_runner_whose_own_clock_is_wrong_keeps_the_job_while_it_beats(pair: Pa
 
 def test_a_lease_renewed_between_the_look_and_the_takeover_is_left_alone(pair: Pair) -> None:
     pair.forward(61)
-    expired = pair.queue.expired("studio")
+    expired = pair.queue.leases("studio")
     assert [number for number, _ in expired] == [pair.job.id]
     assert pair.queue.heartbeat(pair.job, -0.5) is not None
     assert pair.queue.rescue(lambda attempts, error: timedelta(0), "studio", expired) == []
