@@ -88,17 +88,16 @@ def verify(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     checkpoint = workspace.checkpoint()
     examination = _examination(request, workspace)
     drawing.prepare()  # the pictures of the card are drawn soon
-    verdicts, tracer = {}, Tracer(convert_twin)
-    for variant in request["variants"]:
-        report = verifying.verify(
-            checkpoint,
-            source=workspace.source,
-            artifact=workspace.variant(variant),
-            tracer=tracer,
-            examination=examination,
-            judged=judged(workspace, variant),
-            progress=progress,
-        )
+    reports = verifying.verify_each(
+        checkpoint,
+        source=workspace.source,
+        artifacts={workspace.variant(name): judged(workspace, name) for name in request["variants"]},
+        tracer=Tracer(convert_twin),
+        examination=examination,
+        progress=progress,
+    )
+    verdicts = {}
+    for variant, report in zip(request["variants"], reports, strict=True):
         workspace.save(f"report-{variant}", report.to_json())
         verdicts[variant] = report.verdict
     shutil.rmtree(workspace.answers, ignore_errors=True)

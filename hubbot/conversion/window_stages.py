@@ -48,14 +48,15 @@ def judge_window(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     workspace = Workspace.from_request(request)
     source_pass = _source_pass(workspace, request)
     names = [move.output for move in source_pass.windows[request["window"]].moves]
-    for variant in source_pass.plan.variants:
-        judged = verifying.verify_part(
-            source_pass.checkpoint,
-            source=workspace.source,
-            artifact=partial_folder(workspace.out / variant.name),
-            names=names,
-            progress=progress,
-        )
+    variants = source_pass.plan.variants
+    found = verifying.verify_part(
+        source_pass.checkpoint,
+        source=workspace.source,
+        artifacts=[partial_folder(workspace.out / variant.name) for variant in variants],
+        names=names,
+        progress=progress,
+    )
+    for variant, judged in zip(variants, found, strict=True):
         workspace.save(judged_name(variant.name, request["window"]), judged.to_json())
     return {}
 

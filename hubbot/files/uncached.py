@@ -73,6 +73,22 @@ class UncachedReader:
             done += count
         return done
 
+    def mapped(self, size: int, offset: int) -> memoryview | None:
+        """Return `size` bytes at `offset` as they lie in the cache, without a copy; None where they do not.
+
+        The mapping is private and lasts as long as the view. Writing to it changes no file.
+        """
+        if self._direct is None or size < SMALLEST or os.fstat(self._cached).st_size < offset + size:
+            return None
+        if not self._is_cached(size, offset):
+            return None
+        first = offset % mmap.ALLOCATIONGRANULARITY
+        try:
+            found = mmap.mmap(self._cached, first + size, flags=mmap.MAP_PRIVATE, offset=offset - first)
+        except OSError:
+            return None  # not every file system maps
+        return memoryview(found)[first:]
+
     def _read_into(self, view: memoryview, offset: int) -> int:
         if self._direct is None or len(view) < SMALLEST or self._is_cached(len(view), offset):
             return _read_cached(self._cached, view, offset)
@@ -119,19 +135,29 @@ class UncachedFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all files."""
         for name in tuple(self._files):
             self.release(name)
 
     def fill(self, view: memoryview, name: str, offset: int) -> int:
         """Fill `view` with the bytes of file `name` at `offset`; return how many there are. Raises OSError."""
-        with self._lock:
-            if name not in self._files:
-                self._files[name] = UncachedReader(self._folder / name)
-            file = self._files[name]
-        count = file.fill(view, offset)
+        count = self._opened(name).fill(view, offset)
         with self._lock:
             self.bytes_read += count
         return count
+
+    def mapped(self, name: str, size: int, offset: int) -> memoryview | None:
+        """Return `size` bytes of file `name` at `offset` as `UncachedReader.mapped` does. Raises OSError."""
+        return self._opened(name).mapped(size, offset)
+
+    def _opened(self, name: str) -> UncachedReader:
+        with self._lock:
+            if name not in self._files:
+                self._files[name] = UncachedReader(self._folder / name)
+            return self._files[name]
 
     def release(self, name: str) -> None:
         """Close one file: nothing is read from it any more."""

@@ -214,14 +214,12 @@ class Queue:
     def leases(self, by: str) -> dict[tuple[int, datetime], float]:
         """Return the seconds for which each lease of another runner than `by` lasts, by job and the lease's end.
 
-        None or less: it has expired by this machine's clock, or ends later than any lease.
+        Zero or less: it has expired by this machine's clock, or ends later than any lease.
         """
         now, until = self._clock(), col(JobRow.lease_until)
         others = (col(JobRow.state) == State.RUNNING, col(JobRow.runner) != by)
         with reading(self._engine) as session:
-            found = [
-                (number, end) for number, end in session.execute(sa.select(col(JobRow.id), until).where(*others))
-            ]
+            found = session.execute(sa.select(col(JobRow.id), until).where(*others)).all()
         lasts = {(number, end): end - now for number, end in found if end is not None}
         return {one: left.total_seconds() if left <= LONGEST_LEASE else 0.0 for one, left in lasts.items()}
 
@@ -234,8 +232,10 @@ class Queue:
         has slept through them.
         """
         until, now = col(JobRow.lease_until), self._clock()
-        expired = sa.true() if silent is not None else sa.or_(until < now, until > now + LONGEST_LEASE)
-        return self._died(sa.and_(expired, col(JobRow.runner) != by), retry, at_once=False, only=silent)
+        which = sa.or_(until < now, until > now + LONGEST_LEASE)
+        if silent is not None:
+            which = col(JobRow.id).in_([number for number, _ in silent])
+        return self._died(sa.and_(which, col(JobRow.runner) != by), retry, at_once=False, only=silent)
 
     def end_earlier(self, runner: str, by: timedelta) -> int:
         """Let the pauses of the jobs that `runner` worked on last end earlier; return how many there were.

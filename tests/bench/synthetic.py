@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -64,6 +65,7 @@ def _write_shard(path: Path, group: list[Tensor], noise: dict[str, Bits]) -> Non
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [position, end]}
         position = end
     text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # as the format's own writer does
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name, shape, dtype in group:
@@ -75,7 +77,7 @@ def _write_values(file: BinaryIO, name: str, count: int, noise: Bits) -> None:
         file.write(np.full(count, 0x3F80, np.uint16).tobytes())  # 1.0 in bfloat16
         return
     # Every tensor starts at another place of the same noise, so that no two experts are alike.
-    start = sum(name.encode()) * 7919 * len(name) % BLOCK
+    start = zlib.crc32(name.encode()) % BLOCK
     while count:
         piece = noise[start : start + count]
         file.write(piece.tobytes())

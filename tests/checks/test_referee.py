@@ -118,7 +118,7 @@ def test_what_is_refused_already_is_not_run(workshop: Workshop) -> None:
 
 def test_what_could_not_be_read_is_not_compared_with_the_source(workshop: Workshop) -> None:
     bad = structure.finding.unreadable(ValueError("no header"), "4bit")
-    (finding,) = referee.check_values(subject(workshop, bad)).findings
+    ((finding,),) = (found.findings for found in referee.check_values([subject(workshop, bad)]))
     assert (finding.gate, finding.status) == ("values", "not-run")
 
 

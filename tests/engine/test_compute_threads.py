@@ -46,7 +46,12 @@ def test_the_system_keeps_no_thread_for_every_conversion() -> None:
         "assert count() <= before, (count(), before)",
     )
     ended = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from hubbot.checks.readers.reused_memory import ReusedMemory
 from hubbot.checks.readers.tensor_files import TensorFiles
 from hubbot.errors import CorruptConfig, StructureMismatch
 from hubbot.finishing import CONFIG
@@ -71,9 +72,14 @@ class StoredParameters:
                 claimed |= {_part(name, part) for part in parameter.parts}
         self.unclaimed = sorted(set(self.files.tensors) - claimed)
 
-    def parts(self, parameter: StoredParameter, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
-        """Return the stored parts by name, each [stop - start, ...]: words uint32, 16-bit floats as uint16."""
-        return {part: self.files.raw(_part(parameter.name, part), start, stop) for part in parameter.parts}
+    def parts(
+        self, parameter: StoredParameter, start: int, stop: int, memory: ReusedMemory | None = None
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Return the stored parts by name, each [stop - start, ...]: words uint32, 16-bit floats as uint16.
+
+        They lie in `memory` where it is given.
+        """
+        return {part: self.files.raw(_part(parameter.name, part), start, stop, memory) for part in parameter.parts}
 
     def stored_names(self, name: str) -> tuple[str, ...]:
         """Return the stored tensors of a parameter."""

@@ -26,6 +26,7 @@ from hubbot.catalogue.variants.roles import role_of
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.decisive.source_settings import SourceSettings
 from hubbot.checks.readers import reshape_rows
+from hubbot.checks.readers.reused_memory import ReusedMemory
 from hubbot.checks.readers.source_tensors import SourceTensors
 from hubbot.checks.readers.tensor_files import Floats, widen
 
@@ -181,11 +182,16 @@ class Expectations:
             above += height
         return np.concatenate(found)
 
-    def stored_rows(self, parameter: str, start: int, stop: int) -> tuple[Array, str]:
-        """Return what `rows` returns, as raw values of the dtype given with them: float32 where they are made."""
+    def stored_rows(
+        self, parameter: str, start: int, stop: int, memory: ReusedMemory | None = None
+    ) -> tuple[Array, str]:
+        """Return what `rows` returns, as raw values of the dtype given with them: float32 where they are made.
+
+        They may lie in `memory` where it is given.
+        """
         name, made = self._made(parameter)
         if made.is_whole:
-            return self._sources.stored(name, start, stop)
+            return self._sources.stored(name, start, stop, memory)
         return self.rows(parameter, start, stop), "F32"
 
     def length(self, parameter: str) -> int | None:
@@ -199,14 +205,19 @@ class Expectations:
         """Return one expert's projection [out, in], or its bias [out], as float32."""
         return widen(*self.stored_expert(place, expert))
 
-    def stored_expert(self, place: ExpertPlace, expert: int) -> tuple[Array, str]:
-        """Return one expert's projection [out, in], or its bias [out], as raw values with their dtype."""
+    def stored_expert(
+        self, place: ExpertPlace, expert: int, memory: ReusedMemory | None = None
+    ) -> tuple[Array, str]:
+        """Return one expert's projection [out, in], or its bias [out], as raw values with their dtype.
+
+        They may lie in `memory` where it is given.
+        """
         tensor = self._tensor(place, expert)
         assert tensor is not None, f"{place} has no source"
         if tensor.expert is not None:
-            raw, dtype = self._sources.stored(tensor.name, 0, self._sources.shape(tensor.name)[0])
+            raw, dtype = self._sources.stored(tensor.name, 0, self._sources.shape(tensor.name)[0], memory)
         else:
-            stack, dtype = self._sources.stored(tensor.name, expert, expert + 1)
+            stack, dtype = self._sources.stored(tensor.name, expert, expert + 1, memory)
             raw = stack[0]
         if self._transposed and not place.is_bias:
             raw = np.ascontiguousarray(raw.T)

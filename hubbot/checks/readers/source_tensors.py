@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hubbot.catalogue import packings
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.readers.packed import DECODERS
+from hubbot.checks.readers.reused_memory import ReusedMemory
 from hubbot.checks.readers.tensor_files import Floats, TensorFiles
 
 
@@ -37,10 +38,15 @@ class SourceTensors:
         stored = name if packed is None else next(iter(packed.parts.values())).tensor
         return self._files.tensors[stored].dtype
 
-    def stored(self, name: str, start: int, stop: int) -> tuple[npt.NDArray[Any], str]:
-        """Return steps [start, stop) of a tensor's first axis with their dtype: as stored, or unpacked float32."""
+    def stored(
+        self, name: str, start: int, stop: int, memory: ReusedMemory | None = None
+    ) -> tuple[npt.NDArray[Any], str]:
+        """Return steps [start, stop) of a tensor's first axis with their dtype: as stored, or unpacked float32.
+
+        What is as stored lies in `memory` where it is given.
+        """
         if name not in self._packed:
-            return self._files.raw(name, start, stop), self._files.tensors[name].dtype
+            return self._files.raw(name, start, stop, memory), self._files.tensors[name].dtype
         return self.floats(name, start, stop), "F32"
 
     def floats(self, name: str, start: int, stop: int) -> Floats:

@@ -3,6 +3,7 @@
 It shares no code with the converter's reader; only the header rules of the format are common ground.
 """
 
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hubbot.checkpoints import TensorInfo
-from hubbot.files.uncached import UncachedReader
+from hubbot.checks.readers.reused_memory import ReusedMemory
+from hubbot.files.uncached import UncachedFolder
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
 
 Floats = npt.NDArray[np.float32]
@@ -44,7 +46,8 @@ class TensorFiles:
     def __init__(
         self, folder: Path, shards: tuple[str, ...], elsewhere: Mapping[str, TensorInfo] | None = None
     ) -> None:
-        self._folder = folder
+        self._files = UncachedFolder(folder)
+        weakref.finalize(self, self._files.close)
         self.tensors: dict[str, TensorInfo] = {}
         self.doubled: list[str] = []
         for shard in shards:
@@ -56,16 +59,22 @@ class TensorFiles:
                     self.doubled.append(name)
                 self.tensors[name] = tensor
 
-    def raw(self, name: str, start: int, stop: int) -> npt.NDArray[Any]:
-        """Return steps [start, stop) of the first axis as stored, [stop - start, ...]; bfloat16 as uint16."""
+    def raw(self, name: str, start: int, stop: int, memory: ReusedMemory | None = None) -> npt.NDArray[Any]:
+        """Return steps [start, stop) of the first axis as stored, [stop - start, ...]; bfloat16 as uint16.
+
+        They lie in `memory` where it is given, and are gone when it is used again.
+        """
         info = self.tensors[name]
         lead, *tail = info.shape or (1,)
         dtype = np.dtype(_NUMPY[info.dtype])
         width = int(np.prod(tail, dtype=np.int64))
         stop = min(stop, lead)
-        values = np.empty((stop - start) * width, dtype)
-        with UncachedReader(self._folder / info.shard) as file:
-            count = file.fill(values.view(np.uint8).data, info.start + start * width * dtype.itemsize)
+        size, offset = (stop - start) * width, info.start + start * width * dtype.itemsize
+        found = None if offset % dtype.itemsize else self._files.mapped(info.shard, size * dtype.itemsize, offset)
+        if found is not None:
+            return np.frombuffer(found, dtype).reshape(stop - start, *tail)
+        values = np.empty(size, dtype) if memory is None else memory.array(size, dtype)
+        count = self._files.fill(values.view(np.uint8).data, info.shard, offset)
         return values[: count // dtype.itemsize].reshape(stop - start, *tail)
 
     def floats(self, name: str, start: int, stop: int) -> Floats:

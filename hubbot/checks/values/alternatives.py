@@ -8,6 +8,7 @@ differs from the true source by more than twice the error bound.
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,9 @@ import numpy.typing as npt
 from hubbot.artifacts import Finding
 from hubbot.checks.readers.artifact_parameters import StoredParameter, StoredParameters
 from hubbot.checks.readers.expected_parameters import Expectations, ExpertPlace
-from hubbot.checks.readers.tensor_files import Floats
+from hubbot.checks.readers.tensor_files import Floats, widen
 from hubbot.checks.values import error_measure, finding
-from hubbot.checks.values.compared_slices import Slice, Slices, seeded_rows
+from hubbot.checks.values.compared_slices import Slice, Slices, rows_of, seeded_rows
 from hubbot.checks.values.error_measure import WorstError
 from hubbot.checks.values.random_projections import RandomProjections
 
@@ -64,12 +65,13 @@ class AlternativesCheck:
     def _objection(self, place: ExpertPlace, expert: int, others: set[int]) -> str | None:
         parameter = self._parameters[place]
         part = Slice(parameter=parameter, place=place, start=expert, stop=expert + 1)
-        source = self._slices.source(part)[0]
-        rows = seeded_rows(len(source))
-        actual = error_measure.decoded(parameter, self._slices.parts(part))[0]
-        bound = error_measure.bound_of(parameter, source[rows])
+        whole = self._slices.stored_source(part, expert)
+        rows = seeded_rows(len(whole.raw))
+        source = widen(whole.raw[rows], whole.dtype)
+        actual = error_measure.decoded(parameter, rows_of(self._slices.parts(part), rows))[0]
+        bound = error_measure.bound_of(parameter, source)
         wrong = alternatives(self._expected, place, expert, sorted(others), rows)
-        return objection_to(actual[rows], source[rows], bound, wrong)
+        return objection_to(actual, source, bound, wrong)
 
     def _contrasted(self, place: ExpertPlace, objections: list[tuple[int, str]]) -> Finding:
         parameter = self._parameters[place]
@@ -110,24 +112,31 @@ def alternatives(
     expected: Expectations, place: ExpertPlace, expert: int, others: Iterable[int], rows: Rows
 ) -> Iterator[Alternative]:
     """Yield (what would be wrong, the source's `rows` of an expert's projection read that way, [rows, in])."""
-    whole = expected.expert(place, expert)
+    whole, dtype = expected.stored_expert(place, expert)
     if place.projection in _OTHER:
-        gate, up = (expected.expert(_at(place, name), expert) for name in ("gate", "up"))
-        yield "gate and up are swapped", (up if place.projection == "gate" else gate)[rows]
-        half = 0 if place.projection == "gate" else 1
-        fused = np.concatenate([gate, up])
-        yield "the halves are taken as interleaved", np.ascontiguousarray(fused[half::2])[rows]
-        interleaved = np.stack([gate, up], axis=1).reshape(fused.shape)
-        yield "interleaved rows are taken as halves", np.split(interleaved, 2)[half][rows]
+        gate, up = (expected.stored_expert(_at(place, name), expert)[0] for name in ("gate", "up"))
+        yield "gate and up are swapped", widen((up if place.projection == "gate" else gate)[rows], dtype)
+        half, height = (0 if place.projection == "gate" else 1), len(gate)
+        fused = 2 * rows + half
+        mixed = np.where(_column(fused < height, gate), gate[fused % height], up[fused % height])
+        yield "the halves are taken as interleaved", widen(mixed, dtype)
+        pair = half * height + rows
+        mixed = np.where(_column(pair % 2 == 0, gate), gate[pair // 2], up[pair // 2])
+        yield "interleaved rows are taken as halves", widen(mixed, dtype)
     for other in others:
-        yield f"it is expert {other}", expected.expert(place, other)[rows]
+        found, other_dtype = expected.stored_expert(place, other)
+        yield f"it is expert {other}", widen(found[rows], other_dtype)
     if whole.ndim == 2 and whole.shape[0] == whole.shape[1]:
-        yield "it is transposed", np.ascontiguousarray(whole.T)[rows]
+        yield "it is transposed", widen(np.ascontiguousarray(whole[:, rows].T), dtype)
     for name in _PROJECTIONS:
         if name != place.projection and _OTHER.get(name) != place.projection:
-            there = expected.expert(_at(place, name), expert)
+            there, its_dtype = expected.stored_expert(_at(place, name), expert)
             if there.shape == whole.shape:
-                yield f"it is the {name} projection", there[rows]
+                yield f"it is the {name} projection", widen(there[rows], its_dtype)
+
+
+def _column(mask: npt.NDArray[np.bool_], like: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    return mask.reshape(-1, *[1] * (like.ndim - 1))
 
 
 def elsewhere(

@@ -4,16 +4,19 @@ A slice is some rows of a plain parameter or some experts of a stack. It judges 
 """
 
 import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from hubbot.checks.readers.artifact_parameters import StoredParameter, StoredParameters
 from hubbot.checks.readers.expected_parameters import Expectations, ExpertPlace
+from hubbot.checks.readers.reused_memory import ReusedMemory
 from hubbot.checks.readers.tensor_files import Floats, Values, widen
 from hubbot.checks.values import exact_match, first_sight
 from hubbot.checks.values.exact_match import Match, Parts
@@ -24,7 +27,7 @@ SLICE_BYTES = 32 << 20
 THREADS = max(2, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
 SEEDED_ROWS = 64
 # Of them, those on which the runtime's decoder is compared with numpy's, and the error is measured.
-MEASURED_ROWS = 8
+MEASURED_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,7 @@ class Compared:
     """A slice after it was read: the source's shape where it is not the slice's, else the match.
 
     `sample` is there for a quantized slice; `projections` of source and artifact, float32 [experts, sums], for
-    experts.
+    experts: both the same where the artifact is an exact match.
     """
 
     slice: Slice
@@ -84,34 +87,51 @@ class Slices:
             return self._expected.rows(part.parameter.name, part.start, part.stop)
         return np.stack([self._expected.expert(part.place, expert) for expert in range(part.start, part.stop)])
 
-    def parts(self, part: Slice) -> Parts:
-        """Return the stored parts of a slice by name, each [rows or experts, ...] as stored."""
-        return self._stored.parts(part.parameter, part.start, part.stop)
+    def parts(self, part: Slice, memory: ReusedMemory | None = None) -> Parts:
+        """Return the stored parts of a slice by name, each [rows or experts, ...] as stored.
+
+        They may lie in `memory` where it is given.
+        """
+        return self._stored.parts(part.parameter, part.start, part.stop, memory)
 
     def match(self, parameter: StoredParameter, source: Values, parts: Parts) -> Match:
         """Compare stored parts with the source's numbers for them."""
         exact = self._expected.source_dtype(parameter.name) == parameter.dtype
         return exact_match.match(parameter, source, parts, also_dtype=self._dtype, exact=exact)
 
-    def stored_source(self, part: Slice, expert: int | None = None) -> Values:
-        """Return the source of a plain slice, [rows, ...], or of one expert, [out, in], as it is stored."""
+    def stored_source(self, part: Slice, expert: int | None = None, memory: ReusedMemory | None = None) -> Values:
+        """Return the source of a plain slice, [rows, ...], or of one expert, [out, in], as it is stored.
+
+        It may lie in `memory` where it is given.
+        """
         if part.place is None:
-            return Values(*self._expected.stored_rows(part.parameter.name, part.start, part.stop))
+            return Values(*self._expected.stored_rows(part.parameter.name, part.start, part.stop, memory))
         assert expert is not None
-        return Values(*self._expected.stored_expert(part.place, expert))
+        return Values(*self._expected.stored_expert(part.place, expert, memory))
 
 
+class _Threads(threading.local):
+    """What every thread reads into."""
+
+    def __init__(self) -> None:
+        self.memory = ReusedMemory()
+
+
+_threads = _Threads()
 # The same steps of the same parameter in artifacts of one source.
 Together = Sequence[tuple[Slices, Slice]]
 
 
 def compare(together: Together) -> list[Compared]:
     """Read a slice of several artifacts and the source of all, and compare each; the first one's source counts."""
+    with _threads.memory.again() as memory:
+        parts = [own.parts(part, memory) for own, part in together]
+        return (_plain if together[0][1].place is None else _experts)(together, parts, memory)
+
+
+def _plain(together: Together, parts: Sequence[Parts], memory: ReusedMemory) -> list[Compared]:
     slices, first = together[0]
-    parts = [own.parts(part) for own, part in together]
-    if first.place is not None:
-        return _experts(together, parts)
-    source = slices.stored_source(first)
+    source = slices.stored_source(first, memory=memory)
     shape = (first.stop - first.start, *first.parameter.shape[1:])
     if source.raw.shape != shape:
         return [Compared(slice=part, shape=source.raw.shape, match=None) for _, part in together]
@@ -120,30 +140,34 @@ def compare(together: Together) -> list[Compared]:
             slice=part,
             shape=shape,
             match=own.match(part.parameter, source, held),
-            sample=_plain(part, source, held),
+            sample=_sample(part, source, held),
         )
         for (own, part), held in zip(together, parts, strict=True)
     ]
 
 
-def _experts(together: Together, parts: Sequence[Parts]) -> list[Compared]:
+def _experts(together: Together, parts: Sequence[Parts], memory: ReusedMemory) -> list[Compared]:
     # One expert at a time: the source of a whole slice never stands in memory.
     slices, first = together[0]
     rows = seeded_rows(first.parameter.shape[1])
     made = [_Experts(part=part) for _, part in together]
     for expert in range(first.start, first.stop):
-        source = slices.stored_source(first, expert)
-        if source.raw.shape != first.parameter.shape[1:]:
-            return [Compared(slice=part, shape=(0, *source.raw.shape), match=None) for _, part in together]
-        seeded = widen(source.raw[rows], source.dtype)
-        signature = projected(seeded[None])
-        step = expert - first.start
-        for (own, part), held, one in zip(together, parts, made, strict=True):
-            mine = {name: raw[step : step + 1] for name, raw in held.items()}
-            one.matches.append(own.match(part.parameter, Values(source.raw[None], source.dtype), mine))
-            one.seeded.append(seeded[:MEASURED_ROWS])
-            one.projected.append((signature, projected(_decoded(part.parameter, _rows_of(mine, rows)))))
-    return [one.compared(_rows_of(held, rows[:MEASURED_ROWS])) for one, held in zip(made, parts, strict=True)]
+        with memory.again():
+            source = slices.stored_source(first, expert, memory)
+            if source.raw.shape != first.parameter.shape[1:]:
+                return [Compared(slice=part, shape=(0, *source.raw.shape), match=None) for _, part in together]
+            seeded = widen(source.raw[rows], source.dtype)
+            signature = projected(seeded[None])
+            step = expert - first.start
+            for (own, part), held, one in zip(together, parts, made, strict=True):
+                mine = {name: raw[step : step + 1] for name, raw in held.items()}
+                match = own.match(part.parameter, Values(source.raw[None], source.dtype), mine)
+                one.matches.append(match)
+                one.seeded.append(seeded[:MEASURED_ROWS])
+                # What is exactly its own source is no other's.
+                actual = projected(_decoded(part.parameter, rows_of(mine, rows))) if match.differs else signature
+                one.projected.append((signature, actual))
+    return [one.compared(rows_of(held, rows[:MEASURED_ROWS])) for one, held in zip(made, parts, strict=True)]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -184,15 +208,16 @@ def compared(slices: Iterable[Together]) -> Iterator[list[Compared]]:
                 future.cancel()
 
 
+@cache
 def seeded_rows(count: int) -> npt.NDArray[np.int64]:
     """Return the rows that are looked at in every expert of `count` rows, the same for all: int64 [seeded]."""
     rows: npt.NDArray[np.int64] = np.sort(np.random.default_rng(SEED).permutation(count)[:SEEDED_ROWS])
     return rows
 
 
-def _rows_of(parts: Parts, rows: npt.NDArray[np.int64]) -> Parts:
-    """Return some rows of experts' parts; a tensor scale has none."""
-    return {name: raw[:, rows] if raw.ndim > 1 else raw for name, raw in parts.items()}
+def rows_of(parts: Parts, rows: npt.NDArray[np.int64]) -> Parts:
+    """Return copies of some rows of experts' parts [experts, out, ...]; a tensor scale has none."""
+    return {name: raw[:, rows] if raw.ndim > 1 else raw.copy() for name, raw in parts.items()}
 
 
 def _decoded(parameter: StoredParameter, parts: Parts) -> Floats:
@@ -201,7 +226,7 @@ def _decoded(parameter: StoredParameter, parts: Parts) -> Floats:
     return first_sight.decoded(parameter, parts)
 
 
-def _plain(part: Slice, source: Values, parts: Parts) -> Sample | None:
+def _sample(part: Slice, source: Values, parts: Parts) -> Sample | None:
     if part.parameter.mode == "none" or source.raw.ndim != 2:
         return None
     # Decoders are compared on these rows; there is nothing to contrast.

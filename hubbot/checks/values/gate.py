@@ -50,11 +50,10 @@ def check_together(subjects: Sequence[Subject]) -> list[Outcome]:
 
 def _found_together(subjects: Sequence[Subject]) -> list[Outcome] | None:
     """Return all outcomes, or None where the artifacts cannot be compared in one pass."""
-    first = subjects[0]
-    if any(subject.window_findings is not None or _form(subject) != _form(first) for subject in subjects):
+    if any(subject.window_findings is not None or _form(subject) != _form(subjects[0]) for subject in subjects):
         return None
     sides = [_Side(subject.expected, subject.stored) for subject in subjects]
-    for _ in _parameters(sides, first.progress):
+    for _ in _parameters(sides, subjects[0].progress):
         pass  # their findings stay with them
     return [
         Outcome(findings=(*side.findings, *_on_source(subject)))
@@ -87,16 +86,31 @@ def _on_source(subject: Subject) -> Iterator[Finding]:
 
 
 def check_window(
-    checkpoint: Checkpoint, source: Path, folder: Path, names: Collection[str], progress: Progress
-) -> WindowFindings:
-    """Return what the gate finds on parameters `names` of the unfinished artifact in `folder`."""
-    subject = subject_of(checkpoint, source, folder, progress=progress)
-    stored = subject.stored
-    known = tuple(name for name in names if name in stored.by_name)
-    findings = tuple(check_values(subject.expected, stored, progress, only=known))
-    files = {stored.files.tensors[part].shard for name in known for part in stored.stored_names(name)}
-    digests = {file: sha256_of(folder / file) for file in sorted(files)}
-    return WindowFindings(names=known, findings=findings, files=digests)
+    checkpoint: Checkpoint, source: Path, folders: Sequence[Path], names: Collection[str], progress: Progress
+) -> list[WindowFindings]:
+    """Return what the gate finds on parameters `names` of each of the unfinished artifacts in `folders`.
+
+    Raises what READING_FAULTS lists where one cannot be read.
+    """
+    subjects = [subject_of(checkpoint, source, folder, progress=progress) for folder in folders]
+    alike = all(_form(subject) == _form(subjects[0]) for subject in subjects)
+    known = [tuple(name for name in names if name in subject.stored.by_name) for subject in subjects]
+    sides = [_Side(subject.expected, subject.stored, only) for subject, only in zip(subjects, known, strict=True)]
+    for some in [sides] if alike else [[side] for side in sides]:
+        for _ in _parameters(some, progress):
+            pass  # their findings stay with them
+    return [
+        WindowFindings(
+            names=only, findings=tuple(side.findings), files=_digests(subject.folder, subject.stored, only)
+        )
+        for subject, side, only in zip(subjects, sides, known, strict=True)
+    ]
+
+
+def _digests(folder: Path, stored: StoredParameters, names: Collection[str]) -> dict[str, str]:
+    """Return the sha256 of the files that hold parameters `names`, by path."""
+    files = {stored.files.tensors[part].shard for name in names for part in stored.stored_names(name)}
+    return {file: sha256_of(folder / file) for file in sorted(files)}
 
 
 def check_values(

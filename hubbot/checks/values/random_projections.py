@@ -4,8 +4,10 @@ They are sums of an expert's seeded rows under seeded signs, for the source and 
 within some ten percent, so a projection only names suspects; their rows are then compared one by one.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +43,8 @@ class RandomProjections:
         if len(source) < 2:
             return
         distances = _distances(actual, source)
-        own = distances.diagonal().copy()
+        with np.errstate(invalid="ignore", over="ignore"):
+            own = np.nan_to_num(np.square(actual - source).sum(axis=1, dtype=np.float64), nan=np.inf)
         np.fill_diagonal(distances, np.inf)
         nearest = distances.argmin(axis=1)
         for expert in np.flatnonzero(own > CLEARLY * distances.min(axis=1)):
@@ -78,9 +81,15 @@ def _distances(some: Floats, others: Floats) -> npt.NDArray[np.float64]:
 
 def projected(rows: Floats) -> Floats:
     """Return a few sums of each row's numbers, with seeded signs, as [experts, rows * sums]."""
-    width = rows.shape[-1]
-    signs = np.random.default_rng(SEED + width).choice(np.array([-1, 1], np.float32), width)
-    starts = np.unique(np.linspace(0, width, SUMS, endpoint=False, dtype=np.int64))
     with np.errstate(invalid="ignore", over="ignore"):
-        sums: Floats = np.add.reduceat(rows * signs, starts, axis=-1)
-    return sums.reshape(len(rows), -1)
+        # Not a matrix product: that would start threads of its own for it.
+        sums = [np.einsum("...i,i->...", rows[..., span], signs) for span, signs in _signs(rows.shape[-1])]
+    return np.stack(sums, axis=-1).reshape(len(rows), -1)
+
+
+@cache
+def _signs(width: int) -> tuple[tuple[slice, Floats], ...]:
+    """Return the spans of `width` columns, each with its signs float32 [span]."""
+    signs = np.random.default_rng(SEED + width).choice(np.array([-1, 1], np.float32), width)
+    edges = [*np.unique(np.linspace(0, width, SUMS, endpoint=False, dtype=np.int64)), width]
+    return tuple((slice(start, stop), signs[start:stop]) for start, stop in itertools.pairwise(edges))
