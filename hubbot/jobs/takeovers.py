@@ -1,7 +1,7 @@
 """Taking over the jobs of runners that died: an expired lease alone proves nothing, for clocks jump.
 
 A lease is taken over when nobody has renewed it for a while of the monotonic clock since it expired: by this
-machine's clock, or after the time that it still had when it was first seen. It never touches this runner's own jobs.
+machine's clock, or after the time that was left when it was first seen. It never touches its own jobs.
 """
 
 import time
