@@ -1,8 +1,8 @@
 """Gate 3: every number of the artifact is the source's number, as exactly as its encoding allows.
 
 Every element of every parameter, in slices, must be what the source quantizes to (exact_match.py). What is not
-is measured against the encoding's error bound and against the wrong readings of the source. On seeded rows of
-every expert two decoders must agree, and no other expert's or projection's source may fit as well.
+is measured against the encoding's error bound and against the wrong readings of the source: no other expert's or
+projection's may fit as well. On seeded rows of every expert two decoders must agree.
 """
 
 from collections import defaultdict, deque
