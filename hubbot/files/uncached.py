@@ -73,22 +73,6 @@ class UncachedReader:
             done += count
         return done
 
-    def mapped(self, size: int, offset: int) -> memoryview | None:
-        """Return `size` bytes at `offset` as they lie in the cache, without a copy; None where they do not.
-
-        The mapping is private and lasts as long as the view. Writing to it changes no file.
-        """
-        if self._direct is None or size < SMALLEST or os.fstat(self._cached).st_size < offset + size:
-            return None
-        if not self._is_cached(size, offset):
-            return None
-        first = offset % mmap.ALLOCATIONGRANULARITY
-        try:
-            found = mmap.mmap(self._cached, first + size, flags=mmap.MAP_PRIVATE, offset=offset - first)
-        except OSError:
-            return None  # not every file system maps
-        return memoryview(found)[first:]
-
     def _read_into(self, view: memoryview, offset: int) -> int:
         if self._direct is None or len(view) < SMALLEST or self._is_cached(len(view), offset):
             return _read_cached(self._cached, view, offset)
@@ -148,10 +132,6 @@ class UncachedFolder:
         with self._lock:
             self.bytes_read += count
         return count
-
-    def mapped(self, name: str, size: int, offset: int) -> memoryview | None:
-        """Return `size` bytes of file `name` at `offset` as `UncachedReader.mapped` does. Raises OSError."""
-        return self._opened(name).mapped(size, offset)
 
     def _opened(self, name: str) -> UncachedReader:
         with self._lock:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hubbot.files import uncached
-from hubbot.files.uncached import BLOCK, PIECE, SMALLEST, UncachedFolder, UncachedReader, UncachedWriter
+from hubbot.files.uncached import BLOCK, PIECE, SMALLEST, UncachedReader, UncachedWriter
 
 SIZE = 3 * PIECE + 777
 SPANS = [(0, SIZE), (1, SIZE - 1), (BLOCK, PIECE), (BLOCK - 1, PIECE + 2), (777, SMALLEST), (5, 9), (SIZE - 3, 3)]
@@ -153,28 +153,3 @@ def test_forks_of_one_process_do_not_read_into_each_others_memory(tmp_path: Path
     for number in range(2):
         (tmp_path / str(number)).write_bytes(bytes([number]) * PIECE)
     subprocess.run([sys.executable, "-c", FORKED, str(tmp_path)], check=True)
-
-
-def test_what_lies_in_the_cache_is_seen_without_a_copy_and_never_written_to(tmp_path: Path) -> None:
-    content = random.Random(1).randbytes(SIZE)
-    path = tmp_path / "x"
-    path.write_bytes(content)
-    with UncachedFolder(tmp_path) as folder:
-        for start, size in SPANS:
-            found = folder.mapped("x", size, start)
-            if found is None:
-                continue  # too small, or this system does not tell what lies in the cache
-            assert found == content[start : start + size]
-            found[0] = found[0] ^ 1
-    assert path.read_bytes() == content
-
-
-def test_nothing_is_mapped_beyond_the_end_of_a_file_or_outside_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "x").write_bytes(bytes(SIZE))
-    with UncachedFolder(tmp_path) as folder:
-        assert folder.mapped("x", SIZE, 1) is None
-        assert folder.mapped("x", SMALLEST - 1, 0) is None
-        monkeypatch.setattr(UncachedReader, "_is_cached", lambda *_: False)
-        assert folder.mapped("x", SIZE, 0) is None

@@ -70,9 +70,6 @@ class TensorFiles:
         width = int(np.prod(tail, dtype=np.int64))
         stop = min(stop, lead)
         size, offset = (stop - start) * width, info.start + start * width * dtype.itemsize
-        found = None if offset % dtype.itemsize else self._files.mapped(info.shard, size * dtype.itemsize, offset)
-        if found is not None:
-            return np.frombuffer(found, dtype).reshape(stop - start, *tail)
         values = np.empty(size, dtype) if memory is None else memory.array(size, dtype)
         count = self._files.fill(values.view(np.uint8).data, info.shard, offset)
         return values[: count // dtype.itemsize].reshape(stop - start, *tail)

@@ -1,8 +1,8 @@
 """Wrong readings of a source that pass every check of names and shapes, and whether an artifact fits one better.
 
-Every expert that is no exact match is compared with all others of its layer, and gate with up in both directions, by
-random projections; it and its suspects are compared with every wrong reading row by row. A reading counts only where
-it differs from the true source by more than twice the error bound.
+Every expert that is no exact match is compared with all others of its layer, and gate with up in both
+directions, by random projections; it and its suspects are compared with every wrong reading row by row. A reading
+counts only where it differs from the true source by more than twice the error bound.
 """
 
 from collections.abc import Iterable, Iterator

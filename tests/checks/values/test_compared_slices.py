@@ -7,7 +7,15 @@ import pytest
 from hubbot.checks.readers.artifact_parameters import StoredParameters
 from hubbot.checks.readers.expected_parameters import ExpertPlace
 from hubbot.checks.values import compared_slices
-from hubbot.checks.values.compared_slices import MEASURED_ROWS, SEEDED_ROWS, Slice, Slices, compared, seeded_rows
+from hubbot.checks.values.compared_slices import (
+    MEASURED_ROWS,
+    PROJECTED_EVERY,
+    SEEDED_ROWS,
+    Slice,
+    Slices,
+    compared,
+    seeded_rows,
+)
 from tests.checkpoints_on_disk import Workshop, read_folder
 from tests.checks.values.test_alternatives import expectations
 
@@ -42,7 +50,7 @@ def test_slices_come_back_in_order_with_their_sources_rows(workshop: Workshop) -
         Slice(parameter=found.by_name[GATE], place=reader_place(workshop), start=expert, stop=expert + 1)
         for expert in range(found.by_name[GATE].shape[0])
     ]
-    rows = seeded_rows(found.by_name[GATE].shape[1])[:MEASURED_ROWS]
+    rows = seeded_rows(found.by_name[GATE].shape[1])[::PROJECTED_EVERY][:MEASURED_ROWS]
     for part, seen in zip(parts, compared([(reader, part)] for part in parts), strict=True):
         (one,) = seen
         assert one.slice is part
