@@ -160,6 +160,9 @@ class Worker:
 
     def _claim(self) -> Job | None:
         self.jumps.follow(self.clock, self._set_back)
+        if not self.queue.has_waiting():
+            self.pauses.stages()  # outages that are over end, jobs or none
+            return None
         closed = self._closed()
         if self._is_far_ahead(closed):
             return None

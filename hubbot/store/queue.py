@@ -41,6 +41,8 @@ _MOVABLE = (
     "predicted_ram_bytes", "predicted_disk_bytes", "runtime",
 )  # fmt: skip
 
+_ANY_WAITING = sa.select(sa.literal(1)).where(col(JobRow.state) == State.WAITING).limit(1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -169,6 +171,11 @@ class Queue:
             .returning(JobRow)
         )  # fmt: skip
         return self._first(taken)
+
+    def has_waiting(self) -> bool:
+        """Say whether any job waits, due or not: the cheap question, for a runner that has nothing to do."""
+        with self._engine.connect() as connection:
+            return connection.execute(_ANY_WAITING).first() is not None
 
     def first_due(self, runner: str, stages: Collection[Stage], max_ram_bytes: int | None = None) -> Job | None:
         """Return the job at one of these stages that `claim` would lease, and leave it."""

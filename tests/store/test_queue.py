@@ -120,6 +120,17 @@ def test_two_threads_claiming_never_get_the_same_job(queue: Queue) -> None:
     assert len(taken) == len(set(taken)) == 40
 
 
+def test_whether_any_job_waits_is_told_cheaply_due_or_not(queue: Queue, clock: Clock) -> None:
+    assert not queue.has_waiting()
+    enqueue(queue)
+    assert queue.has_waiting()
+    taken = claim(queue)
+    assert not queue.has_waiting()
+    settle(queue, taken, Refused(error=HubUnavailable("down")), clock)
+    assert queue.claim("mac", 60) is None
+    assert queue.has_waiting()
+
+
 def test_a_pause_is_honoured_to_the_second(queue: Queue, clock: Clock) -> None:
     enqueue(queue)
     paused = settle(queue, claim(queue), Refused(error=HubUnavailable("down")), clock)
