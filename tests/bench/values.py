@@ -66,10 +66,11 @@ def measured(work: Path, step: str, variants: Sequence[str]) -> float:
     return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
 
 
-def values(work: Path, some: Sequence[str]) -> dict[str, float]:
-    """Return the seconds of conversion and gate for variants `some` in one pass."""
+def values(work: Path, some: Sequence[str]) -> str:
+    """Return how long the gate takes for variants `some` in one pass, beside the conversion, in words."""
     write(work / f"qwen3-shape-{LAYERS}", shapes.qwen_config(LAYERS), shapes.qwen_tensors(LAYERS))
-    return {step: round(measured(work, step, some), 2) for step in ("converted", "judged")}
+    made, seen = (measured(work, step, some) for step in ("converted", "judged"))
+    return f"{seen / made:.2f} of the conversion's {made:.1f} s"
 
 
 if __name__ == "__main__":
@@ -78,5 +79,4 @@ if __name__ == "__main__":
     parser.add_argument("--variant", action="append")
     given = parser.parse_args()
     asked = [given.variant] if given.variant else [["4bit"], list(FOUR)]
-    found = {" + ".join(some): values(given.work, some) for some in asked}
-    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.write(json.dumps({" + ".join(some): values(given.work, some) for some in asked}) + "\n")
