@@ -43,6 +43,7 @@ class UncachedReader:
 
     def __init__(self, path: Path) -> None:
         self._cached = os.open(path, os.O_RDONLY)
+        self._was_cached = False
         self._direct = _open_direct(path, os.O_RDONLY, self._cached)
         if self._direct is not None:
             # Else a look at one byte would fetch its neighbours.
@@ -91,14 +92,17 @@ class UncachedReader:
 
     def _is_cached(self, size: int, offset: int) -> bool:
         byte = bytearray(1)
+        # Where the last stretch lay in the cache, the next one most likely does.
+        looks = 1 if self._was_cached else LOOKS
         try:
             # At random: what one look leaves in the cache must not mislead the next run's.
-            return all(
+            self._was_cached = all(
                 os.preadv(self._cached, [byte], offset + random.randrange(size), os.RWF_NOWAIT)  # noqa: S311
-                for _ in range(LOOKS)
+                for _ in range(looks)
             )
         except OSError:
-            return False
+            self._was_cached = False
+        return self._was_cached
 
 
 class UncachedFolder:
