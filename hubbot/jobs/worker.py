@@ -6,7 +6,9 @@ given_back, claimed, stage_started, stage_finished, stopping and lost, with `job
 
 import itertools
 import logging
+import math
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,6 +44,10 @@ RunStage = Callable[[Job, threading.Event], Outcome]
 # How soon a stage hears of a shutdown, and a free worker of a new job.
 TICK_SECONDS = 0.2
 IDLE_SECONDS = 2.0
+# So many times longer waits one that has had nothing to do for a while.
+LONGEST_IDLE = 2.5
+# For this part of a lane's own wait another lane's look at an empty queue counts for it.
+FRESH = 0.9
 # When a job that found no room on the disk looks again.
 FULL_DISK_SECONDS = 120.0
 
@@ -60,6 +66,24 @@ class HeartbeatState:
     cancelled: threading.Event = field(default_factory=threading.Event)
     lost: bool = False
     cancel_requested: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class SharedLook:
+    """Whether any job waits, asked by one lane for all: a runner with nothing to do costs next to nothing."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    _nothing_at: float = -math.inf
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def finds_some(self, look: Callable[[], bool], seconds: float) -> bool:
+        """Return what `look` says, or False where a lane saw in the last `seconds` that there is nothing."""
+        with self._lock:
+            if self.monotonic() - self._nothing_at < seconds:
+                return False
+            found = look()
+            self._nothing_at = -math.inf if found else self.monotonic()
+            return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +114,7 @@ class Worker:
     token_refused: set[tuple[int, Stage]] = field(default_factory=set)
     gate: threading.Lock = field(default_factory=threading.Lock)
     jumps: ClockJumps = field(default_factory=ClockJumps)
+    look: SharedLook = field(default_factory=SharedLook)
 
     def run_until_idle(self, stop: threading.Event, patience_seconds: float) -> None:
         """Work until no job is due within `patience_seconds`, or `stop` is set."""
@@ -107,12 +132,13 @@ class Worker:
     def run_forever(self, stop: threading.Event) -> None:
         """Work until `stop` is set; a database that does not answer is asked again, and that is said once."""
         begun = worked = told = False
+        wait = IDLE_SECONDS
         while not stop.is_set():
             try:
                 if not begun:
                     self._start_over()
                     begun = True
-                worked = self._work_once(stop)
+                worked = self.look.finds_some(self._look, FRESH * wait) and self._work_once(stop)
                 if told:
                     logger.warning("the database answers again; jobs go on")
                     told = False
@@ -125,7 +151,8 @@ class Worker:
                 # The job at hand may still be leased to this runner, and nobody beats for it.
                 begun = worked = False
             if not worked:
-                stop.wait(IDLE_SECONDS)
+                stop.wait(wait)
+            wait = IDLE_SECONDS if worked else min(1.5 * wait, LONGEST_IDLE * IDLE_SECONDS)
 
     def _start_over(self) -> None:
         """Give back what this runner left behind: an earlier process, or a lane whose database did not answer."""
@@ -133,6 +160,12 @@ class Worker:
             left = self.queue.release_runner(self.runner, self.retry, held=self.held)
         for job in left:
             self.emit("given_back", job=job)
+
+    def _look(self) -> bool:
+        """Say whether any job waits; what lasts beside the jobs is followed too."""
+        self.jumps.follow(self.clock, self._set_back)
+        self.pauses.stages()  # outages that are over end, jobs or none
+        return self.queue.has_waiting()
 
     def _work_once(self, stop: threading.Event) -> bool:
         job = self._claim()
@@ -160,9 +193,6 @@ class Worker:
 
     def _claim(self) -> Job | None:
         self.jumps.follow(self.clock, self._set_back)
-        if not self.queue.has_waiting():
-            self.pauses.stages()  # outages that are over end, jobs or none
-            return None
         closed = self._closed()
         if self._is_far_ahead(closed):
             return None

@@ -17,7 +17,7 @@ from hubbot.deadlines import Interrupted
 from hubbot.errors import HubbotError, HubUnavailable, NotMixtureOfExperts, TryLater
 from hubbot.jobs import worker as module
 from hubbot.jobs.pauses import Pauses
-from hubbot.jobs.worker import Worker
+from hubbot.jobs.worker import SharedLook, Worker
 from hubbot.lifecycle import Cancelled, Job, Outcome, Published, Refused, Stage, StageDone, State
 from hubbot.store.outages import Outages
 from hubbot.store.queue import Ended, Queue
@@ -420,3 +420,35 @@ def test_a_worker_on_another_machine_takes_over_when_the_lease_of_the_killed_one
     shop.work()
     assert shop.visited == STAGES[STAGES.index(Stage.VERIFY) :]
     assert shop.queue.job(job.id).state is State.PUBLISHED
+
+
+def test_one_lane_looks_at_an_empty_queue_for_all() -> None:
+    seconds, looks, answers = [100.0], [0], [False]
+
+    def look() -> bool:
+        looks[0] += 1
+        return answers[0]
+
+    shared = SharedLook(monotonic=lambda: seconds[0])
+    assert [shared.finds_some(look, 2.0) for _ in range(4)] == [False] * 4
+    assert looks == [1]
+    answers[0] = True
+    seconds[0] += 1.9
+    assert not shared.finds_some(look, 2.0)
+    seconds[0] += 0.2
+    assert [shared.finds_some(look, 2.0) for _ in range(3)] == [True] * 3
+    answers[0] = False
+    assert not shared.finds_some(look, 2.0)
+    assert looks == [5]
+
+
+def test_a_look_that_fails_counts_for_nobody() -> None:
+    shared = SharedLook(monotonic=lambda: 100.0)
+
+    def failing() -> bool:
+        raise HubUnavailable("the database does not answer")
+
+    for _ in range(2):
+        with pytest.raises(HubUnavailable):
+            shared.finds_some(failing, 2.0)
+    assert shared.finds_some(lambda: True, 2.0)
