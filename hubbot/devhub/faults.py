@@ -130,7 +130,10 @@ class Faults:
         self._arm(_Fault(method, re.compile(path), times, is_reset=True, meanwhile=meanwhile))
 
     def trickle(self, method: str, path: str, *, pause: float, times: int = 1) -> None:
-        """Take in the bodies of the next requests slowly: `pause` seconds before each part but the first."""
+        """Take in the bodies of the next requests slowly: `pause` seconds before each part but the first.
+
+        One that comes in a single part is held up for as long.
+        """
         self._arm(_Fault(method, re.compile(path), times, cut_after=_NEVER, pause=pause))
 
     def clear(self) -> None:
@@ -250,10 +253,12 @@ class _Meter:
 
     async def receive(self) -> Message:
         """Take in one message."""
-        if self._received and self._pause:
-            await asyncio.sleep(self._pause)
         message = await self._receive()
+        is_next = self._received > 0
         self._received += len(message.get("body", b""))
+        # A body that came in one part is slow too.
+        if self._pause and message["type"] == "http.request" and (is_next or not message.get("more_body")):
+            await asyncio.sleep(self._pause)
         return message
 
     async def send(self, message: Message) -> None:

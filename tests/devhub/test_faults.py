@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import httpx
@@ -107,3 +108,13 @@ def test_requests_and_bytes_are_counted(http: httpx.Client, seeded: str, faults:
     assert faults.count() == 2
     (read,) = faults.exchanges("GET", "/resolve/")
     assert (read.status, read.sent, read.range) == (206, 8, "bytes=0-7")
+
+
+@pytest.mark.parametrize("size", [2, 300_000])
+def test_a_body_is_taken_in_slowly_in_however_many_parts_it_comes(
+    owner: HfApi, repo: str, faults: Faults, size: int
+) -> None:
+    faults.trickle("POST", "/preupload/", pause=0.2)
+    begun = time.monotonic()
+    owner.upload_file(path_or_fileobj=b"1" * size, path_in_repo="a.txt", repo_id=repo)
+    assert time.monotonic() - begun >= 0.2
