@@ -43,7 +43,6 @@ class UncachedReader:
 
     def __init__(self, path: Path) -> None:
         self._cached = os.open(path, os.O_RDONLY)
-        self._was_cached = False
         self._direct = _open_direct(path, os.O_RDONLY, self._cached)
         if self._direct is not None:
             # Else a look at one byte would fetch its neighbours.
@@ -92,17 +91,14 @@ class UncachedReader:
 
     def _is_cached(self, size: int, offset: int) -> bool:
         byte = bytearray(1)
-        # Where the last stretch lay in the cache, the next one most likely does.
-        looks = 1 if self._was_cached else LOOKS
         try:
             # At random: what one look leaves in the cache must not mislead the next run's.
-            self._was_cached = all(
+            return all(
                 os.preadv(self._cached, [byte], offset + random.randrange(size), os.RWF_NOWAIT)  # noqa: S311
-                for _ in range(looks)
+                for _ in range(LOOKS)
             )
         except OSError:
-            self._was_cached = False
-        return self._was_cached
+            return False
 
 
 class UncachedFolder:
@@ -123,25 +119,19 @@ class UncachedFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close all files."""
         for name in tuple(self._files):
             self.release(name)
 
     def fill(self, view: memoryview, name: str, offset: int) -> int:
         """Fill `view` with the bytes of file `name` at `offset`; return how many there are. Raises OSError."""
-        count = self._opened(name).fill(view, offset)
-        with self._lock:
-            self.bytes_read += count
-        return count
-
-    def _opened(self, name: str) -> UncachedReader:
         with self._lock:
             if name not in self._files:
                 self._files[name] = UncachedReader(self._folder / name)
-            return self._files[name]
+            file = self._files[name]
+        count = file.fill(view, offset)
+        with self._lock:
+            self.bytes_read += count
+        return count
 
     def release(self, name: str) -> None:
         """Close one file: nothing is read from it any more."""

@@ -3,7 +3,6 @@
 It shares no code with the converter's reader; only the header rules of the format are common ground.
 """
 
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy.typing as npt
 
 from hubbot.checkpoints import TensorInfo
 from hubbot.checks.readers.reused_memory import ReusedMemory
-from hubbot.files.uncached import UncachedFolder
+from hubbot.files.uncached import UncachedReader
 from hubbot.headers import LENGTH_BYTES, header_length, parse_header
 
 Floats = npt.NDArray[np.float32]
@@ -46,8 +45,7 @@ class TensorFiles:
     def __init__(
         self, folder: Path, shards: tuple[str, ...], elsewhere: Mapping[str, TensorInfo] | None = None
     ) -> None:
-        self._files = UncachedFolder(folder)
-        weakref.finalize(self, self._files.close)
+        self._folder = folder
         self.tensors: dict[str, TensorInfo] = {}
         self.doubled: list[str] = []
         for shard in shards:
@@ -71,7 +69,9 @@ class TensorFiles:
         stop = min(stop, lead)
         size, offset = (stop - start) * width, info.start + start * width * dtype.itemsize
         values = np.empty(size, dtype) if memory is None else memory.array(size, dtype)
-        count = self._files.fill(values.view(np.uint8).data, info.shard, offset)
+        # Not kept open: a large checkpoint has more files than a process may have open.
+        with UncachedReader(self._folder / info.shard) as file:
+            count = file.fill(values.view(np.uint8).data, offset)
         return values[: count // dtype.itemsize].reshape(stop - start, *tail)
 
     def floats(self, name: str, start: int, stop: int) -> Floats:

@@ -8,6 +8,8 @@ from hubbot.errors import CorruptHeader
 from tests.checkpoints_on_disk import safetensors
 from tests.reference.checkpoints import case, files, tensors, write
 
+OPEN = Path("/proc/self/fd")
+
 
 @pytest.mark.parametrize("name", ["qwen3_moe/sharded", "qwen3_moe/bf16", "mixtral/v5"])
 def test_values_are_those_that_transformers_saved(name: str, tmp_path: Path) -> None:
@@ -31,3 +33,15 @@ def test_a_broken_header_is_corrupt(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"\xff" * 20)
     with pytest.raises(CorruptHeader):
         TensorFiles(tmp_path, ("a",))
+
+
+@pytest.mark.skipif(not OPEN.is_dir(), reason="the system does not list a process's open files")
+def test_no_file_is_kept_open_however_many_there_are(tmp_path: Path) -> None:
+    names = tuple(f"model-{number}.safetensors" for number in range(40))
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(safetensors({f"x{number}": ("F32", np.zeros(30_000, np.uint32))}))
+    files = TensorFiles(tmp_path, names)
+    for name in files.tensors:
+        files.raw(name, 0, 30_000)
+    opened = [str(link.resolve()) for link in OPEN.iterdir()]
+    assert not [path for path in opened if path.startswith(str(tmp_path.resolve()))]
