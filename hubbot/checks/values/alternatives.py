@@ -8,7 +8,6 @@ counts only where it differs from the true source by more than twice the error b
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from hubbot.artifacts import Finding
 from hubbot.checks.readers.artifact_parameters import StoredParameter, StoredParameters
 from hubbot.checks.readers.expected_parameters import Expectations, ExpertPlace
-from hubbot.checks.readers.tensor_files import Floats, widen
+from hubbot.checks.readers.tensor_files import Floats, Values, widen
 from hubbot.checks.values import error_measure, finding
 from hubbot.checks.values.compared_slices import Slice, Slices, rows_of, seeded_rows
 from hubbot.checks.values.error_measure import WorstError
@@ -67,7 +66,7 @@ class AlternativesCheck:
         part = Slice(parameter=parameter, place=place, start=expert, stop=expert + 1)
         whole = self._slices.stored_source(part, expert)
         rows = seeded_rows(len(whole.raw))
-        source = widen(whole.raw[rows], whole.dtype)
+        source = _rows_of(whole, rows)
         actual = error_measure.decoded(parameter, rows_of(self._slices.parts(part), rows))[0]
         bound = error_measure.bound_of(parameter, source)
         wrong = alternatives(self._expected, place, expert, sorted(others), rows)
@@ -112,31 +111,37 @@ def alternatives(
     expected: Expectations, place: ExpertPlace, expert: int, others: Iterable[int], rows: Rows
 ) -> Iterator[Alternative]:
     """Yield (what would be wrong, the source's `rows` of an expert's projection read that way, [rows, in])."""
-    whole, dtype = expected.stored_expert(place, expert)
+    whole = Values(*expected.stored_expert(place, expert))
     if place.projection in _OTHER:
-        gate, up = (expected.stored_expert(_at(place, name), expert)[0] for name in ("gate", "up"))
-        yield "gate and up are swapped", widen((up if place.projection == "gate" else gate)[rows], dtype)
-        half, height = (0 if place.projection == "gate" else 1), len(gate)
+        gate, up = (Values(*expected.stored_expert(_at(place, name), expert)) for name in ("gate", "up"))
+        half, height = (0 if place.projection == "gate" else 1), len(gate.raw)
+        yield "gate and up are swapped", _rows_of(up if half == 0 else gate, rows)
         fused = 2 * rows + half
-        mixed = np.where(_column(fused < height, gate), gate[fused % height], up[fused % height])
-        yield "the halves are taken as interleaved", widen(mixed, dtype)
+        mixed = _mixed(fused < height, _rows_of(gate, fused % height), _rows_of(up, fused % height))
+        yield "the halves are taken as interleaved", mixed
         pair = half * height + rows
-        mixed = np.where(_column(pair % 2 == 0, gate), gate[pair // 2], up[pair // 2])
-        yield "interleaved rows are taken as halves", widen(mixed, dtype)
+        yield (
+            "interleaved rows are taken as halves",
+            _mixed(pair % 2 == 0, _rows_of(gate, pair // 2), _rows_of(up, pair // 2)),
+        )
     for other in others:
-        found, other_dtype = expected.stored_expert(place, other)
-        yield f"it is expert {other}", widen(found[rows], other_dtype)
-    if whole.ndim == 2 and whole.shape[0] == whole.shape[1]:
-        yield "it is transposed", widen(np.ascontiguousarray(whole[:, rows].T), dtype)
+        yield f"it is expert {other}", _rows_of(Values(*expected.stored_expert(place, other)), rows)
+    if whole.raw.ndim == 2 and whole.raw.shape[0] == whole.raw.shape[1]:
+        yield "it is transposed", widen(np.ascontiguousarray(whole.raw[:, rows].T), whole.dtype)
     for name in _PROJECTIONS:
         if name != place.projection and _OTHER.get(name) != place.projection:
-            there, its_dtype = expected.stored_expert(_at(place, name), expert)
-            if there.shape == whole.shape:
-                yield f"it is the {name} projection", widen(there[rows], its_dtype)
+            there = Values(*expected.stored_expert(_at(place, name), expert))
+            if there.raw.shape == whole.raw.shape:
+                yield f"it is the {name} projection", _rows_of(there, rows)
 
 
-def _column(mask: npt.NDArray[np.bool_], like: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    return mask.reshape(-1, *[1] * (like.ndim - 1))
+def _rows_of(values: Values, rows: Rows) -> Floats:
+    return widen(values.raw[rows], values.dtype)
+
+
+def _mixed(from_one: npt.NDArray[np.bool_], one: Floats, other: Floats) -> Floats:
+    """Return the rows of `one` where `from_one` says so, else those of `other`, all [rows, ...]."""
+    return np.where(from_one.reshape(-1, *[1] * (one.ndim - 1)), one, other)
 
 
 def elsewhere(

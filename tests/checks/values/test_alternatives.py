@@ -1,10 +1,13 @@
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from hubbot.artifacts import Finding
 from hubbot.checks.readers.expected_parameters import Expectations, ExpertPlace
+from hubbot.checks.readers.tensor_files import narrow
 from hubbot.checks.values.alternatives import alternatives, objection_to
 from tests.checkpoints_on_disk import Workshop, edit_json, read_folder, rewrite, row_of
 from tests.reference.checkpoints import case, tensors
@@ -34,6 +37,37 @@ def test_the_wrong_readings_are_the_known_ones_and_hold_the_sources_numbers(work
         "it is expert 3": neighbour,
         "it is transposed": gate.T,
         "it is the down projection": held[f"{stem}.2.down_proj.weight"],
+    }
+    assert found.keys() == expected.keys()
+    assert all(np.array_equal(found[what], expected[what][ROWS]) for what in expected)
+
+
+class MixedSource:
+    """A source whose gate is stored in bfloat16 and whose other projections are in float32."""
+
+    def __init__(self, held: dict[str, npt.NDArray[np.float32]]) -> None:
+        self._held = held
+
+    def stored_expert(self, place: ExpertPlace, _expert: int) -> tuple[npt.NDArray[Any], str]:
+        values = self._held[place.projection]
+        return (narrow(values, "BF16"), "BF16") if place.projection == "gate" else (values, "F32")
+
+
+def test_the_wrong_readings_of_projections_of_two_dtypes_hold_each_ones_own_numbers() -> None:
+    generator = np.random.default_rng(5)
+    held = {
+        name: np.round(generator.normal(size=(6, 6)) * 8).astype(np.float32) for name in ("gate", "up", "down")
+    }
+    place = ExpertPlace(prefix="model.layers.0", projection="gate")
+    source = cast("Expectations", MixedSource(held))
+    found = dict(alternatives(source, place, 0, [], ROWS))
+    gate, up = held["gate"], held["up"]
+    expected = {
+        "gate and up are swapped": up,
+        "the halves are taken as interleaved": np.concatenate([gate, up])[::2],
+        "interleaved rows are taken as halves": np.stack([gate, up], axis=1).reshape(-1, 6),
+        "it is transposed": gate.T,
+        "it is the down projection": held["down"],
     }
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[what], expected[what][ROWS]) for what in expected)
