@@ -162,10 +162,12 @@ class Worker:
             self.emit("given_back", job=job)
 
     def _look(self) -> bool:
-        """Say whether any job waits; what lasts beside the jobs is followed too."""
+        """Say whether any job waits; where none does, what a claim would have noticed is noticed here."""
+        if self.queue.has_waiting():
+            return True
         self.jumps.follow(self.clock, self._set_back)
         self.pauses.stages()  # outages that are over end, jobs or none
-        return self.queue.has_waiting()
+        return False
 
     def _work_once(self, stop: threading.Event) -> bool:
         job = self._claim()

@@ -70,6 +70,15 @@ def reading(engine: sa.Engine) -> Iterator[Session]:
         yield session
 
 
+def finds_some(engine: sa.Engine, query: sa.Select[Any]) -> bool:
+    """Say whether `query`, made once, finds a row. It needs no session, which costs ten times as much when idle.
+
+    Raises TryLater where the database does not answer.
+    """
+    with engine.connect() as connection:
+        return connection.execute(query).first() is not None
+
+
 @contextmanager
 def writing(engine: sa.Engine) -> Iterator[Session]:
     """Open a session that writes; it commits at the end, or rolls back if anything raises.

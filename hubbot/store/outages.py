@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlmodel import col, select
 
 from hubbot.lifecycle import Stage
-from hubbot.store.database import reading, upsert, writing
+from hubbot.store.database import finds_some, reading, upsert, writing
 from hubbot.store.records import Outage
 from hubbot.store.tables import OutageRow
 
@@ -25,10 +25,9 @@ class Outages:
 
     def all(self, runner: str | None = None) -> list[Outage]:
         """Return what lasts, of one runner (and what is asked of every runner) or of all, the oldest first."""
-        # Most of the time there is none, and runners ask every two seconds.
-        with self._engine.connect() as connection:
-            if connection.execute(_ANY).first() is None:
-                return []
+        # Most of the time there is none, and runners ask every few seconds.
+        if not finds_some(self._engine, _ANY):
+            return []
         query = select(OutageRow).order_by(col(OutageRow.since))
         if runner is not None:
             query = query.where(col(OutageRow.runner).in_([runner, EVERY_RUNNER]))

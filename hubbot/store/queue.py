@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from hubbot.errors import ChildDied, WrongUsage
 from hubbot.lifecycle import Job, Overtaken, Refused, RetryRule, Stage, State, advance, cancel, overtake, revive
-from hubbot.store.database import insertion, reading, writing
+from hubbot.store.database import finds_some, insertion, reading, writing
 from hubbot.store.records import Machine
 from hubbot.store.tables import AttemptRow, JobRow
 from hubbot.store.workers import alive
@@ -174,8 +174,7 @@ class Queue:
 
     def has_waiting(self) -> bool:
         """Say whether any job waits, due or not: the cheap question, for a runner that has nothing to do."""
-        with self._engine.connect() as connection:
-            return connection.execute(_ANY_WAITING).first() is not None
+        return finds_some(self._engine, _ANY_WAITING)
 
     def first_due(self, runner: str, stages: Collection[Stage], max_ram_bytes: int | None = None) -> Job | None:
         """Return the job at one of these stages that `claim` would lease, and leave it."""
