@@ -40,12 +40,10 @@ def judge(
 
     Raises AmbiguousLayout where no family row knows the source, WrongUsage where the corpus cannot be read.
     """
-    return next(
-        judge_each(
-            checkpoint, source, {folder: window_findings}, progress=progress, tracer=tracer,
-            examination=examination,
-        )
-    )  # fmt: skip
+    (report,) = judge_each(
+        checkpoint, source, {folder: window_findings}, progress=progress, tracer=tracer, examination=examination
+    )
+    return report
 
 
 def judge_each(

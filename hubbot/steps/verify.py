@@ -9,7 +9,7 @@ from pathlib import Path
 from hubbot.artifacts import Report
 from hubbot.checkpoints import Checkpoint
 from hubbot.checks.behaviour.budget import Examination
-from hubbot.checks.referee import judge_each
+from hubbot.checks.referee import judge, judge_each
 from hubbot.checks.subject import WHOLE
 from hubbot.checks.tracer.gate import Tracer
 from hubbot.checks.values.gate import check_window
@@ -36,12 +36,12 @@ def verify(
     `tracer` runs the converter on a shrunken model, once for all variants of a source. `judged` are the findings
     of `verify_part` on all parameters, where the source's weights have been deleted since.
     """
-    return next(
-        verify_each(
-            checkpoint, source=source, artifacts={artifact: judged}, progress=progress, tracer=tracer,
-            examination=examination,
-        )
-    )  # fmt: skip
+    # Every variant of a source is judged alike: the logits of equal weights are equal bit for bit.
+    with one_thread(wanted=checkpoint.weight_bytes < SMALL_BYTES):
+        return judge(
+            checkpoint, source, artifact, progress=progress, tracer=tracer, examination=examination,
+            window_findings=judged,
+        )  # fmt: skip
 
 
 def verify_each(
@@ -57,7 +57,6 @@ def verify_each(
 
     `artifacts` are their folders with what `judged` is there. The source's weights are read once for all of them.
     """
-    # Every variant of a source is judged alike: the logits of equal weights are equal bit for bit.
     with one_thread(wanted=checkpoint.weight_bytes < SMALL_BYTES):
         yield from judge_each(
             checkpoint, source, artifacts, progress=progress, tracer=tracer, examination=examination
