@@ -47,6 +47,11 @@ class HubbotError(Exception):
         where = f" ({self.where})" if self.where else ""
         return f"{self.message}{where}"
 
+    @property
+    def with_hint(self) -> str:
+        """Return what str() gives, and what to do about it if that is known."""
+        return f"{self}; {self.hint}" if self.hint else str(self)
+
     def to_json(self) -> dict[str, Any]:
         """Return the error as the `error` object of a failing --json command; `names` only where there are any."""
         record = {

@@ -226,7 +226,12 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """Return the database's URL."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'hubbot.db'}"
+        return self.database_url or f"sqlite:///{self.database_file}"
+
+    @property
+    def database_file(self) -> Path:
+        """Return the SQLite file that is used where no `database_url` is set."""
+        return self.data_dir / "hubbot.db"
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def _make_data_folder(folder: Path) -> None:
 def open_records(settings: Settings) -> Iterator[Records]:
     """Open the database, bring its tables up to date, and close it at the end; raises as store.database does."""
     _make_data_folder(settings.data_dir)
-    engine = database.open_engine(settings.database_url or settings.data_dir / "hubbot.db")
+    engine = database.open_engine(settings.database_url or settings.database_file)
     try:
         database.upgrade(engine)
         place = database.file_of(engine)

@@ -152,9 +152,9 @@ class Pauses:
         self.outages.put(self._extended(known or fresh, error))
         if known is None:
             waits = f"no job is begun at {', '.join(stages)}" if stages else "jobs wait until they fit"
-            hint = f"; {error.hint}" if error.hint else ""
-            told = f"outage ({door}): {error}{hint}; {waits} until it is over, and no attempt is counted"
-            logger.warning("%s", told)
+            logger.warning(
+                "outage (%s): %s; %s until it is over, and no attempt is counted", door, error.with_hint, waits
+            )
 
     def _extended(self, outage: Outage, error: HubbotError) -> Outage:
         wait = min(FIRST_SECONDS * 2.0 ** min(outage.probes, 20), LONGEST_SECONDS)

@@ -146,7 +146,7 @@ class Worker:
                     self.when_idle(stop)
             except TryLater as error:
                 if not told:
-                    logger.warning("%s", "; ".join(filter(None, (str(error), error.hint))))
+                    logger.warning("%s", error.with_hint)
                     told = True
                 # The job at hand may still be leased to this runner, and nobody beats for it.
                 begun = worked = False
